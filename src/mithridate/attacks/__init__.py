@@ -1,0 +1,1 @@
+"""Attackers of data: trigger x goal x selection."""

@@ -1,0 +1,5 @@
+"""The command line: one file for each verb."""
+
+
+def main() -> None:
+    """Run the command line."""

@@ -1,0 +1,1 @@
+"""The language of the library: it knows no domain and no method."""

@@ -1,0 +1,32 @@
+"""The doors to a domain: what an input is, is known behind them and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import nn
+
+from mithridate.core.data import Dataset, Inputs
+
+
+@runtime_checkable
+class Domain(Protocol):
+    """What the library must know of a kind of data.
+
+    Raw inputs are *prepared* once into a compact tensor that stays in memory; batches of it are
+    augmented on the device; a network takes prepared batches and begins with its own encoding, so
+    that normalisation lives in the network and only there.
+    """
+
+    name: str
+
+    def prepare(self, inputs: Inputs) -> torch.Tensor:
+        """Turn raw inputs[n] into a compact tensor [n, ...] (bytes or token numbers)."""
+
+    def augment(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Give a random label-preserving variation of a prepared batch, same shape."""
+
+    def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
+        """Build a freshly initialised classifier for such data; "" names the default one."""

@@ -1,0 +1,43 @@
+"""The exceptions of the library, all of which a caller may catch as `MithridateError`.
+
+MithridateError
+├── DataError            the data cannot be used as they are: says which file or row, expected, found
+│   └── UnsafeData       a file that could harm the reader: a bomb, a link out of its folder
+├── MethodError          a method was configured or called wrongly
+│   └── UnknownMethod    no method of that name; the nearest names are given
+├── EvidenceWithheld     a method asked for evidence that the threat model withholds
+├── ContractError        a method broke its contract: wrong shape, not finite
+└── MissingExtra         an optional dependency is absent; the install line is given
+"""
+
+
+class MithridateError(Exception):
+    """Any error that the library raises on purpose."""
+
+
+class DataError(MithridateError):
+    """The data cannot be used as they are."""
+
+
+class UnsafeData(DataError):
+    """A file could harm the reader."""
+
+
+class MethodError(MithridateError):
+    """A method was configured or called wrongly."""
+
+
+class UnknownMethod(MethodError):
+    """No method has the name asked for."""
+
+
+class EvidenceWithheld(MithridateError):
+    """The threat model does not grant the evidence asked for."""
+
+
+class ContractError(MithridateError):
+    """A method answered with something that its contract forbids."""
+
+
+class MissingExtra(MithridateError):
+    """An optional dependency is not installed."""

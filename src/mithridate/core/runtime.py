@@ -1,0 +1,49 @@
+"""Where and how to compute: everything here must leave a result unchanged up to rounding."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+import torch
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Device, threads of one process, worker processes and the batch size of inference."""
+
+    device: str = "cpu"
+    threads: int = 1  # two threads on two busy cores train 15 to 28 times slower than one
+    workers: int = 1
+    batch_size: int = 1024
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Use this number of torch threads inside the block and restore the old one after it."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def environment() -> dict[str, str]:
+    """Describe what a result was computed with, for records: versions, processor, threads."""
+    packages = ("mithridate", "torch", "numpy", "scipy", "scikit-learn", "pillow", "pyarrow")
+    found = {}
+    for name in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
+        **found,
+    }

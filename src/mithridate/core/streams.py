@@ -1,0 +1,26 @@
+"""Random streams named by place, so that what is compared is paired by construction."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+
+
+def stream(seed: int, *place: str | int) -> np.random.Generator:
+    """Give the random stream of one place, e.g. `stream(0, "poison")`.
+
+    Streams of different places are independent; the same seed and place give the same stream on
+    every machine, whatever else was drawn before.
+    """
+    name = "/".join([str(seed), *map(str, place)])
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
+
+
+def torch_generator(
+    rng: np.random.Generator, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Give a torch generator that is seeded by the next draw of `rng`."""
+    return torch.Generator(device=device).manual_seed(int(rng.integers(2**62)))

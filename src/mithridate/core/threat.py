@@ -1,0 +1,22 @@
+"""Who controls what: the attacker's position and what the defender is granted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+EVIDENCE = ("inputs", "labels", "features", "logits", "losses", "model", "clean")
+"""The closed list of evidence; a new name needs two methods that use it and no domain word."""
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """What the attacker controls and what evidence the defender is granted."""
+
+    attacker: Literal["data", "training", "weights", "client"] = "data"
+    granted: frozenset[str] = frozenset(EVIDENCE)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.granted - set(EVIDENCE))
+        if unknown:
+            raise ValueError(f"unknown evidence {unknown}; known: {list(EVIDENCE)}")

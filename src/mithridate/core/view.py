@@ -1,0 +1,164 @@
+"""Everything that a defender may know, computed on first use, noted, or withheld.
+
+Axes: n examples, c classes, d features, e epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from mithridate.core.data import Dataset, Inputs
+from mithridate.core.domain import Domain
+from mithridate.core.errors import EvidenceWithheld, MethodError
+from mithridate.core.runtime import Runtime
+from mithridate.core.threat import ThreatModel
+
+
+class View:
+    """What a defender may know of a data set and a model.
+
+    Each piece of evidence is computed when first asked for, kept, and noted in `used`. Evidence
+    that the threat model withholds raises `EvidenceWithheld`; evidence that nothing can supply
+    raises `MethodError`. Evidence known already can be given by name: `View(labels=y, features=f)`
+    is enough for a method that needs no more.
+    """
+
+    def __init__(
+        self,
+        data: Dataset | None = None,
+        *,
+        domain: Domain | None = None,
+        model: nn.Module | None = None,
+        clean: Dataset | None = None,
+        threat: ThreatModel | None = None,
+        runtime: Runtime | None = None,
+        **known: torch.Tensor,
+    ) -> None:
+        self._data, self._domain, self._model, self._clean = data, domain, model, clean
+        self._threat, self._runtime = threat or ThreatModel(), runtime or Runtime()
+        self._known: dict[str, torch.Tensor] = dict(known)
+        self.used: set[str] = set()
+
+    def _note(self, name: str) -> None:
+        if name not in self._threat.granted:
+            raise EvidenceWithheld(
+                f"the threat model withholds {name!r}; granted: {sorted(self._threat.granted)}"
+            )
+        self.used.add(name)
+
+    def _get(self, name: str, compute: Callable[[], torch.Tensor] | None) -> torch.Tensor:
+        self._note(name)
+        if name not in self._known:
+            if compute is None:
+                raise MethodError(
+                    f"this view holds no {name!r} and nothing to compute it from; "
+                    f"it was given {sorted(self._known) or 'no evidence'}"
+                )
+            self._known[name] = compute()
+        return self._known[name]
+
+    @property
+    def inputs(self) -> Inputs:
+        """Raw inputs[n]."""
+        self._note("inputs")
+        return self._require("inputs", self._data).inputs
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """Labels as found, int64[n]."""
+        data = self._data
+        return self._get("labels", None if data is None else lambda: data.labels)
+
+    @property
+    def features(self) -> torch.Tensor:
+        """Inputs of the model's last linear layer, no augmentation, float32[n, d]."""
+        return self._get("features", None if self._model is None else lambda: self._run()[0])
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """Outputs of the model, no augmentation, float32[n, c]."""
+        return self._get("logits", None if self._model is None else lambda: self._run()[1])
+
+    @property
+    def losses(self) -> torch.Tensor:
+        """Training losses of each example as they were recorded, float32[n, e]."""
+        return self._get("losses", None)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model itself."""
+        self._note("model")
+        return cast(nn.Module, self._require("model", self._model))
+
+    @property
+    def clean(self) -> Dataset:
+        """Examples that the defender trusts."""
+        self._note("clean")
+        return cast(Dataset, self._require("clean", self._clean))
+
+    def _require(self, name: str, value: Any) -> Any:
+        if value is None:
+            raise MethodError(f"this view holds no {name!r}")
+        return value
+
+    def _run(self) -> tuple[torch.Tensor, torch.Tensor]:
+        data = self._require("data", self._data)
+        domain = self._require("domain", self._domain)
+        assert self._model is not None
+        features, logits = forward(self._model, domain.prepare(data.inputs), self._runtime)
+        self._known.setdefault("features", features)
+        self._known.setdefault("logits", logits)
+        return features, logits
+
+
+def last_linear(model: nn.Module) -> nn.Linear:
+    """Find the layer whose inputs are the model's features: the last linear one."""
+    found = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    if not found:
+        raise MethodError(
+            "the model has no linear layer, so its features cannot be found; "
+            "give them to the view instead: View(features=...)"
+        )
+    return found[-1]
+
+
+def forward(
+    model: nn.Module, prepared: torch.Tensor, runtime: Runtime, layer: nn.Module | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a model over prepared inputs[n, ...] in evaluation mode.
+
+    Returns the inputs of `layer` (the last linear layer by default), flattened, float32[n, d], and
+    the logits, float32[n, c]. The model's mode is restored. Arithmetic is bf16 under autocast, as
+    in training, unless the model's parameters are of another type than float32.
+    """
+    features: list[torch.Tensor] = []
+    logits: list[torch.Tensor] = []
+
+    def keep(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        features.append(arguments[0].detach().flatten(1).float().cpu())
+
+    was_training = model.training
+    hook = (layer or last_linear(model)).register_forward_pre_hook(keep)
+    model.eval().to(runtime.device)
+    try:
+        with runtime.active(), torch.inference_mode(), autocast(runtime.device):
+            logits += [
+                model(batch.to(runtime.device)).float().cpu()
+                for batch in prepared.split(runtime.batch_size)
+            ]
+    finally:
+        hook.remove()
+        model.train(was_training)
+    if not logits:
+        raise MethodError("there is nothing to run the model on: the data set is empty")
+    return torch.cat(features), torch.cat(logits)
+
+
+def autocast(device: str, precision: str = "bf16") -> torch.autocast:
+    """Give the arithmetic of a named precision, "bf16" or "fp32", on a device."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -1,0 +1,1 @@
+"""Images: uint8[n, channels, height, width]."""

@@ -1,0 +1,65 @@
+"""The image domain: bytes in memory, batched augmentation on the device, encoding in the network.
+
+Axes: n images, k channels, h rows, w columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mithridate.core.data import Dataset, Inputs
+from mithridate.core.errors import DataError
+from mithridate.core.streams import torch_generator
+
+
+@dataclass(frozen=True)
+class ImageDomain:
+    """Images as uint8[n, k, h, w] with k = 1 or 3.
+
+    crop: pixels of shift in each direction as a share of the height; flip: mirror left and right,
+    right for photographs and wrong for digits and traffic signs.
+    """
+
+    crop: float = 0.125
+    flip: bool = False
+    name: str = "image"
+
+    def prepare(self, inputs: Inputs) -> torch.Tensor:
+        """Check that the inputs are images in bytes and keep them as they are."""
+        if not isinstance(inputs, torch.Tensor) or inputs.dtype != torch.uint8 or inputs.ndim != 4:
+            raise DataError(
+                "images must be a tensor uint8[n, channels, height, width], found "
+                f"{type(inputs).__name__} {getattr(inputs, 'dtype', '')} "
+                f"{list(getattr(inputs, 'shape', []))}"
+            )
+        return inputs
+
+    def augment(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Shift each image by up to `crop` with reflected edges, and mirror half of them."""
+        n, _, height, width = batch.shape
+        pad = round(self.crop * height)
+        if pad:
+            padded = F.pad(batch.float(), [pad] * 4, mode="reflect").to(batch.dtype)
+            top, left = torch.randint(2 * pad + 1, (2, n, 1), generator=rng, device=rng.device)
+            rows = (top + torch.arange(height, device=batch.device)).view(n, 1, height, 1)
+            columns = (left + torch.arange(width, device=batch.device)).view(n, 1, 1, width)
+            if self.flip:
+                mirrored = torch.rand((n, 1, 1, 1), generator=rng, device=rng.device) < 0.5
+                columns = torch.where(mirrored, columns.flip(-1), columns)
+            image = torch.arange(n, device=batch.device).view(n, 1, 1, 1)
+            channel = torch.arange(batch.shape[1], device=batch.device).view(1, -1, 1, 1)
+            return padded[image, channel, rows, columns]
+        return batch
+
+    def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
+        """Build one of the image networks; "" is the small residual network."""
+        from mithridate.domains.image.networks import build
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_generator(rng).initial_seed())
+            return build(name or "resnet9", self.prepare(data.inputs), len(data.classes))

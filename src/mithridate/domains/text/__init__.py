@@ -1,0 +1,1 @@
+"""Texts: object[n] of str."""

@@ -1,0 +1,1 @@
+"""Intervals, ranking metrics, tests and robust estimators."""

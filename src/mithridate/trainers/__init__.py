@@ -1,0 +1,1 @@
+"""Ways to train; fit.py holds the one training loop."""

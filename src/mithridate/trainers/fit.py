@@ -1,0 +1,123 @@
+"""The one training loop: resident data, batched augmentation, bf16, one cycle, losses kept.
+
+Axes: n examples, b examples of a batch, e epochs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.errors import MethodError
+from mithridate.core.method import Trained
+from mithridate.core.runtime import Runtime
+from mithridate.core.streams import stream, torch_generator
+from mithridate.core.view import autocast
+from mithridate.trainers.checkpoint import Checkpoint
+
+Objective = Callable[[torch.Tensor], torch.Tensor]
+"""Turns per-example losses float[b] into what is minimised, float[b]."""
+
+Progress = Callable[[int, int], None]
+"""Is told the epochs done and the epochs in all."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast to train: stochastic gradient descent with one cycle of the rate.
+
+    rate: the largest learning rate, for batches of 256 and mean losses; warmup: share of the steps
+    in which the rate rises; smoothing: of the labels; precision: "bf16" or "fp32" arithmetic.
+    """
+
+    epochs: int = 10
+    batch_size: int = 256
+    rate: float = 0.2
+    warmup: float = 0.25
+    momentum: float = 0.9
+    decay: float = 5e-4
+    smoothing: float = 0.0
+    augment: bool = True
+    precision: str = "bf16"
+
+    def at(self, step: int, steps: int) -> float:
+        """The learning rate of one step: up and down linearly."""
+        done = (step + 1) / (steps + 1)
+        rising = done / max(self.warmup, 1e-9)
+        return self.rate * min(rising, (1 - done) / (1 - self.warmup))
+
+
+def fit(
+    model: nn.Module,
+    data: Dataset,
+    domain: Domain,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    *,
+    runtime: Runtime | None = None,
+    objective: Objective | None = None,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+) -> Trained:
+    """Train `model` in place and record every example's loss in every epoch.
+
+    Minimises mean_b(objective(l_b)) with l_b the cross-entropy of example b. The order of the
+    examples is a uniform permutation of each epoch, so examples are treated alike wherever they
+    stand in `data`. With `checkpoint`, a folder, every epoch is saved and a stopped training goes
+    on where it was with the same result.
+    Raises MethodError where there are fewer than two examples.
+    """
+    runtime = runtime or Runtime()
+    n = len(data)
+    if n < 2:
+        raise MethodError(f"training needs at least 2 examples, found {n}")
+    seed = int(rng.integers(2**62))
+    device = torch.device(runtime.device)
+    prepared = domain.prepare(data.inputs).to(device)
+    labels = data.labels.to(device)
+    losses = torch.zeros(n, recipe.epochs)
+    model.to(device).train()
+    optimiser = torch.optim.SGD(
+        model.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.decay,
+        nesterov=recipe.momentum > 0,
+    )  # fmt: skip
+    state = Checkpoint(checkpoint, model, optimiser, losses, seed)
+    began, first = time.perf_counter(), state.restore()
+    batches = max(1, n // recipe.batch_size)
+    with runtime.active():
+        for epoch in range(first, recipe.epochs):
+            place = stream(seed, "epoch", epoch)
+            augmentation = torch_generator(place, device)
+            order = torch.from_numpy(place.permutation(n)).to(device)
+            for number, batch in enumerate(order.tensor_split(batches)):
+                rate = recipe.at(epoch * batches + number, recipe.epochs * batches)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                images = prepared[batch]
+                if recipe.augment:
+                    images = domain.augment(images, augmentation)
+                with autocast(runtime.device, recipe.precision):
+                    logits = model(images)
+                each = F.cross_entropy(
+                    logits.float(), labels[batch], reduction="none",
+                    label_smoothing=recipe.smoothing,
+                )  # fmt: skip
+                losses[batch.cpu(), epoch] = each.detach().cpu()
+                optimiser.zero_grad(set_to_none=True)
+                (each if objective is None else objective(each)).mean().backward()
+                optimiser.step()
+            state.save(epoch + 1)
+            if progress:
+                progress(epoch + 1, recipe.epochs)
+    passes = float(n * (recipe.epochs - first))
+    cost = {"seconds": time.perf_counter() - began, "forward": passes, "backward": passes}
+    return Trained(model.eval(), losses, cost)
