@@ -1,0 +1,109 @@
+"""Which training examples an attacker changes.
+
+Axes: n examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from mithridate.core.errors import MethodError
+from mithridate.core.method import Method
+
+
+class Chosen(NamedTuple):
+    """Positions of the examples to poison and of the cover examples, int64[k] each."""
+
+    poison: torch.Tensor
+    cover: torch.Tensor
+
+
+class Selection(Method):
+    """Which examples get the trigger with the wanted label, and which with their own."""
+
+    kind = "selection"
+
+    def choose(
+        self, labels: torch.Tensor, wanted: torch.Tensor, rng: np.random.Generator
+    ) -> Chosen:
+        """Choose among n examples; labels and wanted labels are int64[n]."""
+        raise NotImplementedError
+
+
+def count(amount: float, n: int, available: int, what: str) -> int:
+    """Turn a share of the data set (below 1) or a number of examples into a number.
+
+    Raises MethodError where fewer examples are available.
+    """
+    if amount < 0:
+        raise MethodError(f"the amount of {what} must not be negative, found {amount}")
+    wanted = round(amount * n) if amount < 1 else round(amount)
+    if wanted > available:
+        raise MethodError(
+            f"{wanted} {what} were asked for and only {available} of {n} examples are eligible; "
+            "ask for fewer or aim at more classes"
+        )
+    return wanted
+
+
+def draw(
+    eligible: torch.Tensor, amount: float, what: str, rng: np.random.Generator
+) -> torch.Tensor:
+    """Take the first eligible examples of a random order of all, so that small sets nest in large.
+
+    eligible: bool[n]; returns int64[k] positions.
+    """
+    order = torch.from_numpy(rng.permutation(len(eligible)))
+    order = order[eligible[order]]
+    return order[: count(amount, len(eligible), len(order), what)]
+
+
+@dataclass(frozen=True)
+class RandomSelection(Selection):
+    """Poison random examples whose label the attacker wants changed.
+
+    amount: share of the whole data set if below 1, else the number of examples; cover: amount of
+    further examples that get the trigger and keep their label, of those not poisoned: of the
+    classes that the attack does not aim at if there are any (TaCT), else of all (Adaptive-Blend).
+    """
+
+    paper = "cover samples: Tang et al., TaCT, USENIX Security 2021; Qi et al., ICLR 2023"
+
+    amount: float = 0.01
+    cover: float = 0.0
+
+    def choose(
+        self, labels: torch.Tensor, wanted: torch.Tensor, rng: np.random.Generator
+    ) -> Chosen:
+        """Choose poison first and cover from another stream, so that neither moves the other."""
+        first, second = rng.spawn(2)
+        poison = draw(wanted != labels, self.amount, "poisoned examples", first)
+        free = torch.ones(len(labels), dtype=torch.bool)
+        free[poison] = False
+        spared = wanted == labels
+        if bool(spared.any()) and len(wanted.unique()) > 1:
+            free &= spared
+        return Chosen(poison, draw(free, self.cover, "cover examples", second))
+
+
+@dataclass(frozen=True)
+class CleanLabel(Selection):
+    """Poison examples that already carry the wanted label, so that no label is wrong.
+
+    amount: share of the whole data set if below 1, else the number of examples.
+    """
+
+    paper = "Barni, Kallas and Tondi, SIG, ICIP 2019"
+
+    amount: float = 0.01
+
+    def choose(
+        self, labels: torch.Tensor, wanted: torch.Tensor, rng: np.random.Generator
+    ) -> Chosen:
+        """Choose among the examples of the wanted class."""
+        none = torch.zeros(0, dtype=torch.int64)
+        return Chosen(draw(wanted == labels, self.amount, "poisoned examples", rng), none)
