@@ -1,0 +1,49 @@
+# Everything a fresh clone needs: each target first builds what it lacks in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/dev.txt -e
+INPUTS := pyproject.toml constraints/dev.txt
+# Two threads each of two busy processes train 15 times slower on two cores than one thread each.
+export OMP_NUM_THREADS = 1
+
+.PHONY: demo test check docs format clean
+.DELETE_ON_ERROR:
+
+demo: .venv/installed  ## poison, scan, clean and retrain on images that a dependency carries
+	$(BIN)/mithridate demo --out out/demo
+
+test: .venv/installed-dev  ## every test that needs no network
+	$(BIN)/pytest -n 2
+
+check: .venv/installed-dev  ## format, lint, strict types, architecture, generated pages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mithridate.report.catalogue --check
+	$(BIN)/pytest -q tests/architecture
+
+docs: .venv/installed-docs  ## the documentation as a folder of pages, out/site/index.html
+	$(BIN)/python -m mithridate.report.catalogue --write
+	$(BIN)/mkdocs build --strict --quiet --site-dir out/site
+
+format: .venv/installed-dev  ## rewrite the code in the house style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment and what was built
+	rm -rf .venv out
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: $(INPUTS) | .venv/bin/python
+	$(INSTALL) .
+	touch $@
+
+.venv/installed-dev: $(INPUTS) | .venv/bin/python
+	$(INSTALL) '.[dev]'
+	touch $@ .venv/installed
+
+.venv/installed-docs: $(INPUTS) | .venv/bin/python
+	$(INSTALL) '.[docs]'
+	touch $@ .venv/installed
