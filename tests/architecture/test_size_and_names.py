@@ -1,0 +1,117 @@
+"""Files and functions stay small, and names say what a thing is."""
+
+import ast
+import inspect
+from pathlib import Path
+
+from architecture.source import DEFENCES, PACKAGE, code_words, docstrings, kinds, modules
+from mithridate.core.method import find
+
+METHOD, FILE, FUNCTION = 200, 300, 40
+BANNED_FILES = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "base", "tools"}
+DOMAIN_WORDS = {
+    "image", "images", "pixel", "pixels", "text", "texts", "word", "words", "sentence",
+    "sentences", "token", "tokens", "tabular", "audio", "waveform", "spectrogram",
+}  # fmt: skip
+NEUTRAL = ("core", "stats", "attacks", "detectors", "scanners", "trainers", "repairs",
+           "aggregators", "pipelines", "bench")  # fmt: skip
+SECRETS = {
+    "poison_rate", "poisoning_rate", "rate_poisoned", "n_poison", "target", "target_label",
+    "target_class", "source_class", "trigger", "attack", "truth",
+}  # fmt: skip
+
+
+def test_files_stay_small():
+    methods = {Path(inspect.getfile(m)) for kind in kinds() for m in find(kind).values()}
+    assert methods
+    wrong = {
+        module.place: size
+        for module in modules()
+        if (size := len(module.text.splitlines())) > (METHOD if module.path in methods else FILE)
+    }
+    assert not wrong, f"more than {METHOD} lines for a method or {FILE} for any file"
+
+
+def lines_of_code(function, source):
+    """Lines of a function's body that are neither blank, comment nor documentation."""
+    skipped = set()
+    for string in docstrings(function):
+        skipped.update(range(string.lineno, string.end_lineno + 1))
+    body = range(function.body[0].lineno, function.end_lineno + 1)
+    text = {number: source[number - 1].strip() for number in body if number not in skipped}
+    return sum(bool(line) and not line.startswith("#") for line in text.values())
+
+
+def functions(tree):
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def test_functions_have_at_most_40_lines():
+    long = [
+        f"{module.place}:{function.lineno} {function.name} has {size} lines"
+        for module in modules()
+        for function in functions(module.tree)
+        if (size := lines_of_code(function, module.text.splitlines())) > FUNCTION
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_lines_of_code_leave_out_documentation():
+    source = 'def f(\n    x,\n):\n    """Doc.\n\n    More.\n    """\n    # why\n\n    return x\n'
+    assert lines_of_code(functions(ast.parse(source))[0], source.splitlines()) == 1
+
+
+def test_no_file_has_a_name_that_says_nothing():
+    named = {path.stem for path in PACKAGE.rglob("*.py")}
+    folders = {path.name for path in PACKAGE.rglob("*") if path.is_dir()}
+    assert not (named | folders) & BANNED_FILES
+
+
+def test_no_method_knows_its_domain():
+    wrong = [
+        f"{module.place}:{line} {word}"
+        for module in modules(*NEUTRAL)
+        for line, word in code_words(module)
+        if word in DOMAIN_WORDS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def names_given(tree):
+    """Fields of classes and parameters of functions: what a caller can hand over."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from (s.target.id for s in node.body if isinstance(s, ast.AnnAssign))
+        elif isinstance(node, ast.arg):
+            yield node.arg
+
+
+def test_no_defence_is_told_what_only_the_attacker_knows():
+    wrong = [
+        f"{module.place}: {name}"
+        for module in modules(*DEFENCES)
+        for name in names_given(module.tree)
+        if name in SECRETS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_public_thing_is_documented_in_one_plain_sentence():
+    wrong = []
+    for module in modules():
+        for node in [module.tree, *public(module.tree)]:
+            first = (ast.get_docstring(node) or "").partition("\n")[0]
+            if not first.endswith(".") or (first[:1].isalpha() and not first[:1].isupper()):
+                wrong.append(f"{module.place}: {getattr(node, 'name', 'the module')}: {first!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+def public(node):
+    """Public functions and classes, with the public methods of the latter."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for child in node.body:
+        if isinstance(child, kinds) and not child.name.startswith("_"):
+            yield child
+            if isinstance(child, ast.ClassDef):
+                yield from public(child)
