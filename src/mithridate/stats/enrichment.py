@@ -1,0 +1,132 @@
+"""Is one group missing among the highest scores of another? An exact test by permutation.
+
+Suspect and trusted examples of a class that were treated alike are exchangeable where nothing is
+wrong. Poison that a detector sees stands above the trusted examples, so the top of the ranking
+holds too few of these. The test looks at the top of every length, in every class, by every
+detector, and permutes who is trusted within each class to get the null of its smallest p-value.
+Axes: N examples, suspect and trusted together; D rankings; C classes; B permutations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincc
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Enrichment:
+    """What the test found.
+
+    p_value: of the whole question; adjusted: float64[D, C], p-values of each ranking and class
+    with the probability of any false rejection controlled, 1 where a class has no trusted example;
+    visible: float64[C], the smallest number of perfectly ranked strangers in a class that this test
+    would have seen at `level`, infinite where it could see none; finest_p: 1 / (B + 1).
+    """
+
+    p_value: float
+    adjusted: Floats
+    visible: Floats
+    finest_p: float
+
+
+def _grid(m: int) -> NDArray[np.int64]:
+    """Numbers of trusted examples at the top that are looked at: 0, 1, 2, 3, 5, 8, ... m / 2."""
+    steps = np.unique(np.round(1.5 ** np.arange(40)).astype(np.int64))
+    return np.concatenate([[0], steps[steps <= m // 2]])
+
+
+def _surprise(ranks: NDArray[np.int64], total: int) -> Floats:
+    """Smallest tail probability over the tops that end at a trusted example.
+
+    ranks: int64[..., m], of the trusted examples, 0 is the most suspicious, sorted. With j trusted
+    examples above position t of N, the probability under the null is P(Beta(j + 1, m - j) > t / N).
+    """
+    m = ranks.shape[-1]
+    above = _grid(m)
+    place = ranks[..., above] / total
+    return np.asarray(betaincc(above + 1.0, m - above, place).min(-1))
+
+
+def enrichment(
+    scores: Floats,
+    labels: NDArray[np.int64],
+    trusted: NDArray[np.bool_],
+    classes: int,
+    rng: np.random.Generator,
+    *,
+    level: float = 0.05,
+    permutations: int = 1999,
+) -> Enrichment:
+    """Test whether suspects of any class stand above trusted examples by any ranking.
+
+    scores: float64[D, N], larger is more suspicious, comparable within a class; labels: int64[N];
+    trusted: bool[N]. Ties are broken at random. Under exchangeability within classes the
+    probability that p_value <= level is at most `level`, whatever the rankings.
+    Westfall and Young, Resampling-Based Multiple Testing, 1993 (the smallest p-value's null).
+    """
+    rankings = len(scores)
+    observed = np.ones((rankings, classes))
+    null = np.ones(permutations)
+    sizes: dict[int, tuple[int, int]] = {}
+    for label in range(classes):
+        rows = np.flatnonzero(labels == label)
+        inside = trusted[rows]
+        total, m = len(rows), int(inside.sum())
+        if m == 0 or m == total:
+            continue
+        sizes[label] = (total, m)
+        shuffle = rng.permutation(total)
+        ranks = np.empty((rankings, total), dtype=np.int64)
+        for row, ranking in enumerate(scores[:, rows]):
+            ranks[row, shuffle[np.argsort(-ranking[shuffle], kind="stable")]] = np.arange(total)
+        observed[:, label] = _surprise(np.sort(ranks[:, inside], -1), total)
+        draws = np.stack(
+            [rng.choice(total, m, replace=False, shuffle=False) for _ in range(permutations)]
+        )
+        for ranking in ranks:
+            null = np.minimum(null, _surprise(np.sort(ranking[draws], -1), total))
+    null.sort()
+    adjusted = (1 + np.searchsorted(null, observed, side="right")) / (permutations + 1)
+    for label in set(range(classes)) - set(sizes):
+        adjusted[:, label] = 1.0
+    allowed = int(np.floor(level * (permutations + 1))) - 1
+    threshold = null[allowed - 1] if allowed >= 1 else 0.0
+    return Enrichment(
+        float(adjusted.min(initial=1.0)),
+        adjusted,
+        _visible(sizes, classes, float(threshold)),
+        1 / (permutations + 1),
+    )
+
+
+def _visible(sizes: dict[int, tuple[int, int]], classes: int, threshold: float) -> Floats:
+    """Smallest number of strangers above everything else that would reach the threshold.
+
+    k strangers on top of N examples, m of them trusted, give (1 - k / (N + k))^m.
+    """
+    seen = np.full(classes, np.inf)
+    for label, (total, m) in sizes.items():
+        share = 1 - threshold ** (1 / m)
+        if share < 1:
+            seen[label] = max(1.0, np.ceil(total * share / (1 - share)))
+    return seen
+
+
+def benjamini_hochberg(p_values: Floats, level: float) -> NDArray[np.bool_]:
+    """Reject so that the expected share of false rejections is at most `level`; bool[n].
+
+    Rejects the k smallest with the largest k such that p_(k) <= level k / n. Valid for conformal
+    p-values that share a calibration set (Bates et al. 2023). Benjamini and Hochberg 1995.
+    """
+    n = len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    passed = np.flatnonzero(p_values[order] <= level * np.arange(1, n + 1) / max(n, 1))
+    rejected = np.zeros(n, dtype=bool)
+    if len(passed):
+        rejected[order[: passed[-1] + 1]] = True
+    return rejected
