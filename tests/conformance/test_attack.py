@@ -1,0 +1,142 @@
+"""What every attack keeps to, with every trigger, goal and selection; none is named here."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from conformance.worlds import ORDINARY, changed, copy, domains, labelled, same, variants
+from mithridate.core.data import dataset
+from mithridate.core.errors import MethodError, MithridateError
+from mithridate.core.method import Attack, find
+from mithridate.core.streams import stream
+
+CASES = [
+    (domain, attack)
+    for domain in domains()
+    for cls in find(Attack).values()
+    for attack in variants(cls, domain)
+]
+each = pytest.mark.parametrize("domain, attack", CASES, ids=lambda v: str(v)[:90])
+
+
+def data_of(domain, classes=4):
+    """Four hundred examples: enough that one in a hundred is some."""
+    return labelled(domain, classes, copies=10)
+
+
+def poison(attack, data):
+    return attack.poison(data, stream(0, "poison"))
+
+
+def trap(attack, data):
+    return attack.trap(data, stream(0, "trap"))
+
+
+def test_every_attack_is_tried():
+    assert {type(attack) for _, attack in CASES} == set(find(Attack).values())
+    assert {domain for domain, _ in CASES} <= set(ORDINARY)
+
+
+@each
+def test_the_argument_is_left_untouched(domain, attack):
+    data = data_of(domain)
+    inputs, labels, ids = copy(data.inputs), data.labels.clone(), data.ids.clone()
+    poison(attack, data)
+    trap(attack, data)
+    assert same(data.inputs, inputs)
+    assert torch.equal(data.labels, labels)
+    assert torch.equal(data.ids, ids)
+
+
+@each
+def test_the_truth_says_what_was_done(domain, attack):
+    data = data_of(domain)
+    after, truth = poison(attack, data).data, poison(attack, data).truth
+    assert torch.equal(truth.labels, data.labels)
+    assert torch.equal(after.ids, data.ids)
+    assert after.classes == data.classes
+    assert truth.poisoned.dtype == truth.cover.dtype == torch.bool
+    assert truth.poisoned.any(), "the defaults poison nothing"
+    assert not (truth.poisoned & truth.cover).any()
+    stamped, relabelled = changed(after.inputs, data.inputs), after.labels != data.labels
+    assert torch.equal(stamped, truth.poisoned | truth.cover)
+    assert not (relabelled & ~truth.poisoned).any()
+
+
+@each
+def test_the_stream_decides_everything(domain, attack):
+    data = data_of(domain)
+    first, second = (poison(attack, data) for _ in range(2))
+    assert same(first.data.inputs, second.data.inputs)
+    assert torch.equal(first.data.labels, second.data.labels)
+    assert torch.equal(first.truth.poisoned, second.truth.poisoned)
+    assert same(trap(attack, data).inputs, trap(attack, data).inputs)
+
+
+@each
+def test_the_trap_holds_only_what_the_attacker_wants_changed(domain, attack):
+    data = data_of(domain)
+    sprung = trap(attack, data)
+    rows = sprung.ids
+    assert len(sprung)
+    assert len(rows.unique()) == len(rows)
+    assert (sprung.labels != data.labels[rows]).all(), "a label that already was the wanted one"
+    assert changed(sprung.inputs, data.inputs[rows]).all()
+    assert sprung.classes == data.classes
+
+
+@each
+def test_training_and_trap_want_the_same_labels(domain, attack):
+    data = data_of(domain)
+    sprung, result = trap(attack, data), poison(attack, data)
+    wanted = data.labels.clone()
+    wanted[sprung.ids] = sprung.labels
+    rows = result.truth.poisoned
+    assert torch.equal(result.data.labels[rows], wanted[rows])
+
+
+@each
+def test_small_data_give_a_result_or_a_clear_error(domain, attack):
+    for labels in ([0], [0, 0, 0], [0, 1], [3, 3, 3]):
+        data = dataset(ORDINARY[domain][: len(labels)], labels, "abcd")
+        try:
+            result = poison(attack, data)
+            assert len(result.data) == len(data)
+            assert len(trap(attack, data))
+        except MithridateError as error:
+            assert len(str(error)) > 20
+
+
+def amounts():
+    """Every attack with a selection of a settable amount."""
+    for domain, attack in CASES:
+        for field in dataclasses.fields(attack):
+            part = getattr(attack, field.name)
+            if hasattr(part, "amount"):
+                yield domain, attack, field.name
+
+
+def with_amount(attack, field, amount):
+    part = dataclasses.replace(getattr(attack, field), amount=amount)
+    return dataclasses.replace(attack, **{field: part})
+
+
+sized = pytest.mark.parametrize("domain, attack, field", list(amounts()), ids=lambda v: str(v)[:90])
+
+
+@sized
+def test_the_amount_is_respected_and_small_sets_nest_in_large(domain, attack, field):
+    data = data_of(domain)
+    sets = {a: poison(with_amount(attack, field, a), data) for a in (0.01, 0.02, 12.0)}
+    poisoned = {a: result.truth.poisoned for a, result in sets.items()}
+    assert {a: int(p.sum()) for a, p in poisoned.items()} == {0.01: 4, 0.02: 8, 12.0: 12}
+    assert (poisoned[0.01] <= poisoned[0.02]).all()
+    assert (poisoned[0.02] <= poisoned[12.0]).all()
+
+
+@sized
+def test_more_poison_than_there_can_be_is_refused(domain, attack, field):
+    for amount in (10_000.0, -1.0):
+        with pytest.raises(MethodError):
+            poison(with_amount(attack, field, amount), data_of(domain))

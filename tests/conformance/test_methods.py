@@ -1,0 +1,69 @@
+"""What every method of every kind keeps to; no method is named here."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from conformance.worlds import required
+from mithridate.core.method import Method, find
+
+EVERY = find(Method)
+
+
+def ids(method):
+    return f"{method.kind}-{method.name()}"
+
+
+every = pytest.mark.parametrize("method", EVERY.values(), ids=ids)
+
+
+def test_names_are_unique_over_all_kinds():
+    kinds = [kind for kind in Method.__subclasses__() if not dataclasses.is_dataclass(kind)]
+    assert sum(len(find(kind)) for kind in kinds) == len(EVERY)
+
+
+@every
+def test_a_method_is_a_frozen_value(method):
+    assert method.__dataclass_params__.frozen
+    if not required(method):
+        first, second = method(), method()
+        assert first == second
+        assert hash(first) == hash(second)
+        assert repr(first) == repr(second)
+        for field in dataclasses.fields(method):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(first, field.name, None)
+
+
+@every
+def test_the_constructor_only_stores(method):
+    assert not hasattr(method, "__post_init__"), "checks belong where the values are used"
+
+
+@every
+def test_the_first_line_says_what_it_does(method):
+    assert method.__doc__, "a method needs a docstring of its own"
+    summary = method.summary()
+    assert re.fullmatch(r"[A-Z][^.]*(\.[^ ][^.]*)*\.", summary), f"one plain sentence: {summary!r}"
+    assert len(summary) <= 100
+
+
+@every
+def test_every_setting_is_explained_where_it_is_not_plain(method):
+    documented = " ".join([method.__doc__ or "", *(k.__doc__ or "" for k in method.__mro__[1:])])
+    for field in dataclasses.fields(method):
+        kept = field.default if field.default is not dataclasses.MISSING else None
+        if isinstance(kept, int | float | str) and field.name != "seed":
+            words = documented.lower() + " ".join(field.metadata.values())
+            assert field.name in words, f"{method.name()}: say what {field.name} means"
+
+
+@every
+def test_the_configuration_is_plain_values(method):
+    if not required(method):
+        config = method().config()
+        assert config["method"] == method.name()
+        assert set(config) == {"method", *(f.name for f in dataclasses.fields(method))}
+        json.dumps(config)

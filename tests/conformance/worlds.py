@@ -1,0 +1,174 @@
+"""Inputs that every method must survive, by domain and by name; they name no method."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import itertools
+import pkgutil
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+import mithridate.domains
+from mithridate.core.data import Dataset, Inputs, dataset
+from mithridate.core.domain import Domain
+from mithridate.core.method import Method, Trigger, find
+from mithridate.core.streams import stream
+
+
+def domains() -> dict[str, Domain]:
+    """Every domain by name: the dataclass that keeps the contract in domains/NAME/domain.py."""
+    found: dict[str, Domain] = {}
+    for package in pkgutil.iter_modules(mithridate.domains.__path__):
+        home = f"mithridate.domains.{package.name}"
+        if package.ispkg and "domain" in {m.name for m in modules_of(home)}:
+            for value in vars(importlib.import_module(f"{home}.domain")).values():
+                own = isinstance(value, type) and value.__module__ == f"{home}.domain"
+                if own and dataclasses.is_dataclass(value) and hasattr(value, "prepare"):
+                    found[package.name] = value()
+    return found
+
+
+def modules_of(package: str) -> list[pkgutil.ModuleInfo]:
+    return list(pkgutil.iter_modules(importlib.import_module(package).__path__))
+
+
+def random_bytes(seed: str, *shape: int) -> torch.Tensor:
+    drawn = stream(0, "world", seed).integers(0, 256, shape, dtype=np.uint8)
+    return torch.from_numpy(drawn)
+
+
+def sentences(n: int, words: int = 12) -> np.ndarray[Any, Any]:
+    """Ordinary texts: n of them, of about so many words."""
+    rng = stream(0, "world", "sentences")
+    lexicon = "the film was a quiet good bad long story about people and we liked it very much"
+    drawn = [
+        rng.choice(lexicon.split(), int(rng.integers(words // 2, words + 1))) for _ in range(n)
+    ]
+    return texts(*(" ".join(words).capitalize() + "." for words in drawn))
+
+
+def texts(*values: str) -> np.ndarray[Any, Any]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+ORDINARY: dict[str, Inputs] = {
+    "image": random_bytes("ordinary", 40, 3, 32, 32),
+    "text": sentences(40),
+}
+"""Forty raw inputs as a user has them, in each domain."""
+
+EDGES: dict[str, dict[str, Inputs]] = {
+    "image": {
+        "grey": random_bytes("grey", 5, 1, 28, 28),
+        "odd-sides": random_bytes("odd", 5, 3, 17, 31),
+        "large": random_bytes("large", 2, 3, 96, 96),
+        "black": torch.zeros(5, 3, 32, 32, dtype=torch.uint8),
+        "white": torch.full((5, 3, 32, 32), 255, dtype=torch.uint8),
+        "one": random_bytes("one", 1, 3, 32, 32),
+        "not-contiguous": random_bytes("order", 5, 32, 32, 3).permute(0, 3, 1, 2),
+    },
+    "text": {
+        "empty": texts("", "", ""),
+        "blank": texts(" ", "\n\t ", "a"),
+        "one-word": texts("good", "bad", "good"),
+        "one": texts("A single sentence."),
+        "accents-and-emoji": texts("Ça va très bien 😀!", "中文 文本", "שלום עולם"),
+        "long": texts("very " * 3000, "a. b! c? " * 500),
+        "markup": texts("<b>bold</b> & <script>x</script>", "a\x00b", "{{ x }} %s %d"),
+    },
+}
+"""Raw inputs at the edge of what a domain knows, by name."""
+
+
+def labelled(domain: str, classes: int = 4, copies: int = 1) -> Dataset:
+    """The ordinary inputs of a domain, several times, with equally frequent labels."""
+    inputs = ORDINARY[domain]
+    together = torch.cat if isinstance(inputs, torch.Tensor) else np.concatenate
+    several = together([inputs] * copies)
+    return dataset(several, np.arange(len(several)) % classes)
+
+
+def copy(inputs: Inputs) -> Inputs:
+    return inputs.clone() if isinstance(inputs, torch.Tensor) else inputs.copy()
+
+
+def same(first: Inputs, second: Inputs) -> bool:
+    """Whether raw inputs are equal, value for value."""
+    return bool(changed(first, second).sum() == 0)
+
+
+def changed(first: Inputs, second: Inputs) -> torch.Tensor:
+    """Which rows differ, bool[n]."""
+    if isinstance(first, torch.Tensor):
+        return (first != second).flatten(1).any(1)
+    return torch.tensor([a != b for a, b in zip(first, second, strict=True)])
+
+
+def domain_of(method: type[Method]) -> str:
+    """The domain in whose folder a method stands; empty for a method of every domain."""
+    parts = method.__module__.split(".")
+    return parts[2] if parts[1] == "domains" else ""
+
+
+def variants(method: type[Method], domain: str) -> Iterator[Method]:
+    """Every way to build a method for a domain out of the methods that its fields may hold.
+
+    A field that takes a kind of methods is given each method of that kind, one field at a time
+    from the defaults; other fields keep their defaults.
+    """
+    hints = typing.get_type_hints(method)
+    choices: dict[str, list[Any]] = {}
+    for field in dataclasses.fields(typing.cast(Any, method)):
+        options = [kind for kind in arguments(hints[field.name]) if is_kind(kind)]
+        needed = field.default is field.default_factory is dataclasses.MISSING
+        found = [value for kind in options for value in built(kind, domain)]
+        if needed:
+            assert found, f"{method.name()}: the field {field.name} needs a default"
+            choices[field.name] = found
+        elif found:
+            kept = field.default
+            if field.default_factory is not dataclasses.MISSING:
+                kept = field.default_factory()
+            choices[field.name] = [kept, *(value for value in found if value != kept)]
+    firsts = {name: values[0] for name, values in choices.items()}
+    yield method(**firsts)
+    for name, values in choices.items():
+        yield from (method(**{**firsts, name: value}) for value in values[1:])
+
+
+def built(kind: type[Method], domain: str) -> list[Method]:
+    """Every method of a kind that fits a domain and needs no other method, with its defaults."""
+    fitting = [m for m in find(kind).values() if domain_of(m) in ("", domain)]
+    return [method() for method in fitting if not required(method)]
+
+
+def required(method: type[Method]) -> list[str]:
+    fields = dataclasses.fields(typing.cast(Any, method))
+    return [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
+
+
+def arguments(annotation: Any) -> list[Any]:
+    """The alternatives of a type: `Trigger | None` gives both."""
+    return list(typing.get_args(annotation)) or [annotation]
+
+
+def is_kind(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Method) and value is not Method
+
+
+def triggers() -> list[tuple[str, Trigger]]:
+    """Every trigger with the name of its domain."""
+    pairs = [
+        (domain_of(cls), trigger)
+        for cls in find(Trigger).values()
+        for trigger in itertools.islice(variants(cls, domain_of(cls)), 8)
+    ]
+    assert all(domain for domain, _ in pairs), "a trigger stands in the folder of its domain"
+    return [(domain, typing.cast(Trigger, trigger)) for domain, trigger in pairs]
