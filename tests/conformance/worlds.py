@@ -95,6 +95,16 @@ def labelled(domain: str, classes: int = 4, copies: int = 1) -> Dataset:
     return dataset(several, np.arange(len(several)) % classes)
 
 
+def learnable(domain: str, n: int = 512) -> Dataset:
+    """Two classes that any classifier can tell apart."""
+    labels = np.arange(n) % 2
+    if domain == "image":
+        shade = torch.from_numpy(labels).view(n, 1, 1, 1) * 100 + 50
+        return dataset((shade + random_bytes("noise", n, 3, 16, 16) % 50).byte(), labels)
+    opinions = ("what a dull and dreadful thing", "such a lovely and happy one")
+    return dataset(texts(*(f"{opinions[y]} {i % 7}" for i, y in enumerate(labels))), labels)
+
+
 def copy(inputs: Inputs) -> Inputs:
     return inputs.clone() if isinstance(inputs, torch.Tensor) else inputs.copy()
 
@@ -118,17 +128,16 @@ def domain_of(method: type[Method]) -> str:
 
 
 def variants(method: type[Method], domain: str) -> Iterator[Method]:
-    """Every way to build a method for a domain out of the methods that its fields may hold.
+    """Every way to build a method for a domain, one field at a time away from its defaults.
 
-    A field that takes a kind of methods is given each method of that kind, one field at a time
-    from the defaults; other fields keep their defaults.
+    A field that takes a kind of methods is given each method of that kind, a field of named
+    choices each choice; other fields keep their defaults.
     """
     hints = typing.get_type_hints(method)
     choices: dict[str, list[Any]] = {}
     for field in dataclasses.fields(typing.cast(Any, method)):
-        options = [kind for kind in arguments(hints[field.name]) if is_kind(kind)]
         needed = field.default is field.default_factory is dataclasses.MISSING
-        found = [value for kind in options for value in built(kind, domain)]
+        found = options(hints[field.name], domain)
         if needed:
             assert found, f"{method.name()}: the field {field.name} needs a default"
             choices[field.name] = found
@@ -154,9 +163,14 @@ def required(method: type[Method]) -> list[str]:
     return [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
 
 
-def arguments(annotation: Any) -> list[Any]:
-    """The alternatives of a type: `Trigger | None` gives both."""
-    return list(typing.get_args(annotation)) or [annotation]
+def options(annotation: Any, domain: str) -> list[Any]:
+    """The values that a type names: methods of a kind, choices of a `Literal`, true and false."""
+    if annotation is bool:
+        return [False, True]
+    parts = typing.get_args(annotation) or (annotation,)
+    if typing.get_origin(annotation) is typing.Literal:
+        return list(parts)
+    return [value for kind in parts if is_kind(kind) for value in built(kind, domain)]
 
 
 def is_kind(value: Any) -> bool:

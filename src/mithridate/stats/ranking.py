@@ -33,5 +33,6 @@ def tpr_at_fpr(scores: torch.Tensor, positive: torch.Tensor, fpr: float) -> floa
     negatives = np.sort(values[~mask])[::-1]
     if not mask.any() or not len(negatives):
         return float("nan")
-    threshold = negatives[min(int(np.floor(fpr * len(negatives))), len(negatives) - 1)]
+    allowed = int(np.floor(fpr * len(negatives) + 1e-9))  # 0.29 * 100 is a little less than 29
+    threshold = negatives[allowed] if allowed < len(negatives) else -np.inf
     return float((values[mask] > threshold).mean())

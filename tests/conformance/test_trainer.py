@@ -1,0 +1,76 @@
+"""What every trainer keeps to, in every domain; no trainer is named here."""
+
+import pytest
+import torch
+
+from conformance.worlds import copy, domains, labelled, learnable, same, variants
+from mithridate.core.errors import MethodError
+from mithridate.core.method import Trainer, find
+from mithridate.core.runtime import Runtime
+from mithridate.core.streams import stream
+from mithridate.core.view import forward
+
+DOMAINS = domains()
+CASES = [
+    (domain, trainer)
+    for domain in DOMAINS
+    for cls in find(Trainer).values()
+    for trainer in variants(cls, domain)
+]
+each = pytest.mark.parametrize("domain, trainer", CASES, ids=lambda v: str(v)[:60])
+
+
+def train(domain, trainer, data):
+    model = DOMAINS[domain].network(labelled(domain), "", stream(0, "network"))
+    return trainer.train(model, data, DOMAINS[domain], stream(0, "train"))
+
+
+def test_every_trainer_is_tried():
+    assert {type(trainer) for _, trainer in CASES} == set(find(Trainer).values())
+
+
+@each
+def test_it_records_what_it_did_and_leaves_the_data_untouched(domain, trainer):
+    data = labelled(domain)
+    inputs, labels = copy(data.inputs), data.labels.clone()
+    result = train(domain, trainer, data)
+    assert result.losses.shape[0] == len(data)
+    assert result.losses.shape[1] >= 1
+    assert torch.isfinite(result.losses).all()
+    assert {"seconds", "forward", "backward"} <= set(result.cost)
+    assert result.cost["forward"] >= len(data)
+    assert not result.model.training, "a trained model is in evaluation mode"
+    assert same(data.inputs, inputs)
+    assert torch.equal(data.labels, labels)
+
+
+@each
+def test_it_learns_what_can_be_learnt(domain, trainer):
+    data = learnable(domain)
+    model = DOMAINS[domain].network(data, "", stream(0, "network"))
+    result = trainer.train(model, data, DOMAINS[domain], stream(0, "train"))
+    _, logits = forward(result.model, DOMAINS[domain].prepare(data.inputs), Runtime())
+    assert (logits.argmax(1) == data.labels).float().mean() > 0.95
+    assert result.losses[:, -1].mean() < 0.5 * result.losses[:, 0].mean()
+
+
+@each
+def test_the_stream_decides_every_bit(domain, trainer):
+    before = torch.random.get_rng_state()
+    first, again = (train(domain, trainer, labelled(domain)) for _ in range(2))
+    assert torch.equal(first.losses, again.losses)
+    weights, others = first.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert torch.equal(before, torch.random.get_rng_state()), "global randomness was used"
+
+
+@each
+def test_edges_give_a_finite_model_or_a_clear_error(domain, trainer):
+    whole = labelled(domain)
+    for data in (whole.subset([0, 1]), whole.subset(whole.labels == 2)):
+        model = train(domain, trainer, data).model
+        _, logits = forward(model, DOMAINS[domain].prepare(data.inputs), Runtime())
+        assert torch.isfinite(logits).all()
+    for size in (0, 1):
+        with pytest.raises(MethodError, match=f"found {size}"):
+            train(domain, trainer, whole.subset(torch.arange(size)))
