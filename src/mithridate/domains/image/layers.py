@@ -39,7 +39,7 @@ def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """x + f(x)."""
+    """A body and the path around it: x + f(x)."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
