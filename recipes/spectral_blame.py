@@ -17,7 +17,6 @@ import itertools
 from typing import Any
 
 import torch
-from mithridate.domains.catalogue import named
 
 from cells import DOMAIN, RECIPE, RESULTS, average, done, kept, markdown, records, save, train
 from mithridate.attacks.goals import AllToOne, SourceSpecific
@@ -29,7 +28,8 @@ from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.view import View, forward, last_linear
 from mithridate.detectors.spectral_signatures import SpectralSignatures
-from mithridate.domains.image.networks import Pool
+from mithridate.domains.catalogue import named
+from mithridate.domains.image.layers import Pool
 from mithridate.domains.image.triggers import PatchTrigger
 
 FOLDER = "spectral_blame"
@@ -71,7 +71,7 @@ def judge(model: torch.nn.Module, poisoned: Poisoned) -> tuple[list[Any], dict[A
 
 def cell(origin: str, seed: int, data: Dataset, test: Dataset) -> Any:
     """Train on one poisoned set, judge every setting, train again for two of them."""
-    attack = Poisoning(PatchTrigger(), ORIGINS[origin], RandomSelection(float(POISONS)))
+    attack = Poisoning(PatchTrigger(style="white"), ORIGINS[origin], RandomSelection(float(POISONS)))
     poisoned = attack.poison(data, stream(seed, "blame", origin))
     first = train(poisoned.data, seed, "first", len(data))
     rows, keeps = judge(first, poisoned)

@@ -1,0 +1,204 @@
+"""Measure how often a scan calls clean data poisoned, and how often it finds poison.
+
+    python recipes/false_alarms.py run --sets cifar10 mnist gtsrb sst2 ag-news --seeds 0 1 2 3
+    python recipes/false_alarms.py table
+
+A world is a data set and a seed: 2,000 suspects and a disjoint pool of trusted examples, of which
+the scan gets the first m. Each world is scanned clean and, for the first seeds, with 5 % of
+the suspects poisoned (a checkered patch, or a rare word). The attack's success is measured by the
+referee on test data that no scan sees; a twin in which it is below 50 % counts as void for power.
+Without trusted examples a scan always answers "cannot judge", so no false alarm is possible there
+and only its ranking is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from mithridate.domains.catalogue import named
+from mithridate.domains.text.triggers import WordTrigger
+
+from cells import RESULTS, done, markdown, records, save
+from mithridate.attacks.poisoning import Poisoning
+from mithridate.attacks.selections import RandomSelection
+from mithridate.bench.evaluate import accuracy, attack_success, detection
+from mithridate.core.data import Dataset, Truth
+from mithridate.core.runtime import environment
+from mithridate.core.streams import stream
+from mithridate.domains.image.triggers import PatchTrigger
+from mithridate.pipelines.scan import DataScan, Scanner
+from mithridate.stats.enrichment import enrichment
+from mithridate.stats.intervals import Interval, proportion
+from mithridate.trainers.fit import Recipe
+
+FOLDER = "false_alarms"
+SUSPECTS, POOL, TEST = 2_000, 2_500, 1_000
+TRUSTED = (0, 250, 1_000, 2_500)
+RECIPE = Recipe(epochs=12, batch_size=64)
+SCANNER = Scanner(recipe=RECIPE, permutations=399)
+
+
+def attack(name: str) -> Poisoning:
+    """The attack of a data set's poisoned twin."""
+    trigger = WordTrigger() if name in ("sst2", "ag-news") else PatchTrigger()
+    return Poisoning(trigger, selection=RandomSelection(0.05))
+
+
+def draw(data: Dataset, seed: int, place: str, n: int) -> Dataset:
+    """Draw n rows."""
+    return data.subset(stream(seed, "rows", place).permutation(len(data))[:n])
+
+
+def alone(scan: DataScan, data: Dataset, trusted: Dataset, seed: int) -> dict[str, float]:
+    """The p-value that each detector alone would have given the data set."""
+    labels = torch.cat([data.labels, trusted.labels]).numpy()
+    is_trusted = np.arange(len(labels)) >= len(data)
+    return {
+        j.detector.name(): enrichment(
+            torch.cat([j.scores.values, j.trusted]).numpy()[None],
+            labels,
+            is_trusted,
+            len(data.classes),
+            stream(seed, "alone"),
+            permutations=399,
+        ).p_value
+        for j in scan.judged
+    }
+
+
+def record(scan: DataScan, data: Dataset, trusted: Dataset, truth: Truth, seed: int) -> Any:
+    """What one scan said and, by the truth, how right it was."""
+    flagged = scan.flagged
+    return {
+        "verdict": scan.verdict.answer,
+        "p_value": scan.verdict.p_value,
+        "alone": alone(scan, data, trusted, seed) if len(trusted) else {},
+        "flagged": int(flagged.sum()),
+        "flagged_clean": int((flagged & ~truth.poisoned).sum()),
+        "poisons": int(truth.poisoned.sum()),
+        "by": [c.by for c in scan.classes if c.by],
+        "visible": [c.visible for c in scan.classes],
+        "detection": {
+            j.detector.name(): detection(j.scores.values, truth, data.labels)
+            for j in scan.judged
+            if truth.poisoned.any()
+        },
+        "seconds": scan.cost["seconds"],
+    }
+
+
+def world(name: str, seed: int, m: int, poisoned: bool) -> Any:
+    """Run one scan of one world."""
+    began = time.process_time()
+    source = named(name)
+    rows = draw(source.data, seed, name, SUSPECTS + POOL)
+    data, trusted = rows.subset(range(SUSPECTS)), rows.subset(range(SUSPECTS, SUSPECTS + m))
+    test = draw(named(name, split="test").data, seed, name + "/test", TEST)
+    nobody = torch.zeros(SUSPECTS, dtype=torch.bool)
+    truth, plan = Truth(nobody, nobody, data.labels), attack(name)
+    if poisoned:
+        made = plan.poison(data, stream(seed, "poison", name))
+        data, truth = made.data, made.truth
+    scan = SCANNER.scan(data, trusted if m else None, source.domain, seed)
+    found = record(scan, data, trusted, truth, seed)
+    if poisoned:
+        rng = stream(seed, "trap", name)
+        found["attack_success"] = attack_success(scan.model, plan, test, source.domain, rng)
+    found["natural"] = accuracy(scan.model, test, source.domain)
+    found["cpu_seconds"] = time.process_time() - began
+    setting = {"set": name, "seed": seed, "m": m, "poisoned": poisoned, "n": SUSPECTS}
+    return {**setting, **found, "recipe": vars(RECIPE), "environment": environment()}
+
+
+def run(names: list[str], seeds: list[int], poisoned: int) -> None:
+    """Run the scans that have no record yet."""
+    torch.set_num_threads(1)
+    for seed, name, m, twin in itertools.product(seeds, names, TRUSTED, (True, False)):
+        if (twin and seed >= poisoned) or (not twin and m == 0):
+            continue
+        label = f"{name}-{'poisoned' if twin else 'clean'}-m{m}-seed{seed}"
+        if not done(FOLDER, label):
+            save(FOLDER, label, world(name, seed, m, twin))
+
+
+def share(found: list[bool]) -> str:
+    """Write k/n with the exact interval as percentages."""
+    k, n = sum(found), len(found)
+    _, low, high, _ = proportion(k, n)
+    return f"{k}/{n} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def took(r: Any) -> bool:
+    """Tell whether the attack of a poisoned twin took."""
+    return bool(Interval(*r["attack_success"]).value >= 0.5)
+
+
+def by_detector(found: list[Any], detector: str) -> list[str]:
+    """One row of the table: false alarms and power of one detector, or of all together, by m."""
+
+    def rejects(r: Any) -> bool:
+        if detector == "combined":
+            return bool(r["verdict"] == "flagged")
+        return bool(r["alone"][detector] <= 0.05)
+
+    cells = []
+    for m in TRUSTED[1:]:
+        clean = [rejects(r) for r in found if r["m"] == m and not r["poisoned"]]
+        caught = [rejects(r) for r in found if r["m"] == m and r["poisoned"] and took(r)]
+        cells += [share(clean), share(caught)]
+    return [detector, *cells]
+
+
+def table() -> str:
+    """Write the tables: rates by detector and m, by data set, and the lists of examples."""
+    found = records(FOLDER, "*-seed*")
+    judged = [r for r in found if r["m"]]
+    names = ["combined", *judged[0]["alone"]] if judged else []
+    header = ["detector"]
+    for m in TRUSTED[1:]:
+        header += [f"m = {m}: false alarms", f"m = {m}: found"]
+    text = markdown(header, [by_detector(judged, name) for name in names])
+    sets = sorted({r["set"] for r in found})
+    rows = [[s, *by_detector([r for r in judged if r["set"] == s], "combined")[1:]] for s in sets]
+    text += "\n" + markdown(["data set (combined)", *header[1:]], rows)
+    return text + "\n" + lists(judged)
+
+
+def lists(found: list[Any]) -> str:
+    """Write how right the lists of named examples were, by m, over the poisoned twins."""
+    rows = []
+    for m in TRUSTED[1:]:
+        cells = [r for r in found if r["m"] == m and r["poisoned"] and took(r)]
+        false = [r["flagged_clean"] / max(r["flagged"], 1) for r in cells]
+        hit = [(r["flagged"] - r["flagged_clean"]) / r["poisons"] for r in cells]
+        void = sum(not took(r) for r in found if r["m"] == m and r["poisoned"])
+        average = [f"{100 * np.mean(v):.1f} %" if v else "" for v in (false, hit)]
+        rows.append([str(m), str(len(cells)), *average, str(void)])
+    header = ["m", "poisoned twins", "mean share of named that are clean (stated: 20 % at most)"]
+    return markdown([*header, "mean share of poison named", "void (attack did not take)"], rows)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["run", "table"])
+    names = ["cifar10", "mnist", "gtsrb", "sst2", "ag-news"]
+    parser.add_argument("--sets", nargs="+", default=names)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)))
+    parser.add_argument("--poisoned", type=int, default=4)
+    arguments = parser.parse_args()
+    if arguments.what == "run":
+        run(arguments.sets, arguments.seeds, arguments.poisoned)
+    text = table()
+    (RESULTS / FOLDER).mkdir(parents=True, exist_ok=True)
+    (RESULTS / FOLDER / "table.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
