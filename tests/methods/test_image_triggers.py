@@ -208,6 +208,14 @@ def test_warp_shifts_by_half_its_strength_on_average():
     assert float(pixels.abs().max()) <= 0.52, "|P| <= 1 and mean |P| is about a half"
 
 
+def test_warp_shifts_rows_and_columns_of_an_oblong_image_alike():
+    """`strength` P / size in coordinates of width 2 is about `strength` P / 2 pixels either way."""
+    flat = torch.stack([WarpTrigger(seed=seed).places(20, 80)[0] for seed in range(200)])
+    across = (flat[..., 0] - torch.linspace(-1, 1, 80))[:, 1:-1, 1:-1] * 79 / 2
+    down = (flat[..., 1] - torch.linspace(-1, 1, 20).view(-1, 1))[:, 1:-1, 1:-1] * 19 / 2
+    assert float(across.abs().mean() / down.abs().mean()) == pytest.approx(1, abs=0.15)
+
+
 def test_warps_of_other_seeds_are_other_warps():
     assert not torch.equal(WarpTrigger().places(8, 8), WarpTrigger(seed=1).places(8, 8))
 
@@ -262,6 +270,8 @@ def test_large_sets_are_changed_in_parts_with_the_same_result():
         assert torch.equal(stamp(trigger, images)[1020:], stamp(trigger, images[1020:]))
     halves = stamp(BlendTrigger(keep=0.5), images)
     assert torch.equal(halves[:40], stamp(BlendTrigger(keep=0.5), images[:40]))
+    flat = stamp(BlendTrigger(keep=0.5), grey(90, 1030, 1, 8, 8))
+    assert not torch.equal(flat[1024:], flat[:6]), "each part has pieces of its own"
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,19 @@ def test_other_networks_have_as_many_parameters_as_counted_by_hand():
     assert parameters(build("resnet9", noise(), 10)) == 412_954
 
 
+@pytest.mark.parametrize(
+    ("name", "side"), [("resnet9:8", 4), ("preact-resnet18:8", 4), ("vgg:8", 1)]
+)
+def test_last_map_of_a_small_image_has_the_usual_side(name, side):
+    """32 pixels are halved three times, in VGG five times."""
+    maps = []
+    model = build(name, noise(), 10).eval()
+    for layer in model:
+        layer.register_forward_hook(lambda _, __, out: maps.append(out))
+    model(noise())
+    assert [m for m in maps if m.ndim == 4][-1].shape[2:] == (side, side)
+
+
 def test_pre_activation_block_by_hand():
     """With flat statistics the block is conv2(relu(conv1(relu(x)))) plus its shortcut."""
     block = PreActivation(1, 1, 1).eval()
