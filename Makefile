@@ -1,12 +1,13 @@
 # Everything a fresh clone needs: each target first builds what it lacks in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/dev.txt -e
+PIP := -m pip install -qq --disable-pip-version-check
+INSTALL := $(BIN)/python $(PIP) -c constraints/dev.txt -e
 INPUTS := pyproject.toml constraints/dev.txt
 # Two threads each of two busy processes train 15 times slower on two cores than one thread each.
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test test-lowest check docs format clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed  ## poison, scan, clean and retrain on images that a dependency carries
@@ -14,6 +15,9 @@ demo: .venv/installed  ## poison, scan, clean and retrain on images that a depen
 
 test: .venv/installed-dev  ## every test that needs no network
 	$(BIN)/pytest -n 2
+
+test-lowest: .venv-lowest/installed  ## the same with the oldest versions that are allowed
+	.venv-lowest/bin/pytest -n 2
 
 check: .venv/installed-dev  ## format, lint, strict types, architecture, generated pages
 	$(BIN)/ruff format --check .
@@ -24,14 +28,14 @@ check: .venv/installed-dev  ## format, lint, strict types, architecture, generat
 
 docs: .venv/installed-docs  ## the documentation as a folder of pages, out/site/index.html
 	$(BIN)/python -m mithridate.report.catalogue --write
-	$(BIN)/mkdocs build --strict --quiet --site-dir out/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir out/site
 
 format: .venv/installed-dev  ## rewrite the code in the house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove the environment and what was built
-	rm -rf .venv out
+	rm -rf .venv .venv-lowest out
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -47,3 +51,8 @@ clean:  ## remove the environment and what was built
 .venv/installed-docs: $(INPUTS) | .venv/bin/python
 	$(INSTALL) '.[docs]'
 	touch $@ .venv/installed
+
+.venv-lowest/installed: pyproject.toml constraints/lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python $(PIP) -c constraints/lowest.txt -e '.[dev]'
+	touch $@

@@ -72,6 +72,13 @@ def test_the_pins_cover_what_is_declared_and_name_no_host():
         assert pins[wanted.name] in wanted.specifier
 
 
+def test_the_oldest_versions_allowed_are_the_ones_that_are_tested():
+    lines = (ROOT / "constraints" / "lowest.txt").read_text("utf-8").splitlines()
+    tested = {line for line in lines if line and not line.startswith(("#", "torch=="))}
+    declared = {line.replace(">=", "==") for line in PROJECT["dependencies"]}
+    assert tested == {line for line in declared if not line.startswith("torch==")}
+
+
 MACHINE = re.compile(
     "|".join(
         [
@@ -116,7 +123,7 @@ def test_help_comes_at_once():
 def test_every_make_command_of_a_page_exists(page):
     text = (ROOT / page).read_text("utf-8")
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    named = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
     assert named, "the page names no command"
     for target in named:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target} does not exist"

@@ -78,13 +78,13 @@ def entry(name: str, method: type[Method]) -> Iterator[str]:
 
 
 def spelled(annotation: Any) -> str:
-    """Spell a type as short as it can be read, e.g. `float`, `Trigger | None`."""
+    """Spell a type as short as it can be read, e.g. `float`, `Trigger or None`."""
     if isinstance(annotation, type) and not typing.get_args(annotation):
         return annotation.__name__
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is typing.Literal:
-        return " | ".join(repr(value) for value in arguments)
-    text = str(annotation).replace("typing.", "")
+        return " or ".join(repr(value) for value in arguments)
+    text = str(annotation).replace("typing.", "").replace(" | ", " or ")
     for part in arguments:
         if isinstance(part, type):
             text = text.replace(f"{part.__module__}.{part.__qualname__}", part.__name__)
