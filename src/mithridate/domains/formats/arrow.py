@@ -1,0 +1,133 @@
+"""Arrow IPC files and streams, Feather version 2 among them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from mithridate.core.data import Dataset
+from mithridate.core.errors import DataError, UnsafeData
+from mithridate.domains.formats.parquet import mapped
+from mithridate.domains.formats.relaying import batches
+from mithridate.domains.formats.source import Layout, Reading
+from mithridate.domains.formats.walk import shown
+
+MAGIC = b"ARROW1\0\0"
+"""How a file begins; what follows is a stream, and then an index that is not needed."""
+
+
+END = b"\xff\xff\xff\xff\0\0\0\0"
+"""How a stream should end, though it may simply stop."""
+
+
+class ArrowShard:
+    """One Arrow file or stream; raises DataError where it is none, UnsafeData where it is a bomb.
+
+    What its messages unpack to is summed before anything is unpacked.
+    """
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self.name = shown(path, reading.root)
+        buffer = mapped(path, self.name)
+        self.is_file = buffer.slice(0, len(MAGIC)).to_pybytes() == MAGIC
+        self._stream = buffer.slice(len(MAGIC)) if self.is_file else buffer
+        end = buffer.slice(max(0, buffer.size - len(END))).to_pybytes()
+        if self.is_file and not end.endswith(MAGIC.rstrip(b"\0")):
+            raise DataError(
+                f"{self.name!r}: expected a whole Arrow file, found one that was truncated; "
+                "write or download it again"
+            )
+        if not self.is_file and end != END:
+            reading.notes.append(f"The stream {self.name!r} has no end mark: it may be cut short.")
+        self.rows, size = 0, 0
+        try:
+            for message in pa.ipc.MessageReader.open_stream(self._stream):
+                rows, unpacked = declared(message)
+                self.rows, size = self.rows + rows, size + unpacked
+                reading.count(self.rows, self.name)
+                if size > reading.limits.total:
+                    raise UnsafeData(
+                        f"{self.name!r}: expected at most {reading.limits.total} bytes, its "
+                        f"messages declare {size}; raise Limits.total if that is meant"
+                    )
+            self.schema: pa.Schema = pa.ipc.open_stream(self._stream).schema
+        except DataError:
+            raise
+        except Exception as error:  # readers of hostile bytes raise anything
+            reason = str(error).partition("\n")[0]
+            raise DataError(
+                f"{self.name!r}: expected an Arrow file or stream, found a broken one ({reason}); "
+                "write or download it again"
+            ) from None
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Read some columns, batch by batch; nothing is handed on before it was validated."""
+        where = [self.schema.get_field_index(column) for column in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=where, use_threads=False)
+        for batch in pa.ipc.open_stream(self._stream, options=options):
+            chosen = batch.select(list(columns))
+            for column in chosen.columns:
+                # Texts as bytes: that they are UTF-8 is checked row by row
+                as_bytes = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+                column.cast(as_bytes.get(column.type, column.type)).validate(full=True)
+            yield chosen
+
+
+def declared(message: pa.Message) -> tuple[int, int]:
+    """How many rows a message holds, and how many bytes its body unpacks to.
+
+    Reads the two from the message's own header (a flatbuffer), and the unpacked length of each
+    compressed buffer from its first eight bytes. Raises struct.error where the header is broken.
+    """
+    if message.body is None or message.type not in ("record batch", "dictionary"):
+        return 0, 0
+    header = message.metadata.to_pybytes()
+    batch = _table(header, _root(header), 2)
+    is_dictionary = message.type == "dictionary"
+    if is_dictionary:
+        batch = _table(header, batch, 1)
+    rows = 0 if is_dictionary else struct.unpack_from("<q", header, _field(header, batch, 0))[0]
+    if not _field(header, batch, 3):
+        return max(0, rows), message.body.size
+    vector = _table(header, batch, 2)
+    (count,) = struct.unpack_from("<I", header, vector)
+    size = 0
+    for number in range(count):
+        offset, length = struct.unpack_from("<qq", header, vector + 4 + 16 * number)
+        if length >= 8:
+            prefix = message.body.slice(offset, 8).to_pybytes()
+            size += max(length, struct.unpack("<q", prefix)[0])
+    return max(0, rows), size
+
+
+def _root(header: bytes) -> int:
+    return int(struct.unpack_from("<I", header, 0)[0])
+
+
+def _field(header: bytes, table: int, number: int) -> int:
+    """Where a field of a flatbuffer table lies; 0 where it is absent."""
+    vtable = table - struct.unpack_from("<i", header, table)[0]
+    (length,) = struct.unpack_from("<H", header, vtable)
+    at = 4 + 2 * number
+    offset = struct.unpack_from("<H", header, vtable + at)[0] if at < length else 0
+    return int(table + offset) if offset else 0
+
+
+def _table(header: bytes, table: int, number: int) -> int:
+    """Where the table or vector begins that a field points to."""
+    at = _field(header, table, number)
+    if not at:
+        raise struct.error("a message without its body")
+    return int(at + struct.unpack_from("<I", header, at)[0])
+
+
+def write(data: Dataset, layout: Layout, path: Path) -> tuple[str, ...]:
+    """Write the rows with the columns, types and metadata of the source, as a file or a stream."""
+    new = pa.ipc.new_stream if layout.details == "stream" else pa.ipc.new_file
+    with path.open("wb") as file, new(file, layout.rest[0]) as out:
+        for batch in batches(data, layout):
+            out.write_batch(batch)
+    return tuple(f"{path.name} row {row}" for row in range(len(data)))

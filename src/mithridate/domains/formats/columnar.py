@@ -1,0 +1,260 @@
+"""Parquet and Arrow files in the layout of Hugging Face data sets.
+
+A column of images, struct {bytes, path} or plain bytes, or of texts; a column of labels, numbers or
+names; the names of the classes in the schema's "huggingface" metadata. Values are looked at as the
+file holds them: a column of repeated values is never written out before its size is known, since a
+few bytes can stand for terabytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mithridate.core.data import Inputs
+from mithridate.core.errors import DataError, UnsafeData
+from mithridate.domains.formats import images, texts
+from mithridate.domains.formats.cells import holds_images, is_text, plain, unfold, weights
+from mithridate.domains.formats.columns import IMAGES, LABELS, TEXTS, choose, shown, unique
+from mithridate.domains.formats.labels import resolve
+from mithridate.domains.formats.source import Layout, Reading, Source
+
+GROUPS = ("track", "group", "group_id", "groups")
+
+
+class Shard(Protocol):
+    """One file of columns."""
+
+    name: str
+    schema: pa.Schema
+    rows: int
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Read some columns piece by piece."""
+
+
+def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = "") -> Source:
+    """Read the shards one after the other as one data set."""
+    schema = _schema(shards)
+    reading.count(sum(shard.rows for shard in shards), str(reading.root.name))
+    features = _features(schema, reading)
+    label = _label(schema, features, reading)
+    content = _content(schema, label, reading)
+    found = "image" if holds_images(schema.field(content).type) else "text"
+    reading.expect(found, f"column {content!r}")
+    names = [f"{shard.name} row {row}" for shard in shards for row in range(shard.rows)]
+    raw = _values(shards, label, reading, _labels)
+    labels = resolve(list(raw), names, reading, _class_names(features, label))
+    paths: list[str | None] = []
+    inputs: Inputs
+    if found == "image":
+        cells = _values(shards, content, reading, partial(_images, paths=paths))
+        inputs, kept = images.gather(cells, labels.index, names, reading)
+    else:
+        values = _values(shards, content, reading, unfold)
+        inputs, kept = texts.gather(values, labels.index, names, reading)
+    rest = _rest(shards, {content, label}, kept, reading)
+    layout = Layout(
+        file=Path(shards[0].name).name, columns=tuple(schema.names), content=content, label=label,
+        spelling=labels.spelling, rest=(schema, rest, [paths[row] for row in kept if paths]),
+        details=details,
+    )  # fmt: skip
+    return reading.finish(
+        format, inputs, labels.index[kept], labels.classes, [names[row] for row in kept], layout,
+        _groups(rest),
+    )  # fmt: skip
+
+
+def _schema(shards: Sequence[Shard]) -> pa.Schema:
+    """Check that all shards have the same columns."""
+    first = shards[0]
+    unique(first.schema.names, first.name)
+    for shard in shards[1:]:
+        if not shard.schema.equals(first.schema):
+            raise DataError(
+                f"{shard.name!r}: expected the columns and types of {first.name!r} "
+                f"({shown(first.schema.names)}), found others ({shown(shard.schema.names)})"
+            )
+    return first.schema
+
+
+def _features(schema: pa.Schema, reading: Reading) -> dict[str, Any]:
+    """Read what the Hugging Face metadata say about the columns; {} where there are none."""
+    text = (schema.metadata or {}).get(b"huggingface")
+    if text is None:
+        return {}
+    try:
+        features = json.loads(text)["info"]["features"]
+        return {str(k): v for k, v in features.items() if isinstance(v, dict)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        reading.notes.append("The huggingface metadata are broken and were not used.")
+        return {}
+
+
+def _class_names(features: dict[str, Any], label: str) -> list[str] | None:
+    names = features.get(label, {}).get("names")
+    good = isinstance(names, list) and names and all(isinstance(n, str) for n in names)
+    return [texts.NO_UNICODE.sub("\ufffd", name) for name in names] if good else None
+
+
+def _label(schema: pa.Schema, features: dict[str, Any], reading: Reading) -> str:
+    declared = [c for c in schema.names if features.get(c, {}).get("_type") == "ClassLabel"]
+    columns = [c for c in schema.names if c != reading.content]
+    if len(declared) > 1 and reading.label is None:
+        raise DataError(
+            f"{str(reading.root)!r}: expected one column of labels, found {shown(declared)}; "
+            "choose one with label="
+        )
+    asked = reading.label or (declared[0] if declared else None)
+    label = choose("label", asked, columns, LABELS, reading)
+    kind = schema.field(label).type
+    simple = pa.types.is_integer(kind) or pa.types.is_floating(kind) or is_text(plain(kind))
+    if not simple:
+        raise DataError(
+            f"{str(reading.root)!r}: expected numbers or names in column {label!r}, found {kind}; "
+            "choose another with label="
+        )
+    return label
+
+
+def _content(schema: pa.Schema, label: str, reading: Reading) -> str:
+    """Choose the column of inputs: images before texts, unless texts were asked for."""
+    left = [c for c in schema.names if c != label]
+    pictures = [c for c in left if holds_images(schema.field(c).type)]
+    writing = [c for c in left if is_text(plain(schema.field(c).type))]
+    if reading.content is not None:
+        left = [c for c in left if c in pictures + writing]
+        return choose("content", reading.content, left, (), reading)
+    for domain, columns, usual in (("image", pictures, IMAGES), ("text", writing, TEXTS)):
+        if columns and reading.domain in ("auto", domain):
+            only = columns[0] if len(columns) == 1 else None
+            return choose("content", None, columns, usual, reading, only)
+    raise DataError(
+        f"{str(reading.root)!r}: expected a column of images (bytes) or texts, found "
+        f"{shown([f'{c}: {schema.field(c).type}' for c in left])}; tables of numbers are not read"
+    )
+
+
+def _values(
+    shards: Sequence[Shard], column: str, reading: Reading, convert: Callable[[Any], list[Any]]
+) -> Iterator[Any]:
+    """Read one column of all shards, value by value."""
+    for name, batch in _all(shards, [column], reading):
+        yield from _call(name, partial(convert, batch.column(0)))
+
+
+def _all(
+    shards: Sequence[Shard], columns: list[str], reading: Reading
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Read columns of all shards, with every error of the file turned into a DataError.
+
+    Raises UnsafeData where the values would be larger than the limit when written out.
+    """
+    size = 0
+    for shard in shards:
+        batches, rows = shard.batches(columns), 0
+        while (batch := _next(batches, shard.name)) is not None:
+            rows += batch.num_rows
+            size += _call(shard.name, partial(weights, batch))
+            if size > reading.limits.total:
+                raise UnsafeData(
+                    f"{shard.name!r}: expected at most {reading.limits.total} bytes in "
+                    f"{shown(columns)}, found more; raise Limits.total if that is meant"
+                )
+            if rows > shard.rows or batch.schema.names != columns:
+                break
+            yield shard.name, batch
+        if rows != shard.rows:
+            raise DataError(
+                f"{shard.name!r}: expected {shard.rows} rows in {shown(columns)} as the file "
+                f"says, found {rows}; write it again"
+            )
+
+
+def _next(batches: Iterator[pa.RecordBatch], name: str) -> pa.RecordBatch | None:
+    return _call(name, lambda: next(batches, None))
+
+
+def _call(name: str, action: Callable[[], Any]) -> Any:
+    """Run something on untrusted columns; whatever goes wrong is a fault of the file."""
+    try:
+        return action()
+    except DataError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"{name!r}: expected whole columns, found broken ones ({reason}); write it again"
+        ) from None
+
+
+def _labels(column: pa.Array) -> list[Any]:
+    return [
+        value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+        for value in unfold(column)
+    ]
+
+
+def _images(column: pa.Array, paths: list[str | None]) -> list[Callable[[], bytes]]:
+    """Give a way to each encoded image, and collect the paths that stand beside them."""
+    cells = column
+    if pa.types.is_struct(column.type):
+        names = [field.name for field in column.type]
+        cells = pc.struct_field(column, "bytes")
+        if "path" in names and is_text(plain(column.field("path").type)):
+            found = unfold(pc.struct_field(column, "path"))
+            paths += [p if p is None else p.decode("utf-8", "replace") for p in found]
+    return [partial(_there, value) for value in unfold(cells)]
+
+
+def _there(value: bytes | None) -> bytes:
+    if value is None:
+        raise DataError("expected the bytes of an image, found none; embed the images in the file")
+    return value
+
+
+def _rest(
+    shards: Sequence[Shard], used: set[str], kept: np.ndarray[Any, Any], reading: Reading
+) -> pa.Table | None:
+    """Read the rows of the other columns that were kept; nested columns are left out and noted."""
+    schema = shards[0].schema
+    others = [c for c in schema.names if c not in used]
+    nested = [c for c in others if pa.types.is_nested(schema.field(c).type)]
+    if nested:
+        reading.notes.append(f"Nested columns will be empty in a copy: {shown(nested)}.")
+    flat = [c for c in others if c not in nested]
+    if not flat:
+        return None
+    wanted = pa.schema([schema.field(c) for c in flat])
+
+    def table() -> pa.Table:
+        batches = [_cast(batch, wanted) for _, batch in _all(shards, flat, reading)]
+        whole = pa.Table.from_batches(batches, wanted)
+        return whole if len(kept) == whole.num_rows else whole.take(kept)
+
+    return _call(str(reading.root), table)
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = [
+        column if column.type == field.type else column.cast(field.type)
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _groups(rest: pa.Table | None) -> np.ndarray[Any, Any] | None:
+    for name in GROUPS:
+        if rest is not None and name in rest.column_names:
+            column = rest.column(name)
+            if pa.types.is_integer(column.type) and not column.null_count:
+                found: np.ndarray[Any, Any] = column.to_numpy()
+                return found
+    return None

@@ -1,0 +1,184 @@
+"""Reading a data set from outside, whatever its format."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from mithridate.core.errors import DataError
+from mithridate.domains.formats import columnar, delimited, jsonl, npz, tree
+from mithridate.domains.formats.arrow import ArrowShard
+from mithridate.domains.formats.columns import shown as listed
+from mithridate.domains.formats.images import SUFFIXES as IMAGE_SUFFIXES
+from mithridate.domains.formats.parquet import ParquetShard
+from mithridate.domains.formats.source import LIMITS, Limits, Reading, Source
+from mithridate.domains.formats.walk import listing, shown
+
+SUFFIXES = {
+    ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".npz": "npz",
+    ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl",
+}  # fmt: skip
+
+SPLITS = {
+    "train": "train", "training": "train", "test": "test", "testing": "test",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+}  # fmt: skip
+
+KNOWN = (
+    "a folder of class folders with PNG, JPEG, WebP or BMP images, "
+    f"or files that end in {', '.join(SUFFIXES)}"
+)
+
+
+def read(
+    path: str | Path,
+    *,
+    domain: str = "auto",
+    size: int | None = None,
+    label: str | None = None,
+    content: str | None = None,
+    split: str | None = None,
+    keep_going: bool = False,
+    limits: Limits = LIMITS,
+) -> Source:
+    """Read a labelled data set from a file or a folder.
+
+    domain: "image" or "text" where a file could be read as both; size: resize images to size x
+    size; label, content: the columns, where their names are unusual; split: "train", "test" or
+    "validation" where there are several (by default train); keep_going: list single bad examples
+    in `rejected` instead of raising.
+    Nothing is ever unpickled, no link is followed out of the folder, and what a file declares is
+    compared with `limits` before it is unpacked. Raises DataError, which names the file or the row,
+    what was expected, what was found and what to do; UnsafeData where the file could do harm.
+    """
+    reading = Reading(
+        _root(path), _domain(domain), _size(size), label, content, _split(split), keep_going, limits
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # decoders warn about what is checked here anyway
+        if reading.root.is_file():
+            return _read_files([reading.root], reading)
+        return _read_folder(reading.root, reading, depth=0)
+
+
+def _root(path: str | Path) -> Path:
+    try:
+        given = Path(path).absolute()
+        if given.is_file():
+            return given.parent.resolve() / given.name  # a link keeps its name, and so its suffix
+        if given.resolve(strict=True).is_dir():
+            return given.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(path)!r}: cannot be read: {reason}; check the path") from None
+    raise DataError(f"{str(path)!r}: expected a file or a folder, found a pipe or a device")
+
+
+def _domain(domain: str) -> str:
+    if domain not in ("auto", "image", "text"):
+        raise DataError(f"expected the domain auto, image or text, found {domain!r}")
+    return domain
+
+
+def _size(size: int | None) -> int | None:
+    if size is not None and not 1 <= size <= 4096:
+        raise DataError(f"expected a size of 1 to 4096 pixels, found {size}")
+    return size
+
+
+def _split(split: str | None) -> str | None:
+    if split is not None and split.lower() not in SPLITS:
+        raise DataError(f"expected the split train, test or validation, found {split!r}")
+    return None if split is None else SPLITS[split.lower()]
+
+
+def _read_folder(folder: Path, reading: Reading, depth: int) -> Source:
+    """Read a folder of files of one format, of splits, or of classes."""
+    folders, files = listing(folder, reading)
+    name = shown(folder, reading.root)
+    if not folders and not files:
+        raise DataError(f"{name!r}: expected {KNOWN}; found an empty folder")
+    if any(file.suffix.lower() in SUFFIXES for file in files):
+        return _read_files(_shards(folders, files, reading), reading)
+    if not folders:
+        raise DataError(_no_data(name, files))
+    if depth < 3 and not files:
+        if len(folders) == 1 and folders[0].name.lower() == "data":
+            return _read_folder(folders[0], reading, depth + 1)
+        if all(each.name.lower() in SPLITS for each in folders):
+            by_split = {SPLITS[each.name.lower()]: [each] for each in folders}
+            return _read_folder(_of_split(by_split, reading)[0], reading, depth + 1)
+    return tree.read(folder, reading)
+
+
+def _no_data(name: str, files: Sequence[Path]) -> str:
+    found = listed([f"...{file.suffix}" for file in files])
+    if all(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
+        return (
+            f"{name!r}: expected a folder for each class, which labels the images in it; found "
+            "images without class folders"
+        )
+    return f"{name!r}: expected {KNOWN}; found files that end in {found}"
+
+
+def _shards(folders: list[Path], files: list[Path], reading: Reading) -> list[Path]:
+    """Choose the files that make up one data set: of one format, and of one split."""
+    known = [file for file in files if file.suffix.lower() in SUFFIXES]
+    for path in folders + [file for file in files if file not in known]:
+        reading.reject(
+            shown(path, reading.root),
+            f"expected only {SUFFIXES[known[0].suffix.lower()]} files here; remove it or give the "
+            "path of the data file itself",
+        )
+    formats = sorted({SUFFIXES[file.suffix.lower()] for file in known})
+    if len(formats) > 1:
+        raise DataError(
+            f"{str(reading.root)!r}: expected files of one format, found {', '.join(formats)}; "
+            "give the path of one file"
+        )
+    by_split: dict[str, list[Path]] = {}
+    for file in known:
+        words = [SPLITS[w] for w in re.split(r"[-_. \d]+", file.stem.lower()) if w in SPLITS]
+        by_split.setdefault(words[0] if words else "", []).append(file)
+    if list(by_split) == [""]:
+        return known
+    if "" in by_split:
+        example = next(files[0] for split, files in by_split.items() if split)
+        raise DataError(
+            f"{str(reading.root)!r}: expected every file to name its split like "
+            f"{shown(example, reading.root)!r}, found {shown(by_split[''][0], reading.root)!r}; "
+            "give the path of one file"
+        )
+    return _of_split(by_split, reading)
+
+
+def _of_split(by_split: dict[str, list[Path]], reading: Reading) -> list[Path]:
+    """Take the split that was asked for, else the only one, else train; and say so."""
+    there = sorted(by_split)
+    wanted = reading.split or (there[0] if len(there) == 1 else "train")
+    if wanted not in by_split:
+        raise DataError(
+            f"{str(reading.root)!r}: expected split {wanted!r}, found {', '.join(there)}; "
+            "choose one with split="
+        )
+    reading.notes.append(f"Split {wanted!r} was read, of {', '.join(there)}.")
+    return by_split[wanted]
+
+
+def _read_files(files: list[Path], reading: Reading) -> Source:
+    suffix = files[0].suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{shown(files[0], reading.root)!r}: expected {KNOWN}")
+    format = SUFFIXES[suffix]
+    if format == "parquet":
+        return columnar.read([ParquetShard(file, reading) for file in files], reading, format)
+    if format == "arrow":
+        shards = [ArrowShard(file, reading) for file in files]
+        return columnar.read(shards, reading, format, "file" if shards[0].is_file else "stream")
+    if format == "npz":
+        return npz.read(files, reading)
+    if format == "jsonl":
+        return jsonl.read(files, reading)
+    return delimited.read(files, reading, format)

@@ -1,0 +1,181 @@
+"""What reading a data set asks for, meets on the way, and gives back.
+
+Axes: n examples, k channels, h rows, w columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from mithridate.core.data import Dataset, Inputs
+from mithridate.core.domain import Domain
+from mithridate.core.errors import DataError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a data set from outside may cost before it is refused.
+
+    pixels: of one image, as its header declares; file: bytes of one encoded image; text:
+    characters of one text; rows: examples; total: bytes of all inputs in memory, and of whatever
+    a file unpacks to; classes: how many there may be, also the largest number used as a label.
+    """
+
+    pixels: int = 2**25
+    file: int = 2**26
+    text: int = 100_000
+    rows: int = 5_000_000
+    total: int = 2**33
+    classes: int = 100_000
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An example that was not read, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How the source was laid out, so that data can be written back the same way.
+
+    file: its name; columns: all of them, in order; content, label: the two that were read;
+    spelling: how each class is written in the label column; rest: the rows of the other columns,
+    by id; details: what only the format itself understands.
+    """
+
+    file: str = ""
+    columns: tuple[str, ...] = ()
+    content: str = ""
+    label: str = ""
+    spelling: tuple[Any, ...] = ()
+    rest: Any = None
+    details: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A data set as it was found.
+
+    data: images uint8[n, k, h, w] with k = 1 or 3, or texts object[n]; ids are 0..n-1; domain: the
+    one to use; names: of each example, a path below the origin or "train.parquet row 17", rows
+    counted from 0; rejected: single bad examples left out, on request only; format: "tree",
+    "parquet", "arrow", "npz", "csv", "tsv" or "jsonl"; skipped: files passed over because their
+    name says that they are no data; notes: what was decided on the way, one sentence each; groups:
+    int64[n], which examples belong together (frames of one track), or None.
+    """
+
+    data: Dataset
+    domain: Domain
+    names: tuple[str, ...]
+    rejected: tuple[Rejected, ...]
+    format: str
+    origin: Path
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    groups: torch.Tensor | None = None
+    layout: Layout = Layout()
+
+
+@dataclass
+class Reading:
+    """One reading of a data set: what was asked, and what was met on the way."""
+
+    root: Path
+    domain: str = "auto"
+    size: int | None = None
+    label: str | None = None
+    content: str | None = None
+    split: str | None = None
+    keep_going: bool = False
+    limits: Limits = LIMITS
+    rejected: list[Rejected] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def reject(self, name: str, reason: str, kind: type[DataError] = DataError) -> None:
+        """List a single bad example where that was asked for, and raise `kind` otherwise."""
+        if not self.keep_going:
+            raise kind(f"{name!r}: {reason} (keep_going=True lists such examples and reads on)")
+        self.rejected.append(Rejected(name, reason))
+
+    def expect(self, domain: str, format: str) -> None:
+        """Refuse a format that cannot hold what was asked for."""
+        if self.domain not in ("auto", domain):
+            raise DataError(
+                f"{str(self.root)!r}: {format} data are read as {domain}, but domain="
+                f"{self.domain!r} was asked for; leave the domain out or give other data"
+            )
+
+    def count(self, rows: int, name: str) -> None:
+        """Refuse more examples than the limit."""
+        if rows > self.limits.rows:
+            raise DataError(
+                f"{name!r}: expected at most {self.limits.rows} examples, found {rows}; "
+                "raise Limits.rows if that is meant"
+            )
+
+    def finish(
+        self,
+        format: str,
+        inputs: Inputs,
+        labels: np.ndarray[Any, Any],
+        classes: Sequence[str],
+        names: Sequence[str],
+        layout: Layout,
+        groups: np.ndarray[Any, Any] | None = None,
+    ) -> Source:
+        """Put together what was read: inputs[n], labels int64[n], names[n], groups int64[n].
+
+        Raises DataError where nothing is left, or only one class.
+        """
+        present = np.unique(labels)
+        if len(present) < 2:
+            found = f"only class {classes[present[0]]!r}" if len(present) else "no example"
+            left = f", {len(self.rejected)} were rejected" if self.rejected else ""
+            raise DataError(
+                f"{str(self.root)!r}: expected examples of at least two classes, found {found}"
+                f"{left}; check the path and the label column"
+            )
+        column = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64))
+        data = Dataset(inputs, column, torch.arange(len(column)), tuple(classes))
+        return Source(
+            data=data,
+            domain=domain_of(inputs),
+            names=tuple(names),
+            rejected=tuple(self.rejected),
+            format=format,
+            origin=self.root,
+            skipped=tuple(self.skipped),
+            notes=tuple(self.notes),
+            groups=None if groups is None else torch.from_numpy(groups.astype(np.int64)),
+            layout=layout,
+        )
+
+
+def domain_of(inputs: Inputs) -> Domain:
+    """Give the domain of raw inputs with its usual settings."""
+    if isinstance(inputs, torch.Tensor):
+        from mithridate.domains.image.domain import ImageDomain
+
+        return cast(Domain, ImageDomain())
+    from mithridate.domains.text.domain import TextDomain
+
+    return cast(Domain, TextDomain())
+
+
+def brief(value: object, length: int = 60) -> str:
+    """Show a value from outside in a message: quoted, escaped and short."""
+    shown = repr(value[: length + 1] if isinstance(value, str | bytes) else value)
+    return shown if len(shown) <= length + 2 else shown[:length] + "..."

@@ -1,0 +1,126 @@
+"""Going through a folder from outside without leaving it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mithridate.core.errors import DataError, UnsafeData
+from mithridate.domains.formats.source import Reading
+
+LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+"""Names that operating systems leave behind, in lower case; so are all that begin with a dot."""
+
+PAPERS = frozenset(
+    {
+        "readme", "readme.md", "readme.txt", "license", "license.md", "license.txt", "licence",
+        "citation.cff", "sha256sums", "dataset_info.json", "dataset_infos.json",
+        "dataset_dict.json", "state.json",
+    }
+)  # fmt: skip
+"""Names of what usually accompanies data without being data, in lower case."""
+
+
+def shown(path: Path, root: Path) -> str:
+    """Name a path below the root, or by its last part; bytes that are no UTF-8 become escapes."""
+    name = path.name if path == root else os.path.relpath(path, root)
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def no_data(name: str) -> bool:
+    """Whether a file or folder of this name is passed over (and listed)."""
+    lower = name.lower()
+    return lower.startswith(".") or lower in LITTER or lower in PAPERS
+
+
+def listing(folder: Path, reading: Reading) -> tuple[list[Path], list[Path]]:
+    """List the folders and the files in a folder, in the order of their names.
+
+    Names that say "no data" go to `reading.skipped`; links that lead out of the root, and what is
+    neither a file nor a folder, are rejected.
+    """
+    folders: list[Path] = []
+    files: list[Path] = []
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise unreadable(shown(folder, reading.root), error) from None
+    reading.count(len(entries), shown(folder, reading.root))
+    for entry in entries:
+        path = folder / entry.name
+        if no_data(entry.name):
+            reading.skipped.append(shown(path, reading.root))
+            continue
+        try:
+            kind = _kind(path, entry, reading)
+        except OSError as error:
+            reading.reject(shown(path, reading.root), why(error))
+            continue
+        (folders if kind == "folder" else files if kind == "file" else []).append(path)
+    return folders, files
+
+
+def _kind(path: Path, entry: os.DirEntry[str], reading: Reading) -> str:
+    """Say whether an entry is a "folder", a "file", or "" where it was rejected."""
+    if entry.is_symlink() and not stays_inside(path, reading):
+        return ""
+    if path.is_dir():
+        return "folder"
+    if path.is_file():
+        return "file"
+    reading.reject(
+        shown(path, reading.root),
+        "expected a file or a folder, found neither (a pipe or a device?); remove it",
+    )
+    return ""
+
+
+def stays_inside(link: Path, reading: Reading) -> bool:
+    """Whether a link leads to something below the root; rejects it where it does not."""
+    name = shown(link, reading.root)
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
+        reading.reject(name, "is a link that leads nowhere; remove it or put the file in its place")
+        return False
+    if target.is_relative_to(reading.root):
+        return True
+    reading.reject(
+        name,
+        "is a link that leads out of the folder, so it was not followed; copy what it points to "
+        "into the folder, or give the path of the link itself, if you trust it",
+        UnsafeData,
+    )
+    return False
+
+
+def contents(path: Path, reading: Reading) -> bytes:
+    """Read a file of bounded size.
+
+    Raises UnsafeData where it is larger than the limit, DataError where it cannot be read.
+    """
+    limit = reading.limits.file
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise DataError(why(error)) from None
+    if len(data) > limit:
+        raise UnsafeData(
+            f"expected a file of at most {limit} bytes, found more; "
+            "raise Limits.file if that is meant"
+        )
+    return data
+
+
+def unreadable(name: str, error: OSError) -> DataError:
+    """Say that a file could not be opened, and what to do."""
+    return DataError(f"{name!r}: {why(error)}")
+
+
+def why(error: OSError) -> str:
+    """Say why the system did not open something, and what to do."""
+    if isinstance(error, PermissionError):
+        return "expected a readable file or folder, found no permission; change it with chmod"
+    return f"cannot be read ({error.strerror or error}); check the disk or copy it again"

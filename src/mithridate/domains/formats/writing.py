@@ -1,0 +1,79 @@
+"""Writing a data set in the format of the one it came from.
+
+Axes: n examples.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from mithridate.core.data import Dataset
+from mithridate.core.errors import DataError
+from mithridate.domains.formats import arrow, delimited, jsonl, npz, parquet, tree
+from mithridate.domains.formats.source import Source
+
+
+def write(data: Dataset, names: Sequence[str], like: Source, folder: str | Path) -> tuple[str, ...]:
+    """Write data into a new folder in the format of `like`, without loss.
+
+    data: rows of `like.data`, changed or not, found again by their ids; names: of each row, [n].
+    Images become PNG. Other columns, their order and their metadata are kept. The folder appears
+    when it is complete. Gives the names of the rows as they were written, [n].
+    Raises DataError where the folder exists and is not empty, or the data do not fit `like`.
+    """
+    target = Path(folder)
+    try:
+        _check(data, names, like, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+        try:
+            written = _write(data, tuple(names), like, partial)
+            partial.chmod(0o755)  # temporary folders are closed to others
+            if target.is_dir():
+                target.rmdir()
+            partial.rename(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(target)!r}: cannot be written: {reason}; choose another") from None
+    return written
+
+
+def _write(data: Dataset, names: tuple[str, ...], like: Source, folder: Path) -> tuple[str, ...]:
+    path = folder / like.layout.file
+    if like.format == "tree":
+        return tree.write(data, names, folder)
+    if like.format == "npz":
+        return npz.write(data, like.layout, path)
+    if like.format == "parquet":
+        return parquet.write(data, like.layout, path)
+    if like.format == "arrow":
+        return arrow.write(data, like.layout, path)
+    if like.format == "jsonl":
+        return jsonl.write(data, like.layout, path)
+    return delimited.write(data, like.layout, path, like.format)
+
+
+def _check(data: Dataset, names: Sequence[str], like: Source, folder: Path) -> None:
+    where = f"{str(folder)!r}: "
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{where}expected a new or empty folder, found something there")
+    if len(names) != len(data):
+        raise DataError(f"{where}expected {len(data)} names, found {len(names)}")
+    if data.classes != like.data.classes:
+        raise DataError(f"{where}expected the classes of the source, found others")
+    if isinstance(data.inputs, torch.Tensor) != isinstance(like.data.inputs, torch.Tensor):
+        raise DataError(f"{where}expected the kind of inputs that the source has, found another")
+    if len(data) and not 0 <= int(data.ids.min()) <= int(data.ids.max()) < len(like.data):
+        raise DataError(
+            f"{where}expected ids of the source, 0..{len(like.data) - 1}, found "
+            f"{int(data.ids.min())}..{int(data.ids.max())}"
+        )
