@@ -1,0 +1,195 @@
+"""The report of a scan as one HTML file that needs no network and runs no script.
+
+Everything that comes from the data passes `visible` and the template's escaping on its way out.
+Axes: n suspect examples, m trusted examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mithridate.core.data import Dataset
+from mithridate.pipelines.scan import DataScan
+from mithridate.report.evidence import Exhibit, exhibits, smallest
+from mithridate.report.figures import histogram, spectrum
+from mithridate.report.quoting import shortened, visible
+from mithridate.report.record import compact, compared, flagged_rows, record, write
+from mithridate.report.shown import Shown, shown
+
+ROWS = 12  # classes in the table before the rest is folded away
+
+
+def write_report(
+    scan: DataScan,
+    data: Dataset,
+    trusted: Dataset | None,
+    folder: Path,
+    *,
+    names: Sequence[str],
+    rejected: Sequence[tuple[str, str]] = (),
+    origin: str = "",
+    command: str = "",
+    seed: int = 0,
+    title: str | None = None,
+) -> dict[str, Any]:
+    """Write report.json, flagged.csv and report.html into a folder; returns the record.
+
+    names: of the n suspect examples; rejected: (name, why) of what could not be read; origin: where
+    the data came from; command: what repeats the scan. Every file is written whole or not at all.
+    Raises DataError where there are not n names.
+    """
+    found = record(
+        scan, data, trusted, names=names, rejected=rejected, origin=origin, command=command,
+        seed=seed,
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "report.json", compact(found))
+    write(folder / "flagged.csv", flagged_rows(scan, data, names))
+    write(folder / "report.html", page(scan, data, trusted, found, title))
+    return found
+
+
+def page(
+    scan: DataScan,
+    data: Dataset,
+    trusted: Dataset | None,
+    found: dict[str, Any],
+    title: str | None = None,
+) -> str:
+    """Draw the page of a scan and its record."""
+    environment = Environment(
+        loader=PackageLoader("mithridate.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_spelled_out,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(short=shortened, p=_p, count=_count, percent=_percent)
+    chosen = exhibits(scan, data)
+    ranked = sorted(
+        (c for c in scan.classes if c.suspects), key=lambda c: (smallest(c), -c.flagged)
+    )
+    return environment.get_template("scan.html").render(
+        title=title or found["data"]["origin"] or "a labelled data set",
+        record=found,
+        verdict=found["verdict"],
+        compared=compared(scan),
+        classes=[(c, min(c.p_values, key=c.p_values.__getitem__, default=None)) for c in ranked],
+        rows=ROWS,
+        smallest=smallest,
+        facts=_facts(scan, data),
+        evidence=_evidence(scan, data, trusted, found["examples"]["names"], chosen),
+        listed=sum(bool(c.flagged) for c in scan.classes),
+    )
+
+
+def _spelled_out(value: Any) -> Any:
+    """Make every value of the page readable; what the template itself wrote stays."""
+    data = isinstance(value, str) and not hasattr(value, "__html__")
+    return visible(value) if data else value
+
+
+def _facts(scan: DataScan, data: Dataset) -> dict[str, Any]:
+    """Count what the page says in words.
+
+    first, more: the class with the smallest p-value, and how many others lie below the level;
+    visible, visible_share: the worst class's smallest visible backdoor; blind: classes in which
+    none is visible; list_needed: how many examples the first class's list must hold at the finest
+    p-value, N / (fdr (m + 1)); share_asked, asked, needed: 1 % of the data, and how many trusted
+    examples of an average class a list of so many needs, N / (fdr k) - 1.
+    """
+    held = [c for c in scan.classes if c.suspects]
+    seen = [c.visible for c in held if c.visible is not None]
+    first = min(held, key=lambda c: (smallest(c), -c.flagged))
+    fdr, level = max(scan.fdr, 1e-9), max(scan.verdict.level, 1e-9)
+    average = len(data) / len(held)
+    asked = max(1, round(0.01 * len(data)))
+    return {
+        "held": len(held),
+        "visible": max(seen, default=None),
+        "visible_share": max(seen) / len(data) if seen else None,
+        "blind": sum(c.visible is None for c in held),
+        "first": first,
+        "more": max(0, sum(smallest(c) <= level for c in held) - 1),
+        "list_needed": math.ceil(first.suspects / (fdr * (first.trusted + 1))),
+        "asked": asked,
+        "needed": max(1, math.ceil(average / (fdr * asked) - 1)),
+        "clean_expected": math.floor(scan.fdr * int(scan.flagged.sum())),
+        "once_in": round(1 / level),
+    }
+
+
+def _evidence(
+    scan: DataScan,
+    data: Dataset,
+    trusted: Dataset | None,
+    names: Sequence[str],
+    chosen: tuple[Exhibit, ...],
+) -> list[dict[str, Any]]:
+    show = shown(data.inputs)
+    room = show.room(max(1, len(chosen)))
+    sections = []
+    for exhibit in chosen:
+        contrast = show.contrast(exhibit.suspects, exhibit.typical)
+        sections.append(
+            {
+                "exhibit": exhibit,
+                "kind": show.kind,
+                "detector": exhibit.judged.detector.name(),
+                "suspects": _cards(show, exhibit, exhibit.suspects[:room], contrast, scan, names),
+                "typical": _cards(
+                    show, exhibit, exhibit.typical[: room // 2], contrast, scan, names
+                ),
+                "ids": data.ids,
+                "contrast": contrast,
+                "spectrum": spectrum(scan, data, trusted, exhibit),
+                "histograms": [
+                    histogram(scan, data, trusted, exhibit, judged) for judged in scan.judged
+                ],
+            }
+        )
+    return sections
+
+
+def _cards(
+    show: Shown,
+    exhibit: Exhibit,
+    rows: torch.Tensor,
+    contrast: dict[str, Any],
+    scan: DataScan,
+    names: Sequence[str],
+) -> list[dict[str, Any]]:
+    scores = exhibit.judged.scores
+    valid = scores.p_values if compared(scan) else None
+    return [
+        {
+            "row": row,
+            "name": names[row],
+            "score": f"{float(scores.values[row]):.3g}",
+            "p_value": None if valid is None else float(valid[row]),
+            "content": show.card(row, contrast),
+        }
+        for row in rows.tolist()
+    ]
+
+
+def _p(value: float | None) -> str:
+    """A p-value in two significant digits, a dash where there is none."""
+    return "-" if value is None else f"{value:.2g}"
+
+
+def _count(value: int) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,}"
+
+
+def _percent(share: float) -> str:
+    """A share in percent with as few digits as it needs."""
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

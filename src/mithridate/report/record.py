@@ -1,0 +1,204 @@
+"""The record of a scan: everything that it found and what it took to find it, as strict JSON.
+
+Axes: n suspect examples, m trusted examples.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mithridate.core.data import Dataset
+from mithridate.core.errors import DataError
+from mithridate.core.runtime import environment
+from mithridate.pipelines.scan import DataScan, Judged
+from mithridate.report.quoting import cell, whole
+
+SCHEMA = "mithridate-scan/1"
+
+ABSENCE = (
+    "Without trusted examples no error rate can be stated: any data set is the clean data of some "
+    "world. There is no verdict, no example is named, and scores only put the examples of a class "
+    "in an order. Trusted examples of the same classes and from the same source end this."
+)
+DIGITS = 6
+"""Significant digits of scores and p-values: rankings survive, files stay small."""
+
+
+def record(
+    scan: DataScan,
+    data: Dataset,
+    trusted: Dataset | None,
+    *,
+    names: Sequence[str],
+    rejected: Sequence[tuple[str, str]] = (),
+    origin: str = "",
+    command: str = "",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Give all of a scan as plain values that strict JSON can hold.
+
+    names: of the n suspect examples; rejected: (name, why) of what could not be read; origin: where
+    the data came from. A number that is not finite becomes None. p-values are None where suspect
+    and trusted examples could not be compared.
+    Raises DataError where there are not n names.
+    """
+    if len(names) != len(data):
+        raise DataError(f"expected a name for each of {len(data)} examples, found {len(names)}")
+    verdict = scan.verdict
+    return {
+        "schema": SCHEMA,
+        "verdict": {
+            "answer": verdict.answer,
+            "why": whole(verdict.why),
+            "level": verdict.level,
+            "p_value": _number(verdict.p_value),
+            "finest_p": _number(verdict.finest_p),
+            "evidence": list(verdict.evidence),
+            "flagged": int(scan.flagged.sum()),
+            "fdr": scan.fdr,
+        },
+        "without_trusted": None if trusted is not None and len(trusted) else ABSENCE,
+        "classes": [
+            {
+                "name": whole(c.name), "suspects": c.suspects, "trusted": c.trusted,
+                "flagged": c.flagged, "by": c.by, "visible": c.visible,
+                "p_values": {name: _number(p) for name, p in c.p_values.items()},
+            }
+            for c in scan.classes
+        ],
+        "detectors": [_detector(judged, scan) for judged in scan.judged],
+        "data": {
+            "origin": whole(origin),
+            "examples": len(data),
+            "trusted": len(trusted) if trusted is not None else 0,
+            "sha256": fingerprint(data),
+            "trusted_sha256": fingerprint(trusted) if trusted is not None else None,
+        },
+        "rejected": [{"name": whole(name), "why": whole(why)} for name, why in rejected],
+        "cost": {name: _number(value) for name, value in scan.cost.items()},
+        "command": whole(command),
+        "seed": seed,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": environment(),
+        "examples": _examples(scan, data, names),
+    }  # fmt: skip
+
+
+def _detector(judged: Judged, scan: DataScan) -> dict[str, Any]:
+    method, name = judged.detector, judged.detector.name()
+    smallest = min((c.p_values[name] for c in scan.classes if name in c.p_values), default=None)
+    return {
+        "name": name,
+        "config": plain(method.config()),
+        "summary": method.summary(),
+        "assumes": method.assumes,
+        "paper": method.paper,
+        "used": list(judged.used),
+        "seconds": _number(judged.seconds),
+        "smallest_p": _number(smallest),
+    }
+
+
+def compared(scan: DataScan) -> bool:
+    """Whether suspect and trusted examples were treated alike, so that p-values mean something."""
+    return scan.verdict.p_value is not None
+
+
+def _examples(scan: DataScan, data: Dataset, names: Sequence[str]) -> dict[str, Any]:
+    p_values = {j.detector.name(): j.scores.p_values for j in scan.judged}
+    return {
+        "ids": data.ids.tolist(),
+        "names": [whole(name) for name in names],
+        "labels": data.labels.tolist(),
+        "flagged": scan.flagged.tolist(),
+        "scores": {j.detector.name(): _column(j.scores.values) for j in scan.judged},
+        "p_values": {
+            name: _column(column) if column is not None and compared(scan) else None
+            for name, column in p_values.items()
+        },
+    }
+
+
+def _column(values: torch.Tensor) -> list[float | None]:
+    return [_number(value) for value in values.tolist()]
+
+
+def _number(value: float | None) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{DIGITS}g}")
+
+
+def plain(value: Any) -> Any:
+    """Turn a configuration into what strict JSON can hold; what it cannot, into its repr."""
+    if isinstance(value, dict):
+        return {str(key): plain(inside) for key, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inside) for inside in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else repr(value)
+
+
+def fingerprint(data: Dataset) -> str:
+    """Give the SHA-256 of the class names, labels and inputs in their order."""
+    digest = hashlib.sha256(json.dumps(data.classes).encode())
+    digest.update(data.labels.contiguous().numpy().data)
+    if isinstance(data.inputs, torch.Tensor):
+        digest.update(f"{data.inputs.dtype}{list(data.inputs.shape)}".encode())
+        digest.update(np.ascontiguousarray(data.inputs.numpy()).data)
+    else:
+        for value in data.inputs:
+            raw = str(value).encode("utf-8", "surrogatepass")
+            digest.update(len(raw).to_bytes(8, "big") + raw)  # the length keeps rows apart
+    return digest.hexdigest()
+
+
+def flagged_rows(scan: DataScan, data: Dataset, names: Sequence[str]) -> str:
+    """List the flagged examples as CSV, each class from the most suspicious example down.
+
+    Names that a spreadsheet would take for a formula get an apostrophe before them; the record
+    holds every name as it is.
+    """
+    ranked = {j.detector.name(): j.scores for j in scan.judged}
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["id", "name", "class", "detector", "score", "p_value"])
+    for label, found in enumerate(scan.classes):
+        if found.by is None:
+            continue
+        scores = ranked[found.by]
+        rows = (scan.flagged & (data.labels == label)).nonzero().flatten()
+        for row in rows[scores.values[rows].argsort(descending=True, stable=True)].tolist():
+            p_value = None if scores.p_values is None else _number(float(scores.p_values[row]))
+            score = _number(float(scores.values[row]))
+            who = (int(data.ids[row]), cell(names[row]), cell(found.name))
+            table.writerow([*who, found.by, score, p_value])
+    return text.getvalue()
+
+
+def compact(found: dict[str, Any]) -> str:
+    """Spell a record as JSON, one line for each of its parts."""
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(part, allow_nan=False, separators=(',', ':'))}"
+        for key, part in found.items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f"{path.name}.writing")
+    temporary.write_bytes(text.encode("utf-8"))
+    temporary.replace(path)
