@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := -m pip install -qq --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) -c constraints/dev.txt -e
+FLAGS := $(BIN)/typer mithridate.cli.program utils docs --name mithridate --title 'Command line'
 INPUTS := pyproject.toml constraints/dev.txt
 # Two threads each of two busy processes train 15 times slower on two cores than one thread each.
 export OMP_NUM_THREADS = 1
@@ -24,10 +25,12 @@ check: .venv/installed-dev  ## format, lint, strict types, architecture, generat
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m mithridate.report.catalogue --check
+	$(FLAGS) | diff - docs/cli.md  # what differs is out of date: make docs
 	$(BIN)/pytest -q tests/architecture
 
 docs: .venv/installed-docs  ## the documentation as a folder of pages, out/site/index.html
 	$(BIN)/python -m mithridate.report.catalogue --write
+	$(FLAGS) > docs/cli.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir out/site
 
 format: .venv/installed-dev  ## rewrite the code in the house style
