@@ -5,16 +5,16 @@ import dataclasses
 import pytest
 import torch
 
-from conformance.worlds import ORDINARY, changed, copy, domains, labelled, same, variants
+from conformance.worlds import ORDINARY, changed, copy, domains, every, labelled, same, variants
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError, MithridateError
-from mithridate.core.method import Attack, find
+from mithridate.core.method import Attack
 from mithridate.core.streams import stream
 
 CASES = [
     (domain, attack)
     for domain in domains()
-    for cls in find(Attack).values()
+    for cls in every(Attack).values()
     for attack in variants(cls, domain)
 ]
 each = pytest.mark.parametrize("domain, attack", CASES, ids=lambda v: str(v)[:90])
@@ -34,7 +34,7 @@ def trap(attack, data):
 
 
 def test_every_attack_is_tried():
-    assert {type(attack) for _, attack in CASES} == set(find(Attack).values())
+    assert {type(attack) for _, attack in CASES} == set(every(Attack).values())
     assert {domain for domain, _ in CASES} <= set(ORDINARY)
 
 

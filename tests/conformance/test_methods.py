@@ -6,25 +6,25 @@ import re
 
 import pytest
 
-from conformance.worlds import required
-from mithridate.core.method import Method, find
+from conformance.worlds import every, required
+from mithridate.core.method import Method
 
-EVERY = find(Method)
+METHODS = every(Method)
 
 
 def ids(method):
     return f"{method.kind}-{method.name()}"
 
 
-every = pytest.mark.parametrize("method", EVERY.values(), ids=ids)
+each = pytest.mark.parametrize("method", METHODS.values(), ids=ids)
 
 
 def test_names_are_unique_over_all_kinds():
     kinds = [kind for kind in Method.__subclasses__() if not dataclasses.is_dataclass(kind)]
-    assert sum(len(find(kind)) for kind in kinds) == len(EVERY)
+    assert sum(len(every(kind)) for kind in kinds) == len(METHODS)
 
 
-@every
+@each
 def test_a_method_is_a_frozen_value(method):
     assert method.__dataclass_params__.frozen
     if not required(method):
@@ -37,12 +37,12 @@ def test_a_method_is_a_frozen_value(method):
                 setattr(first, field.name, None)
 
 
-@every
+@each
 def test_the_constructor_only_stores(method):
     assert not hasattr(method, "__post_init__"), "checks belong where the values are used"
 
 
-@every
+@each
 def test_the_first_line_says_what_it_does(method):
     assert method.__doc__, "a method needs a docstring of its own"
     summary = method.summary()
@@ -50,7 +50,7 @@ def test_the_first_line_says_what_it_does(method):
     assert len(summary) <= 100
 
 
-@every
+@each
 def test_every_setting_is_explained_where_it_is_not_plain(method):
     documented = " ".join([method.__doc__ or "", *(k.__doc__ or "" for k in method.__mro__[1:])])
     for field in dataclasses.fields(method):
@@ -60,7 +60,7 @@ def test_every_setting_is_explained_where_it_is_not_plain(method):
             assert field.name in words, f"{method.name()}: say what {field.name} means"
 
 
-@every
+@each
 def test_the_configuration_is_plain_values(method):
     if not required(method):
         config = method().config()

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from conformance.worlds import copy, domains, labelled, learnable, same, variants
+from conformance.worlds import copy, domains, every, labelled, learnable, same, variants
 from mithridate.core.errors import MethodError
-from mithridate.core.method import Trainer, find
+from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.view import forward
@@ -14,7 +14,7 @@ DOMAINS = domains()
 CASES = [
     (domain, trainer)
     for domain in DOMAINS
-    for cls in find(Trainer).values()
+    for cls in every(Trainer).values()
     for trainer in variants(cls, domain)
 ]
 each = pytest.mark.parametrize("domain, trainer", CASES, ids=lambda v: str(v)[:60])
@@ -26,7 +26,7 @@ def train(domain, trainer, data):
 
 
 def test_every_trainer_is_tried():
-    assert {type(trainer) for _, trainer in CASES} == set(find(Trainer).values())
+    assert {type(trainer) for _, trainer in CASES} == set(every(Trainer).values())
 
 
 @each

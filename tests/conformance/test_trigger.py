@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from conformance.worlds import EDGES, ORDINARY, changed, copy, domain_of, same, triggers
-from mithridate.core.method import Trigger, find
+from conformance.worlds import EDGES, ORDINARY, changed, copy, domain_of, every, same, triggers
+from mithridate.core.method import Trigger
 from mithridate.core.streams import stream
 
 TRIGGERS = triggers()
@@ -14,8 +14,8 @@ each = pytest.mark.parametrize("domain, trigger", TRIGGERS, ids=lambda v: str(v)
 
 
 def test_every_trigger_is_tried():
-    assert {type(t) for _, t in TRIGGERS} == set(find(Trigger).values())
-    assert all(domain_of(t) in ORDINARY for t in find(Trigger).values())
+    assert {type(t) for _, t in TRIGGERS} == set(every(Trigger).values())
+    assert all(domain_of(t) in ORDINARY for t in every(Trigger).values())
 
 
 def stamp(trigger, inputs):

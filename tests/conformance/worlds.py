@@ -16,7 +16,7 @@ import torch
 import mithridate.domains
 from mithridate.core.data import Dataset, Inputs, dataset
 from mithridate.core.domain import Domain
-from mithridate.core.method import Method, Trigger, find
+from mithridate.core.method import HOMES, Method, Trigger, find
 from mithridate.core.streams import stream
 
 
@@ -57,6 +57,8 @@ def texts(*values: str) -> np.ndarray[Any, Any]:
     column[:] = values
     return column
 
+
+Kind = typing.TypeVar("Kind", bound=Method)
 
 ORDINARY: dict[str, Inputs] = {
     "image": random_bytes("ordinary", 40, 3, 32, 32),
@@ -121,6 +123,12 @@ def changed(first: Inputs, second: Inputs) -> torch.Tensor:
     return torch.tensor([a != b for a, b in zip(first, second, strict=True)])
 
 
+def every(kind: type[Kind]) -> dict[str, type[Kind]]:
+    """Every method of a kind by name; the referee's own, which know the truth, are left out."""
+    found = find(kind).items()
+    return {name: m for name, m in found if m.__module__.split(".")[1] in HOMES}
+
+
 def domain_of(method: type[Method]) -> str:
     """The domain in whose folder a method stands; empty for a method of every domain."""
     parts = method.__module__.split(".")
@@ -154,7 +162,7 @@ def variants(method: type[Method], domain: str) -> Iterator[Method]:
 
 def built(kind: type[Method], domain: str) -> list[Method]:
     """Every method of a kind that fits a domain and needs no other method, with its defaults."""
-    fitting = [m for m in find(kind).values() if domain_of(m) in ("", domain)]
+    fitting = [m for m in every(kind).values() if domain_of(m) in ("", domain)]
     return [method() for method in fitting if not required(method)]
 
 
@@ -181,7 +189,7 @@ def triggers() -> list[tuple[str, Trigger]]:
     """Every trigger with the name of its domain."""
     pairs = [
         (domain_of(cls), trigger)
-        for cls in find(Trigger).values()
+        for cls in every(Trigger).values()
         for trigger in itertools.islice(variants(cls, domain_of(cls)), 8)
     ]
     assert all(domain for domain, _ in pairs), "a trigger stands in the folder of its domain"

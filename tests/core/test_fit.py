@@ -36,9 +36,15 @@ def world(n=30):
     return dataset(inputs, (inputs[:, 0] > 0).long() + (inputs[:, 1] > 1).long())
 
 
-def network(seed=0, batch_norm=False):
-    torch.manual_seed(seed)
-    middle = [nn.BatchNorm1d(6)] if batch_norm else []
+def network(seed=0, noisy=False):
+    """A small network; a noisy one also keeps averages and drops out at random."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return layers(noisy)
+
+
+def layers(noisy):
+    middle = [nn.BatchNorm1d(6), nn.Dropout(0.3)] if noisy else []
     return nn.Sequential(nn.Linear(4, 6), *middle, nn.Tanh(), nn.Linear(6, 3))
 
 
@@ -117,7 +123,7 @@ class Interrupted(Exception):
 
 @pytest.mark.parametrize("stop", [1, 3, 5])
 def test_a_stopped_training_goes_on_with_the_same_bits(stop, tmp_path):
-    straight = train(NOISY, model=network(batch_norm=True))
+    straight = train(NOISY, model=network(noisy=True))
 
     def progress(done, total):
         assert total == 5
@@ -125,10 +131,10 @@ def test_a_stopped_training_goes_on_with_the_same_bits(stop, tmp_path):
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        train(NOISY, model=network(batch_norm=True), progress=progress, checkpoint=tmp_path)
+        train(NOISY, model=network(noisy=True), progress=progress, checkpoint=tmp_path)
     seen = []
     resumed = train(
-        NOISY, model=network(9, batch_norm=True), checkpoint=tmp_path,
+        NOISY, model=network(9, noisy=True), checkpoint=tmp_path,
         progress=lambda done, _: seen.append(done),
     )  # fmt: skip
     assert seen == list(range(stop + 1, 6)), "only what was missing is trained"
@@ -148,8 +154,10 @@ def test_a_checkpoint_of_another_training_is_ignored(tmp_path):
 
 
 def test_two_trainings_agree_in_every_bit():
-    first, second = (train(NOISY, model=network(batch_norm=True)) for _ in range(2))
+    before = torch.random.get_rng_state()
+    first, second = (train(NOISY, model=network(noisy=True)) for _ in range(2))
     assert torch.equal(first.losses, second.losses)
+    assert torch.equal(before, torch.random.get_rng_state()), "global randomness has moved"
     assert first.losses.isfinite().all()
 
 
