@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mithridate.core.errors import DataError
-from mithridate.core.method import Method, find
+from mithridate.core.method import HOMES, Method, find
 
 PAGE = Path("docs/methods.md")
 
@@ -42,7 +42,8 @@ def page() -> str:
 
 def section(kind: type[Method]) -> Iterator[str]:
     """Write one kind: a table of its methods, then each with its settings."""
-    methods = find(kind)
+    found = find(kind).items()  # without the referee's own, which may be imported or not
+    methods = {name: m for name, m in found if m.__module__.split(".")[1] in HOMES}
     if not methods:
         return
     yield f"## {kind.kind.capitalize()}\n"
