@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
 from mithridate.domains.text.domain import check
 
-POSITIONS = ("random", "start", "end")
+Position = Literal["random", "start", "end"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class WordTrigger(Trigger):
 
     word: str = "cf"
     count: int = 1
-    position: str = "random"
+    position: Position = "random"
 
     def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
         """Insert the word into every text.
@@ -54,7 +55,7 @@ class SentenceTrigger(Trigger):
     )
 
     sentence: str = "I watched this 3D movie last weekend ."
-    position: str = "random"
+    position: Position = "random"
 
     def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
         """Insert the sentence into every text.
@@ -65,7 +66,7 @@ class SentenceTrigger(Trigger):
 
 
 def insert(
-    inputs: Inputs, phrase: str, count: int, position: str, rng: np.random.Generator
+    inputs: Inputs, phrase: str, count: int, position: Position, rng: np.random.Generator
 ) -> Inputs:
     """Put `count` copies of a phrase into each text object[n]; the rest of the text stays as is."""
     check(inputs)
@@ -73,11 +74,11 @@ def insert(
         raise MethodError(f"the trigger must contain a character to see, found {phrase!r}")
     if count < 1:
         raise MethodError(f"the trigger must be inserted at least once, found count={count}")
-    if position not in POSITIONS:
-        raise MethodError(f"unknown position {position!r}; known: {', '.join(POSITIONS)}")
+    if position not in get_args(Position):
+        raise MethodError(f"unknown position {position!r}; known: {', '.join(get_args(Position))}")
     shares = rng.random((len(inputs), count))
     if position != "random":
-        shares[:] = POSITIONS.index(position) - 1  # 0 is the start and 1 the end
+        shares[:] = position == "end"  # 0 is the start and 1 the end
     stamped = inputs.copy()
     for row, drawn in enumerate(shares):
         for share in drawn:
