@@ -15,7 +15,7 @@ import torch
 from mithridate.core.errors import DataError
 
 Inputs: TypeAlias = Any
-"""Raw inputs: a tensor uint8[n, channels, height, width] of images or an array object[n] of texts."""
+"""Raw inputs[n]: a tensor of bytes, or an array object[n] of texts."""
 
 
 @dataclass(frozen=True, eq=False)

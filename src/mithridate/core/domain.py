@@ -20,7 +20,9 @@ class Domain(Protocol):
     that normalisation lives in the network and only there.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the domain is called."""
 
     def prepare(self, inputs: Inputs) -> torch.Tensor:
         """Turn raw inputs[n] into a compact tensor [n, ...] (bytes or token numbers)."""

@@ -1,7 +1,7 @@
 """The exceptions of the library, all of which a caller may catch as `MithridateError`.
 
 MithridateError
-├── DataError            the data cannot be used as they are: says which file or row, expected, found
+├── DataError            the data cannot be used as they are; names the file, expected, found
 │   └── UnsafeData       a file that could harm the reader: a bomb, a link out of its folder
 ├── MethodError          a method was configured or called wrongly
 │   └── UnknownMethod    no method of that name; the nearest names are given

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -24,3 +26,16 @@ def torch_generator(
 ) -> torch.Generator:
     """Give a torch generator that is seeded by the next draw of `rng`."""
     return torch.Generator(device=device).manual_seed(int(rng.integers(2**62)))
+
+
+@contextlib.contextmanager
+def torch_seeded(rng: np.random.Generator, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Seed torch's own generators inside the block by the next draw of `rng`, and restore them.
+
+    For what takes no generator, such as initialisation and dropout: without it a result would
+    depend on what ran before.
+    """
+    kind = torch.device(device)
+    with torch.random.fork_rng(devices=[kind] if kind.type == "cuda" else []):
+        torch.manual_seed(int(rng.integers(2**62)))
+        yield

@@ -132,9 +132,11 @@ def forward(
     """Run a model over prepared inputs[n, ...] in evaluation mode.
 
     Returns the inputs of `layer` (the last linear layer by default), flattened, float32[n, d], and
-    the logits, float32[n, c]. The model's mode is restored. Arithmetic is bf16 under autocast, as
-    in training, unless the model's parameters are of another type than float32.
+    the logits, float32[n, c]. The model's mode is restored. Arithmetic is bf16 under autocast.
+    Raises MethodError where the data set is empty or the model has no linear layer.
     """
+    if not len(prepared):
+        raise MethodError("there is nothing to run the model on: the data set is empty")
     features: list[torch.Tensor] = []
     logits: list[torch.Tensor] = []
 
@@ -153,8 +155,6 @@ def forward(
     finally:
         hook.remove()
         model.train(was_training)
-    if not logits:
-        raise MethodError("there is nothing to run the model on: the data set is empty")
     return torch.cat(features), torch.cat(logits)
 
 

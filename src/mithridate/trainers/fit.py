@@ -20,7 +20,7 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trained
 from mithridate.core.runtime import Runtime
-from mithridate.core.streams import stream, torch_generator
+from mithridate.core.streams import stream, torch_generator, torch_seeded
 from mithridate.core.view import autocast
 from mithridate.trainers.checkpoint import Checkpoint
 
@@ -55,6 +55,13 @@ class Recipe:
         rising = done / max(self.warmup, 1e-9)
         return self.rate * min(rising, (1 - done) / (1 - self.warmup))
 
+    def optimiser(self, model: nn.Module) -> torch.optim.SGD:
+        """Give the optimiser of a model's parameters."""
+        return torch.optim.SGD(
+            model.parameters(), lr=self.rate, momentum=self.momentum, weight_decay=self.decay,
+            nesterov=self.momentum > 0,
+        )  # fmt: skip
+
 
 def fit(
     model: nn.Module,
@@ -76,48 +83,41 @@ def fit(
     on where it was with the same result.
     Raises MethodError where there are fewer than two examples.
     """
-    runtime = runtime or Runtime()
-    n = len(data)
+    runtime, n = runtime or Runtime(), len(data)
     if n < 2:
         raise MethodError(f"training needs at least 2 examples, found {n}")
-    seed = int(rng.integers(2**62))
-    device = torch.device(runtime.device)
-    prepared = domain.prepare(data.inputs).to(device)
-    labels = data.labels.to(device)
+    seed, device = int(rng.integers(2**62)), torch.device(runtime.device)
+    prepared, labels = domain.prepare(data.inputs).to(device), data.labels.to(device)
     losses = torch.zeros(n, recipe.epochs)
     model.to(device).train()
-    optimiser = torch.optim.SGD(
-        model.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.decay,
-        nesterov=recipe.momentum > 0,
-    )  # fmt: skip
+    optimiser = recipe.optimiser(model)
     state = Checkpoint(checkpoint, model, optimiser, losses, seed)
     began, first = time.perf_counter(), state.restore()
     batches = max(1, n // recipe.batch_size)
-    with runtime.active():
-        for epoch in range(first, recipe.epochs):
-            place = stream(seed, "epoch", epoch)
-            augmentation = torch_generator(place, device)
-            order = torch.from_numpy(place.permutation(n)).to(device)
-            for number, batch in enumerate(order.tensor_split(batches)):
-                rate = recipe.at(epoch * batches + number, recipe.epochs * batches)
+    for epoch in range(first, recipe.epochs):
+        place = stream(seed, "epoch", epoch)
+        noise = torch_generator(place, device)
+        order = torch.from_numpy(place.permutation(n)).to(device)
+        with runtime.active(), torch_seeded(place, device):
+            for number, rows in enumerate(order.tensor_split(batches)):
                 for group in optimiser.param_groups:
-                    group["lr"] = rate
-                images = prepared[batch]
+                    group["lr"] = recipe.at(epoch * batches + number, recipe.epochs * batches)
+                batch = prepared[rows]
                 if recipe.augment:
-                    images = domain.augment(images, augmentation)
+                    batch = domain.augment(batch, noise)
                 with autocast(runtime.device, recipe.precision):
-                    logits = model(images)
+                    logits = model(batch)
                 each = F.cross_entropy(
-                    logits.float(), labels[batch], reduction="none",
+                    logits.float(), labels[rows], reduction="none",
                     label_smoothing=recipe.smoothing,
                 )  # fmt: skip
-                losses[batch.cpu(), epoch] = each.detach().cpu()
+                losses[rows.cpu(), epoch] = each.detach().cpu()
                 optimiser.zero_grad(set_to_none=True)
                 (each if objective is None else objective(each)).mean().backward()
                 optimiser.step()
-            state.save(epoch + 1)
-            if progress:
-                progress(epoch + 1, recipe.epochs)
+        state.save(epoch + 1)
+        if progress:
+            progress(epoch + 1, recipe.epochs)
     passes = float(n * (recipe.epochs - first))
     cost = {"seconds": time.perf_counter() - began, "forward": passes, "backward": passes}
     return Trained(model.eval(), losses, cost)

@@ -14,7 +14,7 @@ from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import DataError
-from mithridate.core.streams import torch_generator
+from mithridate.core.streams import torch_seeded
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,5 @@ class ImageDomain:
         """Build one of the image networks; "" is the small residual network."""
         from mithridate.domains.image.networks import build
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_generator(rng).initial_seed())
+        with torch_seeded(rng):
             return build(name or "resnet9", self.prepare(data.inputs), len(data.classes))
