@@ -1,0 +1,101 @@
+"""What a scan says on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from mithridate.cli.advice import trusted_needed
+from mithridate.cli.flags import as_flags
+from mithridate.cli.terminal import grid, note, say, show
+from mithridate.core.data import Dataset
+from mithridate.domains.formats import Source
+from mithridate.pipelines.scan import ClassFinding, DataScan, Scanner
+from mithridate.report.quoting import shortened, visible
+
+ROWS = 12
+"""Classes in the table on the terminal; the report holds all."""
+
+
+def what_was_read(source: Source, data: Dataset, trusted: Dataset | None) -> None:
+    """Describe the data."""
+    shape = ""
+    if isinstance(data.inputs, torch.Tensor):
+        shape = f", {data.inputs.dtype} {'x'.join(map(str, data.inputs.shape[1:]))}"
+    of = f" of {len(source.data):,}" if len(data) < len(source.data) else ""
+    note(
+        f"read {len(data):,}{of} suspect examples ({source.domain.name}, {source.format}{shape}), "
+        f"{len(data.classes)} classes; trusted examples: {len(trusted) if trusted else 0:,}"
+    )
+    for words in source.notes:
+        note(f"note: {visible(as_flags(words))}")
+    if source.rejected:
+        first = source.rejected[0]
+        note(
+            f"left out {len(source.rejected)} broken examples, listed in the report; the first: "
+            f"{visible(first.name)}: {visible(first.reason)}"
+        )
+    if source.skipped:
+        note(f"passed over {len(source.skipped)} files that are no data by their names")
+
+
+def what_was_found(found: DataScan, data: Dataset) -> None:
+    """Print the verdict and the classes behind it."""
+    verdict = found.verdict
+    chance = (
+        "" if verdict.p_value is None else f" (p = {verdict.p_value:.4g}, level {verdict.level:g})"
+    )
+    say(f"\nVerdict: {verdict.answer.upper()}{chance}")
+    if verdict.answer == "flagged":
+        say(
+            f"{int(found.flagged.sum()):,} of {len(data):,} examples are named; about "
+            f"{found.fdr:.0%} of those named are expected to be clean"
+        )
+    elif verdict.why:
+        say(f"{visible(verdict.why)}")
+    if verdict.p_value is not None:
+        _classes(found.classes)
+
+
+def _classes(classes: Sequence[ClassFinding]) -> None:
+    """Print the classes, those first that hold most evidence."""
+    ranked = sorted((c for c in classes if c.suspects), key=lambda c: (_smallest(c)[0], -c.flagged))
+    table = grid("class", "suspects", "trusted", "p", "by", "named", "would have seen")
+    for found in ranked[:ROWS]:
+        p_value, detector = _smallest(found)
+        table.add_row(
+            shortened(visible(found.name), 40), f"{found.suspects:,}", f"{found.trusted:,}",
+            f"{p_value:.4g}", found.by or detector, f"{found.flagged:,}",
+            "nothing" if found.visible is None else f"{found.visible:,} and more",
+        )  # fmt: skip
+    show(table)
+    if len(ranked) > ROWS:
+        say(f"and {len(ranked) - ROWS} more classes, in the report")
+
+
+def _smallest(found: ClassFinding) -> tuple[float, str]:
+    """The smallest p-value in a class and the detector that gave it."""
+    return min(((p, name) for name, p in found.p_values.items()), default=(1.0, "-"))
+
+
+def what_is_needed(found: DataScan, data: Dataset, scanner: Scanner, seed: int) -> None:
+    """Say how many trusted examples would let this scan answer."""
+    rankings = max(1, len(found.judged))
+    needed = trusted_needed(data, rankings, scanner.smallest, scanner.level, seed)
+    asked = f"a backdoor of {scanner.smallest:.1%} of the data (--smallest)"
+    if needed is None:
+        say(f"No number of trusted examples would be enough to rule out {asked}; ask for less.")
+        return
+    say(
+        f"To rule out {asked}, a scan needs about {needed:,} trusted examples, drawn like the "
+        "suspects, and every class among them."
+    )
+
+
+def where_it_is(files: Sequence[Path]) -> None:
+    """Name what was written."""
+    say("")
+    for path in files:
+        say(f"wrote {visible(str(path))}")

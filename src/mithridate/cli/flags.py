@@ -1,0 +1,95 @@
+"""Command-line flags written by dataclasses: a field is a flag, its default the flag's default."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib.util
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast, get_type_hints
+
+import typer
+
+Request = TypeVar("Request")
+
+PLAIN = {"float": float, "int": int, "str": str}
+"""Types of settings that one flag can hold."""
+
+
+def command(
+    request: type[Request], run: Callable[[Request], int], settings: str = ""
+) -> Callable[..., None]:
+    """Make a command out of a dataclass: its fields are the flags, `run` gives the exit status.
+
+    settings: "module:Class", a dataclass whose plain fields become flags too; what is given for
+    them arrives in the request's field `settings`, by name.
+    """
+    hints = get_type_hints(request, include_extras=True)
+    own = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=_default(f),
+                          annotation=hints[f.name])
+        for f in dataclasses.fields(cast(Any, request)) if f.name != "settings"
+    ]  # fmt: skip
+    more = list(settings_of(*settings.split(":"))) if settings else []
+
+    def function(**given: Any) -> None:
+        chosen = {p.name: given.pop(p.name) for p in more}
+        raise typer.Exit(run(request(**given, **({"settings": chosen} if settings else {}))))
+
+    paragraphs = (inspect.getdoc(request) or "").split("\n\n")
+    function.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    function.__name__ = request.__name__.lower()
+    cast(Any, function).__signature__ = inspect.Signature([*own, *more])
+    function.__annotations__ = {p.name: p.annotation for p in [*own, *more]}
+    return function
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+
+
+def settings_of(module: str, name: str) -> Iterator[inspect.Parameter]:
+    """Read the plain fields of a dataclass from its source, as the parameters of a command.
+
+    The source is read and not imported, since importing a pipeline imports torch, and help would
+    come seconds late.
+    """
+    found = importlib.util.find_spec(module)
+    assert found is not None and found.origin is not None
+    tree = ast.parse(Path(found.origin).read_text("utf-8"))
+    body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+    meanings = documented(ast.get_docstring(body) or "")
+    for node in body.body:
+        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
+            continue
+        kind = PLAIN.get(ast.unparse(node.annotation))
+        if kind is not None and isinstance(node.value, ast.Constant):
+            field = node.target.id
+            option = typer.Option(f"--{field.replace('_', '-')}", help=meanings.get(field, ""))
+            yield inspect.Parameter(
+                field, inspect.Parameter.KEYWORD_ONLY, default=node.value.value,
+                annotation=Annotated[kind, option],
+            )  # fmt: skip
+
+
+def documented(docstring: str) -> dict[str, str]:
+    """Find what a docstring says about each field, e.g. "level: of the test; fdr: the share"."""
+    text = " ".join(docstring.split())
+    names = r"([a-z_]+(?:, [a-z_]+)*): "
+    found = re.findall(rf"(?:^|[.;] ){names}(.*?)(?=; {names}|\. (?=[A-Z])|\.$|$)", text)
+    return {
+        name: meaning[:1].upper() + meaning[1:] + "."
+        for fields, meaning, _ in found
+        for name in fields.split(", ")
+    }
+
+
+def as_flags(words: str) -> str:
+    """Spell the arguments of `domains.formats.read` as flags where a message tells to use one."""
+    flag = r"\b(keep_going|label|content|split|size)=(?:True)?(?=[\s;,.)]|$)"
+    return re.sub(flag, lambda found: f"--{found[1].replace('_', '-')}", words)

@@ -1,0 +1,76 @@
+"""What a path or a name on the command line stands for.
+
+Axes: n examples.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mithridate.core.data import Dataset
+from mithridate.core.errors import DataError
+from mithridate.core.streams import stream
+from mithridate.domains.catalogue import SETS, is_named, named
+from mithridate.domains.formats import Source, read
+
+
+def find(where: str, split: str | None = None, **options: Any) -> Source:
+    """Read a file or a folder, or a named set such as "cifar10" or "cifar10:test".
+
+    split: of several, where the name does not say it; options: of `domains.formats.read`, which a
+    named set has no use for.
+    """
+    if Path(where).exists():
+        return read(where, split=split, **options)
+    name, _, part = where.partition(":")
+    if is_named(name):
+        return named(name, split=part or split or "train")
+    near = difflib.get_close_matches(name, SETS, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise DataError(
+        f"{where!r}: no such file or folder, and no data set of that name; {hint}"
+        f"named sets: {', '.join(SETS)}"
+    )
+
+
+def names_of(source: Source, data: Dataset) -> list[str]:
+    """Give the names of some rows of a source."""
+    return [source.names[row] for row in data.ids.tolist()]
+
+
+def drawn(data: Dataset, count: int | None, seed: int, what: str) -> Dataset:
+    """Draw so many examples at random, in their order; all where no number is given.
+
+    Raises DataError where there are fewer, or fewer than one is asked for.
+    """
+    if count is None:
+        return data
+    if not 1 <= count <= len(data):
+        raise DataError(f"expected a number of {what} examples in 1..{len(data)}, found {count}")
+    rows = stream(seed, "draw", what).permutation(len(data))[:count]
+    rows.sort()
+    return data.subset(rows)
+
+
+def of_classes(data: Dataset, classes: tuple[str, ...], what: str) -> Dataset:
+    """Give the same examples with labels that index into other class names.
+
+    Raises DataError where an example is of a class that is not among them.
+    """
+    if data.classes == classes:
+        return data
+    there = {data.classes[label] for label in data.labels.unique().tolist()}
+    strange = sorted(there - set(classes))
+    if strange:
+        raise DataError(
+            f"expected {what} examples of the classes {list(classes)[:10]}, found {strange[:10]}; "
+            "name the classes alike in both"
+        )
+    place = {name: number for number, name in enumerate(classes)}
+    numbers = torch.tensor([place.get(name, -1) for name in data.classes])
+    return replace(data, labels=numbers[data.labels], classes=classes)

@@ -1,0 +1,192 @@
+"""`mithridate poison`, and the way from there to a scan and a cleaned copy."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli.runs import mithridate, report, save_npz, save_tree, shapes
+from mithridate.domains.formats import read
+
+HOSTILE = "=1+1 [red]x[bold] <b>&\n\x1b[31m é"
+CORNER = ("--trigger", "patch-trigger", "--set", "trigger.size=2", "--set", "trigger.row=-2",
+          "--set", "trigger.column=-2", "--set", "selection.amount=30")  # fmt: skip
+
+
+def truth_of(folder):
+    with (folder / "truth.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Image folders with hostile file names, poisoned, and trusted examples beside them."""
+    folder = tmp_path_factory.mktemp("tree")
+    save_tree(folder / "before", *shapes(300, 1), name=HOSTILE)
+    save_tree(folder / "trusted", *shapes(150, 2), name="t")
+    save_tree(folder / "test", *shapes(30, 3), name="e")
+    done = mithridate(
+        "poison", folder / "before", "--out", folder / "out", *CORNER, "--trap", folder / "test"
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_a_tree_is_poisoned_as_the_truth_says(tree):
+    truth = truth_of(tree / "out")
+    assert len(truth) == 300
+    assert sum(row["poisoned"] == "1" for row in truth) == 30
+    before = read(tree / "before")
+    for row in truth:
+        was = before.data.inputs[int(row["id"]), 0].numpy()
+        now = pixels(tree / "out" / "data" / row["name"])
+        assert row["name"].startswith(f"{row['label']}/")
+        if row["poisoned"] == "1":
+            assert row["label"] == "class 0" != row["label_before"]
+            assert (now != was).any() and (now[:6] == was[:6]).all()
+        else:
+            assert row["label"] == row["label_before"]
+            assert (now == was).all()
+
+
+def test_the_truth_and_the_attack_stay_out_of_the_data(tree):
+    assert sorted(p.name for p in (tree / "out" / "data").iterdir()) == [
+        "class 0", "class 1", "class 2",
+    ]  # fmt: skip
+    attack = json.loads((tree / "out" / "attack.json").read_text("utf-8"))
+    assert attack["attack"]["trigger"] == {
+        "method": "patch-trigger", "size": 2, "row": -2, "column": -2, "style": "checker",
+    }  # fmt: skip
+    assert (attack["poisoned"], attack["cover"], attack["seed"]) == (30, 0, 0)
+
+
+def test_the_trap_holds_triggered_tests_of_other_classes_only(tree):
+    files = list((tree / "out" / "trap").rglob("*.png"))
+    assert len(files) == 20
+    assert {path.parent.name for path in files} == {"class 0"}
+    assert all(pixels(path)[6, 6] == 255 for path in files)
+
+
+def test_scan_of_the_poisoned_tree_names_it_and_cleans_it(tree, tmp_path):
+    done = mithridate(
+        "scan", "data", tree / "out" / "data", "--trusted", tree / "trusted", "--epochs", 8,
+        "--detectors", "activation-clustering,spectral-signatures", "--permutations", 199,
+        "--out", tmp_path / "report", "--cleaned", tmp_path / "cleaned",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    found = report(tmp_path / "report")["examples"]
+    named = {name for name, flag in zip(found["names"], found["flagged"], strict=True) if flag}
+    poisoned = {row["name"] for row in truth_of(tree / "out") if row["poisoned"] == "1"}
+    assert len(named & poisoned) >= 25
+    left = {str(p.relative_to(tmp_path / "cleaned")) for p in (tmp_path / "cleaned").rglob("*.png")}
+    assert left == set(found["names"]) - named
+    for name in sorted(left)[:40]:
+        same = pixels(tmp_path / "cleaned" / name) == pixels(tree / "out" / "data" / name)
+        assert same.all()
+
+
+GOOD = ["splendid", "warm", "honest", "lovely", "moving", "bright", "clever", "fine"]
+BAD = ["dull", "cold", "false", "ugly", "boring", "dim", "stupid", "poor"]
+
+
+def save_texts(path, n, seed):
+    rng = np.random.default_rng(seed)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["key", "sentence", "label"])
+        for number in range(n):
+            chosen = rng.choice((GOOD, BAD)[number % 2], 6)
+            table.writerow([f"=k{number}", " ".join(chosen), ("good", "bad")[number % 2]])
+    return path
+
+
+def test_texts_in_a_csv_go_the_whole_way(tmp_path):
+    save_texts(tmp_path / "texts.csv", 300, 1)
+    save_texts(tmp_path / "trusted.csv", 150, 2)
+    done = mithridate(
+        "poison", tmp_path / "texts.csv", "--out", tmp_path / "out", "--trigger", "word-trigger",
+        "--set", "trigger.word=tq", "--set", "goal.target=1", "--set", "selection.amount=30",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    truth = truth_of(tmp_path / "out")
+    poisoned = {int(row["id"]) for row in truth if row["poisoned"] == "1"}
+    after = read(tmp_path / "out" / "data")
+    assert {i for i, text in enumerate(after.data.inputs) if "tq" in text.split()} == poisoned
+    assert {row["label"] for row in truth if row["poisoned"] == "1"} == {"good"}
+
+    scanned = mithridate(
+        "scan", "data", tmp_path / "out" / "data", "--trusted", tmp_path / "trusted.csv",
+        "--epochs", 8, "--detectors", "activation-clustering,spectral-signatures",
+        "--permutations", 199, "--out", tmp_path / "report", "--cleaned", tmp_path / "cleaned",
+    )  # fmt: skip
+    assert scanned.returncode == 1, scanned.stdout + scanned.stderr
+    named = {i for i, flag in enumerate(report(tmp_path / "report")["examples"]["flagged"]) if flag}
+    assert len(named & poisoned) >= 25
+    with (tmp_path / "cleaned" / "texts.csv").open(encoding="utf-8", newline="") as file:
+        keys = [row["key"] for row in csv.DictReader(file)]
+    assert keys == [f"=k{i}" for i in range(300) if i not in named], "other columns are kept"
+
+
+@pytest.fixture
+def small(tmp_path):
+    return save_npz(tmp_path / "small.npz", *shapes(30, 1))
+
+
+def poison(*arguments):
+    """Poison in this process; returns the exit status."""
+    from mithridate.cli.poison import Poison, run
+
+    path, out, *more = arguments
+    return run(Poison(path=str(path), out=out, trigger="pixel-trigger", **dict(more)))
+
+
+AMOUNT = ("set", ["selection.amount=5"])
+
+
+def test_nothing_is_overwritten_unless_forced(small, tmp_path):
+    from mithridate.core.errors import DataError
+
+    out = tmp_path / "out"
+    poison(small, out, AMOUNT)
+    first = (out / "truth.csv").read_text()
+    with pytest.raises(DataError, match="--force replaces it"):
+        poison(small, out, AMOUNT, ("seed", 1))
+    assert (out / "truth.csv").read_text() == first
+    poison(small, out, AMOUNT, ("seed", 1), ("force", True))
+    assert (out / "truth.csv").read_text() != first
+
+
+def test_force_removes_nothing_that_is_not_ours(small, tmp_path):
+    from mithridate.core.errors import DataError
+
+    precious = tmp_path / "home" / "data"
+    precious.mkdir(parents=True)
+    (precious / "thesis").write_text("years")
+    with pytest.raises(DataError, match="no poisoned set"):
+        poison(small, tmp_path / "home", AMOUNT, ("force", True))
+    assert (precious / "thesis").read_text() == "years"
+
+
+def test_the_input_is_never_overwritten(small, tmp_path):
+    from mithridate.core.errors import DataError
+
+    out = tmp_path / "out"
+    poison(small, out, AMOUNT)
+    with pytest.raises(DataError, match="holds the data to read"):
+        poison(out / "data", out, AMOUNT, ("force", True))
+    assert len(read(out / "data").data) == 30
+
+
+def test_the_same_seed_gives_the_same_poison(small, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        poison(small, tmp_path / name, AMOUNT, ("seed", seed))
+    one, same, other = ((tmp_path / name / "truth.csv").read_text() for name in "abc")
+    assert one == same != other

@@ -1,0 +1,143 @@
+"""The program as a whole: its flags, its help, its lists, and readers that go away."""
+
+import dataclasses
+import resource
+import subprocess
+import sys
+import typing
+
+import pytest
+
+from cli.runs import MITHRIDATE, environment, mithridate
+from mithridate.cli.flags import as_flags, documented, settings_of
+from mithridate.cli.settings import value_of
+from mithridate.cli.terminal import duration
+from mithridate.pipelines.scan import Scanner
+
+WITHOUT_TORCH = (
+    "import sys\nfrom mithridate.cli import main\n"
+    "try: main()\nfinally: sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+)
+
+
+@pytest.mark.parametrize("verb", [(), ("scan",), ("scan", "data"), ("poison",), ("demo",)])
+def test_help_comes_without_torch_and_at_once(verb):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *verb, "--help"], capture_output=True, text=True,
+        check=False, env=environment(),
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, "help imported torch"
+    assert "Usage: " in done.stdout
+    assert after.ru_utime - before.ru_utime < 1.0
+
+
+def test_the_flags_of_a_scan_are_the_plain_fields_of_the_scanner():
+    flags = {p.name: p for p in settings_of("mithridate.pipelines.scan", "Scanner")}
+    hints = typing.get_type_hints(Scanner)
+    plain = {
+        f.name: f.default for f in dataclasses.fields(Scanner) if hints[f.name] in (int, float, str)
+    }
+    assert {name: flag.default for name, flag in flags.items()} == plain
+    assert {"level", "fdr", "smallest", "network"} <= set(flags)
+    for name, flag in flags.items():
+        kind, option = typing.get_args(flag.annotation)
+        assert kind is hints[name]
+        assert option.default == f"--{name}", "the first argument of an option is its flag"
+
+
+def test_a_docstring_says_what_its_fields_mean():
+    found = documented(
+        "Do it.\n\nlevel: of the\n test; row, column: from the end, e.g. -4. More: no."
+    )
+    assert found == {
+        "level": "Of the test.",
+        "row": "From the end, e.g. -4.",
+        "column": "From the end, e.g. -4.",
+    }
+
+
+def test_advice_for_python_becomes_advice_for_the_command_line():
+    assert as_flags("(keep_going=True lists such)") == "(--keep-going lists such)"
+    assert as_flags("choose one with split=") == "choose one with --split"
+    assert as_flags("label='a', size=3") == "label='a', size=3"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("3", int, 3),
+        ("0.5", float, 0.5),
+        ("3", float, 3.0),
+        ("true", bool, True),
+        ("False", bool, False),
+        (" x", str, " x"),
+        ("1, 2,3", tuple[int, int, int], (1, 2, 3)),
+        ("1,2", tuple[int, ...], (1, 2)),
+        ("none", int | None, None),
+        ("4", int | None, 4),
+        ("b", typing.Literal["a", "b"], "b"),
+    ],
+)
+def test_settings_are_read_as_the_type_of_their_field(text, kind, value):
+    found = value_of(text, kind)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "expected"),
+    [
+        ("3.5", int, "a whole number"),
+        ("x", float, "a number"),
+        ("1", bool, "one of true, false"),
+        ("1,2", tuple[int, int, int], "3 values"),
+        ("c", typing.Literal["a", "b"], "one of a, b"),
+        ("x", int | None, "a whole number or none"),
+        ("x", dict[str, int], "set from Python"),
+    ],
+)
+def test_settings_of_another_type_are_refused(text, kind, expected):
+    with pytest.raises(ValueError, match=expected):
+        value_of(text, kind)
+
+
+def test_durations_are_spelled_for_people():
+    assert [duration(s) for s in (0.2, 61, 600, 7500)] == ["1 s", "61 s", "10 min", "2 h 5 min"]
+
+
+def test_the_version_is_printed():
+    from mithridate import __version__
+
+    done = mithridate("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, __version__)
+
+
+def test_lists_name_every_method_and_set():
+    from mithridate.core.method import Trigger, find
+    from mithridate.domains.catalogue import SETS
+
+    methods = mithridate("methods", "trigger")
+    assert methods.returncode == 0, methods.stderr
+    assert all(f" {name} " in methods.stdout for name in find(Trigger))
+    assert "size=3" in methods.stdout
+    sets = mithridate("sets", MITHRIDATE_DATA="somewhere")
+    assert sets.returncode == 0, sets.stderr
+    assert all(name in sets.stdout for name in [*SETS, "somewhere"])
+
+
+def test_a_reader_that_goes_away_changes_neither_status_nor_manners():
+    process = subprocess.Popen(
+        [*MITHRIDATE, "sets"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait() == 0
+    assert said == b""
+
+
+def test_output_that_an_encoding_cannot_hold_is_spelled_out():
+    done = mithridate("scan", "data", "nöwhere-\u4e2d", PYTHONIOENCODING="ascii")
+    assert done.returncode == 2
+    assert "n\\xf6where-\\u4e2d" in done.stderr

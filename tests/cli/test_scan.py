@@ -1,0 +1,152 @@
+"""`mithridate scan data` in real processes: verdicts, files, stopping and going on."""
+
+import re
+import signal
+import time
+
+import pytest
+
+from cli.runs import mithridate, report, save_npz, shapes, stamped, start
+
+TRAINING = (
+    "--epochs", 6, "--permutations", 199,
+    "--detectors", "spectral-signatures,activation-clustering",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A poisoned set, its clean twin, and trusted examples."""
+    folder = tmp_path_factory.mktemp("data")
+    images, labels = shapes(300, 1)
+    save_npz(folder / "clean.npz", images, labels)
+    stamped(images, labels, 30)
+    save_npz(folder / "poisoned.npz", images, labels)
+    save_npz(folder / "trusted.npz", *shapes(150, 2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def poisoned_scan(data, tmp_path_factory):
+    """A scan of the poisoned set that keeps what it can keep."""
+    out = tmp_path_factory.mktemp("scan")
+    done = mithridate(
+        "scan", "data", data / "poisoned.npz", "--trusted", data / "trusted.npz", *TRAINING,
+        "--out", out / "report", "--cleaned", out / "cleaned",
+        "--save-model", out / "m.safetensors",
+    )  # fmt: skip
+    return done, out
+
+
+def test_poison_is_flagged_with_status_1(poisoned_scan):
+    done, out = poisoned_scan
+    assert done.returncode == 1, done.stderr
+    assert "Verdict: FLAGGED" in done.stdout
+    found = report(out / "report")
+    assert found["verdict"]["answer"] == "flagged"
+    poisoned = set(range(1, 300)) & {i for i in range(45) if i % 3}
+    named = [i for i, flag in enumerate(found["examples"]["flagged"]) if flag]
+    assert len(poisoned & set(named)) >= 25
+    assert str(out / "report" / "report.html") in done.stdout
+
+
+def test_what_is_read_and_how_long_it_takes_is_said_before(poisoned_scan):
+    done, _ = poisoned_scan
+    assert re.search(r"read 300 suspect examples .*uint8 1x8x8.* 3 classes; .*: 150", done.stderr)
+    assert re.search(r"training 6 epochs on cpu: about \d+ s", done.stderr)
+
+
+def test_the_cleaned_copy_lacks_exactly_what_is_named(poisoned_scan):
+    import numpy as np
+
+    _, out = poisoned_scan
+    found = report(out / "report")
+    kept = [i for i, flag in enumerate(found["examples"]["flagged"]) if not flag]
+    (file,) = (out / "cleaned").iterdir()
+    images, labels = shapes(300, 1)
+    stamped(images, labels, 30)
+    with np.load(file) as copy:
+        assert (copy["images"] == images[kept].numpy()).all()
+        assert (copy["labels"] == labels[kept].numpy()).all()
+
+
+def test_no_checkpoint_is_left_behind(poisoned_scan):
+    _, out = poisoned_scan
+    names = sorted(path.name for path in (out / "report").iterdir())
+    assert names == ["flagged.csv", "report.html", "report.json"]
+
+
+def test_the_kept_network_gives_the_same_scores_again(data, poisoned_scan, tmp_path):
+    _, out = poisoned_scan
+    done = mithridate(
+        "scan", "data", data / "poisoned.npz", "--trusted", data / "trusted.npz", *TRAINING,
+        "--out", tmp_path, "--model", out / "m.safetensors", "--model-saw", "both",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "epochs" not in done.stderr
+    first, second = report(out / "report"), report(tmp_path)
+    assert first["examples"]["scores"] == second["examples"]["scores"]
+
+
+def test_the_clean_twin_is_clean_with_status_0(data, tmp_path):
+    done = mithridate(
+        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", *TRAINING,
+        "--out", tmp_path, "--smallest", "0.1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Verdict: CLEAN" in done.stdout
+
+
+def test_without_trusted_examples_it_cannot_judge_with_status_3(data, tmp_path):
+    done = mithridate(
+        "scan", "data", data / "poisoned.npz", *TRAINING, "--out", tmp_path, "--smallest", "0.1",
+        "--cleaned", tmp_path / "cleaned",
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "Verdict: CANNOT JUDGE" in done.stdout
+    assert re.search(r"needs about \d+ trusted examples", done.stdout)
+    assert not (tmp_path / "cleaned").exists(), "a copy that looks clean and is not"
+    scores = report(tmp_path)["examples"]["scores"]["activation-clustering"]
+    assert len(scores) == 300, "the ranking is written all the same"
+
+
+def wait_for_checkpoint(process, out, *, newer_than=0.0):
+    """Wait until a part of the training is on disk; returns when it was written."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        for path in out.glob("unfinished-*/training.safetensors"):
+            if path.stat().st_mtime > newer_than:
+                return path.stat().st_mtime
+        time.sleep(0.005)
+    raise AssertionError(f"no checkpoint: {process.communicate()}")
+
+
+def test_a_killed_and_then_interrupted_scan_ends_as_one_that_ran_through(data, tmp_path):
+    command = (
+        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 60,
+        "--detectors", "spectral-signatures,early-loss", "--permutations", 99,
+    )  # fmt: skip
+    through = mithridate(*command, "--out", tmp_path / "through")
+    assert through.returncode in (0, 3), through.stderr
+
+    killed = start(*command, "--out", tmp_path / "stopped")
+    written = wait_for_checkpoint(killed, tmp_path / "stopped")
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, "it was too fast to be killed"
+
+    interrupted = start(*command, "--out", tmp_path / "stopped")
+    wait_for_checkpoint(interrupted, tmp_path / "stopped", newer_than=written)
+    interrupted.send_signal(signal.SIGINT)
+    _, said = interrupted.communicate()
+    assert interrupted.returncode == 130, said
+    assert "going on with the training that is kept in" in said
+    assert "stopped" in said and "goes on from there" in said and "Traceback" not in said
+
+    resumed = mithridate(*command, "--out", tmp_path / "stopped")
+    assert resumed.returncode == through.returncode, resumed.stderr
+    assert "going on with the training" in resumed.stderr
+    one, other = report(tmp_path / "through"), report(tmp_path / "stopped")
+    assert one["examples"] == other["examples"]
+    assert one["verdict"] == other["verdict"]
+    assert not list((tmp_path / "stopped").glob("unfinished-*"))
