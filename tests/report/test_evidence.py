@@ -63,7 +63,9 @@ def test_a_flagged_set_without_named_examples_shows_the_class_that_was_found():
 
 def test_without_p_values_the_class_that_stands_out_comes_first():
     scan, data, _ = example("cannot judge", n=600, m=0)
-    scan.judged[0].scores.values[torch.from_numpy(poisoned(data.labels.numpy(), 600))] += 30
+    where = torch.from_numpy(poisoned(data.labels.numpy(), 600))
+    scan.judged[0].scores.values[where] += 30
+    scan.features[where, 2] += 9
     shown_first, *others = exhibits(scan, data)
     assert shown_first.label == 1 and len(others) == 2
     assert not any(e.flagged for e in (shown_first, *others))

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mithridate.core.data import Dataset
 from mithridate.pipelines.scan import ClassFinding, DataScan, Judged
 from mithridate.report.record import compared
 
+Floats = NDArray[np.float64]
+
 CLASSES = 6  # classes shown with all their evidence: a page is read, a record is searched
 UNJUDGED = 3  # classes shown where no p-value says which one to look at
 REVIEW = 16  # examples shown of a class in which none was flagged
+COMPONENTS = 16  # main directions whose extent is computed
+ENOUGH = 10  # examples that a set of extents needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +44,11 @@ class Exhibit:
 
 
 def exhibits(scan: DataScan, data: Dataset) -> tuple[Exhibit, ...]:
-    """Choose the classes to show: those with flagged examples, else the first ones by rank."""
+    """Choose the classes to show: those with flagged examples, else the first ones by rank.
+
+    Where nothing could be tested, the classes that extend furthest along one direction of their
+    features come first, which is what poisoned examples make of a class: no error rate is claimed.
+    """
     held = [label for label, found in enumerate(scan.classes) if found.suspects]
     flagged = [label for label in held if scan.classes[label].flagged]
     if flagged:
@@ -48,8 +58,9 @@ def exhibits(scan: DataScan, data: Dataset) -> tuple[Exhibit, ...]:
         found = [c for c in ranked if smallest(scan.classes[c]) <= scan.verdict.level]
         chosen = found[:CLASSES] or ranked[:1]
     else:
-        apart = _apart(scan, data).max(0).values
-        chosen = sorted(held, key=lambda label: -float(apart[label]))[:UNJUDGED]
+        known = scan.features[: len(data)]
+        widest = {label: extents(known[data.labels == label])[:1].sum() for label in held}
+        chosen = sorted(held, key=lambda label: -widest[label])[:UNJUDGED]
     return tuple(_exhibit(scan, data, label) for label in chosen)
 
 
@@ -60,7 +71,7 @@ def smallest(found: ClassFinding) -> float:
 
 def _exhibit(scan: DataScan, data: Dataset, label: int) -> Exhibit:
     found = scan.classes[label]
-    judged = _leading(scan, data, label)
+    judged = _leading(scan, label)
     rows = (data.labels == label).nonzero().flatten()
     scores = judged.scores.values[rows]
     order = scores.argsort(descending=True, stable=True)
@@ -76,30 +87,24 @@ def _exhibit(scan: DataScan, data: Dataset, label: int) -> Exhibit:
     return Exhibit(label, found, judged, rows[suspects], rows[others[near]], found.flagged > 0)
 
 
-def _leading(scan: DataScan, data: Dataset, label: int) -> Judged:
-    """The detector that flagged, else the one with the smallest p-value, else by its scores."""
+def _leading(scan: DataScan, label: int) -> Judged:
+    """The detector that flagged, else the one with the smallest p-value, else the first."""
     found = scan.classes[label]
     if found.by is not None:
         return next(j for j in scan.judged if j.detector.name() == found.by)
     if found.p_values:
         return min(scan.judged, key=lambda j: found.p_values[j.detector.name()])
-    return scan.judged[int(_apart(scan, data)[:, label].argmax())]
+    return scan.judged[0]
 
 
-def _apart(scan: DataScan, data: Dataset) -> torch.Tensor:
-    """How far the highest scores of each class stand above the rest, float64[detectors, classes].
+def extents(features: torch.Tensor) -> Floats:
+    """Standard deviations of features float[n, d] along their main directions, float64[k].
 
-    (98 % quantile - median) / spread, over the middle class of the detector, with the spread taken
-    below the upper quartile, where few poisons are: an order for the eye, without any error rate.
+    s_i / sqrt(n - 1) with s_i the singular values of the centred features; none for few examples.
     """
-    found = torch.zeros(len(scan.judged), len(scan.classes), dtype=torch.float64)
-    held = data.labels.unique().tolist()
-    for number, judged in enumerate(scan.judged):
-        for label in held:
-            above = judged.scores.values[data.labels == label].double()
-            above = above - above.median()
-            low = above[above <= above.quantile(0.75)].abs().mean()
-            spread = torch.maximum(low, above.abs().mean() / 4)  # ties would leave no spread
-            found[number, label] = above.quantile(0.98) / spread if spread else 0.0
-    usual = found[:, held].median(1, keepdim=True).values
-    return torch.where(usual > 0, found / usual.clamp(min=1e-12), torch.zeros_like(found))
+    if len(features) < ENOUGH:
+        return np.zeros(0)
+    centred = features.double() - features.double().mean(0)
+    gram = centred.T @ centred if len(features) > features.shape[1] else centred @ centred.T
+    squares = torch.linalg.eigvalsh(gram / (len(features) - 1)).flip(0)
+    return np.asarray(squares[:COMPONENTS].clamp(min=0).sqrt().numpy())

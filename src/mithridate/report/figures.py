@@ -2,7 +2,7 @@
 
 Drawn by hand rather than by a plotting library: a few hundred bytes each, colours that follow the
 reader's light or dark page, and the same bytes for the same scan.
-Axes: n examples of a class, m trusted ones, d features, k components.
+Axes: n examples of a class, d features.
 """
 
 from __future__ import annotations
@@ -12,23 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mithridate.core.data import Dataset
 from mithridate.pipelines.scan import DataScan, Judged
-from mithridate.report.evidence import Exhibit
+from mithridate.report.evidence import COMPONENTS, ENOUGH, Exhibit, Floats, extents
 from mithridate.report.record import compared
 from mithridate.stats.enrichment import benjamini_hochberg
 
-Floats = NDArray[np.float64]
-
-WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 36, 350, 12, 160
-"""The frame in which data are drawn."""
+"""The frame in which data are drawn; templates/figure.html draws axes and labels around it."""
 BINS = 44
-COMPONENTS = 16
 OTHERS = 12  # classes drawn for comparison
-ENOUGH = 10  # examples that a line of a spectrum needs
 
 
 @dataclass(frozen=True)
@@ -183,16 +177,16 @@ def spectrum(scan: DataScan, data: Dataset, trusted: Dataset | None, shown: Exhi
     s_i / sqrt(n - 1) with s_i the singular values of the centred features float[n, d] of a class.
     """
     features, n = scan.features, len(data)
-    own = _extents(features[:n][data.labels == shown.label])
+    own = extents(features[:n][data.labels == shown.label])
     known = np.zeros(0)
     if trusted is not None and len(trusted):
-        known = _extents(features[n:][trusted.labels == shown.label])
+        known = extents(features[n:][trusted.labels == shown.label])
     sizes = sorted(
         (label for label, found in enumerate(scan.classes)
          if found.suspects >= ENOUGH and label != shown.label and not found.flagged),
         key=lambda label: -scan.classes[label].suspects,
     )  # fmt: skip
-    others = [_extents(features[:n][data.labels == label]) for label in sizes[:OTHERS]]
+    others = [extents(features[:n][data.labels == label]) for label in sizes[:OTHERS]]
     every = [line for line in (own, known, *others) if len(line)]
     top = max((float(line[0]) for line in every), default=1.0) or 1.0
     step = _step(top)
@@ -212,16 +206,6 @@ def spectrum(scan: DataScan, data: Dataset, trusted: Dataset | None, shown: Exhi
         y_ticks=tuple((_up(step * k, top), _short(step * k)) for k in range(int(top / step) + 1)),
         x_label="direction, by extent",
     )
-
-
-def _extents(features: torch.Tensor) -> Floats:
-    """Standard deviations along the main directions, float64[k], none for a few examples."""
-    if len(features) < ENOUGH:
-        return np.zeros(0)
-    centred = features.double() - features.double().mean(0)
-    gram = centred.T @ centred if len(features) > features.shape[1] else centred @ centred.T
-    squares = torch.linalg.eigvalsh(gram / (len(features) - 1)).flip(0)
-    return np.asarray(squares[:COMPONENTS].clamp(min=0).sqrt().numpy())
 
 
 def _across(component: int) -> float:
