@@ -51,13 +51,16 @@ class NamedSet:
     """What is known about a named set.
 
     splits: and what must be downloaded for each, nothing where no official file is pinned; flip:
-    whether mirrored images are still of their class; classes: for files that do not name them.
+    whether mirrored images are still of their class; classes: for files that do not name them;
+    batches: the members of an archive that make up each split; groups_in_class: whether groups are
+    numbered anew in each class, as the tracks of GTSRB are.
     """
 
     splits: dict[str, tuple[Download, ...]]
     flip: bool | None = False
     classes: tuple[str, ...] = ()
     batches: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    groups_in_class: bool = False
 
 
 def _idx(place: str, files: tuple[tuple[int, str], ...]) -> dict[str, tuple[Download, ...]]:
@@ -85,7 +88,7 @@ SETS = {
         batches={"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
                  "test": ("test_batch.bin",)},
     ),
-    "gtsrb": NamedSet({"train": (), "test": ()}),
+    "gtsrb": NamedSet({"train": (), "test": ()}, groups_in_class=True),
     "mnist": NamedSet(
         _idx("https://ossci-datasets.s3.amazonaws.com/mnist/", (
             (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
@@ -173,6 +176,9 @@ def _find(folder: Path, known: NamedSet, split: str) -> Source | None:
 
 
 def _with_domain(source: Source, known: NamedSet) -> Source:
+    if known.groups_in_class and source.groups is not None:
+        pairs = torch.stack([source.data.labels, source.groups], dim=1)
+        source = replace(source, groups=torch.unique(pairs, dim=0, return_inverse=True)[1])
     if known.flip is None:
         return source
     return replace(source, domain=cast(Domain, ImageDomain(flip=known.flip)))

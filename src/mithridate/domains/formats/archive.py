@@ -34,12 +34,12 @@ def members(archive: zipfile.ZipFile, name: str, reading: Reading) -> dict[str, 
     return dict(zip(names, infos, strict=True))
 
 
-def load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+def load(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Array:
     """Load one array after comparing what its header asks for with what the archive holds."""
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
-            raise DataError(f"{info.filename!r}: expected format 1.0 or 2.0, found {version}")
+            raise DataError(f"{name!r}: expected format 1.0 or 2.0, found {version}")
         header = (
             np.lib.format.read_array_header_1_0
             if version == (1, 0)
@@ -48,15 +48,16 @@ def load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
         shape, _, kind = header(file)
     if kind.hasobject:
         raise UnsafeData(
-            f"{info.filename!r}: expected numbers, found Python objects, which need pickle and are "
-            "never loaded; save plain arrays"
+            f"{name!r}: expected numbers in {info.filename!r}, found Python objects, which "
+            "need pickle and are never loaded; save plain arrays"
         )
     size = kind.itemsize
     for axis in shape:
         size *= axis  # Python integers do not overflow
     if size > info.file_size:
         raise UnsafeData(
-            f"{info.filename!r}: expected {size} bytes as its header says, found {info.file_size}"
+            f"{name!r}: expected {size} bytes in {info.filename!r} as its header says, found "
+            f"{info.file_size}; save the arrays again"
         )
     with archive.open(info) as file:
         array: Array = np.lib.format.read_array(file, allow_pickle=False)

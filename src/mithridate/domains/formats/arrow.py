@@ -32,9 +32,9 @@ class ArrowShard:
     def __init__(self, path: Path, reading: Reading) -> None:
         self.name = shown(path, reading.root)
         buffer = mapped(path, self.name)
-        self.is_file = buffer.slice(0, len(MAGIC)).to_pybytes() == MAGIC
+        head, end = bytes(buffer[: len(MAGIC)]), bytes(buffer[-len(END) :])
+        self.is_file = head == MAGIC
         self._stream = buffer.slice(len(MAGIC)) if self.is_file else buffer
-        end = buffer.slice(max(0, buffer.size - len(END))).to_pybytes()
         if self.is_file and not end.endswith(MAGIC.rstrip(b"\0")):
             raise DataError(
                 f"{self.name!r}: expected a whole Arrow file, found one that was truncated; "
@@ -54,6 +54,7 @@ class ArrowShard:
                         f"messages declare {size}; raise Limits.total if that is meant"
                     )
             self.schema: pa.Schema = pa.ipc.open_stream(self._stream).schema
+            self.schema.names  # noqa: B018  # raises where a name is no UTF-8
         except DataError:
             raise
         except Exception as error:  # readers of hostile bytes raise anything

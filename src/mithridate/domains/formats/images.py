@@ -46,8 +46,7 @@ def decode(data: bytes, limits: Limits) -> tuple[Pixels, bool]:
                 raise DataError(
                     "expected one image, found an animation; extract the frame you want"
                 )
-            turned = "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1
-            return _pixels(image), turned
+            return _pixels(image), _is_turned(image)
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -61,6 +60,14 @@ def decode(data: bytes, limits: Limits) -> tuple[Pixels, bool]:
             f"expected a whole image, found a broken or truncated one ({error}); "
             "replace or remove it"
         ) from None
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Whether EXIF says that the image should be shown in another orientation."""
+    try:
+        return "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1
+    except Exception:  # broken EXIF says nothing, and the image is whole
+        return False
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:

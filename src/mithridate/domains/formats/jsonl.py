@@ -51,7 +51,7 @@ def _objects(path: Path, reading: Reading) -> Iterator[tuple[str, Object]]:
                 text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
                 if not text.strip():
                     continue
-                reading.count(row, name)
+                reading.count(row + 1, name)
                 try:
                     yield f"{name} row {row}", _parse(text)
                 except DataError as error:

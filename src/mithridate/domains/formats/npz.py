@@ -76,16 +76,16 @@ def _read(archive: zipfile.ZipFile, name: str, reading: Reading) -> Source:
     split = _split(list(arrays), reading)
     content = _choose("content", reading.content, arrays, IMAGES, split, name)
     label = _choose("label", reading.label, arrays, LABELS, split, name)
-    images, axes = _axes(load(archive, arrays[content]), f"{name} {content}")
+    images, axes = _axes(load(archive, arrays[content], name), f"{name} {content}")
     reading.count(len(images), name)
-    raw = _column(load(archive, arrays[label]), len(images), f"{name} {label}")
+    raw = _column(load(archive, arrays[label], name), len(images), f"{name} {label}")
     known = next((key for key in CLASSES if key in arrays), "")
-    classes = _class_names(load(archive, arrays[known]), name) if known else None
+    classes = _class_names(load(archive, arrays[known], name), name) if known else None
     names = [f"{name} row {row}" for row in range(len(images))]
     labels = resolve(raw.tolist(), names, reading, classes)
     pixels, kept = _pixels(images, labels, names, reading)
     group = next((key for key in GROUPS if key in arrays), "")
-    groups = load(archive, arrays[group]) if group else None
+    groups = load(archive, arrays[group], name) if group else None
     if groups is not None and (groups.shape != raw.shape or groups.dtype.kind not in "iu"):
         groups = None
     unused = set(arrays) - {content, label, known, group}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -83,8 +84,8 @@ def _domain(domain: str) -> str:
 
 
 def _size(size: int | None) -> int | None:
-    if size is not None and not 1 <= size <= 4096:
-        raise DataError(f"expected a size of 1 to 4096 pixels, found {size}")
+    if size is not None and not 4 <= size <= 4096:  # a side of 3 could be the channels
+        raise DataError(f"expected a size of 4 to 4096 pixels, found {size}")
     return size
 
 
@@ -105,12 +106,21 @@ def _read_folder(folder: Path, reading: Reading, depth: int) -> Source:
     if not folders:
         raise DataError(_no_data(name, files))
     if depth < 3 and not files:
-        if len(folders) == 1 and folders[0].name.lower() == "data":
+        if len(folders) == 1 and (folders[0].name.lower() == "data" or _holds_files(folders[0])):
             return _read_folder(folders[0], reading, depth + 1)
         if all(each.name.lower() in SPLITS for each in folders):
             by_split = {SPLITS[each.name.lower()]: [each] for each in folders}
             return _read_folder(_of_split(by_split, reading)[0], reading, depth + 1)
     return tree.read(folder, reading)
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether files of a known format lie directly in a folder, as in one configuration of many."""
+    try:
+        with os.scandir(folder) as found:
+            return any(Path(entry.name).suffix.lower() in SUFFIXES for entry in found)
+    except OSError:
+        return False  # reading it will say why
 
 
 def _no_data(name: str, files: Sequence[Path]) -> str:
@@ -129,8 +139,8 @@ def _shards(folders: list[Path], files: list[Path], reading: Reading) -> list[Pa
     for path in folders + [file for file in files if file not in known]:
         reading.reject(
             shown(path, reading.root),
-            f"expected only {SUFFIXES[known[0].suffix.lower()]} files here; remove it or give the "
-            "path of the data file itself",
+            f"expected only {SUFFIXES[known[0].suffix.lower()]} files here, found something else; "
+            "remove it or give the path of the data file itself",
         )
     formats = sorted({SUFFIXES[file.suffix.lower()] for file in known})
     if len(formats) > 1:
@@ -170,7 +180,8 @@ def _of_split(by_split: dict[str, list[Path]], reading: Reading) -> list[Path]:
 def _read_files(files: list[Path], reading: Reading) -> Source:
     suffix = files[0].suffix.lower()
     if suffix not in SUFFIXES:
-        raise DataError(f"{shown(files[0], reading.root)!r}: expected {KNOWN}")
+        name = shown(files[0], reading.root)
+        raise DataError(f"{name!r}: expected {KNOWN}; found another name")
     format = SUFFIXES[suffix]
     if format == "parquet":
         return columnar.read([ParquetShard(file, reading) for file in files], reading, format)

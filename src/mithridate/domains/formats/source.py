@@ -114,8 +114,8 @@ class Reading:
         """Refuse a format that cannot hold what was asked for."""
         if self.domain not in ("auto", domain):
             raise DataError(
-                f"{str(self.root)!r}: {format} data are read as {domain}, but domain="
-                f"{self.domain!r} was asked for; leave the domain out or give other data"
+                f"{str(self.root)!r}: expected data of domain {self.domain!r}, found {format}, "
+                f"read as {domain}; leave the domain out or give other data"
             )
 
     def count(self, rows: int, name: str) -> None:

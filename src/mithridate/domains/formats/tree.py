@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def write(data: Dataset, names: tuple[str, ...], folder: Path) -> tuple[str, ...
 def _usable(name: str) -> bool:
     """Whether a name can be one folder or file, that reading would not pass over."""
     short = 0 < len(name.encode("utf-8", "replace")) <= 200
-    return short and not no_data(name) and not set(name) & set("/\\\0")
+    return short and not no_data(name) and not set(name) & {"/", "\0", os.sep, os.altsep}
 
 
 def _free(folder: str, stem: str, used: set[str]) -> str:

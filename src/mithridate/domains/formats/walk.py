@@ -82,14 +82,15 @@ def stays_inside(link: Path, reading: Reading) -> bool:
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
-        reading.reject(name, "is a link that leads nowhere; remove it or put the file in its place")
+        reading.reject(name, "expected a file, found a link that leads nowhere; remove it")
         return False
     if target.is_relative_to(reading.root):
         return True
     reading.reject(
         name,
-        "is a link that leads out of the folder, so it was not followed; copy what it points to "
-        "into the folder, or give the path of the link itself, if you trust it",
+        "expected only what is in the folder, found a link that leads out of the folder, which "
+        "was not followed; copy its target into the folder, or give the path of the link itself, "
+        "if you trust it",
         UnsafeData,
     )
     return False

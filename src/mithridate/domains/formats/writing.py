@@ -17,6 +17,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.domains.formats import arrow, delimited, jsonl, npz, parquet, tree
 from mithridate.domains.formats.source import Source
+from mithridate.domains.formats.walk import no_data
 
 
 def write(data: Dataset, names: Sequence[str], like: Source, folder: str | Path) -> tuple[str, ...]:
@@ -48,7 +49,8 @@ def write(data: Dataset, names: Sequence[str], like: Source, folder: str | Path)
 
 
 def _write(data: Dataset, names: tuple[str, ...], like: Source, folder: Path) -> tuple[str, ...]:
-    path = folder / like.layout.file
+    file = like.layout.file
+    path = folder / (f"data{Path(file).suffix or file}" if no_data(file) else file)
     if like.format == "tree":
         return tree.write(data, names, folder)
     if like.format == "npz":
