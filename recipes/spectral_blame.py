@@ -71,7 +71,9 @@ def judge(model: torch.nn.Module, poisoned: Poisoned) -> tuple[list[Any], dict[A
 
 def cell(origin: str, seed: int, data: Dataset, test: Dataset) -> Any:
     """Train on one poisoned set, judge every setting, train again for two of them."""
-    attack = Poisoning(PatchTrigger(style="white"), ORIGINS[origin], RandomSelection(float(POISONS)))
+    attack = Poisoning(
+        PatchTrigger(style="white"), ORIGINS[origin], RandomSelection(float(POISONS))
+    )
     poisoned = attack.poison(data, stream(seed, "blame", origin))
     first = train(poisoned.data, seed, "first", len(data))
     rows, keeps = judge(first, poisoned)

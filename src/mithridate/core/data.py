@@ -71,7 +71,8 @@ def dataset(inputs: Inputs, labels: Any, classes: Sequence[str] | None = None) -
 
     Without `classes` they are named "0", "1", ... up to the largest label.
     """
-    column = torch.as_tensor(np.asarray(labels)).long()
+    known = labels if isinstance(labels, torch.Tensor) else torch.from_numpy(np.array(labels))
+    column = known.long()
     if classes is None:
         classes = [str(c) for c in range(int(column.max()) + 1 if len(column) else 0)]
     return Dataset(inputs, column, torch.arange(len(column)), tuple(classes))

@@ -52,10 +52,20 @@ class Method:
 
     def config(self) -> dict[str, Any]:
         """The method's name and fields as plain values, methods inside it included."""
-        fields = dataclasses.fields(cast(Any, self))
-        values = {f.name: getattr(self, f.name) for f in fields}
-        plain = {k: v.config() if isinstance(v, Method) else v for k, v in values.items()}
-        return {"method": self.name(), **plain}
+        return {"method": self.name(), **_plain_fields(self)}
+
+
+def _plain_fields(value: Any) -> dict[str, Any]:
+    return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+
+
+def _plain(value: Any) -> Any:
+    """A method becomes its configuration, a dataclass or a sequence its parts."""
+    if isinstance(value, Method):
+        return value.config()
+    if isinstance(value, tuple):
+        return tuple(_plain(item) for item in value)
+    return _plain_fields(value) if dataclasses.is_dataclass(value) else value
 
 
 class Trigger(Method):
@@ -161,8 +171,8 @@ def find(kind: type[M]) -> dict[str, type[M]]:
     while queue:
         method = queue.pop()
         queue += method.__subclasses__()
-        if not method.__module__.startswith("mithridate.") or method.__module__.endswith(".method"):
-            continue  # a base class, or a method of somebody's tests
+        if not method.__module__.startswith(tuple(f"mithridate.{home}." for home in HOMES)):
+            continue  # a base class, the referee's own, or a method of somebody's tests
         if not inspect.isabstract(method) and dataclasses.is_dataclass(method):
             found[method.name()] = method
     return dict(sorted(found.items()))

@@ -16,7 +16,7 @@ def stream(seed: int, *place: str | int) -> np.random.Generator:
     Streams of different places are independent; the same seed and place give the same stream on
     every machine, whatever else was drawn before.
     """
-    name = "/".join([str(seed), *map(str, place)])
+    name = "/".join(str(part).replace("/", "//") for part in (seed, *place))
     digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
 

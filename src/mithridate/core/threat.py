@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mithridate.core.errors import MethodError
+
 EVIDENCE = ("inputs", "labels", "features", "logits", "losses", "model", "clean")
 """The closed list of evidence; a new name needs two methods that use it and no domain word."""
 
@@ -19,4 +21,4 @@ class ThreatModel:
     def __post_init__(self) -> None:
         unknown = sorted(self.granted - set(EVIDENCE))
         if unknown:
-            raise ValueError(f"unknown evidence {unknown}; known: {list(EVIDENCE)}")
+            raise MethodError(f"unknown evidence {unknown}; known: {list(EVIDENCE)}")

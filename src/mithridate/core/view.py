@@ -36,11 +36,11 @@ class View:
         clean: Dataset | None = None,
         threat: ThreatModel | None = None,
         runtime: Runtime | None = None,
-        **known: torch.Tensor,
+        **known: torch.Tensor | None,
     ) -> None:
         self._data, self._domain, self._model, self._clean = data, domain, model, clean
         self._threat, self._runtime = threat or ThreatModel(), runtime or Runtime()
-        self._known: dict[str, torch.Tensor] = dict(known)
+        self._known = {name: value for name, value in known.items() if value is not None}
         self.used: set[str] = set()
 
     def _note(self, name: str) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -24,7 +23,7 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, Trained
 from mithridate.core.runtime import Runtime
-from mithridate.core.scores import Scores, Verdict, conformal_p_values
+from mithridate.core.scores import Scores, conformal_p_values
 from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.detectors.activation_clustering import ActivationClustering
@@ -32,7 +31,8 @@ from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
-from mithridate.stats.enrichment import Enrichment, benjamini_hochberg, enrichment
+from mithridate.pipelines.finding import ClassFinding as ClassFinding
+from mithridate.pipelines.finding import DataScan, Judged, Rule
 from mithridate.trainers.fit import Progress, Recipe
 from mithridate.trainers.standard import Standard
 
@@ -59,57 +59,6 @@ def recipe_for(n: int) -> Recipe:
     batch = 256 if n >= 20_000 else 128 if n >= 4_000 else 64
     steps_per_epoch = max(1, n // batch)
     return Recipe(epochs=max(8, min(60, round(800 / steps_per_epoch))), batch_size=batch)
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """One detector's answer about the suspect data.
-
-    scores: of the n suspects, p-values against the trusted examples of the same class, None
-    without any; trusted: float64[m], the scores of the trusted examples; used: evidence; seconds.
-    """
-
-    detector: Detector
-    scores: Scores
-    trusted: torch.Tensor
-    used: tuple[str, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class ClassFinding:
-    """What the scan found in one class.
-
-    p_values: by detector name, adjusted for all classes and detectors; visible: the smallest number
-    of perfectly ranked poisons that would have been seen, None if none would; by: the detector
-    whose list was taken; flagged: number of examples named.
-    """
-
-    name: str
-    suspects: int
-    trusted: int
-    p_values: dict[str, float]
-    visible: int | None
-    by: str | None
-    flagged: int
-
-
-@dataclass(frozen=True, eq=False)
-class DataScan:
-    """The answer of a scan: a verdict on the data set and a list of examples.
-
-    flagged: bool[n], at most `fdr` of them expected to be clean, where a class was found to hold
-    poison; model and losses: what was trained; features: float32[N, d], suspects first.
-    """
-
-    verdict: Verdict
-    fdr: float
-    judged: tuple[Judged, ...]
-    classes: tuple[ClassFinding, ...]
-    flagged: torch.Tensor
-    features: torch.Tensor
-    model: nn.Module
-    cost: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -168,35 +117,39 @@ class Scanner:
 
         A given model is used instead of training one; `saw` says what it was trained on. Detectors
         that need recorded losses are left out then.
-        Raises MethodError for fewer than two classes.
+        Raises MethodError for fewer than two classes, or a detector that is named twice.
         """
         runtime, step = runtime or Runtime(), step or (lambda _: None)
         if len(data.labels.unique()) < 2:
             raise MethodError("a scan needs examples of at least 2 classes, found 1")
+        names = [d.name() for d in self.detectors]
+        if len(set(names)) < len(names):
+            raise MethodError(f"a scan asks each detector once, found {', '.join(names)}")
         began = time.perf_counter()
-        known: dict[str, torch.Tensor] = {}
+        losses: torch.Tensor | None = None
         detectors = self.detectors
         if model is None:
             step("training a network on suspect and trusted examples")
             trained = self.train(
                 data, trusted, domain, seed, runtime, progress=progress, checkpoint=checkpoint
             )
-            model, known, saw = trained.model, {"losses": trained.losses}, "both"
+            model, losses, saw = trained.model, trained.losses, "both"
         else:
             detectors = tuple(d for d in detectors if not isinstance(d, EarlyLoss))
         training = time.perf_counter() - began
         union = concatenate(data, trusted) if trusted is not None else data
-        view = View(union, domain=domain, model=model, runtime=runtime, **known)
+        view = View(union, domain=domain, model=model, runtime=runtime, losses=losses)
         step("computing features")
         features = view.features
         extraction = time.perf_counter() - began - training
         judged = tuple(self._judge(d, view, data, trusted, step) for d in detectors)
         usable = trusted is not None and len(trusted) > 0 and saw != "suspect"
         step("testing suspect against trusted examples")
-        found = self._decide(judged, data, trusted if usable else None, seed)
-        verdict, classes, flagged = found
+        rule = Rule(self.level, self.fdr, self.smallest, self.permutations)
+        rng = stream(seed, "scan", "permute")
+        verdict, classes, flagged = rule.decide(judged, data, trusted if usable else None, rng)
         if not usable and trusted is not None and len(trusted):
-            verdict = self._unknown(
+            verdict = rule.unknown(
                 "the given model was trained on the suspect examples and not on the trusted ones, "
                 "so their scores cannot be compared; leave --model out, or say --model-saw both"
             )
@@ -226,98 +179,3 @@ class Scanner:
                 p_values[rows] = conformal_p_values(values[:n][rows], values[n:][own])
         seconds = time.perf_counter() - began
         return Judged(detector, Scores(values[:n], "sample", p_values), values[n:], used, seconds)
-
-    def _decide(
-        self,
-        judged: tuple[Judged, ...],
-        data: Dataset,
-        trusted: Dataset | None,
-        seed: int,
-    ) -> tuple[Verdict, tuple[ClassFinding, ...], torch.Tensor]:
-        nothing = torch.zeros(len(data), dtype=torch.bool)
-        if trusted is None or len(trusted) == 0:
-            sizes = torch.bincount(data.labels, minlength=len(data.classes)).tolist()
-            classes = tuple(
-                ClassFinding(name, size, 0, {}, None, None, 0)
-                for name, size in zip(data.classes, sizes, strict=True)
-            )
-            why = (
-                "there are no trusted examples, and without them no error rate can be stated: "
-                "any data set is the clean data of some world"
-            )
-            return self._unknown(why), classes, nothing
-        labels = torch.cat([data.labels, trusted.labels]).numpy()
-        is_trusted = np.arange(len(labels)) >= len(data)
-        scores = np.stack([torch.cat([j.scores.values, j.trusted]).numpy() for j in judged])
-        found = enrichment(
-            scores, labels, is_trusted, len(data.classes), stream(seed, "scan", "permute"),
-            level=self.level, permutations=self.permutations,
-        )  # fmt: skip
-        flagged = nothing
-        classes = tuple(
-            self._class(label, found, judged, data, trusted, flagged)
-            for label in range(len(data.classes))
-        )
-        return self._verdict(found, classes, judged, data), classes, flagged
-
-    def _class(
-        self,
-        label: int,
-        found: Enrichment,
-        judged: tuple[Judged, ...],
-        data: Dataset,
-        trusted: Dataset,
-        flagged: torch.Tensor,
-    ) -> ClassFinding:
-        """Describe one class and note its named examples in `flagged`."""
-        adjusted = found.adjusted[:, label]
-        rows = (data.labels == label).nonzero().flatten()
-        named, by = 0, None
-        if adjusted.min() <= self.level:
-            lists = []
-            for number in np.flatnonzero(adjusted <= self.level):
-                p_values = judged[number].scores.p_values
-                assert p_values is not None
-                lists.append((benjamini_hochberg(p_values[rows].numpy(), self.fdr), number))
-            best, number = max(lists, key=lambda pair: (pair[0].sum(), -adjusted[pair[1]]))
-            flagged[rows[torch.from_numpy(best)]] = True
-            named, by = int(best.sum()), judged[number].detector.name()
-        visible = found.visible[label]
-        return ClassFinding(
-            data.classes[label],
-            len(rows),
-            int((trusted.labels == label).sum()),
-            {j.detector.name(): float(p) for j, p in zip(judged, adjusted, strict=True)},
-            int(visible) if np.isfinite(visible) else None,
-            by,
-            named,
-        )
-
-    def _verdict(
-        self,
-        found: Enrichment,
-        classes: tuple[ClassFinding, ...],
-        judged: tuple[Judged, ...],
-        data: Dataset,
-    ) -> Verdict:
-        evidence = tuple(sorted({name for j in judged for name in j.used}))
-        if found.p_value <= self.level:
-            return Verdict("flagged", self.level, found.p_value, found.finest_p, "", evidence)
-        held = [c for c in classes if c.suspects]
-        blind = [c.name for c in held if c.visible is None]
-        worst = max((c.visible for c in held if c.visible is not None), default=0)
-        asked = self.smallest * len(data)
-        why = ""
-        if blind:
-            why = f"no trusted example of {len(blind)} classes, e.g. {blind[0]!r}"
-        elif worst > asked:
-            why = (
-                f"nothing was found, but with this many trusted examples a backdoor of fewer than "
-                f"{worst} examples in a class ({worst / len(data):.1%} of the data) could not have "
-                f"been seen, and {self.smallest:.1%} was asked for"
-            )
-        answer: Literal["clean", "cannot judge"] = "cannot judge" if why else "clean"
-        return Verdict(answer, self.level, found.p_value, found.finest_p, why, evidence)
-
-    def _unknown(self, why: str) -> Verdict:
-        return Verdict("cannot judge", self.level, None, None, why)

@@ -53,7 +53,7 @@ class Recipe:
         """The learning rate of one step: up and down linearly."""
         done = (step + 1) / (steps + 1)
         rising = done / max(self.warmup, 1e-9)
-        return self.rate * min(rising, (1 - done) / (1 - self.warmup))
+        return self.rate * min(rising, (1 - done) / max(1 - self.warmup, 1e-9))
 
     def optimiser(self, model: nn.Module) -> torch.optim.SGD:
         """Give the optimiser of a model's parameters."""

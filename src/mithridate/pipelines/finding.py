@@ -1,0 +1,198 @@
+"""How scores of suspect and trusted examples become a verdict, classes and a list of examples.
+
+Axes: n suspect and m trusted examples, N = n + m, D detectors, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from mithridate.core.data import Dataset
+from mithridate.core.method import Detector
+from mithridate.core.scores import Scores, Verdict
+from mithridate.stats.enrichment import Enrichment, benjamini_hochberg, enrichment
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One detector's answer about the suspect data.
+
+    scores: of the n suspects, p-values against the trusted examples of the same class, None
+    without any; trusted: float64[m], the scores of the trusted examples; used: evidence; seconds.
+    """
+
+    detector: Detector
+    scores: Scores
+    trusted: torch.Tensor
+    used: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ClassFinding:
+    """What the scan found in one class.
+
+    p_values: by detector name, adjusted for all classes and detectors; visible: the smallest number
+    of perfectly ranked poisons that would have been seen, None if none would; by: the detector
+    whose list was taken; flagged: number of examples named.
+    """
+
+    name: str
+    suspects: int
+    trusted: int
+    p_values: dict[str, float]
+    visible: int | None
+    by: str | None
+    flagged: int
+
+
+@dataclass(frozen=True, eq=False)
+class DataScan:
+    """The answer of a scan: a verdict on the data set and a list of examples.
+
+    flagged: bool[n], at most `fdr` of them expected to be clean, where a class was found to hold
+    poison; model and losses: what was trained; features: float32[N, d], suspects first.
+    """
+
+    verdict: Verdict
+    fdr: float
+    judged: tuple[Judged, ...]
+    classes: tuple[ClassFinding, ...]
+    flagged: torch.Tensor
+    features: torch.Tensor
+    model: nn.Module
+    cost: dict[str, float]
+
+
+class Decision(NamedTuple):
+    """A verdict on the data set, a finding for each class, and who is named, bool[n]."""
+
+    verdict: Verdict
+    classes: tuple[ClassFinding, ...]
+    flagged: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How to decide; the fields are those of the scanner."""
+
+    level: float
+    fdr: float
+    smallest: float
+    permutations: int
+
+    def decide(
+        self,
+        judged: tuple[Judged, ...],
+        data: Dataset,
+        trusted: Dataset | None,
+        rng: np.random.Generator,
+    ) -> Decision:
+        """Compare suspects with trusted examples that were treated alike."""
+        if trusted is None or len(trusted) == 0:
+            return self._without(data)
+        labels = torch.cat([data.labels, trusted.labels]).numpy()
+        found = enrichment(
+            np.stack([torch.cat([j.scores.values, j.trusted]).numpy() for j in judged]),
+            labels,
+            np.arange(len(labels)) >= len(data),
+            len(data.classes),
+            rng,
+            level=self.level,
+            permutations=self.permutations,
+        )
+        flagged = torch.zeros(len(data), dtype=torch.bool)
+        classes = []
+        for label in range(len(data.classes)):
+            rows = (data.labels == label).nonzero().flatten()
+            named, by = self._named(label, found, judged, rows)
+            flagged[rows[named]] = True
+            own = int((trusted.labels == label).sum())
+            classes.append(_finding(label, found, judged, data, own, by, int(named.sum())))
+        return Decision(self._verdict(found, tuple(classes), judged, data), tuple(classes), flagged)
+
+    def unknown(self, why: str) -> Verdict:
+        """The answer where no error rate can be stated."""
+        return Verdict("cannot judge", self.level, None, None, why)
+
+    def _without(self, data: Dataset) -> Decision:
+        sizes = torch.bincount(data.labels, minlength=len(data.classes)).tolist()
+        classes = tuple(
+            ClassFinding(name, size, 0, {}, None, None, 0)
+            for name, size in zip(data.classes, sizes, strict=True)
+        )
+        why = (
+            "there are no trusted examples, and without them no error rate can be stated: "
+            "any data set is the clean data of some world"
+        )
+        return Decision(self.unknown(why), classes, torch.zeros(len(data), dtype=torch.bool))
+
+    def _named(
+        self, label: int, found: Enrichment, judged: tuple[Judged, ...], rows: torch.Tensor
+    ) -> tuple[torch.Tensor, str | None]:
+        """Name examples of one class, bool[rows], by the detector with the strongest evidence.
+
+        The longest list of all detectors, or that of the most extreme statistic, holds more false
+        names than stated; so the detector is chosen by its p-value, which is coarse, and the first
+        of those that share the smallest one.
+        """
+        adjusted = found.adjusted[:, label]
+        if adjusted.min() > self.level:
+            return torch.zeros(len(rows), dtype=torch.bool), None
+        strongest = judged[int(adjusted.argmin())]
+        p_values = strongest.scores.p_values
+        assert p_values is not None
+        named = benjamini_hochberg(p_values[rows].numpy(), self.fdr)
+        return torch.from_numpy(named), strongest.detector.name()
+
+    def _verdict(
+        self,
+        found: Enrichment,
+        classes: tuple[ClassFinding, ...],
+        judged: tuple[Judged, ...],
+        data: Dataset,
+    ) -> Verdict:
+        evidence = tuple(sorted({name for j in judged for name in j.used}))
+        if found.p_value <= self.level:
+            return Verdict("flagged", self.level, found.p_value, found.finest_p, "", evidence)
+        held = [c for c in classes if c.suspects]
+        blind = [c.name for c in held if c.visible is None]
+        worst = max((c.visible for c in held if c.visible is not None), default=0)
+        why = ""
+        if blind:
+            why = f"no trusted example of {len(blind)} classes, e.g. {blind[0]!r}"
+        elif worst > self.smallest * len(data):
+            why = (
+                f"nothing was found, but with this many trusted examples a backdoor of fewer than "
+                f"{worst} examples in a class ({worst / len(data):.1%} of the data) could not have "
+                f"been seen, and {self.smallest:.1%} was asked for"
+            )
+        answer: Literal["clean", "cannot judge"] = "cannot judge" if why else "clean"
+        return Verdict(answer, self.level, found.p_value, found.finest_p, why, evidence)
+
+
+def _finding(
+    label: int,
+    found: Enrichment,
+    judged: tuple[Judged, ...],
+    data: Dataset,
+    trusted: int,
+    by: str | None,
+    flagged: int,
+) -> ClassFinding:
+    visible = found.visible[label]
+    p_values = zip(judged, found.adjusted[:, label], strict=True)
+    return ClassFinding(
+        data.classes[label],
+        int((data.labels == label).sum()),
+        trusted,
+        {j.detector.name(): float(p) for j, p in p_values},
+        int(visible) if np.isfinite(visible) else None,
+        by,
+        flagged,
+    )
