@@ -15,12 +15,11 @@ import urllib.request
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 import torch
 
-from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.domains.formats import Layout, Source, read
 from mithridate.domains.formats.idx import read_cifar, read_idx
@@ -181,7 +180,7 @@ def _with_domain(source: Source, known: NamedSet) -> Source:
         source = replace(source, groups=torch.unique(pairs, dim=0, return_inverse=True)[1])
     if known.flip is None:
         return source
-    return replace(source, domain=cast(Domain, ImageDomain(flip=known.flip)))
+    return replace(source, domain=ImageDomain(flip=known.flip))
 
 
 def _where_to_put(name: str, known: NamedSet, split: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -169,10 +169,10 @@ def domain_of(inputs: Inputs) -> Domain:
     if isinstance(inputs, torch.Tensor):
         from mithridate.domains.image.domain import ImageDomain
 
-        return cast(Domain, ImageDomain())
+        return ImageDomain()
     from mithridate.domains.text.domain import TextDomain
 
-    return cast(Domain, TextDomain())
+    return TextDomain()
 
 
 def brief(value: object, length: int = 60) -> str:
