@@ -19,17 +19,16 @@ from mithridate.trainers.standard import Standard
 
 RESULTS = Path("results")
 DOMAIN = ImageDomain(flip=True)
-RECIPE = Recipe(epochs=8)
 
 
 def train(
-    data: Dataset, seed: int, place: str, steps_of: int, network: str = ""
+    data: Dataset, seed: int, place: str, recipe: Recipe, steps_of: int, domain: ImageDomain
 ) -> torch.nn.Module:
-    """Train a network for about as many steps as 8 epochs of `steps_of` examples take."""
-    epochs = round(RECIPE.epochs * steps_of / len(data))
-    model = DOMAIN.network(data, network, stream(seed, place, "init"))
-    trainer = Standard(replace(RECIPE, epochs=epochs))
-    return trainer.train(model, data, DOMAIN, stream(seed, place, "fit")).model
+    """Train the default network for about as many steps as `steps_of` examples would take."""
+    epochs = round(recipe.epochs * steps_of / len(data))
+    model = domain.network(data, "", stream(seed, place, "init"))
+    trainer = Standard(replace(recipe, epochs=epochs))
+    return trainer.train(model, data, domain, stream(seed, place, "fit")).model
 
 
 def kept(

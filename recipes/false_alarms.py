@@ -6,7 +6,7 @@
 A world is a data set and a seed: 2,000 suspects (digits: 1,000) and a disjoint pool of trusted
 examples, of which the scan gets the first m. Each world is scanned clean and, for the first seeds,
 with 5 % of the suspects poisoned (a chequered patch, or a rare word). Its success is measured by
-the referee on test data that no scan sees; a twin in which it is below 50 % counts as void for power.
+the referee on test data that no scan sees; a twin where it is below 50 % is void for power.
 Without trusted examples a scan always answers "cannot judge", so no false alarm is possible there
 and only its ranking is measured.
 """
@@ -42,12 +42,12 @@ POOL, TEST = 2_500, 1_000
 TRUSTED = (0, 250, 1_000, 2_500)
 PLAN = {
     # suspects, clean seeds, poisoned seeds; more of what is cheap
-    "sst2": (2_000, 12, 4),
-    "ag-news": (2_000, 12, 4),
-    "mnist": (2_000, 8, 4),
-    "digits": (1_000, 8, 4),
-    "gtsrb": (2_000, 4, 3),
-    "cifar10": (2_000, 4, 3),
+    "sst2": (2_000, 8, 3),
+    "ag-news": (2_000, 8, 3),
+    "mnist": (2_000, 8, 3),
+    "digits": (1_000, 10, 3),
+    "gtsrb": (2_000, 3, 3),
+    "cifar10": (2_000, 3, 3),
 }
 RECIPE = Recipe(epochs=12, batch_size=64)
 SCANNER = Scanner(recipe=RECIPE, permutations=399)
@@ -138,7 +138,7 @@ def run(names: list[str]) -> None:
     seeds = range(max(clean for _, clean, _ in PLAN.values()))
     for seed, name, m, twin in itertools.product(seeds, names, TRUSTED, (True, False)):
         _, clean, poisoned = PLAN[name]
-        if seed >= (poisoned if twin else clean) or (m == 0 and not twin):
+        if seed >= (poisoned if twin else clean) or (m == 0 and (seed or not twin)):
             continue
         if name == "digits" and m > 250:
             continue  # it has 1,442 examples to train on

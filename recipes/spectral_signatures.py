@@ -6,8 +6,9 @@
 A cell trains on the poisoned set, drops the 1.5 * eps highest scores of every class (the paper's
 algorithm; eps is the number of poisons, which the paper grants as an upper bound), and trains again
 from scratch for the same number of steps. The trigger family is the paper's: an L or an X of one
-colour, drawn anew for each cell. The network and the training are much shorter than the
-paper's, so compare differences, not levels.
+colour, drawn anew for each cell. The network is smaller and the training 30 times shorter than the
+paper's, so compare differences, not levels. Images are mirrored and not shifted: with shifts, and
+with triggers of any colour, the attack did not take in so short a training (records in `void`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from typing import Any
 import torch
 
 from cells import (
-    DOMAIN,
-    RECIPE,
     RESULTS,
     average,
     done,
@@ -41,10 +40,14 @@ from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.catalogue import named
+from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PixelTrigger
+from mithridate.trainers.fit import Recipe
 
 PAIRS = ((0, 2), (1, 3), (3, 5), (7, 4), (2, 5), (8, 6), (9, 2), (3, 7))
 FOLDER = "spectral_signatures"
+DOMAIN = ImageDomain(crop=0.0, flip=True)
+RECIPE = Recipe(epochs=6)
 
 RECALLED = {
     # The paper's main table as recalled, not read at the source: a hint, no quotation.
@@ -71,8 +74,7 @@ RECALLED = {
 def trigger(seed: int, pair: tuple[int, int]) -> PixelTrigger:
     """Draw shape, place and colour anew for each experiment, as the paper's generator does.
 
-    Only L and X, pure colours and places off the border are drawn: in a training as short as this
-    one, triggers of any colour and place mostly do not take (see the records under `void`).
+    Only L and X, pure colours and places off the border are drawn, so that the attack takes.
     """
     rng = stream(seed, "trigger", *pair)
     shape = str(rng.choice(["ell", "cross"]))
@@ -92,12 +94,12 @@ def cell(pair: tuple[int, int], poisons: int, seed: int, test: Dataset, data: Da
     began = time.process_time()
     plan = attack(seed, pair, poisons)
     poisoned, truth = (p := plan.poison(data, stream(seed, "poison", *pair))).data, p.truth
-    first = train(poisoned, seed, "first", len(data))
+    first = train(poisoned, seed, "first", RECIPE, len(data), DOMAIN)
     view = View(poisoned, domain=DOMAIN, model=first)
     scores = SpectralSignatures().judge(view).values
     uncentred = SpectralSignatures(compat="official").judge(view).values
     keep = kept(scores, poisoned.labels, round(1.5 * poisons), None)
-    second = train(poisoned.subset(keep), seed, "second", len(data))
+    second = train(poisoned.subset(keep), seed, "second", RECIPE, len(data), DOMAIN)
     trap = stream(seed, "trap", *pair)
     return {
         "pair": pair,
@@ -120,7 +122,7 @@ def cell(pair: tuple[int, int], poisons: int, seed: int, test: Dataset, data: Da
 
 def reference(seed: int, test: Dataset, data: Dataset) -> Any:
     """Train on the clean set and measure every cell's trigger on it ("Std Pois")."""
-    model = train(data, seed, "first", len(data))
+    model = train(data, seed, "first", RECIPE, len(data), DOMAIN)
     pairs = {
         f"{s}-{t}": attack_success(
             model, attack(seed, (s, t), 500), test, DOMAIN, stream(seed, "trap", s, t)
