@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -29,6 +31,23 @@ def mithridate(*arguments: object, **more: str) -> subprocess.CompletedProcess[s
         [*MITHRIDATE, *map(str, arguments)], capture_output=True, text=True, check=False,
         env=environment(**more), timeout=240,
     )  # fmt: skip
+
+
+def inside(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end in this process, which saves importing torch again."""
+    from mithridate.cli import main
+
+    out, err, argv = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["mithridate", *map(str, arguments)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+    except SystemExit as ended:
+        status = ended.code
+    finally:
+        sys.argv = argv
+    assert isinstance(status, int)
+    return subprocess.CompletedProcess(sys.argv, status, out.getvalue(), err.getvalue())
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

@@ -1,14 +1,13 @@
 """Whatever is wrong with what was given: status 2, one clear message, no traceback, no files."""
 
 import pickle
-import sys
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from cli.runs import mithridate, save_npz, save_tree, shapes
+from cli.runs import inside, mithridate, save_npz, save_tree, shapes
 
 
 @pytest.fixture(scope="module")
@@ -49,21 +48,14 @@ class Evil:
 
 
 @pytest.fixture
-def fails(monkeypatch, capsys, data, tmp_path):
+def fails(monkeypatch, data):
     """Run the program in this process; gives its message."""
-    from mithridate.cli import main
 
-    def run(*arguments, status=2):
-        given = [str(a) for a in arguments]
-        monkeypatch.setattr(sys, "argv", ["mithridate", *given])
-        monkeypatch.setattr(sys, "stdout", sys.stdout)  # restores what the program wraps
-        monkeypatch.setattr(sys, "stderr", sys.stderr)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert ended.value.code == status, out + err
-        assert "Traceback" not in err and "Verdict" not in out
-        return err
+    def run(*arguments):
+        done = inside(*arguments)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr and "Verdict" not in done.stdout
+        return done.stderr
 
     monkeypatch.chdir(data)
     return run
@@ -80,7 +72,7 @@ SCANS = {
     "one class": (("one.npz",), "at least two classes"),
     "no such column": (("texts.csv", "--label", "lable"), "did you mean 'label'"),
     "no label column": (("keys.csv",), "name it with --label"),
-    "an impossible size": (("truncated", "--size", 0), "size of 1 to 4096"),
+    "an impossible size": (("truncated", "--size", 0), "size of 4 to 4096"),
     "trusted elsewhere": ((*GOOD, "--trusted", "nowhere"), "no such file or folder"),
     "trusted of other classes": ((*GOOD, "--trusted", "named.npz"), "name the classes alike"),
     "trusted of another shape": ((*GOOD, "--trusted", "wide.npz"), "different shapes"),
@@ -187,11 +179,15 @@ def test_hostile_names_cannot_speak_to_the_terminal(fails, data):
     assert "\x1b" not in said and "\\x1b" in said and "[bold]x" in said
 
 
-def test_a_real_process_ends_with_status_2_and_shows_its_traceback_on_request(data):
-    plain = mithridate("scan", "data", data / "broken.npz", "--out", data / "report")
-    assert plain.returncode == 2
-    assert plain.stdout == ""
-    assert "Traceback" not in plain.stderr
-    asked = mithridate("scan", "data", data / "nowhere", MITHRIDATE_DEBUG="1")
-    assert asked.returncode == 2
-    assert "Traceback" in asked.stderr and "error: " in asked.stderr
+def test_a_real_process_ends_with_status_2_and_one_line(data):
+    done = mithridate("scan", "data", data / "broken.npz", "--out", data / "report")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_the_traceback_is_shown_on_request(data, monkeypatch):
+    monkeypatch.setenv("MITHRIDATE_DEBUG", "1")
+    done = inside("scan", "data", data / "nowhere")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr and "error: " in done.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.runs import mithridate, report, save_npz, save_tree, shapes
+from cli.runs import inside, mithridate, report, save_npz, save_tree, shapes
 from mithridate.domains.formats import read
 
 HOSTILE = "=1+1 [red]x[bold] <b>&\n\x1b[31m é"
@@ -111,7 +111,7 @@ def save_texts(path, n, seed):
 def test_texts_in_a_csv_go_the_whole_way(tmp_path):
     save_texts(tmp_path / "texts.csv", 300, 1)
     save_texts(tmp_path / "trusted.csv", 150, 2)
-    done = mithridate(
+    done = inside(
         "poison", tmp_path / "texts.csv", "--out", tmp_path / "out", "--trigger", "word-trigger",
         "--set", "trigger.word=tq", "--set", "goal.target=1", "--set", "selection.amount=30",
     )  # fmt: skip
@@ -122,7 +122,7 @@ def test_texts_in_a_csv_go_the_whole_way(tmp_path):
     assert {i for i, text in enumerate(after.data.inputs) if "tq" in text.split()} == poisoned
     assert {row["label"] for row in truth if row["poisoned"] == "1"} == {"good"}
 
-    scanned = mithridate(
+    scanned = inside(
         "scan", "data", tmp_path / "out" / "data", "--trusted", tmp_path / "trusted.csv",
         "--epochs", 8, "--detectors", "activation-clustering,spectral-signatures",
         "--permutations", 199, "--out", tmp_path / "report", "--cleaned", tmp_path / "cleaned",

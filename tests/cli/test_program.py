@@ -8,7 +8,7 @@ import typing
 
 import pytest
 
-from cli.runs import MITHRIDATE, environment, mithridate
+from cli.runs import MITHRIDATE, environment, inside, mithridate
 from mithridate.cli.flags import as_flags, documented, settings_of
 from mithridate.cli.settings import value_of
 from mithridate.cli.terminal import duration
@@ -113,22 +113,26 @@ def test_the_version_is_printed():
     assert (done.returncode, done.stdout.strip()) == (0, __version__)
 
 
-def test_lists_name_every_method_and_set():
+def test_lists_name_every_method_and_set(monkeypatch):
     from mithridate.core.method import Trigger, find
     from mithridate.domains.catalogue import SETS
 
-    methods = mithridate("methods", "trigger")
+    methods = inside("methods", "trigger")
     assert methods.returncode == 0, methods.stderr
     assert all(f" {name} " in methods.stdout for name in find(Trigger))
     assert "size=3" in methods.stdout
-    sets = mithridate("sets", MITHRIDATE_DATA="somewhere")
+    monkeypatch.setenv("MITHRIDATE_DATA", "somewhere")
+    sets = inside("sets")
     assert sets.returncode == 0, sets.stderr
     assert all(name in sets.stdout for name in [*SETS, "somewhere"])
 
 
 def test_a_reader_that_goes_away_changes_neither_status_nor_manners():
     process = subprocess.Popen(
-        [*MITHRIDATE, "sets"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        [*MITHRIDATE, "poison", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
     )
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
@@ -138,6 +142,6 @@ def test_a_reader_that_goes_away_changes_neither_status_nor_manners():
 
 
 def test_output_that_an_encoding_cannot_hold_is_spelled_out():
-    done = mithridate("scan", "data", "nöwhere-\u4e2d", PYTHONIOENCODING="ascii")
+    done = mithridate("sc\u00e4n\u4e2d", PYTHONIOENCODING="ascii")
     assert done.returncode == 2
-    assert "n\\xf6where-\\u4e2d" in done.stderr
+    assert "sc\\xe4n\\u4e2d" in done.stderr

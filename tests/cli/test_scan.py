@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cli.runs import mithridate, report, save_npz, shapes, stamped, start
+from cli.runs import inside, mithridate, report, save_npz, shapes, stamped, start
 
 TRAINING = (
     "--epochs", 6, "--permutations", 199,
@@ -78,7 +78,7 @@ def test_no_checkpoint_is_left_behind(poisoned_scan):
 
 def test_the_kept_network_gives_the_same_scores_again(data, poisoned_scan, tmp_path):
     _, out = poisoned_scan
-    done = mithridate(
+    done = inside(
         "scan", "data", data / "poisoned.npz", "--trusted", data / "trusted.npz", *TRAINING,
         "--out", tmp_path, "--model", out / "m.safetensors", "--model-saw", "both",
     )  # fmt: skip
@@ -123,7 +123,7 @@ def wait_for_checkpoint(process, out, *, newer_than=0.0):
 
 def test_a_killed_and_then_interrupted_scan_ends_as_one_that_ran_through(data, tmp_path):
     command = (
-        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 60,
+        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 40,
         "--detectors", "spectral-signatures,early-loss", "--permutations", 99,
     )  # fmt: skip
     through = mithridate(*command, "--out", tmp_path / "through")

@@ -12,7 +12,8 @@ from mithridate.cli.flags import as_flags
 from mithridate.cli.terminal import grid, note, say, show
 from mithridate.core.data import Dataset
 from mithridate.domains.formats import Source
-from mithridate.pipelines.scan import ClassFinding, DataScan, Scanner
+from mithridate.pipelines.finding import ClassFinding, DataScan
+from mithridate.pipelines.scan import Scanner
 from mithridate.report.quoting import shortened, visible
 
 ROWS = 12
@@ -61,23 +62,23 @@ def what_was_found(found: DataScan, data: Dataset) -> None:
 
 def _classes(classes: Sequence[ClassFinding]) -> None:
     """Print the classes, those first that hold most evidence."""
-    ranked = sorted((c for c in classes if c.suspects), key=lambda c: (_smallest(c)[0], -c.flagged))
-    table = grid("class", "suspects", "trusted", "p", "by", "named", "would have seen")
+    ranked = sorted((c for c in classes if c.suspects), key=lambda c: (_smallest(c), -c.flagged))
+    table = grid("class", "suspect", "trusted", "p", "named", "by", "sees from")
     for found in ranked[:ROWS]:
-        p_value, detector = _smallest(found)
         table.add_row(
             shortened(visible(found.name), 40), f"{found.suspects:,}", f"{found.trusted:,}",
-            f"{p_value:.4g}", found.by or detector, f"{found.flagged:,}",
-            "nothing" if found.visible is None else f"{found.visible:,} and more",
+            f"{_smallest(found):.4g}", f"{found.flagged:,}", found.by or "-",
+            "never" if found.visible is None else f"{found.visible:,}",
         )  # fmt: skip
     show(table)
     if len(ranked) > ROWS:
         say(f"and {len(ranked) - ROWS} more classes, in the report")
+    say("sees from: so many poisoned examples in the class would have been seen, ranked perfectly")
 
 
-def _smallest(found: ClassFinding) -> tuple[float, str]:
-    """The smallest p-value in a class and the detector that gave it."""
-    return min(((p, name) for name, p in found.p_values.items()), default=(1.0, "-"))
+def _smallest(found: ClassFinding) -> float:
+    """The smallest p-value in a class."""
+    return min(found.p_values.values(), default=1.0)
 
 
 def what_is_needed(found: DataScan, data: Dataset, scanner: Scanner, seed: int) -> None:

@@ -26,7 +26,8 @@ from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.pipelines.scan import DataScan, Scanner
+from mithridate.pipelines.finding import DataScan
+from mithridate.pipelines.scan import Scanner
 from mithridate.report.page import write_report
 from mithridate.report.record import plain
 from mithridate.report.record import write as write_text

@@ -31,7 +31,8 @@ from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, write
-from mithridate.pipelines.scan import DataScan, Saw, Scanner, recipe_for
+from mithridate.pipelines.finding import DataScan
+from mithridate.pipelines.scan import Saw, Scanner, recipe_for
 from mithridate.report.page import write_report
 from mithridate.report.record import fingerprint
 from mithridate.trainers.fit import Recipe, fit

@@ -80,8 +80,9 @@ def note(text: str) -> None:
 def grid(*columns: str, title: str = "") -> Table:
     """Begin a table."""
     table = Table(
-        title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
+        title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0), pad_edge=False,
+    )  # fmt: skip
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], str]:
 
 def _unpickled(path: Path) -> dict[str, torch.Tensor]:
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that are refused anyway
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UnsafeData(
             f"{str(path)!r}: expected nothing but tensors, found objects that could run code, and "
