@@ -136,7 +136,7 @@ def run(names: list[str]) -> None:
     """Run the scans that have no record yet."""
     torch.set_num_threads(1)
     seeds = range(max(clean for _, clean, _ in PLAN.values()))
-    for seed, name, m, twin in itertools.product(seeds, names, TRUSTED, (True, False)):
+    for twin, seed, name, m in itertools.product((False, True), seeds, names, TRUSTED):
         _, clean, poisoned = PLAN[name]
         if seed >= (poisoned if twin else clean) or (m == 0 and (seed or not twin)):
             continue
