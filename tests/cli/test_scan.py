@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cli.runs import inside, mithridate, report, save_npz, shapes, stamped, start
+from cli.runs import inside, mithridate, report, save_npz, save_tree, shapes, stamped, start
 
 TRAINING = (
     "--epochs", 6, "--permutations", 199,
@@ -108,6 +108,44 @@ def test_without_trusted_examples_it_cannot_judge_with_status_3(data, tmp_path):
     assert not (tmp_path / "cleaned").exists(), "a copy that looks clean and is not"
     scores = report(tmp_path)["examples"]["scores"]["activation-clustering"]
     assert len(scores) == 300, "the ranking is written all the same"
+
+
+def test_hostile_names_and_broken_pictures_reach_the_report_and_not_the_terminal(tmp_path):
+    evil = "\x1b[31m[bold]<b>\n"
+    for part, seed in (("suspect", 1), ("trusted", 2)):
+        folder = save_tree(tmp_path / part, *shapes(60, seed), name=evil)
+        (folder / "class 1").rename(folder / evil)
+    broken = tmp_path / "suspect" / evil / f"{evil}-001.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    done = inside(
+        "scan", "data", tmp_path / "suspect", "--trusted", tmp_path / "trusted", "--keep-going",
+        "--epochs", 1, "--detectors", "spectral-signatures", "--permutations", 99, "--limit", 50,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode in (1, 3), done.stderr
+    said = done.stdout + done.stderr
+    assert "\x1b" not in said and "\\x1b[31m[bold]<b>\\n" in done.stdout
+    assert "left out 1 broken examples" in done.stderr
+    found = report(tmp_path / "out")
+    assert [each["name"] for each in found["rejected"]] == [f"{evil}/{evil}-001.png"]
+    examples = found["examples"]
+    assert len(examples["names"]) == len(set(examples["names"])) == 50
+    assert all(
+        name.startswith(f"{(evil, 'class 0', 'class 2')[label]}/")
+        for name, label in zip(examples["names"], examples["labels"], strict=True)
+    ), "a drawn example lost its name"
+
+
+def test_a_split_can_be_named_after_a_path(tmp_path):
+    for split, seed in (("train", 1), ("test", 2)):
+        save_npz(tmp_path / f"{split}.npz", *shapes(60, seed))
+    done = inside(
+        "scan", "data", f"{tmp_path}:train", "--trusted", f"{tmp_path}:test", "--epochs", 1,
+        "--detectors", "spectral-signatures", "--permutations", 99, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode in (0, 1, 3), done.stderr
+    assert "trusted examples: 60" in done.stderr
+    assert report(tmp_path / "out")["examples"]["names"][0] == "train.npz row 0"
 
 
 def wait_for_checkpoint(process, out, *, newer_than=0.0):

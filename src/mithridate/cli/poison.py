@@ -24,7 +24,7 @@ class Poison:
     """
 
     path: Annotated[
-        str, typer.Argument(help="A folder, a file, or a named set: cifar10, or cifar10:test.")
+        str, typer.Argument(help="A folder, a file or a named set; cifar10:test names its split.")
     ]
     out: Annotated[Path, Flag(help="A new folder for the poisoned set and the truth.")]
     trigger: Annotated[str, Flag(help="The name of the trigger.")]

@@ -21,11 +21,11 @@ class ScanData:
     """
 
     path: Annotated[
-        str, typer.Argument(help="A folder, a file, or a named set: cifar10, or cifar10:test.")
+        str, typer.Argument(help="A folder, a file or a named set; cifar10:test names its split.")
     ]
     out: Annotated[Path, Flag(help="Where the report goes.")] = Path("mithridate-report")
     trusted: Annotated[
-        str | None, Flag(help="Examples known to be clean: a path or a named set.")
+        str | None, Flag(help="Examples known to be clean: a path or a named set, as above.")
     ] = None
     trusted_count: Annotated[
         int | None, Flag(help="Use so many of the trusted examples, drawn at random.")

@@ -20,16 +20,19 @@ from mithridate.domains.formats import Source, read
 
 
 def find(where: str, split: str | None = None, **options: Any) -> Source:
-    """Read a file or a folder, or a named set such as "cifar10" or "cifar10:test".
+    """Read a file, a folder or a named set, of which "cifar10:test" names a split.
 
     split: of several, where the name does not say it; options: of `domains.formats.read`, which a
     named set has no use for.
     """
     if Path(where).exists():
         return read(where, split=split, **options)
-    name, _, part = where.partition(":")
+    before, _, after = where.rpartition(":")
+    name, part = (before, after) if before else (where, split)
+    if before and Path(before).exists():
+        return read(before, split=part, **options)
     if is_named(name):
-        return named(name, split=part or split or "train")
+        return named(name, split=part or "train")
     near = difflib.get_close_matches(name, SETS, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise DataError(
