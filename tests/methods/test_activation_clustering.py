@@ -72,7 +72,7 @@ def test_independent_components_cluster_like_whitened_principal_components():
     rows, _ = shifted(1200, 40, size=2)
     components = FastICA(10, whiten="unit-variance", random_state=0, max_iter=50, tol=0.1)
     sources = torch.from_numpy(components.fit_transform(rows.double().numpy()))
-    ours = ActivationClustering()._reduce(rows)[2].double()
+    ours = ActivationClustering().reduce(rows)[2].double()
     torch.testing.assert_close(torch.cdist(ours, ours), torch.cdist(sources, sources), rtol=1e-4,
                                atol=1e-4)  # fmt: skip
     theirs = KMeans(2, n_init=20, random_state=0).fit(sources.numpy()).labels_
@@ -83,21 +83,30 @@ def test_independent_components_cluster_like_whitened_principal_components():
 def test_principal_components_are_those_of_scikit_learn():
     rows, _ = shifted(1200, 40)
     theirs = torch.from_numpy(PCA(10, svd_solver="full").fit_transform(rows.double().numpy()))
-    ours = ActivationClustering(reduction="pca")._reduce(rows)[2].double()
+    ours = ActivationClustering(reduction="pca").reduce(rows)[2].double()
     torch.testing.assert_close(torch.cdist(ours, ours), torch.cdist(theirs, theirs), rtol=1e-4,
                                atol=1e-4)  # fmt: skip
 
 
-@pytest.mark.parametrize("features", [falling(1500, 400), shifted(1500, 400)[0], noise(1500, 400)])
-def test_the_krylov_space_holds_the_main_directions(features):
-    rows = features.float()
+@pytest.mark.parametrize(
+    "rows, least",
+    [(falling(1500, 400), 0.999), (shifted(1500, 400)[0], 0.999), (noise(1500, 400), 0.95)],
+)
+def test_the_krylov_space_holds_the_main_directions(rows, least):
+    """Of a flat spectrum about as much as the randomised decomposition of scikit-learn holds."""
     mean = centre(rows)
     basis, spread = main_directions(rows, mean, 10)
     values = torch.linalg.svdvals(rows.double() - mean)[:10]
     torch.testing.assert_close(basis.T @ basis, torch.eye(10).double(), rtol=0, atol=1e-6)
     captured = ((rows.double() - mean) @ basis).square().sum() / values.square().sum()
-    assert 0.99 < float(captured) < 1 + 1e-6
-    torch.testing.assert_close(spread, values / 1500**0.5, rtol=0.02, atol=0)
+    assert least < float(captured) < 1 + 1e-6
+    torch.testing.assert_close(spread, values / 1500**0.5, rtol=1.1 - least, atol=0)
+
+
+def test_no_setting_of_the_arithmetic_is_left_behind():
+    before = torch.get_float32_matmul_precision()
+    main_directions(falling(1500, 400), torch.zeros(400).double(), 10)
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_directions_without_spread_are_left_out():

@@ -6,7 +6,7 @@ import torch
 
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.view import View
-from mithridate.detectors import classwise
+from mithridate.detectors import classwise, krylov
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.stats.ranking import auroc
 
@@ -77,8 +77,8 @@ def test_two_equal_largest_variances_are_decomposed_in_full():
 
 def test_a_direction_that_is_not_certified_is_not_used(monkeypatch):
     rows = falling(900, 200)
-    monkeypatch.setattr(classwise, "_correction", lambda *_: 0.0)
-    assert classwise._certified(rows, classwise.centre(rows)) is None
+    monkeypatch.setattr(krylov, "_correction", lambda *_: 0.0)
+    assert krylov.certified_direction(rows, classwise.centre(rows)) is None
     found = SpectralSignatures().judge(view(rows)).values
     torch.testing.assert_close(found, by_full_decomposition(rows), rtol=1e-6, atol=1e-12)
 
