@@ -25,11 +25,13 @@ check: .venv/installed-dev  ## format, lint, strict types, architecture, generat
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m mithridate.report.catalogue --check
+	$(BIN)/python recipes/results_page.py --check
 	$(FLAGS) | diff - docs/cli.md  # what differs is out of date: make docs
 	$(BIN)/pytest -q tests/architecture
 
 docs: .venv/installed-docs  ## the documentation as a folder of pages, out/site/index.html
 	$(BIN)/python -m mithridate.report.catalogue --write
+	$(BIN)/python recipes/results_page.py
 	$(FLAGS) > docs/cli.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir out/site
 
