@@ -11,7 +11,7 @@ from mithridate.core.data import dataset
 from mithridate.core.method import Detector
 from mithridate.core.scores import Scores, Verdict, conformal_p_values
 from mithridate.detectors.spectral_signatures import SpectralSignatures
-from mithridate.pipelines.scan import ClassFinding, DataScan, Judged
+from mithridate.pipelines.finding import ClassFinding, DataScan, Judged
 from mithridate.report.page import write_report
 
 HOSTILE = (

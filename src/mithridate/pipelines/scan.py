@@ -31,7 +31,6 @@ from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
-from mithridate.pipelines.finding import ClassFinding as ClassFinding
 from mithridate.pipelines.finding import DataScan, Judged, Rule
 from mithridate.trainers.fit import Progress, Recipe
 from mithridate.trainers.standard import Standard

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from mithridate.core.data import Dataset
-from mithridate.pipelines.scan import ClassFinding, DataScan, Judged
+from mithridate.pipelines.finding import ClassFinding, DataScan, Judged
 from mithridate.report.record import compared
 
 Floats = NDArray[np.float64]

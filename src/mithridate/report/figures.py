@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mithridate.core.data import Dataset
-from mithridate.pipelines.scan import DataScan, Judged
+from mithridate.pipelines.finding import DataScan, Judged
 from mithridate.report.evidence import COMPONENTS, ENOUGH, Exhibit, Floats, extents
 from mithridate.report.record import compared
 from mithridate.stats.enrichment import benjamini_hochberg

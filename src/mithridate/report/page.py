@@ -15,7 +15,7 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mithridate.core.data import Dataset
-from mithridate.pipelines.scan import DataScan
+from mithridate.pipelines.finding import DataScan
 from mithridate.report.evidence import Exhibit, exhibits, smallest
 from mithridate.report.figures import histogram, spectrum
 from mithridate.report.quoting import shortened, visible

@@ -21,7 +21,7 @@ import torch
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.core.runtime import environment
-from mithridate.pipelines.scan import DataScan, Judged
+from mithridate.pipelines.finding import DataScan, Judged
 from mithridate.report.quoting import cell, whole
 
 SCHEMA = "mithridate-scan/1"
