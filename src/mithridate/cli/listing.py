@@ -40,7 +40,7 @@ def methods(
 
 def sets() -> None:
     """List the data sets that are known by name, and where they are looked for."""
-    from mithridate.domains.catalogue import SETS, _places
+    from mithridate.domains.catalogue import SETS, places
 
     table = grid("name", "splits", "from the network")
     for name, known in SETS.items():
@@ -49,6 +49,6 @@ def sets() -> None:
         table.add_row(name, ", ".join(known.splits), fetched)
     show(table)
     say("Looked for as NAME/SPLIT.parquet, or as the official files, in:")
-    for place in _places():
+    for place in places():
         say(f"  {place}")
     say("The environment variable MITHRIDATE_DATA names a folder that is looked in first.")

@@ -128,13 +128,13 @@ def named(name: str, split: str = "train", download: bool = True) -> Source:
     known = _known(name, split)
     if name == "digits":
         return _digits(split)
-    for place in _places():
+    for place in places():
         found = _find(place / name, known, split)
         if found is not None:
             return _with_domain(found, known)
     if not download or not known.splits[split]:
         raise DataError(_where_to_put(name, known, split))
-    folder = _places()[-1] / name
+    folder = places()[-1] / name
     for file in known.splits[split]:
         fetch(file, folder, _where_to_put(name, known, split))
     found = _find(folder, known, split)
@@ -154,7 +154,7 @@ def _known(name: str, split: str) -> NamedSet:
     return SETS[name]
 
 
-def _places() -> list[Path]:
+def places() -> list[Path]:
     """The folders to look in; the last one is the cache."""
     data = os.environ.get("MITHRIDATE_DATA")
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -187,7 +187,7 @@ def _where_to_put(name: str, known: NamedSet, split: str) -> str:
     files = [file.file for file in known.splits[split]]
     official = f", or {' and '.join(files)} from {known.splits[split][0].url}" if files else ""
     return (
-        f"{name} ({split}) was not found in {' or '.join(str(p / name) for p in _places())}; put "
+        f"{name} ({split}) was not found in {' or '.join(str(p / name) for p in places())}; put "
         f"{split}.parquet there, in the layout of Hugging Face{official}; MITHRIDATE_DATA names "
         "the folder that holds the data sets"
     )

@@ -119,11 +119,7 @@ class Scanner:
         Raises MethodError for fewer than two classes, or a detector that is named twice.
         """
         runtime, step = runtime or Runtime(), step or (lambda _: None)
-        if len(data.labels.unique()) < 2:
-            raise MethodError("a scan needs examples of at least 2 classes, found 1")
-        names = [d.name() for d in self.detectors]
-        if len(set(names)) < len(names):
-            raise MethodError(f"a scan asks each detector once, found {', '.join(names)}")
+        self._check(data)
         began = time.perf_counter()
         losses: torch.Tensor | None = None
         detectors = self.detectors
@@ -159,6 +155,13 @@ class Scanner:
             **{f"{j.detector.name()}_seconds": j.seconds for j in judged},
         }
         return DataScan(verdict, self.fdr, judged, classes, flagged, features, model, cost)
+
+    def _check(self, data: Dataset) -> None:
+        if len(data.labels.unique()) < 2:
+            raise MethodError("a scan needs examples of at least 2 classes, found 1")
+        names = [d.name() for d in self.detectors]
+        if len(set(names)) < len(names):
+            raise MethodError(f"a scan asks each detector once, found {', '.join(names)}")
 
     def _judge(
         self, detector: Detector, view: View, data: Dataset, trusted: Dataset | None, step: Step
