@@ -1,11 +1,11 @@
 """The main job at full size: all of CIFAR-10, 1 % poisoned, judged by the truth; where time goes.
 
     mithridate poison cifar10 --out out/poisoned --trigger patch-trigger --set selection.amount=0.01
-    mithridate scan data out/poisoned/data --trusted cifar10:test --trusted-count 2500 --out out/scan
+    mithridate scan data out/poisoned/data --out out/scan --trusted cifar10:test
     python recipes/cifar10_scan.py out/poisoned/truth.csv out/scan/report.json
 
 The record here was made with a white patch (`--set trigger.style=white`) and mirrored images
-(`--flip`).
+(`--flip`), and 2,500 trusted examples (`--trusted-count 2500`).
 """
 
 from __future__ import annotations
