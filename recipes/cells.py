@@ -71,6 +71,8 @@ def percent(value: Interval | list[float]) -> str:
 def average(values: Iterable[float]) -> str:
     """Write the mean of shares over cells with its interval and their number."""
     found = mean(list(values))
+    if found.n < 2:
+        return f"{100 * found.value:.1f} (n = 1)" if found.n else "not measured"
     return f"{percent(found)} (n = {found.n})"
 
 
