@@ -156,35 +156,48 @@ def wait_for_checkpoint(process, out, *, newer_than=0.0):
             if path.stat().st_mtime > newer_than:
                 return path.stat().st_mtime
         time.sleep(0.005)
-    raise AssertionError(f"no checkpoint: {process.communicate()}")
+    if process.poll() is None:
+        raise AssertionError(f"no checkpoint: {process.communicate()}")
+    return end  # it ended, and took its checkpoint along
+
+
+def killed_and_interrupted(command, out):
+    """Kill a scan, begin it again and interrupt it; gives what it said, None if it was too fast."""
+    killed = start(*command, "--out", out)
+    written = wait_for_checkpoint(killed, out)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    if killed.returncode != -signal.SIGKILL:
+        return None
+    interrupted = start(*command, "--out", out)
+    wait_for_checkpoint(interrupted, out, newer_than=written)
+    interrupted.send_signal(signal.SIGINT)
+    _, said = interrupted.communicate()
+    return said if interrupted.returncode == 130 else None
 
 
 def test_a_killed_and_then_interrupted_scan_ends_as_one_that_ran_through(data, tmp_path):
     command = (
-        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 40,
+        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 60,
         "--detectors", "spectral-signatures,early-loss", "--permutations", 99,
     )  # fmt: skip
     through = mithridate(*command, "--out", tmp_path / "through")
     assert through.returncode in (0, 3), through.stderr
 
-    killed = start(*command, "--out", tmp_path / "stopped")
-    written = wait_for_checkpoint(killed, tmp_path / "stopped")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL, "it was too fast to be killed"
-
-    interrupted = start(*command, "--out", tmp_path / "stopped")
-    wait_for_checkpoint(interrupted, tmp_path / "stopped", newer_than=written)
-    interrupted.send_signal(signal.SIGINT)
-    _, said = interrupted.communicate()
-    assert interrupted.returncode == 130, said
+    # On a busy core a training can end before this process gets its turn to stop it.
+    attempts = (tmp_path / f"stopped-{number}" for number in range(4))
+    said, out = next(
+        ((said, out) for out in attempts if (said := killed_and_interrupted(command, out))),
+        (None, None),
+    )
+    assert said is not None, "no scan could be stopped in four attempts"
     assert "going on with the training that is kept in" in said
     assert "stopped" in said and "goes on from there" in said and "Traceback" not in said
 
-    resumed = mithridate(*command, "--out", tmp_path / "stopped")
+    resumed = mithridate(*command, "--out", out)
     assert resumed.returncode == through.returncode, resumed.stderr
     assert "going on with the training" in resumed.stderr
-    one, other = report(tmp_path / "through"), report(tmp_path / "stopped")
+    one, other = report(tmp_path / "through"), report(out)
     assert one["examples"] == other["examples"]
     assert one["verdict"] == other["verdict"]
-    assert not list((tmp_path / "stopped").glob("unfinished-*"))
+    assert not list(out.glob("unfinished-*"))
