@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import resource
 import subprocess
 import time
@@ -124,10 +125,12 @@ def ways(rows: torch.Tensor, labels: torch.Tensor) -> dict[str, dict[str, Callab
 
 
 def timed(work: Callable[[], object]) -> dict[str, float]:
-    """Processor and wall-clock seconds of some work."""
+    """Processor and wall-clock seconds of some work, and how many processes wanted a core."""
+    load = os.getloadavg()[0]
     cpu, wall = time.process_time(), time.perf_counter()
     work()
-    return {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+    spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+    return {**spent, "load": load}
 
 
 def origin() -> dict[str, Any]:
@@ -143,21 +146,25 @@ def origin() -> dict[str, Any]:
 
 
 def speed(turns: int) -> None:
-    """Time all ways by turns, forth and back, after one turn that does not count."""
+    """Time all ways by turns, forth and back, after one turn that does not count.
+
+    The record is written after each turn, so that a stopped run has measured something.
+    """
     for spectrum in SPECTRA:
         compared = ways(*features_of(spectrum))
         every = [(name, way) for name, found in compared.items() for way in found]
         seconds: dict[str, dict[str, list[dict[str, float]]]] = {
             name: {way: [] for way in found} for name, found in compared.items()
         }
+        shape = {"examples": N, "features": WIDTH, "classes": CLASSES, "spectrum": spectrum}
         for turn in range(turns + 1):
             for name, way in every if turn % 2 else every[::-1]:
                 spent = timed(compared[name][way])
                 print(f"{spectrum} {turn} {name}, {way}: {spent['cpu']:.3f} s", flush=True)
                 if turn:
                     seconds[name][way].append(spent)
-        shape = {"examples": N, "features": WIDTH, "classes": CLASSES, "spectrum": spectrum}
-        save(FOLDER, f"speed-{spectrum}", {**shape, "seconds": seconds, **origin()})
+            if turn:
+                save(FOLDER, f"speed-{spectrum}", {**shape, "seconds": seconds, **origin()})
 
 
 def worst(found: torch.Tensor, expected: torch.Tensor) -> dict[str, float]:
@@ -281,9 +288,10 @@ def speed_table(found: list[Any]) -> str:
                         for clock in ("cpu", "wall")
                     ]
                     cells += [spread_of([t["cpu"] for t in seconds[way]], 2) for way in (ours, art)]
-                    rows.append([*cells, str(len(pairs))])
+                    load = spread_of([t["load"] for t in seconds[ours]])
+                    rows.append([*cells, load, str(len(pairs))])
     header = ["spectrum", "ours", "against", "times faster, cpu", "times faster, wall",
-              "ours, cpu s", "ART, cpu s", "turns"]  # fmt: skip
+              "ours, cpu s", "ART, cpu s", "load", "turns"]  # fmt: skip
     return markdown(header, rows)
 
 
