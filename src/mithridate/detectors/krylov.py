@@ -63,11 +63,11 @@ def certified_direction(
     """
     if min(rows.shape) <= SMALL:
         return None
-    for rough, rounds in ((_by_rows, 2), (_by_matrix, 60)):
+    for rough, space, rounds in ((_by_rows, 8, 2), (_by_matrix, 20, 30)):
         apply, start = rough(rows, mean), _start(len(mean), 1)[:, 0].numpy()
         with contextlib.suppress(ArpackError):  # no end, or rows that do not differ
             operator = _operator(len(mean), apply)
-            lowest, vectors = eigsh(operator, k=1, ncv=8, tol=1e-5, v0=start, maxiter=rounds)
+            lowest, vectors = eigsh(operator, k=1, ncv=space, tol=1e-5, v0=start, maxiter=rounds)
             found = _corrected(rows, mean, apply, vectors[:, 0].copy())
             # rough values lie below the largest variance, up to their rounding: a smaller one
             # belongs to another direction
