@@ -79,7 +79,7 @@ def main_direction(rows: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     """Find the direction v of largest variance, float64[d]; zero where the rows do not differ.
 
     rows: float[n, d]; mean: float64[d]. With A the scatter matrix and l = v'Av, either it is
-    certified that |Av - lv| <= 1e-10 l in 64 bits, or A is decomposed in full.
+    certified that |Av - lv| <= 1e-9 l in 64 bits, or A is decomposed in full.
     """
     found = certified_direction(rows, mean)
     if found is None:
