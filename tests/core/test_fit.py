@@ -92,9 +92,25 @@ def test_losses_and_weights_are_those_of_a_literal_loop():
 
 
 def test_an_objective_changes_what_is_minimised_and_not_what_is_recorded():
-    slow, fast = network(), train(objective=lambda each: each.square())
+    slow, fast = network(), train(objective=lambda batch: batch.losses.square())
     losses = literal(slow, world(), PLAIN, objective=lambda loss: loss**2)
     torch.testing.assert_close(fast.losses, losses, rtol=1e-4, atol=1e-5)
+
+
+def test_an_objective_sees_rows_features_and_logits_and_may_train_through_them():
+    seen = []
+
+    def smaller_features(batch):
+        seen.append(batch)
+        return batch.losses.mean() + 0.1 * batch.features.square().mean()
+
+    plain, bound = train(), train(objective=smaller_features)
+    last = bound.model[-1]
+    ends = seen[-1]
+    torch.testing.assert_close(bound.losses[ends.rows, -1], ends.losses.detach())
+    assert ends.logits.shape == (len(ends.rows), last.out_features)
+    assert ends.features.shape == (len(ends.rows), last.in_features)
+    assert not torch.equal(plain.model[0].weight, bound.model[0].weight)
 
 
 def test_every_example_is_visited_once_in_every_epoch():

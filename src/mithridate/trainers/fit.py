@@ -1,6 +1,6 @@
 """The one training loop: resident data, batched augmentation, bf16, one cycle, losses kept.
 
-Axes: n examples, b examples of a batch, e epochs.
+Axes: n examples, b examples of a batch, d features, c classes, e epochs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,11 +22,25 @@ from mithridate.core.errors import MethodError
 from mithridate.core.method import Trained
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream, torch_generator, torch_seeded
-from mithridate.core.view import autocast
+from mithridate.core.view import autocast, last_linear
 from mithridate.trainers.checkpoint import Checkpoint
 
-Objective = Callable[[torch.Tensor], torch.Tensor]
-"""Turns per-example losses float[b] into what is minimised, float[b]."""
+
+class Batch(NamedTuple):
+    """What an objective sees of one step, all differentiable but the rows.
+
+    rows: int64[b], positions in the training data; losses: float[b]; features: float[b, d], inputs
+    of the last linear layer, flattened; logits: float[b, c].
+    """
+
+    rows: torch.Tensor
+    losses: torch.Tensor
+    features: torch.Tensor
+    logits: torch.Tensor
+
+
+Objective = Callable[[Batch], torch.Tensor]
+"""Gives what is minimised: its mean is, whatever its shape."""
 
 Progress = Callable[[int, int], None]
 """Is told the epochs done and the epochs in all."""
@@ -77,9 +92,9 @@ def fit(
 ) -> Trained:
     """Train `model` in place and record every example's loss in every epoch.
 
-    Minimises mean_b(objective(l_b)) with l_b the cross-entropy of example b. The order of the
-    examples is a uniform permutation of each epoch, so examples are treated alike wherever they
-    stand in `data`. With `checkpoint`, a folder, every epoch is saved and a stopped training goes
+    Minimises the mean cross-entropy of a batch, or the mean of what `objective` makes of it. The
+    order of the examples is a uniform permutation of each epoch, so examples are treated alike
+    wherever they stand in `data`. With `checkpoint`, a folder, every epoch is saved and a stopped training goes
     on where it was with the same result.
     Raises MethodError where there are fewer than two examples.
     """
@@ -105,15 +120,10 @@ def fit(
                 batch = prepared[rows]
                 if recipe.augment:
                     batch = domain.augment(batch, noise)
-                with autocast(runtime.device, recipe.precision):
-                    logits = model(batch)
-                each = F.cross_entropy(
-                    logits.float(), labels[rows], reduction="none",
-                    label_smoothing=recipe.smoothing,
-                )  # fmt: skip
-                losses[rows.cpu(), epoch] = each.detach().cpu()
+                seen = _forward(model, batch, labels[rows], rows, recipe)
+                losses[rows.cpu(), epoch] = seen.losses.detach().cpu()
                 optimiser.zero_grad(set_to_none=True)
-                (each if objective is None else objective(each)).mean().backward()
+                (seen.losses if objective is None else objective(seen)).mean().backward()
                 optimiser.step()
         state.save(epoch + 1)
         if progress:
@@ -121,3 +131,24 @@ def fit(
     passes = float(n * (recipe.epochs - first))
     cost = {"seconds": time.perf_counter() - began, "forward": passes, "backward": passes}
     return Trained(model.eval(), losses, cost)
+
+
+def _forward(
+    model: nn.Module, batch: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor, recipe: Recipe
+) -> Batch:
+    """Run the network on a prepared batch and keep what an objective may ask for."""
+    kept: list[torch.Tensor] = []
+
+    def keep(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        kept.append(arguments[0].flatten(1))
+
+    hook = last_linear(model).register_forward_pre_hook(keep)
+    try:
+        with autocast(batch.device.type, recipe.precision):
+            logits = model(batch)
+    finally:
+        hook.remove()
+    losses = F.cross_entropy(
+        logits.float(), labels, reduction="none", label_smoothing=recipe.smoothing
+    )
+    return Batch(rows, losses, kept[0], logits)
