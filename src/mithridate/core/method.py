@@ -22,6 +22,7 @@ from torch import nn
 from mithridate.core.data import Dataset, Inputs, Poisoned
 from mithridate.core.domain import Domain
 from mithridate.core.errors import ContractError, MethodError, UnknownMethod
+from mithridate.core.objective import Objective
 from mithridate.core.runtime import Runtime
 from mithridate.core.scores import Scores
 from mithridate.core.view import View
@@ -93,6 +94,14 @@ class Attack(Method):
         Rows whose true label already is the wanted one, or that the attack does not aim at, are
         left out; ids say which rows of `data` remain. The one home of the attack success rate.
         """
+        raise NotImplementedError
+
+
+class TrainingAttack(Attack):
+    """An attacker who also trains the model, and hands it over with the data."""
+
+    def objective(self, poisoned: Poisoned) -> Objective:
+        """Give what the attacker's training on `poisoned.data` minimises."""
         raise NotImplementedError
 
 

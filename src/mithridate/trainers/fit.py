@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,27 +19,11 @@ from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trained
+from mithridate.core.objective import Batch, Objective
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream, torch_generator, torch_seeded
 from mithridate.core.view import autocast, last_linear
 from mithridate.trainers.checkpoint import Checkpoint
-
-
-class Batch(NamedTuple):
-    """What an objective sees of one step, all differentiable but the rows.
-
-    rows: int64[b], positions in the training data; losses: float[b]; features: float[b, d], inputs
-    of the last linear layer, flattened; logits: float[b, c].
-    """
-
-    rows: torch.Tensor
-    losses: torch.Tensor
-    features: torch.Tensor
-    logits: torch.Tensor
-
-
-Objective = Callable[[Batch], torch.Tensor]
-"""Gives what is minimised: its mean is, whatever its shape."""
 
 Progress = Callable[[int, int], None]
 """Is told the epochs done and the epochs in all."""
@@ -94,8 +77,8 @@ def fit(
 
     Minimises the mean cross-entropy of a batch, or the mean of what `objective` makes of it. The
     order of the examples is a uniform permutation of each epoch, so examples are treated alike
-    wherever they stand in `data`. With `checkpoint`, a folder, every epoch is saved and a stopped training goes
-    on where it was with the same result.
+    wherever they stand in `data`. With `checkpoint`, a folder, every epoch is saved and a stopped
+    training goes on where it was with the same result.
     Raises MethodError where there are fewer than two examples.
     """
     runtime, n = runtime or Runtime(), len(data)

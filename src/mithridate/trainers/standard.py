@@ -11,6 +11,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.method import Trained, Trainer
+from mithridate.core.objective import Objective
 from mithridate.core.runtime import Runtime
 from mithridate.trainers.fit import Progress, Recipe, fit
 
@@ -32,11 +33,12 @@ class Standard(Trainer):
         rng: np.random.Generator,
         runtime: Runtime | None = None,
         *,
+        objective: Objective | None = None,
         progress: Progress | None = None,
         checkpoint: Path | None = None,
     ) -> Trained:
-        """Train `model` in place on `data`; see `fit`."""
+        """Train `model` in place on `data`; see `fit`. An objective is, e.g., an attacker's."""
         return fit(
-            model, data, domain, self.recipe, rng,
-            runtime=runtime, progress=progress, checkpoint=checkpoint,
+            model, data, domain, self.recipe, rng, runtime=runtime,
+            objective=objective, progress=progress, checkpoint=checkpoint,
         )  # fmt: skip
