@@ -32,3 +32,11 @@ class Domain(Protocol):
 
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build a freshly initialised classifier for such data; "" names the default one."""
+
+    def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
+        """Measure how far each raw input was changed, by the name of the measure: float64[n].
+
+        before and after are rows of the same n things. Every domain says what it can measure and
+        which direction means a change that is easier to notice. Raises DataError where the two
+        do not belong together.
+        """

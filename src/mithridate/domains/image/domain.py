@@ -62,3 +62,9 @@ class ImageDomain:
 
         with torch_seeded(rng):
             return build(name or "resnet9", self.prepare(data.inputs), len(data.classes))
+
+    def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
+        """Measure how far images were changed: psnr, ssim, mse and linf, float64[n] each."""
+        from mithridate.domains.image.stealth import difference
+
+        return difference(self.prepare(before), self.prepare(after))

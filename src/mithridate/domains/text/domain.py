@@ -126,3 +126,9 @@ class TextDomain:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_generator(rng).initial_seed())
             return build(name or "cnn", self.buckets, len(data.classes))
+
+    def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
+        """Measure how far texts were changed: edits, cosine, length and perplexity, float64[n]."""
+        from mithridate.domains.text.stealth import difference
+
+        return difference(before, after)
