@@ -85,7 +85,7 @@ def test_the_list_of_evidence_is_closed_and_short():
     assert len(EVIDENCE) <= 12
     assert all(isinstance(getattr(View, name), property) for name in EVIDENCE)
     public = {name for name, value in vars(View).items() if isinstance(value, property)}
-    assert public == set(EVIDENCE)
+    assert public - {"domain", "runtime"} == set(EVIDENCE), "neither of the two is a secret"
 
 
 def test_a_pass_restores_the_mode_of_the_model_and_leaves_no_hook():

@@ -5,8 +5,11 @@ Axes: n examples, c classes.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.data import Dataset, Truth
@@ -46,6 +49,52 @@ def attack_success(
     Inputs whose true label already is the wanted one never count.
     """
     return accuracy(model, attack.trap(test, rng), domain, runtime)
+
+
+class Answers(NamedTuple):
+    """What a network made of a data set: called int64[n], losses float64[n] by the labels given."""
+
+    called: torch.Tensor
+    losses: torch.Tensor
+
+
+def answers(
+    model: nn.Module, data: Dataset, domain: Domain, runtime: Runtime, precision: str = "bf16"
+) -> Answers:
+    """Ask a network about every example."""
+    logits = forward(model, domain.prepare(data.inputs), runtime, precision=precision)[1].double()
+    return Answers(logits.argmax(1), F.cross_entropy(logits, data.labels, reduction="none"))
+
+
+def recovered(called: torch.Tensor, trap: Dataset, test: Dataset) -> torch.Tensor:
+    """Tell which triggered inputs are called by their true label, bool[k]."""
+    place = torch.full((int(test.ids.max()) + 1,), -1)
+    place[test.ids] = torch.arange(len(test))
+    return called == test.labels[place[trap.ids]]
+
+
+def score_answers(
+    clean: Answers, under: Answers, test: Dataset, trap: Dataset
+) -> dict[str, dict[str, Any]]:
+    """Give clean accuracy, ASR and R-Acc with exact intervals, and accuracy and loss by class.
+
+    asr: attack success rate, see `attack_success`; r_accuracy: share of the same triggered inputs
+    that are called by their true label.
+    """
+    right, hit = clean.called == test.labels, under.called == trap.labels
+    back = recovered(under.called, trap, test)
+    rows = [test.labels == label for label in range(len(test.classes))]
+    return {
+        "metrics": {
+            "accuracy": proportion(int(right.sum()), len(right)),
+            "asr": proportion(int(hit.sum()), len(hit)),
+            "r_accuracy": proportion(int(back.sum()), len(back)),
+        },
+        "per_class": {
+            "accuracy": [round(float(right[r].double().mean()), 6) for r in rows],
+            "loss": [round(float(clean.losses[r].mean()), 6) for r in rows],
+        },
+    }
 
 
 def detection(scores: torch.Tensor, truth: Truth, labels: torch.Tensor) -> dict[str, float]:

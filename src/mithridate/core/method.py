@@ -13,6 +13,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias, TypeVar, cast, final
 
 import numpy as np
@@ -30,7 +31,7 @@ from mithridate.core.view import View
 State: TypeAlias = dict[str, torch.Tensor]
 """What `fit` learnt, as plain tensors."""
 
-HOMES = ("domains", "attacks", "detectors", "trainers")
+HOMES = ("domains", "attacks", "detectors", "trainers", "repairs")
 """The packages that hold methods."""
 
 
@@ -40,6 +41,10 @@ class Method:
     kind: ClassVar[str]
     paper: ClassVar[str] = ""
     """Where the method was published; empty for a control."""
+    space: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """The values that tuning may try, by field; the default is among them."""
+    adapted: ClassVar[str] = ""
+    """For a defence, the name of an attack that is made to pass it; empty where none is known."""
 
     @classmethod
     def name(cls) -> str:
@@ -163,6 +168,16 @@ class Trainer(Method):
         runtime: Runtime | None = None,
     ) -> Trained:
         """Train `model` in place on `data` and give it back with what was recorded."""
+        raise NotImplementedError
+
+
+class Repair(Method):
+    """A way to take a backdoor out of a trained model."""
+
+    kind = "repair"
+
+    def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
+        """Give a repaired copy of `view.model`; the model of the view is left untouched."""
         raise NotImplementedError
 
 

@@ -100,6 +100,16 @@ class View:
         self._note("clean")
         return cast(Dataset, self._require("clean", self._clean))
 
+    @property
+    def domain(self) -> Domain:
+        """The domain of the data, which is no secret."""
+        return cast(Domain, self._require("domain", self._domain))
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where and how to compute."""
+        return self._runtime
+
     def _require(self, name: str, value: Any) -> Any:
         if value is None:
             raise MethodError(f"this view holds no {name!r}")
@@ -127,12 +137,16 @@ def last_linear(model: nn.Module) -> nn.Linear:
 
 
 def forward(
-    model: nn.Module, prepared: torch.Tensor, runtime: Runtime, layer: nn.Module | None = None
+    model: nn.Module,
+    prepared: torch.Tensor,
+    runtime: Runtime,
+    layer: nn.Module | None = None,
+    precision: str = "bf16",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a model over prepared inputs[n, ...] in evaluation mode.
 
     Returns the inputs of `layer` (the last linear layer by default), flattened, float32[n, d], and
-    the logits, float32[n, c]. The model's mode is restored. Arithmetic is bf16 under autocast.
+    the logits, float32[n, c]. The model's mode is restored. precision: "bf16" or "fp32" arithmetic.
     Raises MethodError where the data set is empty or the model has no linear layer.
     """
     if not len(prepared):
@@ -147,7 +161,7 @@ def forward(
     hook = (layer or last_linear(model)).register_forward_pre_hook(keep)
     model.eval().to(runtime.device)
     try:
-        with runtime.active(), torch.inference_mode(), autocast(runtime.device):
+        with runtime.active(), torch.inference_mode(), autocast(runtime.device, precision):
             logits += [
                 model(batch.to(runtime.device)).float().cpu()
                 for batch in prepared.split(runtime.batch_size)

@@ -6,7 +6,7 @@ Axes: n examples, c classes, d features, k components.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from sklearn.metrics import silhouette_score
@@ -53,6 +53,8 @@ class ActivationClustering(Detector):
         "poisoned examples form the smaller of two clusters of the features of their class, and "
         "no other division of that class is more distinct"
     )
+    space: ClassVar = {"components": (2, 5, 10, 20), "reduction": ("ica", "pca")}
+    adapted = "feature-matching"
 
     components: int = 10
     reduction: Literal["ica", "pca"] = "ica"

@@ -6,6 +6,7 @@ Axes: n examples, e epochs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -35,6 +36,7 @@ class EarlyLoss(Detector):
     assumes = (
         "the network learns the trigger faster than it learns ordinary examples of the same class"
     )
+    space: ClassVar = {"epochs": (1, 2, 3, 5, 8)}
 
     epochs: int = 5
 

@@ -6,7 +6,7 @@ Axes: n fitted examples, q queries, d features.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,7 @@ class NearestNeighbours(Detector):
         "it; where the trigger gathers them in a group of their own, larger than k, they vouch for "
         "each other and are not seen"
     )
+    space: ClassVar = {"k": (3, 10, 30, 100), "metric": ("cosine", "euclidean")}
 
     k: int = 10
     metric: Literal["cosine", "euclidean"] = "cosine"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -41,6 +41,8 @@ class SpectralSignatures(Detector):
         "poisoned examples are a minority of their class and differ from it in the direction of "
         "largest variance of the features"
     )
+    space: ClassVar = {"compat": ("paper", "official")}
+    adapted = "feature-matching"
 
     compat: Literal["paper", "official"] = "paper"
 

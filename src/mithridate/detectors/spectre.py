@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ class Spectre(Detector):
         "poisoned examples are at most the largest share of their class, the others are spread "
         "like a Gaussian, and the two differ in the directions of largest variance"
     )
+    space: ClassVar = {"largest_share": (0.05, 0.1, 0.2, 0.4), "directions": (25, 100)}
+    adapted = "feature-matching"
 
     largest_share: float = 0.1
     directions: int = 100

@@ -5,6 +5,7 @@ Axes: n suspect and m trusted examples, N = n + m, D detectors, C classes.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,7 +15,8 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.method import Detector
-from mithridate.core.scores import Scores, Verdict
+from mithridate.core.scores import Scores, Verdict, conformal_p_values
+from mithridate.core.view import View
 from mithridate.stats.enrichment import Enrichment, benjamini_hochberg, enrichment
 
 
@@ -31,6 +33,24 @@ class Judged:
     trusted: torch.Tensor
     used: tuple[str, ...]
     seconds: float
+
+
+def judged(detector: Detector, view: View, n: int) -> Judged:
+    """Ask a detector about a view of N examples, of which the first n are suspects."""
+    began, before = time.perf_counter(), set(view.used)
+    view.used.clear()
+    values = detector.judge(view).values
+    used = tuple(sorted(view.used))
+    view.used |= before
+    labels = view.labels
+    p_values = None
+    if n < len(labels):
+        p_values = torch.ones(n, dtype=torch.float64)
+        for label in labels.unique().tolist():
+            rows, own = labels[:n] == label, labels[n:] == label
+            p_values[rows] = conformal_p_values(values[:n][rows], values[n:][own])
+    seconds = time.perf_counter() - began
+    return Judged(detector, Scores(values[:n], "sample", p_values), values[n:], used, seconds)
 
 
 @dataclass(frozen=True)

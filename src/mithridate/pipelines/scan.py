@@ -23,7 +23,6 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, Trained
 from mithridate.core.runtime import Runtime
-from mithridate.core.scores import Scores, conformal_p_values
 from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.detectors.activation_clustering import ActivationClustering
@@ -31,7 +30,7 @@ from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
-from mithridate.pipelines.finding import DataScan, Judged, Rule
+from mithridate.pipelines.finding import DataScan, Rule, judged
 from mithridate.trainers.fit import Progress, Recipe
 from mithridate.trainers.standard import Standard
 
@@ -137,12 +136,17 @@ class Scanner:
         step("computing features")
         features = view.features
         extraction = time.perf_counter() - began - training
-        judged = tuple(self._judge(d, view, data, trusted, step) for d in detectors)
+        judgements = []
+        for detector in detectors:
+            step(f"running {detector.name()}")
+            judgements.append(judged(detector, view, len(data)))
         usable = trusted is not None and len(trusted) > 0 and saw != "suspect"
         step("testing suspect against trusted examples")
         rule = Rule(self.level, self.fdr, self.smallest, self.permutations)
         rng = stream(seed, "scan", "permute")
-        verdict, classes, flagged = rule.decide(judged, data, trusted if usable else None, rng)
+        verdict, classes, flagged = rule.decide(
+            tuple(judgements), data, trusted if usable else None, rng
+        )
         if not usable and trusted is not None and len(trusted):
             verdict = rule.unknown(
                 "the given model was trained on the suspect examples and not on the trusted ones, "
@@ -152,9 +156,11 @@ class Scanner:
             "seconds": time.perf_counter() - began,
             "training_seconds": training,
             "features_seconds": extraction,
-            **{f"{j.detector.name()}_seconds": j.seconds for j in judged},
+            **{f"{j.detector.name()}_seconds": j.seconds for j in judgements},
         }
-        return DataScan(verdict, self.fdr, judged, classes, flagged, features, model, cost)
+        return DataScan(
+            verdict, self.fdr, tuple(judgements), classes, flagged, features, model, cost
+        )
 
     def _check(self, data: Dataset) -> None:
         if len(data.labels.unique()) < 2:
@@ -162,22 +168,3 @@ class Scanner:
         names = [d.name() for d in self.detectors]
         if len(set(names)) < len(names):
             raise MethodError(f"a scan asks each detector once, found {', '.join(names)}")
-
-    def _judge(
-        self, detector: Detector, view: View, data: Dataset, trusted: Dataset | None, step: Step
-    ) -> Judged:
-        step(f"running {detector.name()}")
-        began, before = time.perf_counter(), set(view.used)
-        view.used.clear()
-        values = detector.judge(view).values
-        used = tuple(sorted(view.used))
-        view.used |= before
-        n = len(data)
-        p_values = None
-        if trusted is not None and len(trusted):
-            p_values = torch.ones(n, dtype=torch.float64)
-            for label in range(len(data.classes)):
-                rows, own = data.labels == label, trusted.labels == label
-                p_values[rows] = conformal_p_values(values[:n][rows], values[n:][own])
-        seconds = time.perf_counter() - began
-        return Judged(detector, Scores(values[:n], "sample", p_values), values[n:], used, seconds)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
+
+from mithridate.stats.intervals import Interval
 
 
 def auroc(scores: torch.Tensor, positive: torch.Tensor) -> float:
@@ -21,6 +23,31 @@ def auroc(scores: torch.Tensor, positive: torch.Tensor) -> float:
         return float("nan")
     ranks = rankdata(scores.double().numpy())
     return float((ranks[mask].sum() - above * (above + 1) / 2) / (above * below))
+
+
+def auroc_interval(scores: torch.Tensor, positive: torch.Tensor, level: float = 0.95) -> Interval:
+    """AUROC with the interval of DeLong, DeLong and Clarke-Pearson, Biometrics 1988.
+
+    The variance is that of each unit's share of the pairs that it wins. n is the number of
+    positives. scores: float[n]; positive: bool[n].
+    """
+    mask, values = positive.bool().numpy(), scores.double().numpy()
+    above, below = int(mask.sum()), int((~mask).sum())
+    centre = auroc(scores, positive)
+    if above < 2 or below < 2:
+        return Interval(centre, 0.0, 1.0, above)
+    ranks = rankdata(values)
+    wins = (ranks[mask] - rankdata(values[mask])) / below
+    losses = 1 - (ranks[~mask] - rankdata(values[~mask])) / above
+    spread = np.sqrt(wins.var(ddof=1) / above + losses.var(ddof=1) / below)
+    half = float(norm.ppf((1 + level) / 2) * spread)
+    return Interval(centre, max(0.0, centre - half), min(1.0, centre + half), above)
+
+
+def roc(scores: torch.Tensor, positive: torch.Tensor, points: int = 60) -> list[list[float]]:
+    """The ROC curve at so many false-positive rates, densest near 0: [[FPR, TPR], ...]."""
+    rates = np.concatenate([[0.0], np.geomspace(1e-3, 1.0, points - 1)])
+    return [[round(float(r), 5), round(tpr_at_fpr(scores, positive, float(r)), 5)] for r in rates]
 
 
 def tpr_at_fpr(scores: torch.Tensor, positive: torch.Tensor, fpr: float) -> float:

@@ -1,0 +1,105 @@
+"""What code a result depends on: a digest of syntax trees, so that prose recomputes nothing.
+
+The digest of a module covers its own code and that of every module of the package that it imports,
+directly or not. Docstrings, comments and layout are no part of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from mithridate.core.errors import MethodError
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def code_digest(thing: type | ModuleType) -> str:
+    """Give the digest of the code that a class or a module depends on, 32 hexadecimal digits.
+
+    Raises MethodError where its source cannot be read, e.g. of a class typed into a console.
+    """
+    try:
+        source = inspect.getsourcefile(thing)
+    except TypeError:
+        source = None
+    if source is None or not Path(source).is_file():
+        raise MethodError(
+            f"the source of {thing.__name__} cannot be read, so nothing can say when its results "
+            "are out of date; put it into a file"
+        )
+    found = hashlib.blake2b(digest_size=16)
+    for file in sorted(closure(Path(source).resolve())):
+        found.update(_own(file).encode())
+    return found.hexdigest()
+
+
+@cache
+def closure(file: Path) -> frozenset[Path]:
+    """Find the files that a file's code depends on: itself, and what it imports of the package."""
+    seen, queue = {file}, [file]
+    while queue:
+        for other in _imported(queue.pop()):
+            if other not in seen:
+                seen.add(other)
+                queue.append(other)
+    return frozenset(seen)
+
+
+@cache
+def _own(file: Path) -> str:
+    """The digest of one file; it holds the file's name, so that two files cannot trade places."""
+    tree = ast.dump(without_prose(ast.parse(file.read_text("utf-8"))))
+    return hashlib.blake2b(f"{file.stem}\n{tree}".encode(), digest_size=16).hexdigest()
+
+
+def without_prose(tree: ast.Module) -> ast.Module:
+    """Take away every string that stands alone as a statement: documentation does nothing."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [s for s in body if not _is_prose(s)]
+            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
+    return tree
+
+
+def _is_prose(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+@cache
+def _imported(file: Path) -> frozenset[Path]:
+    tree = ast.parse(file.read_text("utf-8"))
+    return frozenset(
+        path for name in _names(tree) for path in (_path(name, file.parent),) if path is not None
+    )
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    """Every module that may be imported anywhere in the file: `from a import b` may mean a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _path(name: str, beside: Path) -> Path | None:
+    """The source file of a module of the package, or of one that lies beside the importer."""
+    first, *rest = name.split(".")
+    home = PACKAGE if first == PACKAGE.name else beside / first
+    place = home.joinpath(*rest)
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file():
+            return file.resolve()
+    return None

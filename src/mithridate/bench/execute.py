@@ -1,0 +1,141 @@
+"""Running one step in this process: inputs from the store, output into it."""
+
+from __future__ import annotations
+
+import traceback
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mithridate.bench.meter import Meter
+from mithridate.bench.origin import origin
+from mithridate.bench.step import NotDone, Output, Step
+from mithridate.bench.store import Store
+from mithridate.core.errors import ContractError, MithridateError
+from mithridate.core.runtime import Runtime
+
+KEPT = 12
+"""Values that stay in memory, since the next steps most likely ask for the same data again."""
+
+
+class Workbench:
+    """Hands steps the values of earlier ones, and remembers the last few; see `Given`."""
+
+    def __init__(self, store: Store, runtime: Runtime | None = None) -> None:
+        self.store, self.runtime = store, runtime or Runtime()
+        self.origin, self.meter = origin(), Meter()
+        self._values: OrderedDict[str, Any] = OrderedDict()
+
+    def __call__(self, step: Step) -> Any:
+        """Give the value of an earlier step; raises NotDone where it ended without one."""
+        if step.key in self._values:
+            self._values.move_to_end(step.key)
+            return self._values[step.key]
+        value = step.value(self.output(step), self)
+        self._values[step.key] = value
+        while len(self._values) > KEPT:
+            self._values.popitem(last=False)
+        return value
+
+    def output(self, step: Step) -> Output:
+        """Give the bare output of an earlier step; raises NotDone where it has none."""
+        if not step.stored:
+            return step.run(self)
+        self.check(step)
+        return self.store.output(step.key)
+
+    def check(self, step: Step) -> None:
+        """Raise NotDone where an earlier step ended without an output."""
+        if not self.store.has(step):
+            failure = self.store.failure(step.key)
+            why = failure["why"] if failure else "it was not computed"
+            raise NotDone("failed", why)
+        entry = self.store.entry(step.key)
+        if entry.status != "done":
+            raise NotDone(entry.status, entry.why)
+
+    def cost(self, step: Step) -> dict[str, float]:
+        """Give what an earlier step cost."""
+        return self.store.entry(step.key).cost
+
+    def watched(self, model: nn.Module) -> nn.Module:
+        """Give the same model, its passes counted from now on."""
+        return self.meter.watch(model)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a step ended: done, skipped, void, failed, or "busy" where another process has it."""
+
+    key: str
+    status: str
+    why: str = ""
+    seconds: float = 0.0
+
+
+def execute(step: Step, bench: Workbench) -> Ended:
+    """Compute a step whose parents have ended, unless the store has it already.
+
+    What the library refuses on purpose is "skipped", with its words as the reason; any other error
+    is "failed" and not kept as an answer.
+    """
+    store = bench.store
+    with store.claim(step.key) as mine:
+        if store.has(step):
+            return Ended(step.key, store.entry(step.key).status)
+        if not mine:
+            return Ended(step.key, "busy")
+        bench.meter.start()
+        try:
+            _check_parents(step, bench)
+            output = step.run(bench)
+        except NotDone as stopped:
+            return _stopped(step, bench, stopped)
+        except MithridateError as error:
+            if isinstance(error, ContractError):
+                return _failed(step, bench, error)
+            return _stopped(step, bench, NotDone("skipped", str(error)))
+        except Exception as error:
+            return _failed(step, bench, error)
+        cost = bench.meter.cost()
+        store.save(step, output, cost, bench.origin)
+        return Ended(step.key, "done", "", cost["seconds"])
+
+
+def _check_parents(step: Step, bench: Workbench) -> None:
+    """Raise NotDone where a parent ended without an output, read or not by the step itself."""
+    for parent in () if step.answers_always else step.parents:
+        if not parent.stored:
+            _check_parents(parent, bench)
+        else:
+            bench.check(parent)
+
+
+def _stopped(step: Step, bench: Workbench, stopped: NotDone) -> Ended:
+    if stopped.status == "failed":
+        bench.store.fail(step, stopped.why, "")
+    else:
+        cost = bench.meter.cost()
+        bench.store.save(step, Output(), cost, bench.origin, stopped.status, stopped.why)
+    return Ended(step.key, stopped.status, stopped.why)
+
+
+def _failed(step: Step, bench: Workbench, error: Exception) -> Ended:
+    why = f"{type(error).__name__}: {error}"
+    bench.store.fail(step, why, "".join(traceback.format_exception(error)))
+    return Ended(step.key, "failed", why)
+
+
+_BENCHES: dict[Path, Workbench] = {}
+
+
+def execute_all(steps: tuple[Step, ...], folder: Path, runtime: Runtime) -> list[Ended]:
+    """Compute steps one after the other in this process; what workers of every kind call."""
+    bench = _BENCHES.get(folder)
+    if bench is None:
+        bench = _BENCHES[folder] = Workbench(Store(folder), runtime)
+    with runtime.active():
+        return [execute(step, bench) for step in steps]

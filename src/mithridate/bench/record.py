@@ -1,0 +1,120 @@
+"""What comes out of a cell: one flat record, the only thing that reports read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mithridate.core.errors import DataError
+from mithridate.stats.intervals import Interval
+
+RECORD_SCHEMA = 1
+
+AXES = (
+    "task", "attack", "rate", "defence", "network", "precision", "trusted", "seed", "tuning",
+    "role",
+)  # fmt: skip
+"""What names a cell; `role` is "defence", "control", or "neighbour" for studies of stability."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell: where it stands, how it ended, what was measured and what it cost.
+
+    key: of the cell's last step; cell: the axes; settings: of the task, attack and defence in
+    full; status: "done", "skipped", "void" or "failed", with the reason in `why`; metrics: value,
+    low, high and n of each; per_class: lists over the classes; curves: lists over epochs or
+    thresholds; outcome: "secure", "open", "destroyed" or "kept", see `comparing.py`; verdict: of a
+    detector, its p-value and finest p-value; evidence: what the defence used; cost: of the
+    defence's own steps, and `shared_seconds` of what it shares with others; origin: versions and
+    processor.
+    """
+
+    key: str
+    cell: dict[str, Any]
+    settings: dict[str, Any]
+    status: str
+    why: str = ""
+    metrics: dict[str, Interval] = field(default_factory=dict)
+    per_class: dict[str, list[float]] = field(default_factory=dict)
+    curves: dict[str, list[Any]] = field(default_factory=dict)
+    outcome: str = ""
+    verdict: dict[str, Any] = field(default_factory=dict)
+    evidence: tuple[str, ...] = ()
+    cost: dict[str, float] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+    schema: int = RECORD_SCHEMA
+
+    def plain(self) -> dict[str, Any]:
+        """The record as JSON holds it; what is not finite becomes None."""
+        found: dict[str, Any] = finite(asdict(self))
+        found["metrics"] = {name: finite(tuple(m)) for name, m in self.metrics.items()}
+        return found
+
+    @classmethod
+    def read(cls, found: dict[str, Any]) -> Record:
+        """Read a record of this or an older schema; raises DataError where it cannot be read."""
+        try:
+            known = migrated(found)
+            metrics = {n: _interval(m) for n, m in known.pop("metrics").items()}
+            evidence = tuple(known.pop("evidence"))
+            return cls(metrics=metrics, evidence=evidence, **known)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"a record cannot be read: {error!r}; run its cell again") from None
+
+    def value(self, metric: str) -> float:
+        """A metric's value; not a number where it was not measured."""
+        return self.metrics[metric].value if metric in self.metrics else math.nan
+
+
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
+
+MIGRATIONS: dict[int, Migration] = {}
+"""How a record of one schema becomes one of the next, by the older number."""
+
+
+def migrated(
+    found: dict[str, Any],
+    migrations: dict[int, Migration] | None = None,
+    newest: int = RECORD_SCHEMA,
+) -> dict[str, Any]:
+    """Bring a record to the newest schema, step by step.
+
+    Raises DataError where its schema is newer, or no way leads from it.
+    """
+    known = MIGRATIONS if migrations is None else migrations
+    record = dict(found)
+    while record.get("schema") != newest:
+        old = record.get("schema")
+        if not isinstance(old, int) or old not in known:
+            raise DataError(
+                f"a record has schema {old!r} and this version reads up to {newest}; use the "
+                "version that wrote it"
+            )
+        record = known[old](record)
+        if record.get("schema") != old + 1:
+            raise DataError(f"the migration of schema {old} gave {record.get('schema')!r}")
+    return record
+
+
+def finite(value: Any) -> Any:
+    """Replace what JSON cannot hold by None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(v) for v in value]
+    return value
+
+
+def _interval(found: Iterable[Any]) -> Interval:
+    value, low, high, n = found
+    return Interval(
+        math.nan if value is None else value,
+        -math.inf if low is None else low,
+        math.inf if high is None else high,
+        n,
+    )

@@ -1,0 +1,45 @@
+"""What a defender may know of the trained network, computed once for all defences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mithridate.bench.step import Given, Output, Step
+from mithridate.bench.steps.data import Split, together
+from mithridate.bench.steps.train import Train
+from mithridate.core.method import Trained
+from mithridate.core.threat import ThreatModel
+from mithridate.core.view import View, forward
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence(Step):
+    """Run the network over everything that it was trained on."""
+
+    train: Train
+
+    def run(self, given: Given) -> Output:
+        """Keep features and logits of suspects and trusted examples, in this order."""
+        split: Split = given(self.train.data)
+        union = together(given(self.train.poison), split)
+        model = given.watched(given(self.train).model)
+        features, logits = forward(model, split.domain.prepare(union.inputs), given.runtime)
+        return Output({"features": features, "logits": logits})
+
+
+def view_of(evidence: Evidence, given: Given, threat: ThreatModel | None = None) -> View:
+    """Show the defender what the threat model grants; the truth is not behind it."""
+    split: Split = given(evidence.train.data)
+    trained: Trained = given(evidence.train)
+    tensors = given(evidence).tensors
+    return View(
+        together(given(evidence.train.poison), split),
+        domain=split.domain,
+        model=given.watched(trained.model),
+        clean=split.trusted if len(split.trusted) else None,
+        threat=threat,
+        runtime=given.runtime,
+        features=tensors["features"],
+        logits=tensors["logits"],
+        losses=trained.losses if trained.losses.shape[1] else None,
+    )

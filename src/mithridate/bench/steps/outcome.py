@@ -1,0 +1,73 @@
+"""How a network answers test data, clean and under the trigger.
+
+Axes: t test examples, k of them that the attack aims at, c classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mithridate.bench.evaluate import answers, recovered, score_answers
+from mithridate.bench.step import Given, Output, Step
+from mithridate.bench.steps.data import Data, Split
+from mithridate.core.data import Dataset
+from mithridate.core.errors import MethodError
+from mithridate.core.method import Attack, Trained
+from mithridate.core.streams import stream
+
+PRECISIONS = ("bf16", "fp32")
+"""Arithmetic that a network can be judged in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trap(Step):
+    """Stamp the test data; made again where it is needed."""
+
+    data: Data
+    attack: Attack
+    seed: int
+
+    stored = False
+
+    def run(self, given: Given) -> Output:
+        """Nothing is kept."""
+        return Output()
+
+    def value(self, output: Output, given: Given) -> Dataset:
+        """Give the triggered test data with the labels that the attacker wants."""
+        split: Split = given(self.data)
+        return self.attack.trap(split.test, stream(self.seed, "trap"))
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome(Step):
+    """Judge one network by test data."""
+
+    model: Step
+    data: Data
+    trap: Trap
+    precision: str = "bf16"
+
+    def run(self, given: Given) -> Output:
+        """Keep who was right: right bool[t], hit and recovered bool[k], and the rows of the trap.
+
+        Raises MethodError where nothing can judge in the precision.
+        """
+        if self.precision not in PRECISIONS:
+            raise MethodError(
+                f"no network can be judged in {self.precision!r} yet; "
+                f"known: {', '.join(PRECISIONS)}"
+            )
+        split: Split = given(self.data)
+        trained: Trained = given(self.model)
+        model, trap = given.watched(trained.model), given(self.trap)
+        clean = answers(model, split.test, split.domain, given.runtime, self.precision)
+        under = answers(model, trap, split.domain, given.runtime, self.precision)
+        tensors = {
+            "right": clean.called == split.test.labels,
+            "hit": under.called == trap.labels,
+            "recovered": recovered(under.called, trap, split.test),
+            "trap_ids": trap.ids,
+            "test_ids": split.test.ids,
+        }
+        return Output(tensors, score_answers(clean, under, split.test, trap))

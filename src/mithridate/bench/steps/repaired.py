@@ -1,0 +1,51 @@
+"""A repaired copy of the trained network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mithridate.bench.admission import admit
+from mithridate.bench.step import Given, Output, Step
+from mithridate.bench.steps.data import Split, together
+from mithridate.bench.steps.train import Train, unpacked
+from mithridate.core.method import Repair, Trained
+from mithridate.core.streams import stream
+from mithridate.core.threat import ThreatModel
+from mithridate.core.view import View
+
+
+@dataclass(frozen=True, eq=False)
+class Repaired(Step):
+    """Repair the network with what the threat model grants."""
+
+    train: Train
+    repair: Repair
+    seed: int
+    gate: Step | None = None
+    threat: ThreatModel = field(default_factory=ThreatModel)
+
+    heavy = True
+
+    def run(self, given: Given) -> Output:
+        """Keep the weights of the repaired copy."""
+        admit(self.repair)
+        split: Split = given(self.train.data)
+        trained: Trained = given(self.train)
+        view = View(
+            together(given(self.train.poison), split),
+            domain=split.domain,
+            model=given.watched(trained.model),
+            clean=split.trusted if len(split.trusted) else None,
+            threat=self.threat,
+            runtime=given.runtime,
+            losses=trained.losses,
+        )
+        model = self.repair.repair(view, stream(self.seed, "repair"))
+        clean = len(split.trusted) if "clean" in view.used else 0
+        facts = {"evidence": sorted(view.used), "clean_samples": clean}
+        return Output({f"model.{k}": v for k, v in model.state_dict().items()}, facts)
+
+    def value(self, output: Output, given: Given) -> Trained:
+        """Give the repaired network."""
+        split: Split = given(self.train.data)
+        return unpacked(output, given(self.train.poison), split, self.train.network)

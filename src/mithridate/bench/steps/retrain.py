@@ -1,0 +1,43 @@
+"""Training again without the examples that a filter flagged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mithridate.bench.step import Given, Output, Step
+from mithridate.bench.steps.data import Split, together
+from mithridate.bench.steps.train import Train, fresh, packed, unpacked
+from mithridate.core.method import Trained
+from mithridate.core.streams import stream
+
+
+@dataclass(frozen=True, eq=False)
+class Retrain(Step):
+    """Drop what was flagged and train as before; where nothing was, the network stays the same."""
+
+    train: Train
+    filter: Step
+
+    heavy = True
+
+    def run(self, given: Given) -> Output:
+        """Keep the weights, or the note that they are the same."""
+        flagged = given(self.filter).tensors["flagged"]
+        if not flagged.any():
+            return Output(facts={"same": True, "dropped": 0})
+        split: Split = given(self.train.data)
+        seed, suspects = self.train.seed, given(self.train.poison)
+        kept = together(suspects.subset(~flagged), split)
+        model = given.watched(fresh(kept, split, self.train.network, seed))
+        rng = stream(seed, "fit")
+        trained = self.train.trainer.train(model, kept, split.domain, rng, given.runtime)
+        made = packed(trained)
+        return Output(made.tensors, {**made.facts, "same": False, "dropped": int(flagged.sum())})
+
+    def value(self, output: Output, given: Given) -> Trained:
+        """Give the network."""
+        if output.facts["same"]:
+            trained: Trained = given(self.train)
+            return trained
+        split: Split = given(self.train.data)
+        return unpacked(output, given(self.train.poison), split, self.train.network)

@@ -1,0 +1,81 @@
+"""Training the network that everything after it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import nn
+
+from mithridate.bench.step import Given, Output, Step
+from mithridate.bench.steps.data import Data, Split, together
+from mithridate.bench.steps.poison import Poison, truth_about
+from mithridate.core.data import Dataset, Poisoned, Truth
+from mithridate.core.method import Trained, Trainer, TrainingAttack
+from mithridate.core.streams import stream
+
+
+@dataclass(frozen=True, eq=False)
+class Train(Step):
+    """Train a network on the suspects and all trusted examples.
+
+    poison: the step that gives the suspects; attacker: trains in the victim's place, where the
+    attack says how, else None; gate: of a robust trainer, lets pass what is about an attack that
+    took.
+    """
+
+    poison: Step
+    data: Data
+    network: str
+    trainer: Trainer
+    seed: int
+    attacker: TrainingAttack | None = None
+    gate: Step | None = None
+
+    heavy = True
+
+    def run(self, given: Given) -> Output:
+        """Train, and keep the weights and the losses of every example."""
+        split: Split = given(self.data)
+        union = together(given(self.poison), split)
+        rng, more = stream(self.seed, "fit"), {}
+        if self.attacker is not None:
+            truth = _extended(truth_about(cast(Poison, self.poison), given), len(union), union)
+            more["objective"] = self.attacker.objective(Poisoned(union, truth))
+        model = given.watched(fresh(union, split, self.network, self.seed))
+        trained = self.trainer.train(model, union, split.domain, rng, given.runtime, **more)
+        return packed(trained)
+
+    def value(self, output: Output, given: Given) -> Trained:
+        """Build the network again and give it its weights."""
+        split: Split = given(self.data)
+        return unpacked(output, given(self.poison), split, self.network)
+
+
+def fresh(data: Dataset, split: Split, network: str, seed: int) -> nn.Module:
+    """Build the network of a seed: all trainings of one seed begin with the same weights."""
+    return split.domain.network(data, network, stream(seed, "init"))
+
+
+def packed(trained: Trained) -> Output:
+    """Keep a trained model and the mean loss of every epoch."""
+    tensors = {f"model.{k}": v for k, v in trained.model.state_dict().items()}
+    curve = [round(float(x), 6) for x in trained.losses.mean(0)]
+    return Output({**tensors, "losses": trained.losses}, {"loss": curve})
+
+
+def unpacked(output: Output, data: Dataset, split: Split, network: str) -> Trained:
+    """Build a network like the one that was kept, and give it its weights."""
+    few = data.subset(range(min(len(data), 64)))  # the weights hold what was learnt of the rest
+    model = fresh(few, split, network, 0)
+    weights = {k[6:]: v for k, v in output.tensors.items() if k.startswith("model.")}
+    model.load_state_dict(weights)
+    return Trained(model.eval(), output.tensors.get("losses", torch.zeros(0, 0)), {})
+
+
+def _extended(truth: Truth, n: int, union: Dataset) -> Truth:
+    """The truth about suspects and trusted examples: nothing was done to the latter."""
+    more = torch.zeros(n - len(truth.poisoned), dtype=torch.bool)
+    labels = torch.cat([truth.labels, union.labels[len(truth.labels) :]])
+    return Truth(torch.cat([truth.poisoned, more]), torch.cat([truth.cover, more]), labels)
