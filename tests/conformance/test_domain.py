@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from conformance.worlds import EDGES, ORDINARY, domains, labelled, modules_of
+from conformance.worlds import EDGES, ORDINARY, copy, domains, labelled, modules_of, same, triggers
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.runtime import Runtime
@@ -82,6 +82,43 @@ def test_augment_keeps_form_and_argument_and_obeys_its_stream(name):
         assert first.dtype == prepared.dtype, family
         assert torch.equal(first, second), family
         assert torch.equal(prepared, before), family
+
+
+@each
+def test_no_change_differs_by_nothing_on_every_measure(name):
+    """Whatever the inputs are, a measure has one value that means no change."""
+    domain = DOMAINS[name]
+    nothing = {m: v[0] for m, v in domain.difference(ORDINARY[name], ORDINARY[name]).items()}
+    assert nothing
+    for family, inputs in {"ordinary": ORDINARY[name], **EDGES[name]}.items():
+        found = domain.difference(inputs, copy(inputs))
+        assert found.keys() == nothing.keys(), family
+        for measure, values in found.items():
+            assert values.dtype == torch.float64, (family, measure)
+            assert values.shape == (len(inputs),), (family, measure)
+            assert torch.equal(values, nothing[measure].expand(len(inputs))), (family, measure)
+
+
+@pytest.mark.parametrize("name, trigger", triggers(), ids=str)
+def test_what_a_network_sees_of_a_trigger_some_measure_sees_too(name, trigger):
+    domain, inputs = DOMAINS[name], ORDINARY[name]
+    before = copy(inputs)
+    stamped = trigger(inputs, stream(0, "trigger"))
+    nothing = domain.difference(inputs, inputs)
+    found = domain.difference(inputs, stamped)
+    assert same(inputs, before), "the inputs were changed"
+    moved = torch.stack([found[measure] != nothing[measure] for measure in found]).any(0)
+    seen = (domain.prepare(stamped) != domain.prepare(inputs)).flatten(1).any(1)
+    assert all(torch.isfinite(values).all() for values in found.values())
+    assert torch.equal(moved | seen, moved)
+
+
+@each
+def test_inputs_without_a_twin_are_refused(name):
+    inputs = ORDINARY[name]
+    for wrong in (inputs[:-1], None):
+        with pytest.raises(DataError):
+            DOMAINS[name].difference(inputs, wrong)
 
 
 @network

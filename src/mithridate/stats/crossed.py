@@ -4,6 +4,22 @@ Seeds are a sample of the trainings that could have been run, inputs of those th
 tested. An interval over inputs alone is about one model and misses the next training; one over
 seeds alone is about one test set. Here both are crossed random effects.
 Axes: k cells, s seeds, n inputs.
+
+Coverage in per cent of nominal 95 % intervals, as simulated with 2,000 to 4,000 worlds each, n of
+500 and 2,000, difficulty of inputs from beta distributions and seeds that move the rate by a
+standard deviation of 0 to 0.03 (rates of 0.05, 0.5, 0.9) or 0 to 0.005 (0.99):
+
+| measured                                       | 2 seeds  | 3 seeds  | 5 seeds  |
+|------------------------------------------------|----------|----------|----------|
+| rate of 0.05, 0.5 or 0.9                       | 93.8..98 | 94..97.5 | 94.3..97 |
+| rate of 0.99                                   | 92.5..98 | 94.7..98 | 95.1..97 |
+| rate of 0.999, one input in 1,000 decides      | 96..97   | 96..97   | 92..96   |
+| paired difference, rates of 0.05, 0.5 or 0.9   | 93.9..96 | 94.6..97 | 94.7..96 |
+| the same, rates of 0.99                        | 90.8..96 | 95.8..99 | 94.7..99 |
+
+The upper ends are worlds whose seeds matter little, or where a handful of values differs. Seeds
+were drawn from a clipped normal distribution: an attack that takes in one training of ten is seen
+by no interval over three.
 """
 
 from __future__ import annotations
