@@ -64,8 +64,8 @@ def ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     deviation 1.5, the mean over windows inside the image and over channels of
     (2 m1 m2 + a)(2 c + b) / ((m1^2 + m2^2 + a)(v1 + v2 + b)), a = (0.01 255)^2, b = (0.03 255)^2.
     Smaller images get the largest odd window that fits. As windows lie inside, a patch in a corner
-    weighs next to nothing: read it beside the other measures. Wang, Bovik, Sheikh and Simoncelli 2004,
-    on each channel instead of on grey values.
+    weighs next to nothing: read it beside the other measures. Wang, Bovik, Sheikh and
+    Simoncelli 2004, on each channel instead of on grey values.
     """
     window = gaussian(min(SIDE, *first.shape[-2:]))
     mean1, mean2 = _blurred(first, window), _blurred(second, window)
