@@ -161,9 +161,13 @@ def variants(method: type[Method], domain: str) -> Iterator[Method]:
 
 
 def built(kind: type[Method], domain: str) -> list[Method]:
-    """Every method of a kind that fits a domain and needs no other method, with its defaults."""
+    """Every method of a kind that fits a domain: with its defaults, or the first of its variants.
+
+    Left out is what wraps a method of the kind itself, which would have no end.
+    """
     fitting = [m for m in every(kind).values() if domain_of(m) in ("", domain)]
-    return [method() for method in fitting if not required(method)]
+    ends = [m for m in fitting if kind not in {typing.get_type_hints(m)[f] for f in required(m)}]
+    return [next(variants(method, domain)) for method in ends]
 
 
 def required(method: type[Method]) -> list[str]:
