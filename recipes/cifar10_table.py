@@ -2,10 +2,12 @@
 
     mithridate bench run recipes/cifar10_table.py
 
-10,000 suspects and 1,000 trusted examples, a narrow ResNet-9 and eight epochs: small, so that every
-cell has three seeds on two cores. Triggers are those of the published benchmark where ours have the
-same form; the network and the length of training are not, so the figures stand beside each other
-and are not one comparison. The setting was fixed before any defence was run.
+20,000 suspects and 1,000 trusted examples, a narrow ResNet-9, five epochs without augmentation:
+small, so that every cell has three seeds on two cores. The size and the augmentation were chosen by
+the attack success rate on undefended networks of seed 0 (with 10,000 suspects, or with random
+shifts, a small patch on 1 % of them was not learnt); no defence had been run by then. Triggers are
+those of the published benchmark where ours have the same form; the network and the length of
+training are not, so the figures stand beside each other and are not one comparison.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from mithridate.domains.image.global_triggers import (
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.trainers.fit import Recipe
 
-TASK = Task("cifar10", train=10_000, test=5_000, recipe=Recipe(epochs=8, batch_size=128))
+TASK = Task(
+    "cifar10", train=20_000, test=5_000, recipe=Recipe(epochs=5, batch_size=128, augment=False)
+)
 
 ATTACKS = {
     "badnets": Poisoning(PatchTrigger(size=3, row=-4, column=-4, style="white")),

@@ -23,13 +23,13 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self.forward, self.backward = 0, 0
+        self.passed, self.returned = 0, 0
         self.watched: list[Any] = []
         self.start()
 
     def start(self) -> None:
         """Begin a step."""
-        self.forward = self.backward = 0
+        self.passed = self.returned = 0
         with contextlib.suppress(OSError):
             CLEAR.write_text("5")  # resets the peak
         self.began, self.cpu = time.perf_counter(), time.process_time()
@@ -40,8 +40,8 @@ class Meter:
             "seconds": round(time.perf_counter() - self.began, 4),
             "cpu_seconds": round(time.process_time() - self.cpu, 4),
             "peak_mb": round(_peak(), 1),
-            "forward": float(self.forward),
-            "backward": float(self.backward),
+            "forward": float(self.passed),
+            "backward": float(self.returned),
         }
 
     def watch(self, model: nn.Module) -> nn.Module:
@@ -53,12 +53,12 @@ class Meter:
 
     def _passed(self, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         n = len(inputs[0])
-        self.forward += n
+        self.passed += n
         if isinstance(output, torch.Tensor) and output.requires_grad:
             output.register_hook(lambda gradient: self._returned(n))
 
     def _returned(self, n: int) -> None:
-        self.backward += n
+        self.returned += n
 
 
 def _peak() -> float:

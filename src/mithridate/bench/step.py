@@ -92,8 +92,8 @@ class Step:
             "code": code_digest(type(self)),
             "fields": {f.name: _named(getattr(self, f.name)) for f in _fields(self)},
         }
-        text = json.dumps(parts, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        spelt = json.dumps(parts, sort_keys=True)
+        return hashlib.blake2b(spelt.encode(), digest_size=16).hexdigest()
 
     @property
     def parents(self) -> tuple[Step, ...]:

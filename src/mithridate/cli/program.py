@@ -9,7 +9,7 @@ import traceback
 import typer
 
 from mithridate import __version__
-from mithridate.cli import demo, listing, poison, scan, status
+from mithridate.cli import bench, demo, listing, poison, scan, status
 from mithridate.cli.flags import as_flags
 from mithridate.cli.terminal import note, quiet_streams, say
 from mithridate.core.errors import MithridateError
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(scan.app, name="scan")
+app.add_typer(bench.app, name="bench")
 app.command("poison")(poison.verb)
 app.command("demo")(demo.verb)
 app.command("methods")(listing.methods)

@@ -30,7 +30,7 @@ from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
-from mithridate.pipelines.finding import DataScan, Rule, judged
+from mithridate.pipelines.finding import DataScan, Judged, Rule, judged
 from mithridate.trainers.fit import Progress, Recipe
 from mithridate.trainers.standard import Standard
 
@@ -136,17 +136,12 @@ class Scanner:
         step("computing features")
         features = view.features
         extraction = time.perf_counter() - began - training
-        judgements = []
-        for detector in detectors:
-            step(f"running {detector.name()}")
-            judgements.append(judged(detector, view, len(data)))
+        judgements = tuple(self._ask(d, view, len(data), step) for d in detectors)
         usable = trusted is not None and len(trusted) > 0 and saw != "suspect"
         step("testing suspect against trusted examples")
         rule = Rule(self.level, self.fdr, self.smallest, self.permutations)
         rng = stream(seed, "scan", "permute")
-        verdict, classes, flagged = rule.decide(
-            tuple(judgements), data, trusted if usable else None, rng
-        )
+        verdict, classes, flagged = rule.decide(judgements, data, trusted if usable else None, rng)
         if not usable and trusted is not None and len(trusted):
             verdict = rule.unknown(
                 "the given model was trained on the suspect examples and not on the trusted ones, "
@@ -158,9 +153,11 @@ class Scanner:
             "features_seconds": extraction,
             **{f"{j.detector.name()}_seconds": j.seconds for j in judgements},
         }
-        return DataScan(
-            verdict, self.fdr, tuple(judgements), classes, flagged, features, model, cost
-        )
+        return DataScan(verdict, self.fdr, judgements, classes, flagged, features, model, cost)
+
+    def _ask(self, detector: Detector, view: View, n: int, step: Step) -> Judged:
+        step(f"running {detector.name()}")
+        return judged(detector, view, n)
 
     def _check(self, data: Dataset) -> None:
         if len(data.labels.unique()) < 2:

@@ -1,0 +1,217 @@
+"""The work of `mithridate bench`: plan, run, status, verify, report and gc."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mithridate.bench.choose_executor import executor
+from mithridate.bench.execute import Ended
+from mithridate.bench.plan import Estimate, Plan, estimate, planned, summary
+from mithridate.bench.recipe import cells_of
+from mithridate.bench.record import Record
+from mithridate.bench.records import Outcomes, records
+from mithridate.bench.run import Ran
+from mithridate.bench.run import run as run_plan
+from mithridate.bench.step import Step
+from mithridate.bench.store import Store
+from mithridate.bench.verify import unused
+from mithridate.bench.verify import verify as verify_plan
+from mithridate.cli import bench as requests
+from mithridate.cli import status as exits
+from mithridate.cli.scanning import device_of
+from mithridate.cli.terminal import Watch, duration, grid, note, say, show
+from mithridate.core.errors import MethodError
+from mithridate.core.runtime import Runtime
+from mithridate.core.streams import stream
+
+LONG = 600.0
+"""Seconds from which a run asks first, where somebody is there to answer."""
+
+
+def plan(request: requests.Plan) -> int:
+    """Say what a run would do."""
+    store, chosen = Store(request.store), _chosen(request)
+    missing = chosen.missing(store)
+    _tell(chosen, missing, estimate(chosen, store, missing), request.workers or _cores())
+    return 0
+
+
+def run(request: requests.Run) -> int:
+    """Run a sweep, and give the exit status."""
+    store, chosen = Store(request.store), _chosen(request)
+    missing, workers = chosen.missing(store), request.workers or _cores()
+    if missing:
+        expected = estimate(chosen, store, missing)
+        _tell(chosen, missing, expected, workers)
+        if not _agreed(expected.seconds / workers, request.yes):
+            return exits.STOPPED
+    runtime = replace(Runtime(), device=device_of(request.device))
+    folder = str(Path(request.recipe.partition(":")[0]).resolve().parent)
+    where = executor(request.on, store.folder.resolve(), runtime, workers, [folder])
+    try:
+        with Watch() as watch:
+            watch.step(f"{len(missing)} steps")
+            ran = run_plan(chosen, store, where, _shown(watch))
+    except KeyboardInterrupt:
+        note("stopped; the same command goes on where this one was")
+        return exits.STOPPED
+    finally:
+        where.close()
+    return _told(chosen, store, ran, workers)
+
+
+def status(request: requests.Status) -> int:
+    """Say how the cells ended."""
+    chosen = _chosen(request)
+    found = records(chosen, Store(request.store))
+    counts = Counter(record.status for record in found)
+    table = grid("status", "cells", "of these, why")
+    for name in ("done", "void", "skipped", "failed", "pending"):
+        if counts[name]:
+            whys = Counter(r.why for r in found if r.status == name and r.why)
+            reasons = "\n".join(f"{n} x {why}" for why, n in whys.most_common(5))
+            table.add_row(name, str(counts[name]), "" if name == "pending" else reasons)
+    show(table)
+    return 1 if counts["failed"] else 0
+
+
+def verify(request: requests.Verify) -> int:
+    """Compute a sample again."""
+    chosen, store = _chosen(request), Store(request.store)
+    found = verify_plan(chosen, store, request.sample, stream(request.seed, "verify"))
+    wrong = [checked for checked in found if not checked.same]
+    for checked in wrong:
+        say(f"{checked.key} {checked.kind}: {checked.what}")
+    kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(c.kind for c in found).items())
+    right = len(found) - len(wrong)
+    say(f"{right} of {len(found)} steps are the same when computed again ({kinds})")
+    return 1 if wrong else 0
+
+
+def report(request: requests.Report) -> int:
+    """Write the site."""
+    from mithridate.bench.export import to_mlflow, to_parquet
+    from mithridate.report.bench.site import write_site
+
+    chosen, store = _chosen(request), Store(request.store)
+    found = records(chosen, store)
+
+    def reproduce(record: Record) -> str:
+        recipe = shlex.quote(request.recipe)
+        return f"mithridate bench run {recipe} --store new --cell {record.key[:16]}"
+
+    title = request.title or Path(request.recipe.partition(":")[0]).stem
+    index = write_site(found, request.out, title, reproduce, Outcomes(chosen, store))
+    to_parquet(found, request.out / "records.parquet")
+    say(f"{index}: {len(found)} cells; the records are in {request.out / 'records.parquet'}")
+    if request.mlflow:
+        to_mlflow(found, request.mlflow, title)
+    return 0
+
+
+def gc(request: requests.Gc) -> int:
+    """Remove what no recipe needs."""
+    store = Store(request.store)
+    keys = unused([planned(cells_of(recipe)) for recipe in request.recipes], store)
+    size = sum(f.stat().st_size for k in keys for f in (store.steps / k).iterdir())
+    words = f"{len(keys)} of {len(store.keys())} steps, {size / 1e6:.1f} MB"
+    if not request.yes:
+        say(f"{words}, are needed by none of the recipes; --yes removes them")
+        return 0
+    for key in keys:
+        store.remove(key)
+    store.sweep_unfinished(older_than=3600.0)
+    say(f"removed {words}")
+    return 0
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """Which cells are asked for."""
+
+    where: tuple[tuple[str, str], ...]
+    cell: str
+
+    def passes(self, axes: dict[str, Any], key: str) -> bool:
+        """Whether a cell is asked for."""
+        return key.startswith(self.cell) and all(str(axes[a]) == v for a, v in self.where)
+
+
+def _chosen(request: Any) -> Plan:
+    """The plan of a recipe, or of the cells that are asked for."""
+    every = planned(cells_of(request.recipe))
+    pairs = [(a, v) for a, _, v in (w.partition("=") for w in request.where or [])]
+    axes = dict(every.ends[0].cell)
+    unknown = [name for name, _ in pairs if name not in axes]
+    if unknown:
+        raise MethodError(f"--where knows no axis {unknown[0]!r}; the axes: {', '.join(axes)}")
+    asked = _Filter(tuple(pairs), request.cell)
+    kept = [
+        cell
+        for cell, end in zip(every.cells, every.ends, strict=True)
+        if asked.passes(dict(end.cell), end.key)
+    ]
+    if not kept:
+        raise MethodError("no cell of the recipe is like that; `bench status` lists what there is")
+    return planned(kept) if len(kept) < len(every.cells) else every
+
+
+def _cores() -> int:
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def _tell(chosen: Plan, missing: list[Step], expected: Estimate, workers: int) -> None:
+    counted = summary(chosen, missing)
+    table = grid("step", "to compute", "about")
+    for kind, (count, seconds) in expected.by_kind.items():
+        table.add_row(kind, str(count), "?" if kind in expected.unknown else duration(seconds))
+    say(
+        f"{counted['cells']} cells ({counted['cells_done']} ended), {counted['steps']} distinct "
+        f"steps, {counted['steps_cached']} cached"
+    )
+    if missing:
+        show(table)
+        least = "at least " if expected.unknown else ""
+        say(f"{least}about {duration(expected.seconds / workers)} with {workers} processes")
+
+
+def _agreed(seconds: float, yes: bool) -> bool:
+    """Whether a long run is wanted; where nobody can answer it is."""
+    if yes or seconds < LONG or not sys.stdin.isatty():
+        return True
+    import typer
+
+    return typer.confirm(f"This takes about {duration(seconds)}. Go on?")
+
+
+def _shown(watch: Watch) -> Any:
+    def show_step(done: int, total: int, step: Step, ended: Ended) -> None:
+        watch.epochs(done, total)
+        if ended.status == "failed":
+            note(f"failed: {step.kind()} {step.key[:12]}: {ended.why}")
+
+    return show_step
+
+
+def _told(chosen: Plan, store: Store, ran: Ran, workers: int) -> int:
+    counts = Counter(record.status for record in records(chosen, store))
+    cells = ", ".join(f"{n} {name}" for name, n in _ordered(counts))
+    say(f"{sum(counts.values())} cells: {cells}")
+    if ran.computed:
+        share = 1 - ran.computing / (ran.seconds * workers) if ran.seconds else 0.0
+        say(
+            f"{ran.computed} steps in {duration(ran.seconds)}; {share:.1%} of the processes' time "
+            f"was not spent in steps; {ran.lost} workers were lost"
+        )
+    return 1 if counts["failed"] else 0
+
+
+def _ordered(counts: Counter[str]) -> Iterable[tuple[str, int]]:
+    return ((n, counts[n]) for n in ("done", "void", "skipped", "failed", "pending") if counts[n])
