@@ -46,6 +46,7 @@ class NearestNeighbours(Detector):
         "each other and are not seen"
     )
     space: ClassVar = {"k": (3, 10, 30, 100), "metric": ("cosine", "euclidean")}
+    adapted = "feature-matching"
 
     k: int = 10
     metric: Literal["cosine", "euclidean"] = "cosine"
