@@ -76,6 +76,7 @@ class Processes:
     def _fresh(self) -> ProcessPoolExecutor:
         # spawned, since a fork of a process that has used threads may hang
         context = multiprocessing.get_context("spawn")
+        os.environ.setdefault("OMP_NUM_THREADS", str(self.runtime.threads))  # of what is no torch
         return ProcessPoolExecutor(
             self.slots, context, initializer=_begin, initargs=(os.getpid(), self.paths)
         )

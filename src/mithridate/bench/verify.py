@@ -48,7 +48,8 @@ def verify(
     chosen = sorted(rng.permutation(len(ended))[:sample].tolist())
     bench, found = Workbench(store), []
     for i in chosen:
-        found.append(_checked(ended[i], bench))
+        with bench.runtime.active():
+            found.append(_checked(ended[i], bench))
         if progress:
             progress(found[-1])
     return found

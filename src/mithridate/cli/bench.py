@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,8 @@ class Gc:
 def _verb(name: str) -> Callable[[Any], int]:
     def run(request: Any) -> int:
         """Do it, and give the exit status."""
+        # before any library is loaded that reads it; another number of threads rounds otherwise
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
         from mithridate.cli import benching
 
         verb: Callable[[Any], int] = getattr(benching, name)

@@ -1,0 +1,52 @@
+"""Attackers who know the detectors, beside the same attack unaware, and what tuning is worth.
+
+    mithridate bench run recipes/adaptive.py
+
+MNIST, since a training takes seconds there. Each detector names the attack made for it (`adapted`);
+feature matching trains the network itself and hides the poison in it, the two others are data.
+Settings are the detectors' own, chosen on what the defender has (poison of the defender's own
+making, a blended pattern), or chosen on the truth, which is called oracle. The settings next to the
+default say how stable each detector is.
+"""
+
+from __future__ import annotations
+
+from mithridate.attacks.adaptive import adaptive_blend, adaptive_patch
+from mithridate.attacks.feature_matching import FeatureMatching
+from mithridate.attacks.poisoning import Poisoning
+from mithridate.attacks.selections import RandomSelection
+from mithridate.bench.cell import Cell, Rules, Task, grid
+from mithridate.detectors.activation_clustering import ActivationClustering
+from mithridate.detectors.early_loss import EarlyLoss
+from mithridate.detectors.nearest_neighbours import NearestNeighbours
+from mithridate.detectors.spectral_signatures import SpectralSignatures
+from mithridate.detectors.spectre import Spectre
+from mithridate.domains.image.global_triggers import BlendTrigger
+from mithridate.domains.image.triggers import PatchTrigger
+from mithridate.trainers.fit import Recipe
+
+TASK = Task("mnist", train=6_000, test=2_000, recipe=Recipe(epochs=4, batch_size=64, augment=False))
+PATCH = Poisoning(PatchTrigger(style="white"))
+PROBE = Poisoning(BlendTrigger(alpha=0.3, seed=7), selection=RandomSelection())
+
+
+def sweep() -> list[Cell]:
+    """4 attacks x 2 rates x 3 seeds x 5 detectors, tuned in 3 ways, and their neighbours."""
+    attacks = {
+        "badnets": PATCH,
+        "adaptive-blend": adaptive_blend(),
+        "adaptive-patch": adaptive_patch(),
+        "feature-matching": FeatureMatching(PATCH),
+    }
+    detectors = {
+        "spectral-signatures": SpectralSignatures(),
+        "activation-clustering": ActivationClustering(),
+        "spectre": Spectre(),
+        "early-loss": EarlyLoss(),
+        "nearest-neighbours": NearestNeighbours(),
+    }
+    return grid(
+        {"mnist": TASK}, attacks, detectors,
+        rates=(0.0, 0.03), trusted=(600,), networks=("resnet9:4",),
+        tunings=("default", "granted", "oracle"), neighbours=True, rules=Rules(probe=PROBE),
+    )  # fmt: skip
