@@ -1,0 +1,1 @@
+"""Static pages and tables of a benchmark, from its records alone."""
