@@ -1,0 +1,73 @@
+"""Defences that the referee must see through, in a file that reaches for no secret."""
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from mithridate.core.method import Detector, Repair
+from mithridate.core.view import last_linear
+
+
+@dataclass(frozen=True)
+class Destroying(Repair):
+    """Give a network that calls everything by one name, which is not the target."""
+
+    answer: int = 7
+
+    def repair(self, view, rng):
+        model = copy.deepcopy(view.model)
+        with torch.no_grad():
+            for values in model.parameters():
+                values.zero_()
+            last_linear(model).bias[self.answer] = 1.0
+        return model
+
+
+@dataclass(frozen=True)
+class Careless(Repair):
+    """Destroy the network that was lent, and give it back."""
+
+    def repair(self, view, rng):
+        with torch.no_grad():
+            for values in view.model.parameters():
+                values.zero_()
+        return view.model
+
+
+@dataclass(frozen=True)
+class Scribbling(Detector):
+    """Overwrite the evidence."""
+
+    def fit(self, view):
+        view.features.zero_()
+        return {}
+
+    def score(self, state, view):
+        return view.features.sum(1)
+
+
+@dataclass(frozen=True)
+class Dial(Detector):
+    """Find the corner that an attacker and a prober stamp, or nothing, or the opposite.
+
+    turn: "nothing" is constant, "corners" finds bright corners, "opposite" the dark ones.
+    """
+
+    space: ClassVar = {
+        "turn": ("nothing", "corners", "opposite"),
+        "size": (1, 2, 3, 4),
+    }
+
+    turn: str = "nothing"
+    size: int = 2
+
+    def fit(self, view):
+        return {}
+
+    def score(self, state, view):
+        inputs, s = view.inputs.double(), self.size
+        corners = (inputs[..., :s, :s], inputs[..., -s:, -s:])
+        brightest = torch.stack([corner.mean((1, 2, 3)) for corner in corners]).max(0).values
+        return brightest * {"nothing": 0.0, "corners": 1.0, "opposite": -1.0}[self.turn]
