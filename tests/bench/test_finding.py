@@ -91,7 +91,8 @@ def test_calibration_is_the_largest_error_over_the_levels():
 @pytest.mark.xfail(strict=True, raises=ValueError, reason="a rate that is not a number is rounded")
 def test_data_of_poison_alone_have_no_ranking():
     metrics, _ = found("11", "11", scores=torch.tensor([1.0, 2.0]))
-    assert math.isnan(metrics["tpr_1"].value)
+    assert "tpr_1" not in metrics or math.isnan(metrics["tpr_1"].value)
+    assert metrics["realised_tpr"].value == 1.0
 
 
 def slow_delong(scores, positive, level=0.95):

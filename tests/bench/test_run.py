@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pickle
 import signal
 import time
 from collections import Counter
@@ -11,10 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.test_digest import forget
 from bench.toys import TESTS, Brief, FallingPool, Heavy, Toy, plan_of, ran, serially, total, words
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench import run as module
 from mithridate.bench.cell import Rules, Task, grid
+from mithridate.bench.execute import execute_all
 from mithridate.bench.executors import Processes, Serial
 from mithridate.bench.plan import Plan, planned
 from mithridate.bench.run import TRIES, run
@@ -258,15 +261,15 @@ def test_a_deadly_step_takes_no_innocent_of_another_worker_with_it(store):
 
 def test_workers_go_with_their_killed_driver_and_the_next_run_finishes(store, notes):
     quick = [Heavy(f"quick{n}", notes=notes) for n in range(3)]
-    slow = [Heavy(f"slow{n}", tuple(quick), does="waits", notes=notes) for n in range(2)]
+    slow = [Heavy("slow", tuple(quick), does="waits", notes=notes)]
     plan = plan_of(Toy("last", tuple(slow), notes=notes))
 
     def drive():
-        with pool(store, 2) as workers:
+        with pool(store, 1) as workers:
             run(plan, store, workers)
 
     driver = in_a_child(drive)
-    until(lambda: {"slow0", "slow1"} <= names(notes).keys())
+    until(lambda: "slow" in names(notes))
     workers = {pid for _, pid in ran(notes)}
     assert driver not in workers and all(map(alive, workers))
     os.kill(driver, signal.SIGKILL)
@@ -275,14 +278,14 @@ def test_workers_go_with_their_killed_driver_and_the_next_run_finishes(store, no
     assert store.keys() == sorted(step.key for step in quick)
     Path(notes, "go").touch()
     done = run(plan, store, Serial(store.folder, Runtime()))
-    assert done.ended == {"done": 3}
+    assert done.ended == {"done": 2}
     counted = names(notes)
     assert all(counted[f"quick{n}"] == 1 for n in range(3)), "what had ended was not done again"
-    assert all(counted[f"slow{n}"] == 2 for n in range(2)) and counted["last"] == 1
+    assert counted["slow"] == 2 and counted["last"] == 1
 
 
 def two_runs(store, notes):
-    first = [Heavy(n, does="naps", notes=notes) for n in range(24)]
+    first = [Heavy(n, does="naps", notes=notes) for n in range(10)]
     plan = plan_of(Toy("last", tuple(first), notes=notes))
     counts = [Path(notes) / "a", Path(notes) / "b"]
 
@@ -292,15 +295,15 @@ def two_runs(store, notes):
 
     children = [in_a_child(lambda count=count: work(count)) for count in counts]
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
-    assert len(store.keys()) == 25
+    assert len(store.keys()) == 11
     return counts
 
 
 def test_two_runs_on_one_store_share_the_work_and_do_nothing_twice(store, notes):
     two_runs(store, notes)
-    assert set(names(notes).values()) == {1} and len(names(notes)) == 25
+    assert set(names(notes).values()) == {1} and len(names(notes)) == 11
     by_process = Counter(pid for _, pid in ran(notes))
-    assert len(by_process) == 2 and min(by_process.values()) >= 5, "both took part"
+    assert len(by_process) == 2 and min(by_process.values()) >= 3, "both took part"
 
 
 @pytest.mark.xfail(
@@ -310,7 +313,7 @@ def test_two_runs_on_one_store_share_the_work_and_do_nothing_twice(store, notes)
 )
 def test_a_run_counts_only_the_steps_that_it_computed(store, notes):
     counts = two_runs(store, notes)
-    assert sum(sum(json.loads(count.read_text()).values()) for count in counts) == 25
+    assert sum(sum(json.loads(count.read_text()).values()) for count in counts) == 11
 
 
 def test_a_run_waits_for_a_step_that_another_process_holds(store, notes):
@@ -344,3 +347,33 @@ def test_workers_use_one_thread(store):
         assert seen == [1] and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+STEP = """
+from dataclasses import dataclass
+
+import torch
+
+from mithridate.bench.step import Output, Step
+
+@dataclass(frozen=True, eq=False)
+class Edited(Step):
+    def run(self, given):
+        return Output({{"total": torch.tensor({answer})}})
+"""
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="workers trust the key they are sent")
+def test_code_that_was_edited_since_the_plan_gives_no_output_under_the_old_key(
+    store, load, tmp_path
+):
+    file = tmp_path / "edited.py"
+    file.write_text(STEP.format(answer=1))
+    step = load(file, "edited").Edited()
+    key, sent = step.key, pickle.dumps((step,))
+    file.write_text(STEP.format(answer=2))
+    load(file, "edited")  # as a worker does that begins after the edit
+    forget()
+    received = pickle.loads(sent)
+    ended = execute_all(received, store.folder, Runtime())
+    assert ended[0].status == "failed" and store.keys() == [] and received[0].key == key

@@ -113,7 +113,7 @@ HABITS = {
     "dies": lambda step: os._exit(9),
     "dies once": die_once,
     "waits": wait,
-    "naps": lambda step: time.sleep(0.01),
+    "naps": lambda step: time.sleep(0.1),
     "gives what nothing can keep": lambda step: {"thing": object()},
     "leaves": raising(SystemExit(3)),
 }
