@@ -1,6 +1,7 @@
 """The first table: detectors and attacks on a part of CIFAR-10, with clean twins and controls.
 
     mithridate bench run recipes/cifar10_table.py
+    python recipes/cifar10_table.py   # writes the tables and the records under results/
 
 20,000 suspects and 1,000 trusted examples, a narrow ResNet-9, five epochs without augmentation:
 small, so that every cell has three seeds on two cores. The size and the augmentation were chosen by
@@ -56,3 +57,9 @@ def sweep() -> list[Cell]:
         {"cifar10": TASK}, ATTACKS, DETECTORS,
         rates=(0.0, 0.005, 0.01, 0.05), trusted=(1_000,), networks=("resnet9:8",),
     )  # fmt: skip
+
+
+if __name__ == "__main__":
+    from tables import beside, detection, write
+
+    write("cifar10_table", sweep, lambda table: f"{detection(table)}\n{beside(table)}")

@@ -34,7 +34,17 @@ FOLDER, RECIPE, KILLS = "sweep_survival", "recipes/thousand.py", 10
 def command(store: Path, workers: int) -> list[str]:
     """The sweep as a user runs it."""
     program = str(Path(sys.executable).with_name("mithridate"))
-    return [program, "bench", "run", RECIPE, "--store", str(store), "--workers", str(workers), "--yes"]
+    return [
+        program,
+        "bench",
+        "run",
+        RECIPE,
+        "--store",
+        str(store),
+        "--workers",
+        str(workers),
+        "--yes",
+    ]
 
 
 def finish(store: Path, workers: int) -> dict[str, Any]:

@@ -160,6 +160,8 @@ def words(store, step):
 class FallingPool:
     """As a pool of processes behaves whose worker dies: all that it was at is lost at once."""
 
+    shared_fate = True
+
     def __init__(self, folder, slots=2):
         self.folder, self.slots = folder, slots
         self.flying = []

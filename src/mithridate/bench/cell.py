@@ -141,6 +141,12 @@ def grid(
 
 def neighbouring(defence: Defence) -> list[Defence]:
     """Settings of a defence that differ in one field by one step of its declared space."""
+    for name, values in defence.space.items():
+        if getattr(defence, name) not in values:
+            raise MethodError(
+                f"{defence.name()}: {name}={getattr(defence, name)!r} is none of the values of its "
+                f"space, {values}; a setting outside has no neighbours"
+            )
     return [
         replace(defence, **{name: values[other]})  # type: ignore[type-var]
         for name, values in defence.space.items()
@@ -153,8 +159,10 @@ def neighbouring(defence: Defence) -> list[Defence]:
 def at_rate(attack: Value, rate: float) -> Value:
     """Give the same attack on another share of the data: the `amount` of its selection.
 
-    Raises MethodError where the attack has no amount.
+    Raises MethodError where the attack has no amount, or the rate is no share.
     """
+    if not 0 < rate < 1:
+        raise MethodError(f"a poison rate is a share between 0 and 1, found {rate}")
     if is_dataclass(attack) and not isinstance(attack, type):
         if any(f.name == "amount" for f in fields(attack)):
             return replace(attack, amount=rate)

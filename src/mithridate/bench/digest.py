@@ -33,10 +33,8 @@ def code_digest(thing: type | ModuleType) -> str:
             f"the source of {thing.__name__} cannot be read, so nothing can say when its results "
             "are out of date; put it into a file"
         )
-    found = hashlib.blake2b(digest_size=16)
-    for file in sorted(closure(Path(source).resolve())):
-        found.update(_own(file).encode())
-    return found.hexdigest()
+    parts = sorted(_own(file) for file in closure(Path(source).resolve()))
+    return hashlib.blake2b("".join(parts).encode(), digest_size=16).hexdigest()
 
 
 @cache
@@ -80,26 +78,47 @@ def _is_prose(node: ast.AST) -> bool:
 def _imported(file: Path) -> frozenset[Path]:
     tree = ast.parse(file.read_text("utf-8"))
     return frozenset(
-        path for name in _names(tree) for path in (_path(name, file.parent),) if path is not None
+        path for level, name in _names(tree) for path in (_path(name, level, file),) if path
     )
 
 
-def _names(tree: ast.Module) -> Iterator[str]:
-    """Every module that may be imported anywhere in the file: `from a import b` may mean a.b."""
+def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Every module that may be imported anywhere in a file, with the number of leading dots.
+
+    `from a import b` may mean a or a.b.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = f"{node.module}." if node.module else ""
+            yield node.level, node.module or ""
+            yield from ((node.level, f"{start}{alias.name}") for alias in node.names)
 
 
-def _path(name: str, beside: Path) -> Path | None:
-    """The source file of a module of the package, or of one that lies beside the importer."""
-    first, *rest = name.split(".")
-    home = PACKAGE if first == PACKAGE.name else beside / first
-    place = home.joinpath(*rest)
-    for file in (place.with_suffix(".py"), place / "__init__.py"):
-        if file.is_file():
-            return file.resolve()
+def _path(name: str, level: int, importer: Path) -> Path | None:
+    """The source file of a module of the package, or of one of the importer's own files.
+
+    Its own are those beside it and, where it lies in a package, those of that package.
+    """
+    parts = [part for part in name.split(".") if part]
+    if level:
+        homes = [importer.parents[level - 1]]
+    elif parts[0] == PACKAGE.name:
+        homes, parts = [PACKAGE], parts[1:]
+    else:
+        homes = [importer.parent, *_roots(importer)]
+    for home in homes:
+        place = home.joinpath(*parts)
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file():
+                return file.resolve()
     return None
+
+
+def _roots(importer: Path) -> list[Path]:
+    """The folder from which the importer's outermost package is imported."""
+    folder = importer.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return [folder]

@@ -14,7 +14,7 @@ from mithridate.bench.meter import Meter
 from mithridate.bench.origin import origin
 from mithridate.bench.step import NotDone, Output, Step
 from mithridate.bench.store import Store
-from mithridate.core.errors import ContractError, MithridateError
+from mithridate.core.errors import ContractError, DataError, MissingExtra, MithridateError
 from mithridate.core.runtime import Runtime
 
 KEPT = 12
@@ -50,9 +50,8 @@ class Workbench:
     def check(self, step: Step) -> None:
         """Raise NotDone where an earlier step ended without an output."""
         if not self.store.has(step):
-            failure = self.store.failure(step.key)
-            why = failure["why"] if failure else "it was not computed"
-            raise NotDone("failed", why)
+            failure = self.store.failure(step.key) or {"why": "it was not computed"}
+            raise NotDone(failure.get("status", "failed"), failure["why"], passing=True)
         entry = self.store.entry(step.key)
         if entry.status != "done":
             raise NotDone(entry.status, entry.why)
@@ -68,40 +67,48 @@ class Workbench:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a step ended: done, skipped, void, failed, or "busy" where another process has it."""
+    """How a step ended: done, skipped, void, failed, or "busy" where another process has it.
+
+    mine: whether this call computed it; else the store had it already.
+    """
 
     key: str
     status: str
     why: str = ""
     seconds: float = 0.0
+    mine: bool = True
 
 
 def execute(step: Step, bench: Workbench) -> Ended:
     """Compute a step whose parents have ended, unless the store has it already.
 
-    What the library refuses on purpose is "skipped", with its words as the reason; any other error
-    is "failed" and not kept as an answer.
+    What the library refuses on purpose is "skipped", with its words as the reason. What the machine
+    lacks, a file or an extra, is skipped too, and like an error ("failed") it is no answer: the
+    next run asks again.
     """
     store = bench.store
     with store.claim(step.key) as mine:
         if store.has(step):
-            return Ended(step.key, store.entry(step.key).status)
+            return Ended(step.key, store.entry(step.key).status, mine=False)
         if not mine:
             return Ended(step.key, "busy")
         bench.meter.start()
         try:
             _check_parents(step, bench)
             output = step.run(bench)
+            cost = bench.meter.cost()
+            store.save(step, output, cost, bench.origin)
         except NotDone as stopped:
             return _stopped(step, bench, stopped)
         except MithridateError as error:
             if isinstance(error, ContractError):
                 return _failed(step, bench, error)
+            if isinstance(error, (DataError, MissingExtra)):
+                store.fail(step, str(error), "", "skipped")
+                return Ended(step.key, "skipped", str(error))
             return _stopped(step, bench, NotDone("skipped", str(error)))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return _failed(step, bench, error)
-        cost = bench.meter.cost()
-        store.save(step, output, cost, bench.origin)
         return Ended(step.key, "done", "", cost["seconds"])
 
 
@@ -115,15 +122,15 @@ def _check_parents(step: Step, bench: Workbench) -> None:
 
 
 def _stopped(step: Step, bench: Workbench, stopped: NotDone) -> Ended:
-    if stopped.status == "failed":
-        bench.store.fail(step, stopped.why, "")
+    if stopped.passing:
+        bench.store.fail(step, stopped.why, "", stopped.status)
     else:
         cost = bench.meter.cost()
         bench.store.save(step, Output(), cost, bench.origin, stopped.status, stopped.why)
     return Ended(step.key, stopped.status, stopped.why)
 
 
-def _failed(step: Step, bench: Workbench, error: Exception) -> Ended:
+def _failed(step: Step, bench: Workbench, error: BaseException) -> Ended:
     why = f"{type(error).__name__}: {error}"
     bench.store.fail(step, why, "".join(traceback.format_exception(error)))
     return Ended(step.key, "failed", why)
@@ -138,4 +145,13 @@ def execute_all(steps: tuple[Step, ...], folder: Path, runtime: Runtime) -> list
     if bench is None:
         bench = _BENCHES[folder] = Workbench(Store(folder), runtime)
     with runtime.active():
-        return [execute(step, bench) for step in steps]
+        return [_executed(step, bench) for step in steps]
+
+
+def _executed(step: Step, bench: Workbench) -> Ended:
+    """Compute a step unless this process runs other code than the one that planned it."""
+    if step.named_now() == step.key:
+        return execute(step, bench)
+    why = "the code or the data changed while the sweep ran; start it again"
+    bench.store.fail(step, why, "")
+    return Ended(step.key, "failed", why)

@@ -29,9 +29,14 @@ Finished = list[tuple[Job, "list[Ended] | None"]]
 
 
 class Executor(Protocol):
-    """Computes jobs somewhere. slots: how many at a time."""
+    """Computes jobs somewhere.
+
+    slots: how many at a time; shared_fate: whether a worker that dies takes all jobs in flight
+    with it, and not its own alone.
+    """
 
     slots: int
+    shared_fate: bool
 
     def submit(self, job: Job) -> None:
         """Take a job."""
@@ -47,6 +52,7 @@ class Serial:
     """Computes in this process, one job at a time: for tests, debugging, and one core."""
 
     slots = 1
+    shared_fate = False
 
     def __init__(self, folder: Path, runtime: Runtime) -> None:
         self.folder, self.runtime = folder, runtime
@@ -67,6 +73,8 @@ class Serial:
 
 class Processes:
     """Computes in processes of this machine, one thread each; they end with this one."""
+
+    shared_fate = True
 
     def __init__(self, folder: Path, runtime: Runtime, workers: int, paths: list[str]) -> None:
         self.slots, self.folder, self.runtime, self.paths = workers, folder, runtime, paths

@@ -41,7 +41,7 @@ def found_poison(
     hits = int(poisoned.sum())
     if hits:
         metrics["realised_tpr"] = proportion(int((flagged & poisoned).sum()), hits)
-    if "scores" in tensors and hits:
+    if "scores" in tensors and 0 < hits < len(poisoned):
         scores = tensors["scores"][: len(labels)]
         by_name = detection(scores, truth, labels)
         metrics["auroc"] = auroc_interval(scores, poisoned)

@@ -24,7 +24,6 @@ class Meter:
 
     def __init__(self) -> None:
         self.passed, self.returned = 0, 0
-        self.watched: list[Any] = []
         self.start()
 
     def start(self) -> None:
@@ -46,12 +45,17 @@ class Meter:
 
     def watch(self, model: nn.Module) -> nn.Module:
         """Count the examples that pass through a network."""
-        if not getattr(model, "is_watched", False):
-            model.register_forward_hook(self._passed)
-            model.is_watched = True  # type: ignore[assignment]
+        if getattr(model, "is_watched", False):
+            return model
+
+        def passed(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            self._passed(inputs, output)  # a function, since copies of a network share it
+
+        model.register_forward_hook(passed)
+        model.is_watched = True  # type: ignore[assignment]
         return model
 
-    def _passed(self, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def _passed(self, inputs: tuple[Any, ...], output: Any) -> None:
         n = len(inputs[0])
         self.passed += n
         if isinstance(output, torch.Tensor) and output.requires_grad:

@@ -65,6 +65,8 @@ class RayExecutor:
     node does not see the store or the data, or has other code.
     """
 
+    shared_fate = False
+
     def __init__(
         self, folder: Path, runtime: Runtime, address: str | None, paths: list[str],
         workers: int | None = None,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
+from types import ModuleType
 
 from mithridate.bench.cell import Cell
-from mithridate.core.errors import MethodError
+from mithridate.core.errors import MethodError, MithridateError
 
 
 def cells_of(recipe: str) -> list[Cell]:
@@ -23,17 +25,14 @@ def cells_of(recipe: str) -> list[Cell]:
         raise MethodError(f"a recipe is a Python file such as recipes/smoke.py, found {name!r}")
     if str(file.parent) not in sys.path:
         sys.path.insert(0, str(file.parent))
-    module = sys.modules.get(file.stem)
-    if module is None or Path(module.__file__ or "").resolve() != file:
-        spec = importlib.util.spec_from_file_location(file.stem, file)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[file.stem] = module  # workers import what a recipe defines by this name
-        spec.loader.exec_module(module)
+    module = _imported(file)
     sweep = getattr(module, function or "sweep", None)
     if not callable(sweep):
         raise MethodError(f"{name} has no function {function or 'sweep'!r} that gives the cells")
-    cells = list(sweep())
+    try:
+        cells = list(sweep())
+    except Exception as error:
+        raise _broken(file, error) from error
     wrong = [cell for cell in cells if not isinstance(cell, Cell)]
     if wrong or not cells:
         raise MethodError(
@@ -41,3 +40,38 @@ def cells_of(recipe: str) -> list[Cell]:
             f"found {type(wrong[0]).__name__ if wrong else 'none'}"
         )
     return cells
+
+
+_LOADED: set[str] = set()
+"""Names of modules that are recipes, which another recipe of the same name may replace."""
+
+
+def _imported(file: Path) -> ModuleType:
+    """Import a recipe by the name of its file, by which workers find what it defines."""
+    known = sys.modules.get(file.stem)
+    if known is not None and Path(getattr(known, "__file__", None) or "").resolve() == file:
+        return known
+    if known is not None and file.stem not in _LOADED:
+        raise MethodError(
+            f"{file} has the name of the module {file.stem!r}, which is loaded already; rename it"
+        )
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    _LOADED.add(file.stem)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[file.stem]
+        raise _broken(file, error) from error
+    return module
+
+
+def _broken(file: Path, error: Exception) -> Exception:
+    """The recipe's own error, with its place in the recipe; the library's errors as they are."""
+    if isinstance(error, MithridateError):
+        return error
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+    place = f"{file}:{lines[-1]}" if lines else str(file)
+    return MethodError(f"{place}: the recipe raises {type(error).__name__}: {error}")

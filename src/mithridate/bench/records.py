@@ -25,7 +25,7 @@ def _record(end: Judge, store: Store) -> Record:
     cell, settings = dict(end.cell), dict(end.described)
     failure = store.failure(end.key) or _nearest_failure(end, store)
     if failure:
-        return Record(end.key, cell, settings, "failed", failure["why"])
+        return Record(end.key, cell, settings, failure.get("status", "failed"), failure["why"])
     return Record(end.key, cell, settings, "pending", "not run yet")
 
 

@@ -17,7 +17,7 @@ LIGHT = 8
 """Steps that train nothing go to a worker so many at a time."""
 
 TRIES = 3
-"""Times that a job may lose its worker before its steps count as failed."""
+"""Times that a step may lose its worker, the last ones alone, before it counts as failed."""
 
 Progress = Callable[[int, int, Step, Ended], None]
 """Is told the steps ended, the steps in all, and the last one that ended."""
@@ -60,13 +60,15 @@ class _Run:
         for key, parents in self.waiting.items():
             for parent in parents:
                 self.children[parent].append(key)
+        self.suspects: deque[str] = deque()
+        self.alone = False
         self.heavy: deque[str] = deque()
         self.light: deque[str] = deque()
         for key, parents in self.waiting.items():
             if not parents:
                 self._ready(key)
         self.tries: Counter[str] = Counter()
-        self.flying, self.total = 0, len(missing)
+        self.flying, self.done, self.total = 0, 0, len(missing)
         self.ran = Ran()
 
     def _open(self, step: Step) -> set[str]:
@@ -81,8 +83,9 @@ class _Run:
 
     def loop(self) -> Ran:
         began = time.perf_counter()
-        while self.heavy or self.light or self.flying:
-            while self.flying < self.executor.slots + 1 and (job := self._next()):
+        while self.heavy or self.light or self.suspects or self.flying:
+            self.alone = self.alone and self.flying > 0
+            while self.flying < self._most() and (job := self._next()):
                 self.executor.submit(job)
                 self.flying += 1
             for job, ended in self.executor.finished():
@@ -95,8 +98,16 @@ class _Run:
         self.ran.seconds = time.perf_counter() - began
         return self.ran
 
+    def _most(self) -> int:
+        """Jobs at a time: one more than there are workers, but one where a killer is looked for."""
+        alone = self.alone or (self.suspects and self.executor.shared_fate)
+        return 1 if alone else self.executor.slots + 1
+
     def _next(self) -> Job:
         """What a worker gets next: what others wait for first, so light steps before heavy ones."""
+        if self.suspects:
+            self.alone = self.executor.shared_fate
+            return (self.steps[self.suspects.popleft()],)
         if self.light:
             share = max(1, min(LIGHT, len(self.light) // self.executor.slots))
             return tuple(self.steps[self.light.popleft()] for _ in range(share))
@@ -107,22 +118,29 @@ class _Run:
             time.sleep(0.05)
             self._ready(step.key)
             return
-        self.ran.ended[end.status] += 1
-        self.ran.computing += end.seconds
+        self.done += 1
+        if end.mine:
+            self.ran.ended[end.status] += 1
+            self.ran.computing += end.seconds
         if self.progress:
-            self.progress(self.ran.computed, self.total, step, end)
+            self.progress(self.done, self.total, step, end)
         for child in self.children[step.key]:
             self.waiting[child].discard(step.key)
             if not self.waiting[child]:
                 self._ready(child)
 
     def _lost(self, job: Job) -> None:
-        """Submit again what a dead worker was at, each step alone, but not for ever."""
+        """Submit again what a dead worker was at, but not for ever.
+
+        Each step is submitted again by itself. Where one dead worker takes all that are in flight
+        with it (`shared_fate`), nothing else is in flight meanwhile, so that no step is blamed for
+        another more than once.
+        """
         self.ran.lost += 1
         for step in job:
             self.tries[step.key] += 1
             if self.tries[step.key] < TRIES:
-                self._ready(step.key)
+                self.suspects.append(step.key)
                 continue
             why = f"its worker died {TRIES} times; it may need more memory than there is"
             self.store.fail(step, why, "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -53,11 +53,15 @@ class Given(Protocol):
 
 
 class NotDone(Exception):
-    """A step ended without an output. status: "skipped", "void" or "failed"; why: in words."""
+    """A step ended without an output. status: "skipped", "void" or "failed"; why: in words.
 
-    def __init__(self, status: str, why: str) -> None:
+    passing: whether another run may end otherwise, so that this is no answer to keep.
+    """
+
+    def __init__(self, status: str, why: str, passing: bool = False) -> None:
         super().__init__(f"{status}: {why}")
         self.status, self.why = status, why
+        self.passing = passing or status == "failed"
 
 
 class Step:
@@ -83,14 +87,23 @@ class Step:
         """Turn the output into what later steps work with."""
         return output
 
+    def outside(self) -> str:
+        """What the step depends on beside its fields and code, e.g. the contents of a file."""
+        return ""
+
     @cached_property
     def key(self) -> str:
         """H(schema, kind, settings, code, keys of the parents), 32 hexadecimal digits."""
+        return self.named_now()
+
+    def named_now(self) -> str:
+        """Compute the key again from the code as it is in this process."""
         parts = {
             "schema": SCHEMA,
             "kind": self.kind(),
             "code": code_digest(type(self)),
             "fields": {f.name: _named(getattr(self, f.name)) for f in _fields(self)},
+            "outside": self.outside(),
         }
         spelt = json.dumps(parts, sort_keys=True)
         return hashlib.blake2b(spelt.encode(), digest_size=16).hexdigest()
@@ -98,7 +111,12 @@ class Step:
     @property
     def parents(self) -> tuple[Step, ...]:
         """The earlier steps among the fields."""
-        return tuple(_steps(tuple(getattr(self, f.name) for f in _fields(self))))
+        return tuple(
+            part
+            for f in _fields(self)
+            for part in _parts(getattr(self, f.name))
+            if isinstance(part, Step)
+        )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -117,34 +135,27 @@ def _fields(value: Any) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(value)
 
 
-def _steps(value: Any) -> Iterator[Step]:
-    if isinstance(value, Step):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _steps(item)
+def _parts(value: Any) -> Iterator[Any]:
+    """A value and everything inside it, earlier steps not opened."""
+    yield value
+    inside: Iterable[Any] = ()
+    if isinstance(value, (tuple, list, set, frozenset)):
+        inside = value
+    elif isinstance(value, dict):
+        inside = value.values()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, (Step, type)):
+        inside = (getattr(value, f.name) for f in _fields(value))
+    for item in inside:
+        yield from _parts(item)
 
 
 def _named(value: Any) -> Any:
-    """A field as part of a key: a step is its key, a method its settings and its code."""
+    """A field as part of a key: a step is its key, anything else its settings and its code."""
     if isinstance(value, Step):
         return value.key
-    if isinstance(value, Method):
-        return {"settings": plain(value), "code": sorted(_codes(value))}
-    if isinstance(value, tuple):
-        return [_named(item) for item in value]
-    return plain(value)
-
-
-def _codes(value: Any) -> set[str]:
-    """The digests of a method's code and of the methods inside it."""
-    found = {code_digest(type(value))} if isinstance(value, Method) else set()
-    if isinstance(value, tuple):
-        return found.union(*(_codes(item) for item in value))
-    if dataclasses.is_dataclass(value):
-        for inside in _fields(value):
-            found |= _codes(getattr(value, inside.name))
-    return found
+    parts = [p for p in _parts(value) if not isinstance(p, Step)]
+    codes = {code_digest(type(p)) for p in parts if dataclasses.is_dataclass(p)}
+    return {"settings": plain(value), "code": sorted(codes)} if codes else plain(value)
 
 
 def plain(value: Any) -> Any:

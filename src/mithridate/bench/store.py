@@ -131,9 +131,12 @@ class Store:
             shutil.rmtree(home, ignore_errors=True)
         (self.failures / f"{step.key}.json").unlink(missing_ok=True)
 
-    def fail(self, step: Step, why: str, trace: str) -> None:
-        """Note why a step failed; it will be run again when it is next asked for."""
-        note = {"kind": step.kind(), "settings": step.settings, "why": why, "trace": trace}
+    def fail(self, step: Step, why: str, trace: str, status: str = "failed") -> None:
+        """Note why a step has no answer; it will be run again when it is next asked for."""
+        note = {
+            "kind": step.kind(), "settings": step.settings, "status": status, "why": why,
+            "trace": trace,
+        }  # fmt: skip
         _write(self.failures / f"{step.key}.json", note)
 
     def failure(self, key: str) -> dict[str, Any] | None:
@@ -146,16 +149,25 @@ class Store:
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
-        """Hold the right to compute a step; gives False where another process holds it."""
+        """Hold the right to compute a step; gives False where another process holds it.
+
+        Raises DataError where the file system has no locks.
+        """
         path = self.claims / key
         with path.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-                return
-            yield True
-            path.unlink(missing_ok=True)
+                mine = path.stat().st_ino == os.fstat(file.fileno()).st_ino
+            except (BlockingIOError, FileNotFoundError):
+                mine = False  # held, or given back and unlinked between opening and locking it
+            except OSError as error:
+                raise DataError(
+                    f"{self.folder} lies on a file system without locks ({error}); put the store "
+                    "where flock works"
+                ) from None
+            yield mine
+            if mine:
+                path.unlink(missing_ok=True)
 
     def remove(self, key: str) -> int:
         """Remove a step, and give the bytes that this frees."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from mithridate.bench.execute import Workbench
 from mithridate.bench.plan import Plan
@@ -56,22 +57,33 @@ def verify(
 
 
 def _checked(step: Step, bench: Workbench) -> Checked:
-    entry = bench.store.entry(step.key)
+    try:
+        what = _compared(step, bench)
+    except ContractError as error:
+        what = str(error)
+    except SafetensorError as error:
+        what = f"a file cannot be read: {error}"
+    return Checked(step.key, step.kind(), not what, what)
+
+
+def _compared(step: Step, bench: Workbench) -> str:
+    """Compute a step again and say how it differs; nothing where it is the same."""
+    before = bench.store.entry(step.key).status
+    again, status = Output(), "skipped"
     try:
         for parent in step.parents:
             if parent.stored and not step.answers_always:
                 bench.check(parent)
         again, status = step.run(bench), "done"
     except NotDone as stopped:
-        again, status = Output(), stopped.status
-    except ContractError as error:
-        return Checked(step.key, step.kind(), False, str(error))
+        status = stopped.status
+    except ContractError:
+        raise
     except MithridateError:
-        again, status = Output(), "skipped"
-    if status != entry.status:
-        return Checked(step.key, step.kind(), False, f"was {entry.status}, is {status}")
-    what = difference(bench.store.output(step.key), again) if status == "done" else ""
-    return Checked(step.key, step.kind(), not what, what)
+        pass  # refused on purpose: skipped
+    if status != before:
+        return f"was {before}, is {status}"
+    return difference(bench.store.output(step.key), again) if status == "done" else ""
 
 
 def difference(first: Output, second: Output) -> str:
@@ -83,15 +95,15 @@ def difference(first: Output, second: Output) -> str:
         a, b = first.tensors[name], second.tensors[name]
         if a.shape != b.shape or a.dtype != b.dtype:
             return f"{name}: {list(a.shape)} {a.dtype} against {list(b.shape)} {b.dtype}"
-        if not torch.equal(a, b) and not _both_nan(a, b):
+        if not torch.equal(a, b) and not _same_with_nan(a, b):
             return f"{name}: differs by up to {float((a.double() - b.double()).abs().max()):.3g}"
     mine, other = _facts(first.facts), _facts(second.facts)
     wrong = [name for name in sorted({*mine, *other}) if mine.get(name) != other.get(name)]
     return f"facts differ: {wrong[0]}" if wrong else ""
 
 
-def _both_nan(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.is_floating_point() and torch.equal(a.nan_to_num(), b.nan_to_num())
+def _same_with_nan(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.is_floating_point() and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:

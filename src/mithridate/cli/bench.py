@@ -53,7 +53,7 @@ class Run:
     cell: Cell = ""
     workers: Annotated[int | None, Flag(help="Processes; by default one for each core.")] = None
     on: Annotated[
-        str, Flag(help="local, serial, ray, or the address of a Ray cluster: ray://HOST:10001.")
+        str, Flag(help="local, serial, ray, ray:auto, ray:HOST:PORT or ray://HOST:PORT.")
     ] = "local"
     device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
     yes: Annotated[bool, Flag("--yes", "-y", help="Do not ask before a long run.")] = False

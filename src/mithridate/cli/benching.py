@@ -141,7 +141,17 @@ class _Filter:
 
     def passes(self, axes: dict[str, Any], key: str) -> bool:
         """Whether a cell is asked for."""
-        return key.startswith(self.cell) and all(str(axes[a]) == v for a, v in self.where)
+        return key.startswith(self.cell) and all(_same(axes[a], v) for a, v in self.where)
+
+
+def _same(value: Any, asked: str) -> bool:
+    """Whether an axis has the value asked for; numbers may be spelt in any way."""
+    if isinstance(value, (int, float)):
+        try:
+            return float(asked) == float(value)
+        except ValueError:
+            return False
+    return str(value) == asked
 
 
 def _chosen(request: Any) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +42,19 @@ class Data(Step):
     seed: int
 
     stored = False
+
+    def outside(self) -> str:
+        """Names, sizes and times of the files, where the data are no named set."""
+        if is_named(self.name):
+            return ""
+        root = Path(self.name)
+        files = sorted(f for f in ([root] if root.is_file() else root.rglob("*")) if f.is_file())
+        found = hashlib.blake2b(digest_size=16)
+        for file in files:
+            known = file.stat()
+            place = file.relative_to(root).as_posix()
+            found.update(f"{place}\n{known.st_size}\n{known.st_mtime_ns}\n".encode())
+        return found.hexdigest()
 
     def run(self, given: Given) -> Output:
         """Nothing is kept: the examples are on disk already."""

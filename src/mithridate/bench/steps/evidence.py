@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 from mithridate.bench.step import Given, Output, Step
@@ -35,11 +36,12 @@ def view_of(evidence: Evidence, given: Given, threat: ThreatModel | None = None)
     return View(
         together(given(evidence.train.poison), split),
         domain=split.domain,
-        model=given.watched(trained.model),
+        model=given.watched(copy.deepcopy(trained.model)),
         clean=split.trusted if len(split.trusted) else None,
         threat=threat,
         runtime=given.runtime,
-        features=tensors["features"],
-        logits=tensors["logits"],
-        losses=trained.losses if trained.losses.shape[1] else None,
+        # copies, since the next defence gets the same evidence whatever this one does to it
+        features=tensors["features"].clone(),
+        logits=tensors["logits"].clone(),
+        losses=trained.losses.clone() if trained.losses.shape[1] else None,
     )

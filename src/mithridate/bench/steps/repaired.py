@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 from mithridate.bench.admission import admit
@@ -34,11 +35,11 @@ class Repaired(Step):
         view = View(
             together(given(self.train.poison), split),
             domain=split.domain,
-            model=given.watched(trained.model),
+            model=given.watched(copy.deepcopy(trained.model)),
             clean=split.trusted if len(split.trusted) else None,
             threat=self.threat,
             runtime=given.runtime,
-            losses=trained.losses,
+            losses=trained.losses.clone(),
         )
         model = self.repair.repair(view, stream(self.seed, "repair"))
         clean = len(split.trusted) if "clean" in view.used else 0

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from mithridate.bench.admission import admit
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Data, Split, together
 from mithridate.bench.steps.poison import Poison, truth_about
@@ -37,6 +38,7 @@ class Train(Step):
 
     def run(self, given: Given) -> Output:
         """Train, and keep the weights and the losses of every example."""
+        admit(self.trainer)
         split: Split = given(self.data)
         union = together(given(self.poison), split)
         rng, more = stream(self.seed, "fit"), {}

@@ -132,7 +132,7 @@ def candidates(detector: Detector, budget: int, seed: int) -> list[dict[str, Any
     every = [dict(zip(names, v, strict=True)) for v in itertools.product(*detector.space.values())]
     others = [settings for settings in every if settings != own]
     order = stream(seed, "tune", detector.name()).permutation(len(others))
-    return [own, *(others[i] for i in order[: budget - 1])]
+    return [own, *(others[i] for i in order[: max(budget, 1) - 1])]
 
 
 def _ranked(
