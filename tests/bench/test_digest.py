@@ -45,6 +45,9 @@ def fresh():
     forget()
 
 
+XFAIL = {"strict": True, "raises": AssertionError}
+
+
 @pytest.fixture
 def edit(monkeypatch):
     """Let a file of the package read as if it had been edited."""
@@ -250,16 +253,7 @@ def test_what_lies_beside_a_users_file_counts_and_what_it_imports_too(load, tmp_
         before = key_of(mine())
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        pytest.param("from .maths import weight", marks=pytest.mark.xfail(
-            strict=True, raises=AssertionError, reason="relative imports are passed over")),
-        pytest.param("from lib.maths import weight", marks=pytest.mark.xfail(
-            strict=True, raises=AssertionError,
-            reason="files of one's package are passed over")),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("imports", ["from .maths import weight", "from lib.maths import weight"])
 def test_what_a_detector_of_another_package_imports_counts(tmp_path, monkeypatch, imports):
     home = tmp_path / "lib"
     file = own(home, imports=imports)
@@ -287,7 +281,6 @@ def key_of(detector, rule=RULE):
     return Detect(evidence(), detector, rule, 0).key
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="files are sorted by whole paths")
 def test_a_digest_does_not_depend_on_the_folder_that_a_users_file_lies_in(
     load, tmp_path, monkeypatch
 ):
@@ -358,22 +351,12 @@ class Constantly(Recipe):
 """
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a setting that is no Method counts by its fields alone",
-)
 def test_another_rule_with_the_same_fields_has_another_key(load, tmp_path):
     (tmp_path / "rules.py").write_text(OTHER_RULE)
     lenient = load(tmp_path / "rules.py", "rules").Lenient
     assert key_of(EarlyLoss(), lenient(0.05, 0.2, 0.01, 99)) != key_of(EarlyLoss())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a setting that is no Method counts by its fields alone",
-)
 def test_another_recipe_with_the_same_fields_has_another_key(load, tmp_path):
     (tmp_path / "recipes.py").write_text(OTHER_RECIPE)
     other = load(tmp_path / "recipes.py", "recipes").Constantly
@@ -382,12 +365,59 @@ def test_another_recipe_with_the_same_fields_has_another_key(load, tmp_path):
     assert trains[0].key != trains[1].key
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a file of one's own is known by its name alone"
-)
 def test_other_data_under_the_same_name_have_another_key(tmp_path):
     keys = []
     for text in ("text,label\ngood,1\nbad,0\n", "text,label\nbad,1\ngood,0\n"):
         (tmp_path / "train.csv").write_text(text)
         keys.append(Poison(Data(str(tmp_path), None, 0, None, 0), None, 0).key)
     assert keys[0] != keys[1]
+
+
+TWO_RULES = """
+from dataclasses import dataclass
+
+from mithridate.pipelines.finding import Rule
+
+@dataclass(frozen=True)
+class Lenient(Rule):
+    def decide(self, judged, data, trusted, rng):
+        return None
+
+@dataclass(frozen=True)
+class Strict(Rule):
+    def decide(self, judged, data, trusted, rng):
+        raise ValueError
+"""
+
+
+@pytest.mark.xfail(**XFAIL, reason="of a class that is no Method the key holds no name")
+def test_two_rules_of_one_file_with_the_same_fields_have_two_keys(load, tmp_path):
+    (tmp_path / "two_rules.py").write_text(TWO_RULES)
+    both = load(tmp_path / "two_rules.py", "two_rules")
+    keys = [key_of(EarlyLoss(), r(0.05, 0.2, 0.01, 99)) for r in (both.Lenient, both.Strict)]
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.xfail(**XFAIL, reason="all that lies beside an installed module is taken for its own")
+@pytest.mark.parametrize("place", ["lib/mine.py", "mine.py"])
+def test_what_others_installed_is_no_part_of_a_digest(tmp_path, place):
+    site = tmp_path / "site-packages"
+    (site / "torch").mkdir(parents=True)
+    (site / "torch" / "__init__.py").write_text("thousands = 'of files'\n")
+    file = site / place
+    file.parent.mkdir(exist_ok=True)
+    if place != "mine.py":
+        (file.parent / "__init__.py").write_text("")
+    file.write_text("import torch\n")
+    assert closure(file) == {file}
+
+
+@pytest.mark.xfail(**XFAIL, reason="the files are listed anew for every cell")
+def test_a_folder_of_ones_own_is_listed_once_for_a_plan(tmp_path, monkeypatch):
+    listed, rglob = [], Path.rglob
+    (tmp_path / "train.csv").write_text("text,label\ngood,1\nbad,0\n")
+    monkeypatch.setattr(Path, "rglob", lambda *a: listed.append(a) or rglob(*a))
+    attacks = {"badnets": Poisoning(PatchTrigger())}
+    tasks = {"own": Task(str(tmp_path), 1, None, Recipe(epochs=1))}
+    planned(grid(tasks, attacks, {"early": EarlyLoss()}, trusted=(1,), seeds=(0,)))
+    assert len(listed) <= 2

@@ -106,19 +106,21 @@ EVADING = [
 ]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=pytest.fail.Exception, reason="names of `from a import b` are not looked at"
-)
 @pytest.mark.parametrize("imports", EVADING)
 def test_it_is_refused_however_it_spells_it(mine, imports):
     refused(mine(imports))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="only fields of the defence itself are looked at",
-)
+@pytest.mark.xfail(strict=True, raises=NotDone, reason="any `stack` is taken for the stack")
+def test_a_name_that_only_sounds_so_is_no_reach_for_the_truth(mine):
+    admit(mine("from torch import stack"))
+
+
+@pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="`stack` may be torch's")
+def test_the_stack_of_inspect_is_refused_as_an_attribute_too(mine):
+    refused(mine("import inspect\nALL = inspect.stack"))
+
+
 def test_a_defence_inside_a_defence_is_looked_at_too(mine):
     secretive = mine(field="target: int = 0")
     outer = mine(field="inner: object = None")
@@ -136,7 +138,6 @@ class Mine(Standard):
 """
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="trainers are never admitted")
 def test_a_robust_trainer_that_is_told_the_target_is_refused(swept, load, tmp_path):
     (tmp_path / "mine.py").write_text(TRAINER)
     cell = next(cell for cell in swept.plan.cells if cell.rate == RATE)
@@ -156,7 +157,8 @@ def test_a_refused_detector_skips_its_cell_with_the_reason(swept, mine):
     for here in planned([replace(cell, defence=detector, tuning="default")]).steps:
         execute(here, bench)
     record = swept.store.facts(end.key)
-    assert (record["status"], record["why"]) == ("skipped", "refused: mine imports Truth")
+    assert record["status"] == "skipped"
+    assert record["why"].startswith("refused: mine imports Truth")
     assert record["metrics"]["undefended_asr"][0] > 0.5, "what is known stays known"
     assert record["outcome"] == ""
 
@@ -288,7 +290,6 @@ def borrowed(swept, repair, seed):
     return Repaired(train, repair, seed), train
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the cached network itself is lent")
 def test_a_repair_that_spoils_what_it_was_lent_spoils_no_other_cell(swept):
     bench = Workbench(swept.store)
     careless, train = borrowed(swept, Careless(), 77)
@@ -302,20 +303,49 @@ def test_a_repair_that_spoils_what_it_was_lent_spoils_no_other_cell(swept):
     assert all(torch.equal(kept[name], value) for name, value in weights.items())
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the cached evidence itself is lent")
-def test_a_detector_that_overwrites_evidence_spoils_no_other_cell(swept):
-    evidence = swept.end("corners").finder.evidence
-    rule = swept.end("corners").finder.rule
-    scores = []
-    for before in ((), (Scribbling(),)):
-        bench = Workbench(swept.store)
-        for detector in (*before, SpectralSignatures()):
-            asked = Detect(evidence, detector, rule, 78)
-            assert execute(asked, bench).status == "done"
-            found = swept.store.output(asked.key).tensors["scores"]
-            swept.store.remove(asked.key)
-        scores.append(found)
-    assert scores[0].any() and torch.equal(*scores)
+def shown(thing):
+    """What a defender sees of the evidence, copied."""
+    if isinstance(thing, Dataset):
+        return [thing.inputs.clone(), thing.labels.clone()]
+    return [thing.clone()]
+
+
+EVIDENCE = [
+    "features", "logits", "losses", "inputs", "labels",
+    pytest.param("clean", marks=pytest.mark.xfail(
+        strict=True, raises=AssertionError, reason="the cached trusted examples are lent")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", EVIDENCE)
+def test_a_detector_that_overwrites_evidence_spoils_no_other_cell(swept, what):
+    bench, end = Workbench(swept.store), swept.end("corners")
+    evidence, rule = end.finder.evidence, end.finder.rule
+    before = shown(getattr(view_of(evidence, bench), what))
+    assert any(bool(tensor.any()) for tensor in before)
+    careless = Detect(evidence, Scribbling(what), rule, 78)
+    assert execute(careless, bench).status == "done"
+    swept.store.remove(careless.key)
+    after = shown(getattr(view_of(evidence, bench), what))
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the cached suspects are lent")
+@pytest.mark.parametrize("what", ["inputs", "labels"])
+def test_nor_where_there_are_no_trusted_examples(swept, what):
+    cell = next(c for c in swept.plan.cells if c.names[2] == "corners" and c.rate == RATE)
+    task = replace(cell.task, train=100, recipe=replace(cell.task.recipe, epochs=1))
+    end = judged(replace(cell, task=task, trusted=0, defence=Scribbling(what)))
+    bench = Workbench(swept.store)
+    finder = replace(end.finder, gate=None)
+    chain = [finder.evidence.train.poison, finder.evidence.train, finder.evidence]
+    assert {execute(made, bench).status for made in chain} == {"done"}
+    before = shown(getattr(view_of(finder.evidence, bench), what))
+    assert execute(finder, bench).status == "done"
+    after = shown(getattr(view_of(finder.evidence, bench), what))
+    for made in (*chain, finder):
+        swept.store.remove(made.key)
+    assert torch.equal(before[0], after[0])
 
 
 def test_the_judge_does_not_take_a_failed_step_for_an_answer(swept):

@@ -217,7 +217,6 @@ def test_the_parser_refuses_what_it_does_not_know():
     assert inside("bench", "verify", "x.py", "--sample", "0").returncode == 2
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a broken recipe is called our bug")
 @pytest.mark.parametrize("text", ["def sweep(:\n", "import absent_thing\n", "1 / 0\n"])
 def test_a_recipe_that_breaks_is_the_users_to_mend(tmp_path, text):
     (tmp_path / "broken_recipe.py").write_text(text)
@@ -226,14 +225,12 @@ def test_a_recipe_that_breaks_is_the_users_to_mend(tmp_path, text):
     assert "(a bug;" not in done.stderr
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="values are compared as spelt")
 def test_a_rate_may_be_spelt_as_people_do(ran):
     recipe, store, _ = ran
     done = inside("bench", "plan", recipe, "--store", store, "--where", "rate=0")
     assert done.returncode == 0 and "5 cells" in done.stdout
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="sys.modules is overwritten")
 def test_a_recipe_named_like_a_module_does_not_replace_it(tmp_path, monkeypatch):
     recipe = written(tmp_path / "a").rename(tmp_path / "a" / "shlex.py")
     monkeypatch.setitem(sys.modules, "shlex", shlex)  # and back again after the test
@@ -242,7 +239,6 @@ def test_a_recipe_named_like_a_module_does_not_replace_it(tmp_path, monkeypatch)
     assert sys.modules["shlex"] is shlex
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the refusal says not what to do")
 def test_a_detector_in_the_file_of_its_recipe_is_refused_with_what_to_do(tmp_path):
     recipe = written(tmp_path / "recipes")
     text = recipe.read_text()
