@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def percent(found: Estimate | None) -> str:
     """Write a share with its interval as percentages."""
     if found is None:
         return ""
+    if not math.isfinite(found.low):
+        return f"{100 * found.value:.1f}"
     return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 

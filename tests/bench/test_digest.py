@@ -390,7 +390,6 @@ class Strict(Rule):
 """
 
 
-@pytest.mark.xfail(**XFAIL, reason="of a class that is no Method the key holds no name")
 def test_two_rules_of_one_file_with_the_same_fields_have_two_keys(load, tmp_path):
     (tmp_path / "two_rules.py").write_text(TWO_RULES)
     both = load(tmp_path / "two_rules.py", "two_rules")
@@ -398,7 +397,6 @@ def test_two_rules_of_one_file_with_the_same_fields_have_two_keys(load, tmp_path
     assert keys[0] != keys[1]
 
 
-@pytest.mark.xfail(**XFAIL, reason="all that lies beside an installed module is taken for its own")
 @pytest.mark.parametrize("place", ["lib/mine.py", "mine.py"])
 def test_what_others_installed_is_no_part_of_a_digest(tmp_path, place):
     site = tmp_path / "site-packages"
@@ -412,7 +410,6 @@ def test_what_others_installed_is_no_part_of_a_digest(tmp_path, place):
     assert closure(file) == {file}
 
 
-@pytest.mark.xfail(**XFAIL, reason="the files are listed anew for every cell")
 def test_a_folder_of_ones_own_is_listed_once_for_a_plan(tmp_path, monkeypatch):
     listed, rglob = [], Path.rglob
     (tmp_path / "train.csv").write_text("text,label\ngood,1\nbad,0\n")

@@ -356,7 +356,6 @@ def test_code_that_was_edited_since_the_plan_gives_no_output_under_the_old_key(
     assert ended[0].status == "failed" and store.keys() == [] and received[0].key == key
 
 
-@pytest.mark.xfail(strict=True, reason="the key is looked at outside of what is caught")
 @pytest.mark.parametrize("text", ["def half(", None], ids=["half an edit", "gone"])
 def test_a_file_that_cannot_be_read_fails_its_steps_and_not_the_run(store, load, tmp_path, text):
     file = tmp_path / "edited.py"

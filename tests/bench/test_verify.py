@@ -85,7 +85,6 @@ def test_a_flipped_bit_of_the_header_is_found(tmp_path):
     assert plan.steps[2].key in wrong
 
 
-@pytest.mark.xfail(strict=True, reason="other errors than those of safetensors end verify")
 def test_facts_of_the_same_size_that_are_none_are_found(tmp_path):
     plan, store = tree(tmp_path)
     file = store.steps / plan.steps[2].key / "facts.json"
@@ -93,7 +92,6 @@ def test_facts_of_the_same_size_that_are_none_are_found(tmp_path):
     assert plan.steps[2].key in [c.key for c in checked(plan, store) if not c.same]
 
 
-@pytest.mark.xfail(strict=True, reason="other errors than those of safetensors end verify")
 def test_a_step_that_breaks_now_is_told_as_different(tmp_path, monkeypatch):
     plan, store = tree(tmp_path)
     monkeypatch.setitem(HABITS, "", raising(ZeroDivisionError("today")))

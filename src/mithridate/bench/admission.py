@@ -22,7 +22,7 @@ CLOSED = ("mithridate.attacks", "mithridate.bench")
 """Packages that hold the truth or the attacker."""
 
 REACHING = frozenset({
-    "Truth", "_getframe", "get_objects", "get_referrers", "currentframe", "stack", "gc",
+    "Truth", "_getframe", "get_objects", "get_referrers", "currentframe", "gc", "inspect",
 })  # fmt: skip
 """Names by which the truth could be found in memory."""
 
@@ -79,6 +79,6 @@ def _reached(file: Path) -> list[str]:
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
             found += [n for n in names if n.startswith(CLOSED) or n in REACHING]
-        elif isinstance(node, ast.Attribute) and node.attr in REACHING - {"stack"}:
+        elif isinstance(node, ast.Attribute) and node.attr in REACHING:
             found.append(node.attr)
     return found

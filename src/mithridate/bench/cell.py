@@ -173,11 +173,15 @@ def at_rate(attack: Value, rate: float) -> Value:
     raise MethodError(f"{type(attack).__name__} has no amount that a poison rate could set")
 
 
-def judged(cell: Cell) -> Judge:
-    """Turn a cell into its last step, and so into all of them."""
+def judged(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) -> Judge:
+    """Turn a cell into its last step, and so into all of them.
+
+    drawn: the data steps of earlier cells, so that the files behind them are looked at once.
+    """
     task, rules, seed = cell.task, cell.rules, cell.seed
     attack = at_rate(cell.attack, cell.rate) if cell.rate else None
-    data = Data(task.data, task.train, cell.trusted, task.test, seed)
+    fields = (task.data, task.train, cell.trusted, task.test, seed)
+    data = ({} if drawn is None else drawn).setdefault(fields, Data(*fields))
     poison = Poison(data, attack, seed)
     attacker = attack if isinstance(attack, TrainingAttack) else None
     victim = Standard(task.recipe)
@@ -221,12 +225,24 @@ def _tuned(cell: Cell, detector: Detector, poison: Poison, train: Train) -> Dete
     if cell.tuning == "default":
         return detector
     if cell.tuning == "oracle":
-        return OracleTune(Evidence(train), detector, rules.budget, seed)
+        return OracleTune(Evidence(train), detector, rules.budget, seed, rules.threat)
     if rules.probe is None:
         raise MethodError("tuning on what is granted needs an attack to plant: Rules(probe=...)")
+    if getattr(rules.probe, "trigger", rules.probe) in _triggers(cell.attack):
+        raise MethodError(
+            "the attack that a defender plants has the trigger of the attack of the cell, which no "
+            "defender knows; give Rules(probe=...) another"
+        )
     plant = Plant(poison, train.data, rules.probe, rules.planted, seed)
     planted = Train(plant, train.data, train.network, train.trainer, seed)
-    return Tune(Evidence(planted), detector, rules.budget, seed)
+    return Tune(Evidence(planted), detector, rules.budget, seed, rules.threat)
+
+
+def _triggers(attack: Any) -> list[Any]:
+    """The triggers of an attack, or of the one inside it."""
+    inside = getattr(attack, "attack", None)
+    own = [getattr(attack, name, None) for name in ("trigger", "test_trigger")]
+    return [attack, *(t for t in own if t), *(_triggers(inside) if inside else [])]
 
 
 def _axes(cell: Cell) -> tuple[tuple[str, Any], ...]:

@@ -107,7 +107,7 @@ def _path(name: str, level: int, importer: Path) -> Path | None:
     elif parts[0] == PACKAGE.name:
         homes, parts = [PACKAGE], parts[1:]
     else:
-        homes = [importer.parent, *_roots(importer)]
+        homes = [h for h in (importer.parent, *_roots(importer)) if not _installed(h)]
     for home in homes:
         place = home.joinpath(*parts)
         for file in (place.with_suffix(".py"), place / "__init__.py"):
@@ -122,3 +122,8 @@ def _roots(importer: Path) -> list[Path]:
     while (folder / "__init__.py").is_file():
         folder = folder.parent
     return [folder]
+
+
+def _installed(folder: Path) -> bool:
+    """Whether a folder holds what was installed, which is nobody's own."""
+    return folder.name in ("site-packages", "dist-packages")

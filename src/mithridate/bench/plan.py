@@ -12,6 +12,7 @@ from typing import Any
 from mithridate.bench.cell import Cell, judged
 from mithridate.bench.execute import Workbench
 from mithridate.bench.step import Step
+from mithridate.bench.steps.data import Data
 from mithridate.bench.steps.judge import Judge
 from mithridate.bench.steps.train import Train, fresh
 from mithridate.bench.store import Store
@@ -52,8 +53,9 @@ def planned(cells: Iterable[Cell]) -> Plan:
     interned: dict[str, Step] = {}
     order: list[Step] = []
     ends = []
+    drawn: dict[tuple[Any, ...], Data] = {}
     for cell in kept:
-        end = judged(cell)
+        end = judged(cell, drawn)
         if end.key in interned:
             raise MethodError(f"the cell {dict(end.cell)} is asked for twice; ask once")
         _visit(end, interned, order)

@@ -154,8 +154,9 @@ def _named(value: Any) -> Any:
     if isinstance(value, Step):
         return value.key
     parts = [p for p in _parts(value) if not isinstance(p, Step)]
-    codes = {code_digest(type(p)) for p in parts if dataclasses.is_dataclass(p)}
-    return {"settings": plain(value), "code": sorted(codes)} if codes else plain(value)
+    kinds = [type(p) for p in parts if dataclasses.is_dataclass(p)]
+    codes = [f"{kind.__qualname__} {code_digest(kind)}" for kind in kinds]
+    return {"settings": plain(value), "code": codes} if codes else plain(value)
 
 
 def plain(value: Any) -> Any:

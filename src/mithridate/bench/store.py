@@ -87,7 +87,7 @@ class Store:
             known = json.loads((home / "step.json").read_text())
             found = Entry(**{**known, "key": key, "parents": tuple(known["parents"])})
             sizes = {name: (home / name).stat().st_size for name in found.files}
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{home} cannot be read ({error}); remove it and run again") from None
         if sizes != found.files:
             raise DataError(
@@ -98,14 +98,16 @@ class Store:
 
     def output(self, key: str) -> Output:
         """Read the output of a step that is done."""
-        home = self.steps / key
-        tensors = home / "tensors.safetensors"
-        facts = json.loads((home / "facts.json").read_text())
-        return Output(load_file(tensors) if tensors.exists() else {}, facts)
+        tensors = self.steps / key / "tensors.safetensors"
+        return Output(load_file(tensors) if tensors.exists() else {}, self.facts(key))
 
     def facts(self, key: str) -> dict[str, Any]:
-        """Read the facts of a step alone."""
-        found: dict[str, Any] = json.loads((self.steps / key / "facts.json").read_text())
+        """Read the facts of a step alone; raises DataError where they are not whole."""
+        home = self.steps / key
+        try:
+            found: dict[str, Any] = json.loads((home / "facts.json").read_text())
+        except ValueError as error:
+            raise DataError(f"{home} is damaged ({error}); remove it and run again") from None
         return found
 
     def save(

@@ -13,6 +13,7 @@ from mithridate.bench.admission import admit
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split
 from mithridate.bench.steps.evidence import Evidence, view_of
+from mithridate.core.errors import EvidenceWithheld
 from mithridate.core.method import Detector
 from mithridate.core.streams import stream
 from mithridate.core.threat import ThreatModel
@@ -39,6 +40,11 @@ class Detect(Step):
         detector = given(self.detector) if isinstance(self.detector, Step) else self.detector
         admit(detector)
         split: Split = given(self.evidence.train.data)
+        if len(split.trusted) and "clean" not in self.threat.granted:
+            raise EvidenceWithheld(
+                "the rule calibrates on trusted examples and the threat model withholds 'clean'; "
+                "grant it, or ask for trusted=(0,)"
+            )
         view = view_of(self.evidence, given, self.threat)
         suspects, trusted = given(self.evidence.train.poison), split.trusted
         found = judged(detector, view, len(suspects))

@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split, together
+from mithridate.bench.steps.data import Split, lent, together
 from mithridate.bench.steps.train import Train
 from mithridate.core.method import Trained
 from mithridate.core.threat import ThreatModel
@@ -34,10 +34,10 @@ def view_of(evidence: Evidence, given: Given, threat: ThreatModel | None = None)
     trained: Trained = given(evidence.train)
     tensors = given(evidence).tensors
     return View(
-        together(given(evidence.train.poison), split),
+        lent(together(given(evidence.train.poison), split)),
         domain=split.domain,
         model=given.watched(copy.deepcopy(trained.model)),
-        clean=split.trusted if len(split.trusted) else None,
+        clean=lent(split.trusted) if len(split.trusted) else None,
         threat=threat,
         runtime=given.runtime,
         # copies, since the next defence gets the same evidence whatever this one does to it

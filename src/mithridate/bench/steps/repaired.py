@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mithridate.bench.admission import admit
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split, together
+from mithridate.bench.steps.data import Split, lent, together
 from mithridate.bench.steps.train import Train, unpacked
 from mithridate.core.method import Repair, Trained
 from mithridate.core.streams import stream
@@ -33,10 +33,10 @@ class Repaired(Step):
         split: Split = given(self.train.data)
         trained: Trained = given(self.train)
         view = View(
-            together(given(self.train.poison), split),
+            lent(together(given(self.train.poison), split)),
             domain=split.domain,
             model=given.watched(copy.deepcopy(trained.model)),
-            clean=split.trusted if len(split.trusted) else None,
+            clean=lent(split.trusted) if len(split.trusted) else None,
             threat=self.threat,
             runtime=given.runtime,
             losses=trained.losses.clone(),

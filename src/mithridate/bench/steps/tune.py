@@ -7,7 +7,8 @@ among the suspects, trains, and takes the settings that find its own poison best
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -20,6 +21,7 @@ from mithridate.core.data import Dataset, concatenate
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Attack, Detector
 from mithridate.core.streams import stream
+from mithridate.core.threat import ThreatModel
 from mithridate.stats.ranking import auroc
 
 
@@ -77,6 +79,7 @@ class Tune(Step):
     detector: Detector
     budget: int
     seed: int
+    threat: ThreatModel = field(default_factory=ThreatModel)
 
     def run(self, given: Given) -> Output:
         """Keep every setting that was tried and what it scored, best first."""
@@ -84,14 +87,14 @@ class Tune(Step):
         suspects = len(given(plant.poison))
         split: Split = given(plant.data)
         known = len(planted(plant, given))
-        labels = view_of(self.evidence, given).labels[suspects:]
+        labels = view_of(self.evidence, given, self.threat).labels[suspects:]
         mine = torch.arange(len(labels)) < known
         both = torch.isin(labels, labels[mine].unique())
 
         def found(scores: torch.Tensor) -> float:
             return auroc(scores[suspects:][both], mine[both])
 
-        ranked = _ranked(self.evidence, self.detector, self.budget, self.seed, given, found)
+        ranked = _ranked(self, given, found)
         return Output(facts={"tried": ranked, "clean_samples": len(split.trusted)})
 
     def value(self, output: Output, given: Given) -> Detector:
@@ -107,6 +110,7 @@ class OracleTune(Step):
     detector: Detector
     budget: int
     seed: int
+    threat: ThreatModel = field(default_factory=ThreatModel)
 
     def run(self, given: Given) -> Output:
         """Keep every setting that was tried and what it scored, best first."""
@@ -117,7 +121,7 @@ class OracleTune(Step):
         def found(scores: torch.Tensor) -> float:
             return auroc(scores[: len(labels)][held], truth.poisoned[held])
 
-        ranked = _ranked(self.evidence, self.detector, self.budget, self.seed, given, found)
+        ranked = _ranked(self, given, found)
         return Output(facts={"tried": ranked})
 
     def value(self, output: Output, given: Given) -> Detector:
@@ -136,13 +140,13 @@ def candidates(detector: Detector, budget: int, seed: int) -> list[dict[str, Any
 
 
 def _ranked(
-    evidence: Evidence, detector: Detector, budget: int, seed: int, given: Given, found: Any
+    step: Tune | OracleTune, given: Given, found: Callable[[torch.Tensor], float]
 ) -> list[dict[str, Any]]:
     """Try the candidates; not a number (nothing to find) ranks last, ties go to the first tried."""
     tried = []
-    for settings in candidates(detector, budget, seed):
-        chosen = replace(detector, **settings)  # type: ignore[type-var]
-        scores = chosen.judge(view_of(evidence, given)).values
+    for settings in candidates(step.detector, step.budget, step.seed):
+        chosen = replace(step.detector, **settings)  # type: ignore[type-var]
+        scores = chosen.judge(view_of(step.evidence, given, step.threat)).values
         value = found(scores)
         tried.append({"settings": settings, "auroc": None if value != value else value})
     return sorted(tried, key=lambda t: -1.0 if t["auroc"] is None else t["auroc"], reverse=True)
