@@ -211,7 +211,7 @@ def test_the_markdown_table_holds_numbers_reasons_and_counts():
     assert cells["attack"] == "| attack | none | ac | ss |"
     assert "25.0 [20.8, 29.5] / 75.0 [70.5, 79.2] (n=1)" in cells["badnets, 5 %"]
     assert "| destroyed: 90.0" in cells["badnets, 5 %"]
-    assert "| void: the attack did not take |" in cells["badnets, 5 %"]
+    assert "| void |" in cells["badnets, 5 %"]
     assert "| not run | not run | 50.0 [45.0, 55.0] (n=1) |" in cells["clean twin"]
 
 

@@ -14,7 +14,7 @@ from mithridate.report.quoting import shortened, visible
 LEGEND = (
     "Entries are ASR / clean accuracy in percent, means over n seeds, each with its 95 % interval; "
     "of clean twins the clean accuracy alone. A destroyed network lost 10 points of accuracy or "
-    "more, and its ASR says nothing. Void: the attack did not take."
+    "more, and its ASR says nothing. Void: the attack did not take on the undefended network."
 )
 
 
@@ -49,6 +49,9 @@ def _table(table: Sequence[Row], clean: Sequence[Row]) -> str:
 
 def _entry(row: Row) -> str:
     """One entry; a row that is not done says why."""
+    if row.result == "void" and not row.done:
+        known = [_number(row, name) for name in ("asr", "accuracy") if name in row.metrics]
+        return f"void: {' / '.join(known)}" if known else "void"
     if not row.done:
         return _safe(f"{row.worded}: {shortened(row.why[0], 160)}")
     parts = [_number(row, name) for name in (("asr", "accuracy") if row.rate else ("accuracy",))]
