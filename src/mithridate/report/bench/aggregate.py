@@ -6,6 +6,7 @@ Axes: s seeds, n test inputs, k triggered test inputs.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -110,11 +111,17 @@ class Row:
 
     @property
     def why(self) -> tuple[str, ...]:
-        """Why cells are not done, each reason once, with the status where there are several."""
+        """Why cells are not done, with the status where there are several.
+
+        Reasons that differ in their numbers alone are told once; each cell has its own page.
+        """
         missed = [r for r in self.records if r.status != "done"]
         several = len(self.results) > 1
-        found = (f"{r.status}: " * several + (r.why or "no reason was given") for r in missed)
-        return tuple(dict.fromkeys(found))
+        found: dict[str, str] = {}
+        for r in missed:
+            reason = f"{r.status}: " * several + (r.why or "no reason was given")
+            found.setdefault(re.sub(r"[\d.]+", "#", reason), reason)
+        return tuple(found.values())
 
     @property
     def alarms(self) -> tuple[int, int]:
