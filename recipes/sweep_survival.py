@@ -1,6 +1,7 @@
 """Kill a sweep of a thousand cells ten times and compare it with one that was left alone.
 
     python recipes/sweep_survival.py run --folder /tmp/survival   # half an hour on two cores
+    python recipes/sweep_survival.py idle --folder /tmp/idle      # what the engine itself costs
     python recipes/sweep_survival.py table
 
 The sweep's own process gets SIGKILL at random moments; its workers must go with it. Afterwards both
@@ -147,6 +148,19 @@ def run(folder: Path, workers: int, seed: int) -> None:
     save(FOLDER, f"seed{seed}", found)
 
 
+def idle(folder: Path, workers: int) -> None:
+    """Run once, on a machine that does nothing else, and a second time over the full store."""
+    whole, again = finish(folder / "idle", workers), finish(folder / "idle", workers)
+    store = Store(folder / "idle")
+    keys = store.keys()
+    inside = sum(store.entry(key).cost["seconds"] for key in keys)
+    save(FOLDER, "idle", {
+        "whole": whole, "second_run": again, "seconds_in_steps": inside,
+        "share_outside": 1 - inside / (whole["seconds"] * workers), "workers": workers,
+        "environment": origin(),
+    })  # fmt: skip
+
+
 def table() -> str:
     """Write the figures."""
     rows = []
@@ -159,12 +173,21 @@ def table() -> str:
             ["cells lost, doubled", f"{c['cells_lost']}, {c['cells_doubled']}"],
             ["steps lost, too many", f"{c['steps_lost']}, {c['steps_too_many']}"],
             ["steps that differ from the uninterrupted sweep", str(c["steps_that_differ"])],
-            ["uninterrupted sweep", f"{r['uninterrupted']['seconds']:.0f} s"],
+            ["uninterrupted sweep, on a busy machine", f"{r['uninterrupted']['seconds']:.0f} s"],
             ["time of its processes not spent in steps",
              f"{r['uninterrupted']['overhead_percent']:.1f} %"],
             ["a second run: steps, seconds",
              f"{r['second_run']['steps']}, {r['second_run']['seconds']:.1f}"],
             ["processes, cores", f"{r['workers']}, {r['cores']}"],
+        ]  # fmt: skip
+    for r in records(FOLDER, "idle"):
+        whole, again = r["whole"], r["second_run"]
+        rows += [
+            ["nothing else on the machine: uninterrupted sweep", f"{whole['seconds']:.0f} s"],
+            ["- time of its processes not spent in steps", f"{whole['overhead_percent']:.1f} %"],
+            ["- the same of the whole command, imports and plan included",
+             f"{100 * r['share_outside']:.1f} %"],
+            ["- a second run: steps, seconds", f"{again['steps']}, {again['seconds']:.1f}"],
         ]  # fmt: skip
     return markdown(["what", "figure"], rows)
 
@@ -172,13 +195,15 @@ def table() -> str:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("what", choices=["run", "idle", "table"])
     parser.add_argument("--folder", type=Path, default=Path("survival"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.what == "run":
         run(arguments.folder, arguments.workers, arguments.seed)
+    if arguments.what == "idle":
+        idle(arguments.folder, arguments.workers)
     text = table()
     (RESULTS / FOLDER).mkdir(parents=True, exist_ok=True)
     (RESULTS / FOLDER / "table.md").write_text(text)
