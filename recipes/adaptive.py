@@ -57,6 +57,6 @@ def sweep() -> list[Cell]:
 
 
 if __name__ == "__main__":
-    from tables import detection, write
+    from tables import detection, stable, write
 
-    write("adaptive", sweep, detection)
+    write("adaptive", sweep, lambda table: f"{detection(table)}\n{stable(table)}")

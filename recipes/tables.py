@@ -15,6 +15,7 @@ from mithridate.bench.records import Outcomes, records
 from mithridate.bench.store import Store
 from mithridate.report.bench.aggregate import Row, clean_rows, rows
 from mithridate.report.bench.estimate import Estimate
+from mithridate.report.bench.leaderboard import stabilities
 from mithridate.report.bench.markdown import markdown_table
 from mithridate.report.bench.published import Publications
 from mithridate.stats.intervals import proportion
@@ -82,6 +83,17 @@ def beside(table: list[Row]) -> str:
         lines.append([row.attacked, row.method, row.worded, *ours, *theirs])
     header = ["attack", "defence", "ours ended", "our accuracy", "our ASR"]
     return markdown([*header, "published accuracy", "published ASR"], lines)
+
+
+def stable(table: list[Row]) -> str:
+    """How far each defence's results move when one setting moves by one step (MAD-S)."""
+    lines = []
+    for moved in stabilities(table):
+        where = " ".join(str(part) for part in moved.found.cell[-3:])
+        measured = f"{100 * moved.found.score:.1f}", f"{100 * moved.found.worst:.1f}"
+        lines.append([moved.defence, moved.measure, *measured, where, str(moved.settings)])
+    header = ["defence", "measure", "MAD-S", "worst cell", "which (attack, rate, seed)"]
+    return markdown([*header, "neighbouring settings"], lines)
 
 
 def write(name: str, sweep: Callable[[], list[Cell]], more: Callable[[list[Row]], str]) -> None:
