@@ -180,7 +180,7 @@ def test_what_the_cell_says_is_in_its_record():
     cell = one("early", seeds=(4,), trusted=(123,), precisions=("fp32",))
     axes = dict(judged(cell).cell)
     assert axes == {
-        "task": "digits", "attack": "badnets", "rate": 0.1, "defence": "early",
+        "domain": "image", "task": "digits", "attack": "badnets", "rate": 0.1, "defence": "early",
         "network": "default", "precision": "fp32", "trusted": 123, "seed": 4,
         "tuning": "default", "role": "defence",
     }  # fmt: skip

@@ -19,7 +19,8 @@ from mithridate.stats.intervals import Interval
 
 def cell(**axes):
     known = {
-        "task": "digits", "attack": "badnets", "rate": 0.05, "defence": "spectral",
+        "domain": "image", "task": "digits", "attack": "badnets", "rate": 0.05,
+        "defence": "spectral",
         "network": "default", "precision": "bf16", "trusted": 250, "seed": 1,
         "tuning": "default", "role": "defence",
     }  # fmt: skip
@@ -39,7 +40,7 @@ VOID = Record(
 )  # fmt: skip
 
 COLUMNS = [
-    "key", "task", "attack", "rate", "defence", "network", "precision", "trusted", "seed",
+    "key", "domain", "task", "attack", "rate", "defence", "network", "precision", "trusted", "seed",
     "tuning", "role", "status", "why", "outcome", "verdict", "p_value", "finest_p", "evidence",
     "accuracy", "accuracy_low", "accuracy_high", "accuracy_n",
     "asr", "asr_low", "asr_high", "asr_n",

@@ -118,8 +118,19 @@ def test_old_records_are_read_through_the_chain(monkeypatch):
 
     monkeypatch.setitem(module.MIGRATIONS, 0, to_one)
     old = record(why="because").plain()
+    old["settings"] = {"task": {"data": "digits"}}
+    old["cell"] = {n: v for n, v in old["cell"].items() if n != "domain"}
     old |= {"schema": 0, "reason": old.pop("why")}
-    assert Record.read(old) == record(why="because")
+    read = Record.read(old)
+    assert (read.why, read.cell["domain"], read.schema) == ("because", "image", RECORD_SCHEMA)
+
+
+def test_the_first_schema_gets_the_domain_that_its_data_are_of():
+    named = {"settings": {"task": {"data": "sst2"}}, "cell": {"task": "x"}, "schema": 1}
+    assert migrated(named)["cell"] == {"domain": "text", "task": "x"}
+    own = {**named, "settings": {"task": {"data": "some/folder"}}}
+    assert migrated(own)["cell"]["domain"] == "" and migrated(own)["schema"] == RECORD_SCHEMA
+    assert named["cell"] == {"task": "x"}, "the argument is left as it was"
 
 
 def test_every_schema_up_to_the_newest_has_its_migration():

@@ -189,7 +189,10 @@ def test_collecting_removes_only_what_no_recipe_needs(ran, tmp_path):
         (["plan", "RECIPE:TASK"], "has no function 'TASK'"),
         (["plan", "RECIPE:nothing"], "must give a list of cells"),
         (["plan", "RECIPE:numbers"], "found int"),
-        (["plan", "RECIPE", "--where", "colour=red"], "knows no axis 'colour'; the axes: task, "),
+        (
+            ["plan", "RECIPE", "--where", "colour=red"],
+            "knows no axis 'colour'; the axes: domain, task, ",
+        ),
         (["status", "RECIPE", "--where", "attack=other"], "no cell of the recipe is like that"),
         (["run", "RECIPE", "--cell", "zzz"], "no cell of the recipe is like that"),
         (["run", "RECIPE", "--on", "moon"], "cannot run on 'moon'; expected one of local"),

@@ -15,7 +15,8 @@ from mithridate.stats.intervals import Interval, proportion
 CONTROLS = ("none", "do-nothing", "random-filter", "perfect-filter")
 DEFENCES = ("ac", "ss", "early-loss", "fine-pruning")
 AXES = {
-    "task": "cifar10", "attack": "badnets", "rate": 0.05, "defence": "ss", "network": "default",
+    "domain": "image", "task": "cifar10", "attack": "badnets", "rate": 0.05, "defence": "ss",
+    "network": "default",
     "precision": "bf16", "trusted": 250, "seed": 0, "tuning": "default", "role": "defence",
 }  # fmt: skip
 

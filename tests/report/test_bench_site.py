@@ -102,8 +102,8 @@ def test_the_one_script_is_the_one_that_the_policy_names(site):
 
 def test_every_axis_has_a_filter_and_every_row_says_where_it_stands(site, index):
     text = (site / "index.html").read_text("utf-8")
-    assert set(FILTERS) >= {"task", "attack", "rate", "defence", "precision", "network", "trusted",
-                            "tuning", "role"}  # fmt: skip
+    asked = "domain task attack rate defence precision network trusted tuning role"
+    assert set(FILTERS) >= set(asked.split())
     for axis in FILTERS:
         (options,) = re.findall(rf'<select name="{axis}"[^>]*>(.*?)</select>', text, re.DOTALL)
         values = set(re.findall(r'<option value="([^"]*)"', options))

@@ -28,6 +28,7 @@ from mithridate.bench.steps.tune import OracleTune, Plant, Tune
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Attack, Detector, Repair, Trainer, TrainingAttack
 from mithridate.core.threat import ThreatModel
+from mithridate.domains.catalogue import domain_of
 from mithridate.pipelines.finding import Rule
 from mithridate.repairs.controls import DoNothing
 from mithridate.trainers.fit import Recipe
@@ -249,7 +250,8 @@ def _axes(cell: Cell) -> tuple[tuple[str, Any], ...]:
     task, attack, defence = cell.names
     fallback = cell.defence if isinstance(cell.defence, str) else cell.defence.name()
     return (
-        ("task", task or cell.task.data), ("attack", attack or cell.attack.name()),
+        ("domain", domain_of(cell.task.data)), ("task", task or cell.task.data),
+        ("attack", attack or cell.attack.name()),
         ("rate", cell.rate), ("defence", defence or fallback),
         ("network", cell.network or "default"),
         ("precision", cell.precision), ("trusted", cell.trusted), ("seed", cell.seed),

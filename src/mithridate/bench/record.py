@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mithridate.core.errors import DataError
+from mithridate.domains.catalogue import domain_of
 from mithridate.stats.intervals import Interval
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 
 AXES = (
-    "task", "attack", "rate", "defence", "network", "precision", "trusted", "seed", "tuning",
-    "role",
+    "domain", "task", "attack", "rate", "defence", "network", "precision", "trusted", "seed",
+    "tuning", "role",
 )  # fmt: skip
 """What names a cell; `role` is "defence", "control", or "neighbour" for studies of stability."""
 
@@ -71,7 +72,16 @@ class Record:
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
-MIGRATIONS: dict[int, Migration] = {}
+
+def _with_domain(record: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 did not name the domain of a cell."""
+    task = record.get("settings", {}).get("task", {})
+    data = task.get("data", "") if isinstance(task, dict) else ""
+    cell = {"domain": domain_of(data), **record["cell"]}
+    return {**record, "cell": cell, "schema": 2}
+
+
+MIGRATIONS: dict[int, Migration] = {1: _with_domain}
 """How a record of one schema becomes one of the next, by the older number."""
 
 

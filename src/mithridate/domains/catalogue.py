@@ -117,6 +117,13 @@ def is_named(text: str) -> bool:
     return text in SETS
 
 
+def domain_of(name: str) -> str:
+    """The name of the domain of a named set; empty for a path, which must be read to tell."""
+    if name not in SETS:
+        return ""
+    return "image" if SETS[name].flip is not None else "text"
+
+
 def named(name: str, split: str = "train", download: bool = True) -> Source:
     """Give a named set: digits, cifar10, gtsrb, mnist, fashion-mnist, sst2 or ag-news.
 
