@@ -196,7 +196,7 @@ def judged(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) -> Judg
     return Judge(
         _axes(cell), _described(cell), poison, before,
         before if none else Outcome(model, data, trap, cell.precision), finder, gate,
-        Stealth(train, twin, trap) if none and attack else None,
+        Stealth(Evidence(train), twin, trap) if none and attack else None,
     )  # fmt: skip
 
 

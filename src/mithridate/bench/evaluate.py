@@ -25,15 +25,19 @@ def predict(
     model: nn.Module, data: Dataset, domain: Domain, runtime: Runtime | None = None
 ) -> torch.Tensor:
     """Give the class that the model calls each example, int64[n]."""
-    return forward(model, domain.prepare(data.inputs), runtime or Runtime())[1].argmax(1)
+    return answers(model, data, domain, runtime or Runtime()).called
 
 
 def accuracy(
     model: nn.Module, data: Dataset, domain: Domain, runtime: Runtime | None = None
 ) -> Interval:
     """Share of examples called by their label, over all classes, with its exact interval."""
-    right = predict(model, data, domain, runtime) == data.labels
-    return proportion(int(right.sum()), len(data))
+    return _as_labelled(predict(model, data, domain, runtime), data)
+
+
+def _as_labelled(called: torch.Tensor, data: Dataset) -> Interval:
+    """Share of examples called by their label: accuracy on test data, ASR on triggered ones."""
+    return proportion(int((called == data.labels).sum()), len(data))
 
 
 def attack_success(
@@ -81,13 +85,13 @@ def score_answers(
     asr: attack success rate, see `attack_success`; r_accuracy: share of the same triggered inputs
     that are called by their true label.
     """
-    right, hit = clean.called == test.labels, under.called == trap.labels
+    right = clean.called == test.labels
     back = recovered(under.called, trap, test)
     rows = [test.labels == label for label in range(len(test.classes))]
     return {
         "metrics": {
-            "accuracy": proportion(int(right.sum()), len(right)),
-            "asr": proportion(int(hit.sum()), len(hit)),
+            "accuracy": _as_labelled(clean.called, test),
+            "asr": _as_labelled(under.called, trap),
             "r_accuracy": proportion(int(back.sum()), len(back)),
         },
         "per_class": {

@@ -14,6 +14,7 @@ import torch
 from mithridate.bench.stealth import feature_shift, spectral_shift, weight_distance
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split
+from mithridate.bench.steps.evidence import Evidence
 from mithridate.bench.steps.outcome import Trap
 from mithridate.bench.steps.poison import Poison, truth_about
 from mithridate.bench.steps.train import Train
@@ -30,19 +31,19 @@ class Stealth(Step):
     most: triggered test examples that are looked at.
     """
 
-    train: Train
+    evidence: Evidence
     twin: Train
     trap: Trap
     most: int = 1000
 
     def run(self, given: Given) -> Output:
         """Keep the measures, each named `stealth.NAME`; see `bench/stealth.py`."""
-        split: Split = given(self.train.data)
+        split: Split = given(self.evidence.train.data)
         trap: Dataset = given(self.trap)
         trap = trap.subset(range(min(self.most, len(trap))))
         before = split.test.subset(torch.isin(split.test.ids, trap.ids))
         twin: Trained = given(self.twin)
-        mine: Trained = given(self.train)
+        mine: Trained = given(self.evidence.train)
         wanted = split.test.subset(torch.isin(split.test.labels, trap.labels.unique()))
 
         def features(data: Dataset) -> torch.Tensor:
@@ -53,18 +54,15 @@ class Stealth(Step):
         for name, values in split.domain.difference(before.inputs, trap.inputs).items():
             found[f"stealth.{name}"] = mean(values.numpy())
         single = feature_shift(features(before), features(trap), features(wanted))
-        weights = weight_distance(mine.model, twin.model)
+        weights = weight_distance(twin.model, mine.model)
         single |= {f"weights_{name}": value for name, value in weights.items()}
-        single["spectral"] = self._spectral(given, split)
+        single["spectral"] = self._spectral(given)
         found |= {f"stealth.{n}": Interval(v, -inf, inf, 1) for n, v in single.items()}
         return Output(facts={"metrics": found})
 
-    def _spectral(self, given: Given, split: Split) -> float:
+    def _spectral(self, given: Given) -> float:
         """How far the poisoned examples stand apart in the poisoned network."""
-        suspects: Dataset = given(self.train.poison)
-        truth = truth_about(cast(Poison, self.train.poison), given)
-        model = given.watched(given(self.train).model)
-        held = torch.isin(suspects.labels, suspects.labels[truth.poisoned].unique())
-        part = suspects.subset(held)
-        features = forward(model, split.domain.prepare(part.inputs), given.runtime)[0]
-        return spectral_shift(features, truth.poisoned[held], part.labels)
+        poison = cast(Poison, self.evidence.train.poison)
+        labels, truth = given(poison).labels, truth_about(poison, given)
+        features = given(self.evidence).tensors["features"][: len(labels)]
+        return spectral_shift(features, truth.poisoned, labels)

@@ -68,18 +68,27 @@ def planted(plant: Plant, given: Given) -> Dataset:
 
 
 @dataclass(frozen=True, eq=False)
-class Tune(Step):
-    """Choose settings by the planted examples.
-
-    Each setting is scored by the AUROC of planted against trusted examples of the same label;
-    suspects do not count, since some of them may be poisoned. budget: settings tried.
-    """
+class Chosen(Step):
+    """What a choice of settings depends on; budget: settings tried, the own ones among them."""
 
     evidence: Evidence
     detector: Detector
     budget: int
     seed: int
     threat: ThreatModel = field(default_factory=ThreatModel)
+
+    def value(self, output: Output, given: Given) -> Detector:
+        """Give the detector with the best settings."""
+        return replace(self.detector, **output.facts["tried"][0]["settings"])  # type: ignore
+
+
+@dataclass(frozen=True, eq=False)
+class Tune(Chosen):
+    """Choose settings by the planted examples.
+
+    Each setting is scored by the AUROC of planted against trusted examples of the same label;
+    suspects do not count, since some of them may be poisoned.
+    """
 
     def run(self, given: Given) -> Output:
         """Keep every setting that was tried and what it scored, best first."""
@@ -97,20 +106,10 @@ class Tune(Step):
         ranked = _ranked(self, given, found)
         return Output(facts={"tried": ranked, "clean_samples": len(split.trusted)})
 
-    def value(self, output: Output, given: Given) -> Detector:
-        """Give the detector with the best settings."""
-        return replace(self.detector, **output.facts["tried"][0]["settings"])  # type: ignore
-
 
 @dataclass(frozen=True, eq=False)
-class OracleTune(Step):
+class OracleTune(Chosen):
     """Choose settings by the truth, which no defender has: an upper bound, and named so."""
-
-    evidence: Evidence
-    detector: Detector
-    budget: int
-    seed: int
-    threat: ThreatModel = field(default_factory=ThreatModel)
 
     def run(self, given: Given) -> Output:
         """Keep every setting that was tried and what it scored, best first."""
@@ -124,10 +123,6 @@ class OracleTune(Step):
         ranked = _ranked(self, given, found)
         return Output(facts={"tried": ranked})
 
-    def value(self, output: Output, given: Given) -> Detector:
-        """Give the detector with the best settings."""
-        return replace(self.detector, **output.facts["tried"][0]["settings"])  # type: ignore
-
 
 def candidates(detector: Detector, budget: int, seed: int) -> list[dict[str, Any]]:
     """The settings that are tried: the detector's own, and others of its space, drawn at random."""
@@ -140,7 +135,7 @@ def candidates(detector: Detector, budget: int, seed: int) -> list[dict[str, Any
 
 
 def _ranked(
-    step: Tune | OracleTune, given: Given, found: Callable[[torch.Tensor], float]
+    step: Chosen, given: Given, found: Callable[[torch.Tensor], float]
 ) -> list[dict[str, Any]]:
     """Try the candidates; not a number (nothing to find) ranks last, ties go to the first tried."""
     tried = []
