@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mithridate.core.data import Dataset
 from mithridate.pipelines.finding import DataScan
+from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest
 from mithridate.report.figures import histogram, spectrum
-from mithridate.report.quoting import shortened, visible
+from mithridate.report.quoting import shortened
 from mithridate.report.record import compact, compared, flagged_rows, record, write
 from mithridate.report.shown import Shown, shown
 
@@ -63,14 +63,7 @@ def page(
     title: str | None = None,
 ) -> str:
     """Draw the page of a scan and its record."""
-    environment = Environment(
-        loader=PackageLoader("mithridate.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_spelled_out,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment()
     environment.filters.update(short=shortened, p=_p, count=_count, percent=_percent)
     chosen = exhibits(scan, data)
     ranked = sorted(
@@ -88,12 +81,6 @@ def page(
         evidence=_evidence(scan, data, trusted, found["examples"]["names"], chosen),
         listed=sum(bool(c.flagged) for c in scan.classes),
     )
-
-
-def _spelled_out(value: Any) -> Any:
-    """Make every value of the page readable; what the template itself wrote stays."""
-    data = isinstance(value, str) and not hasattr(value, "__html__")
-    return visible(value) if data else value
 
 
 def _facts(scan: DataScan, data: Dataset) -> dict[str, Any]:

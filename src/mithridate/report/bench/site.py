@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from mithridate.bench.record import AXES, Record, finite
 from mithridate.core.errors import DataError
@@ -34,7 +34,8 @@ from mithridate.report.bench.plots import (
     trade_off,
 )
 from mithridate.report.bench.published import Publications
-from mithridate.report.quoting import shortened, visible
+from mithridate.report.pages import environment
+from mithridate.report.quoting import shortened
 from mithridate.report.record import write
 from mithridate.stats.intervals import proportion
 
@@ -181,14 +182,7 @@ def _pretty(settings: dict[str, Any]) -> str:
 
 
 def _environment() -> Environment:
-    pages = Environment(
-        loader=PackageLoader("mithridate.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_spelled_out,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    pages = environment()
     pages.filters.update(
         short=_short, rate=wording.percent, size=wording.size, number=wording.number,
         bounds=wording.bounds, meaning=wording.meaning, page=link, lines=_lines,
@@ -207,9 +201,3 @@ def _short(value: Any, limit: int = 80) -> str:
 def _lines(value: str) -> list[str]:
     """Split what is set in lines, so that only the breaks that we set are breaks."""
     return value.split("\n")
-
-
-def _spelled_out(value: Any) -> Any:
-    """Make every value of a page readable; what the template itself wrote stays."""
-    data = isinstance(value, str) and not hasattr(value, "__html__")
-    return visible(value) if data else value
