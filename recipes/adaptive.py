@@ -18,12 +18,12 @@ from mithridate.attacks.feature_matching import FeatureMatching
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.cell import Cell, Rules, Task, grid
+from mithridate.core.fit import Recipe
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
 from mithridate.domains.image.global_triggers import BlendTrigger
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.trainers.fit import Recipe
 
 TASK = Task("mnist", train=6_000, test=2_000, recipe=Recipe(epochs=4, batch_size=64, augment=False))
 PATCH = Poisoning(PatchTrigger(style="white"))

@@ -7,7 +7,7 @@
 
 Both ways train the same network from the same start on CIFAR-10 with the same batch size,
 optimiser and schedule, by one thread in one process. They take turns, so that whatever else the
-machine does meets both. *Ours* is `trainers/fit.py`: bytes resident in memory, augmentation of
+machine does meets both. *Ours* is `core/fit.py`: bytes resident in memory, augmentation of
 whole batches, bf16 arithmetic, channels last. *Plain* is what most research code does: one image at
 a time from bytes to a PIL image, crop, flip, tensor of floats, normalisation, a data loader, and
 32-bit floats. torchvision's transforms are written out here, so that nothing depends on it.
@@ -38,12 +38,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cells import DOMAIN, RESULTS, done, markdown, records, save
 from mithridate.core.data import Dataset
+from mithridate.core.fit import Recipe, fit
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream
 from mithridate.core.view import forward
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.networks import NETWORKS
-from mithridate.trainers.fit import Recipe, fit
 
 FOLDER = "benchmark_training"
 RECIPE = Recipe(epochs=3)

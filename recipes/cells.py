@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from mithridate.core.data import Dataset
+from mithridate.core.fit import Recipe
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.stats.intervals import Interval, mean
-from mithridate.trainers.fit import Recipe
 from mithridate.trainers.standard import Standard
 
 RESULTS = Path("results")

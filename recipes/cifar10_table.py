@@ -16,6 +16,7 @@ from __future__ import annotations
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import CleanLabel
 from mithridate.bench.cell import Cell, Task, grid
+from mithridate.core.fit import Recipe
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
@@ -28,7 +29,6 @@ from mithridate.domains.image.global_triggers import (
     WarpTrigger,
 )
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.trainers.fit import Recipe
 
 TASK = Task(
     "cifar10", train=20_000, test=5_000, recipe=Recipe(epochs=5, batch_size=128, augment=False)

@@ -26,6 +26,7 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset, Truth
+from mithridate.core.fit import Recipe
 from mithridate.core.method import Trigger
 from mithridate.core.runtime import environment
 from mithridate.core.streams import stream
@@ -35,7 +36,6 @@ from mithridate.domains.text.triggers import WordTrigger
 from mithridate.pipelines.scan import DataScan, Scanner
 from mithridate.stats.enrichment import enrichment
 from mithridate.stats.intervals import Interval, proportion
-from mithridate.trainers.fit import Recipe
 
 FOLDER = "false_alarms"
 POOL, TEST = 2_500, 1_000

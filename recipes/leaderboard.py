@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from cifar10_table import ATTACKS, DETECTORS
 from mithridate.bench.cell import Cell, Task, grid
-from mithridate.trainers.fit import Recipe
+from mithridate.core.fit import Recipe
 
 TASK = Task("cifar10", train=47_500, recipe=Recipe(epochs=100, batch_size=128, rate=0.1))
 

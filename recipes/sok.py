@@ -15,12 +15,12 @@ from pathlib import Path
 
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.cell import Cell, Task, grid
+from mithridate.core.fit import Recipe
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
 from mithridate.domains.image.global_triggers import BlendTrigger, WarpTrigger
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.trainers.fit import Recipe
 
 NETWORKS = ("preact-resnet18", "vgg", "vit", "densenet121")
 RATES = (0.0, 0.005, 0.01, 0.05, 0.2)

@@ -24,6 +24,7 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset, Poisoned
+from mithridate.core.fit import Recipe
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.view import View, forward, last_linear
@@ -31,7 +32,6 @@ from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.layers import Pool
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.trainers.fit import Recipe
 
 FOLDER = "spectral_blame"
 RECIPE = Recipe(epochs=8)

@@ -36,6 +36,7 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset
+from mithridate.core.fit import Recipe
 from mithridate.core.runtime import environment
 from mithridate.core.streams import stream
 from mithridate.core.view import View
@@ -43,7 +44,6 @@ from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PixelTrigger
-from mithridate.trainers.fit import Recipe
 
 PAIRS = ((0, 2), (1, 3), (3, 5), (7, 4), (2, 5), (8, 6), (9, 2), (3, 7))
 FOLDER = "spectral_signatures"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mithridate.core.method import Method, find
+from mithridate.core.method import Method
+from mithridate.core.registry import find
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "mithridate"
@@ -38,7 +39,7 @@ class Module:
 
     @property
     def place(self) -> str:
-        """The path within the package, e.g. trainers/fit.py."""
+        """The path within the package, e.g. core/fit.py."""
         return self.path.relative_to(PACKAGE).as_posix()
 
     @property

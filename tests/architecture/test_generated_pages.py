@@ -7,7 +7,8 @@ import pytest
 
 from architecture.source import ROOT
 from mithridate.core.errors import DataError
-from mithridate.core.method import Detector, Trigger, find
+from mithridate.core.method import Detector, Trigger
+from mithridate.core.registry import find
 from mithridate.report import catalogue
 
 

@@ -74,7 +74,7 @@ def test_truth_is_imported_by_attacks_and_bench_only():
 
 
 BACKWARD = {
-    "trainers/fit.py": "the one training loop",
+    "core/fit.py": "the one training loop",
 }
 """Where gradients are taken, and why it cannot be done by the one loop."""
 

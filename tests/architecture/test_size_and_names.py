@@ -5,7 +5,7 @@ import inspect
 from pathlib import Path
 
 from architecture.source import DEFENCES, PACKAGE, code_words, docstrings, kinds, modules
-from mithridate.core.method import find
+from mithridate.core.registry import find
 
 METHOD, FILE, FUNCTION = 200, 300, 40
 BANNED_FILES = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "base", "tools"}

@@ -3,10 +3,10 @@
 from bench.planted_defences import Destroying, Dial
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.cell import Rules, Task, grid
+from mithridate.core.fit import Recipe
 from mithridate.detectors.controls import Constant
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import Rule
-from mithridate.trainers.fit import Recipe
 
 RATE, WEAK = 0.1, 0.002
 TASK = Task("digits", 700, None, Recipe(epochs=4, batch_size=64))

@@ -20,12 +20,12 @@ from mithridate.bench.steps.retrain import Retrain
 from mithridate.bench.steps.stealth import Stealth
 from mithridate.bench.steps.train import Train
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe
 from mithridate.core.method import Attack
 from mithridate.detectors.controls import Constant
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.repairs.controls import DoNothing
-from mithridate.trainers.fit import Recipe
 from mithridate.trainers.standard import Standard
 
 TASK = Task("digits", 900, None, Recipe(epochs=3))

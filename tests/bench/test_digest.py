@@ -21,12 +21,12 @@ from mithridate.bench.steps.evidence import Evidence
 from mithridate.bench.steps.poison import Poison
 from mithridate.bench.steps.train import Train
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.image.global_triggers import BlendTrigger
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import Rule
-from mithridate.trainers.fit import Recipe
 from mithridate.trainers.standard import Standard
 
 PACKAGE = digest.PACKAGE
@@ -342,7 +342,7 @@ class Lenient(Rule):
 OTHER_RECIPE = """
 from dataclasses import dataclass
 
-from mithridate.trainers.fit import Recipe
+from mithridate.core.fit import Recipe
 
 @dataclass(frozen=True)
 class Constantly(Recipe):

@@ -9,11 +9,11 @@ from torch import nn
 
 from mithridate.bench.meter import Meter
 from mithridate.core.data import dataset
+from mithridate.core.fit import Recipe, fit
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.view import forward
 from mithridate.domains.image.domain import ImageDomain
-from mithridate.trainers.fit import Recipe, fit
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from mithridate.bench.cell import Task, grid
 from mithridate.bench.plan import estimate, planned, summary
 from mithridate.bench.store import Store
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe
 from mithridate.detectors.controls import Constant
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.trainers.fit import Recipe
 
 
 def cells(**axes):

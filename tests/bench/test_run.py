@@ -22,11 +22,11 @@ from mithridate.bench.executors import Processes, Serial
 from mithridate.bench.plan import Plan, planned
 from mithridate.bench.run import TRIES, run
 from mithridate.bench.store import Store
+from mithridate.core.fit import Recipe
 from mithridate.core.runtime import Runtime
 from mithridate.detectors.controls import Constant
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import Rule
-from mithridate.trainers.fit import Recipe
 
 
 @pytest.fixture

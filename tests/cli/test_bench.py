@@ -20,7 +20,7 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.cell import Rules, Task, grid
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import Rule
-from mithridate.trainers.fit import Recipe
+from mithridate.core.fit import Recipe
 
 from FINDERS import Half
 

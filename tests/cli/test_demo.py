@@ -7,7 +7,7 @@ import pytest
 
 from mithridate.cli import demonstration
 from mithridate.cli.demo import Demo
-from mithridate.trainers.fit import Recipe
+from mithridate.core.fit import Recipe
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,8 @@ def test_the_version_is_printed():
 
 
 def test_lists_name_every_method_and_set(monkeypatch):
-    from mithridate.core.method import Trigger, find
+    from mithridate.core.method import Trigger
+    from mithridate.core.registry import find
     from mithridate.domains.catalogue import SETS
 
     methods = inside("methods", "trigger")

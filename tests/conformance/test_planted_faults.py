@@ -134,7 +134,7 @@ class Relabel(Attack):
 
     fault: str = ""
 
-    def poison(self, data, rng):
+    def poison(self, data, rng, state=None):
         poisoned = torch.zeros(len(data), dtype=torch.bool)
         poisoned[(data.labels == 1).nonzero().flatten()[:5]] = True
         inputs, labels, before = data.inputs.clone(), data.labels.clone(), data.labels.clone()
@@ -149,7 +149,7 @@ class Relabel(Attack):
         changed = type(data)(inputs, labels, data.ids, data.classes)
         return Poisoned(changed, Truth(poisoned, torch.zeros_like(poisoned), before))
 
-    def trap(self, data, rng):
+    def trap(self, data, rng, state=None):
         rows = data.subset(data.labels <= 1 if self.fault == "counts target" else data.labels == 1)
         stamped = rows.with_inputs(Stamp()(rows.inputs, rng))
         return type(rows)(stamped.inputs, torch.zeros_like(rows.labels), rows.ids, rows.classes)

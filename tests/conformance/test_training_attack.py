@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 import torch
 
-from conformance.worlds import built, domains, every, learnable, variants
+from conformance.worlds import built, domains, every, learnable, learnt, variants
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe
 from mithridate.core.method import Attack, TrainingAttack
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.view import forward
-from mithridate.trainers.fit import Recipe
 from mithridate.trainers.standard import Standard
 
 DOMAINS = domains()
@@ -28,7 +28,13 @@ FOUND = (AssertionError, RuntimeError, pytest.fail.Exception)
 
 def poisoned_by(attack, domain):
     """Half of a set that can be learnt belongs to a class; enough of it is poisoned to matter."""
-    return attack.poison(learnable(domain), stream(0, "poison"))
+    data = learnable(domain)
+    return attack.poison(data, stream(0, "poison"), learnt(attack, data))
+
+
+def objective_of(attack, poisoned, domain, model=None):
+    model = model or DOMAINS[domain].network(poisoned.data, "", stream(0, "network"))
+    return attack.objective(poisoned, model, stream(0, "attacker"))
 
 
 def batch_of(rows, seed=0, width=6):
@@ -37,7 +43,8 @@ def batch_of(rows, seed=0, width=6):
     features = torch.randn(len(rows), width, generator=noise, requires_grad=True)
     logits = features @ torch.randn(width, 2, generator=noise)
     losses = logits.logsumexp(1) - logits[:, 0]
-    return Batch(torch.as_tensor(rows), losses, features, logits)
+    rows = torch.as_tensor(rows)
+    return Batch(rows, losses, features, logits, rows % 2, rows)
 
 
 def everything(poisoned, seed=0):
@@ -53,7 +60,7 @@ def test_every_training_attack_is_tried():
 def test_the_objective_is_finite_and_trains_the_network(domain, attack):
     poisoned = poisoned_by(attack, domain)
     batch = everything(poisoned)
-    value = attack.objective(poisoned)(batch).mean()
+    value = objective_of(attack, poisoned, domain)(batch).mean()
     (gradient,) = torch.autograd.grad(value, batch.features)
     assert torch.isfinite(value)
     assert torch.isfinite(gradient).all()
@@ -64,7 +71,7 @@ def test_the_objective_is_finite_and_trains_the_network(domain, attack):
 def test_the_objective_is_not_the_plain_loss_where_there_is_poison(domain, attack):
     poisoned = poisoned_by(attack, domain)
     batch = everything(poisoned)
-    assert attack.objective(poisoned)(batch).mean() != batch.losses.mean()
+    assert objective_of(attack, poisoned, domain)(batch).mean() != batch.losses.mean()
 
 
 @each
@@ -72,7 +79,7 @@ def test_the_same_batch_gives_the_same_value_however_often(domain, attack):
     poisoned = poisoned_by(attack, domain)
     labels, truth = poisoned.data.labels.clone(), poisoned.truth.poisoned.clone()
     before = torch.random.get_rng_state()
-    objective, again = (attack.objective(poisoned) for _ in range(2))
+    objective, again = (objective_of(attack, poisoned, domain) for _ in range(2))
     values = [o(everything(poisoned)).mean() for o in (objective, objective, again)]
     assert values[0] == values[1] == values[2]
     assert torch.equal(before, torch.random.get_rng_state()), "global randomness was used"
@@ -86,7 +93,7 @@ def test_the_order_within_a_batch_does_not_matter(domain, attack):
     straight = everything(poisoned)
     order = torch.randperm(len(straight.rows), generator=torch.Generator().manual_seed(1))
     mixed = Batch(*(column[order] for column in straight))
-    objective = attack.objective(poisoned)
+    objective = objective_of(attack, poisoned, domain)
     torch.testing.assert_close(objective(mixed).mean(), objective(straight).mean())
 
 
@@ -95,7 +102,7 @@ def test_batches_with_little_or_no_poison_are_finite(domain, attack):
     poisoned = poisoned_by(attack, domain)
     hidden = poisoned.truth.poisoned.nonzero().flatten()
     clean = (~poisoned.truth.poisoned).nonzero().flatten()
-    objective = attack.objective(poisoned)
+    objective = objective_of(attack, poisoned, domain)
     for rows in (clean[:1], hidden[:1], hidden, clean[:20], torch.cat([hidden[:1], clean[:20]])):
         batch = batch_of(rows)
         value = objective(batch).mean()
@@ -109,7 +116,9 @@ def test_equal_features_are_finite(domain, attack):
     poisoned = poisoned_by(attack, domain)
     batch = everything(poisoned)
     flat = torch.zeros_like(batch.features, requires_grad=True)
-    value = attack.objective(poisoned)(batch._replace(features=flat, losses=flat.sum(1))).mean()
+    value = objective_of(attack, poisoned, domain)(
+        batch._replace(features=flat, losses=flat.sum(1))
+    ).mean()
     (gradient,) = torch.autograd.grad(value, flat)
     assert torch.isfinite(value)
     assert torch.isfinite(gradient).all()
@@ -122,7 +131,7 @@ def test_a_network_trained_with_it_still_learns(domain, attack):
     trainer = Standard(Recipe(epochs=5, batch_size=64))
     result = trainer.train(
         model, poisoned.data, DOMAINS[domain], stream(0, "train"),
-        objective=attack.objective(poisoned),
+        objective=objective_of(attack, poisoned, domain),
     )  # fmt: skip
     data = learnable(domain)
     _, logits = forward(result.model, DOMAINS[domain].prepare(data.inputs), Runtime())
@@ -134,7 +143,7 @@ def test_a_negative_weight_is_refused(domain, attack):
     if not hasattr(attack, "weight"):
         pytest.skip("it has no weight")
     with pytest.raises(MethodError, match="negative"):
-        dataclasses.replace(attack, weight=-1.0).objective(poisoned_by(attack, domain))
+        objective_of(dataclasses.replace(attack, weight=-1.0), poisoned_by(attack, domain), domain)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,13 +153,13 @@ class Planted(TrainingAttack):
     attack: Attack
     fault: str = ""
 
-    def poison(self, data, rng):
-        return self.attack.poison(data, rng)
+    def poison(self, data, rng, state=None):
+        return self.attack.poison(data, rng, state)
 
-    def trap(self, data, rng):
-        return self.attack.trap(data, rng)
+    def trap(self, data, rng, state=None):
+        return self.attack.trap(data, rng, state)
 
-    def objective(self, poisoned):
+    def objective(self, poisoned, model, rng):
         hidden = poisoned.truth.poisoned
 
         def minimised(batch):

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from conformance.worlds import EDGES, ORDINARY, changed, copy, domain_of, every, same, triggers
+from conformance.worlds import (
+    EDGES,
+    ORDINARY,
+    Ready,
+    changed,
+    copy,
+    domain_of,
+    every,
+    same,
+    triggers,
+)
 from mithridate.core.method import Trigger
 from mithridate.core.streams import stream
 
@@ -19,7 +29,7 @@ def test_every_trigger_is_tried():
 
 
 def stamp(trigger, inputs):
-    return trigger(inputs, stream(0, "trigger"))
+    return Ready(trigger)(inputs, stream(0, "trigger"))
 
 
 @each

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 import mithridate.domains
+from mithridate.attacks.poisoning import Poisoning, stamp
 from mithridate.core.data import Dataset, Inputs, dataset
 from mithridate.core.domain import Domain
-from mithridate.core.method import HOMES, Method, Trigger, find
+from mithridate.core.method import Attack, Method, State, Trigger
+from mithridate.core.registry import HOMES, find
 from mithridate.core.streams import stream
 
 
@@ -198,3 +200,30 @@ def triggers() -> list[tuple[str, Trigger]]:
     ]
     assert all(domain for domain, _ in pairs), "a trigger stands in the folder of its domain"
     return [(domain, typing.cast(Trigger, trigger)) for domain, trigger in pairs]
+
+
+def learnt(attack: Attack, data: Dataset) -> State | None:
+    """What an attack learns from data; learnt once for each attack and data."""
+    if not attack.learns:
+        return None
+    inputs = data.inputs
+    raw = inputs.numpy().tobytes() if isinstance(inputs, torch.Tensor) else repr(inputs)
+    key = (repr(attack), hash(raw), tuple(data.labels.tolist()))
+    if key not in LEARNT:
+        LEARNT[key] = attack.learn(data, stream(0, "learn"))
+    return LEARNT[key]
+
+
+LEARNT: dict[tuple[Any, ...], State] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A trigger that has learnt what it needs from inputs like those that it is given."""
+
+    trigger: Trigger
+
+    def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
+        like = inputs if len(inputs) else ORDINARY[domain_of(type(self.trigger))]
+        data = dataset(like, np.arange(len(like)) % 2)
+        return stamp(self.trigger, inputs, rng, learnt(Poisoning(self.trigger), data))

@@ -8,8 +8,8 @@ from torch import nn
 
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe, fit
 from mithridate.core.streams import stream
-from mithridate.trainers.fit import Recipe, fit
 
 
 class Numbers:

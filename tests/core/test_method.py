@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from mithridate.core.errors import ContractError, EvidenceWithheld, MethodError, UnknownMethod
-from mithridate.core.method import Detector, Method, find, get
+from mithridate.core.method import Detector, Method
+from mithridate.core.registry import find, get
 from mithridate.core.scores import Scores, Verdict
 from mithridate.core.threat import ThreatModel
 from mithridate.core.view import View

@@ -11,12 +11,12 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.evaluate import attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe
 from mithridate.core.streams import stream
 from mithridate.domains.image.adaptive_triggers import UnevenPatchesTrigger
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.global_triggers import BlendTrigger
 from mithridate.domains.image.triggers import PatchesTrigger
-from mithridate.trainers.fit import Recipe
 from mithridate.trainers.standard import Standard
 
 CORNERS = [

@@ -6,7 +6,8 @@ import torch
 from mithridate.bench.controls import Oracle
 from mithridate.core.data import Truth
 from mithridate.core.errors import MethodError
-from mithridate.core.method import Detector, find
+from mithridate.core.method import Detector
+from mithridate.core.registry import find
 from mithridate.core.view import View
 from mithridate.detectors.controls import Constant, Random
 from mithridate.stats.ranking import auroc, tpr_at_fpr

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 
 from mithridate.attacks.adaptive import CoveredSelection
 from mithridate.attacks.feature_matching import FeatureMatching, distance
@@ -13,6 +14,7 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Poisoned, Truth, dataset
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream
 from mithridate.core.view import View
@@ -20,10 +22,12 @@ from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.trainers.fit import Recipe
 from mithridate.trainers.standard import Standard
 
+NETWORK, RNG = nn.Identity(), stream(0, "attacker")
 INNER = Poisoning(PatchTrigger(), AllToOne(0), CoveredSelection(4.0, 2.0))
+
+NONE = (torch.zeros(12), torch.zeros(12))
 
 HIDDEN = [[0.0, 0.0], [2.0, 0.0]]  # mean (1, 0), variances (2, 0)
 SAME_CLASS = [[1.0, 3.0], [1.0, 5.0], [1.0, 4.0]]  # mean (1, 4), variances (0, 1)
@@ -46,7 +50,7 @@ def batch_of(features, rows=None, loss=1.0):
     features = torch.tensor(features).requires_grad_()
     rows = torch.arange(9) if rows is None else torch.tensor(rows)
     losses = torch.full((len(rows),), loss)
-    return Batch(rows, losses, features, torch.zeros(len(rows), 2))
+    return Batch(rows, losses, features, torch.zeros(len(rows), 2), rows, rows)
 
 
 def whole(loss=1.0):
@@ -54,7 +58,7 @@ def whole(loss=1.0):
 
 
 def gradient(batch, weight=1.0):
-    value = FeatureMatching(INNER, weight).objective(world())(batch)
+    value = FeatureMatching(INNER, weight).objective(world(), NETWORK, RNG)(batch)
     return torch.autograd.grad(value, batch.features)[0]
 
 
@@ -64,7 +68,7 @@ def test_the_distance_by_hand():
 
 
 def test_the_objective_is_the_loss_and_the_distance_in_units_of_the_clean_spread():
-    found = FeatureMatching(INNER, weight=0.5).objective(world())(whole(loss=3.0))
+    found = FeatureMatching(INNER, weight=0.5).objective(world(), NETWORK, RNG)(whole(loss=3.0))
     assert found.item() == pytest.approx(3.0 + 0.5 * TERM / (10 / 4), abs=1e-3)
 
 
@@ -72,7 +76,7 @@ def test_rows_say_which_examples_a_batch_holds():
     straight = whole()
     order = [4, 8, 1, 0, 7, 3, 6, 2, 5]
     mixed = batch_of(straight.features.detach()[order].tolist(), rows=order)
-    objective = FeatureMatching(INNER).objective(world())
+    objective = FeatureMatching(INNER).objective(world(), NETWORK, RNG)
     assert objective(mixed).item() == pytest.approx(objective(straight).item(), rel=1e-6)
 
 
@@ -83,8 +87,8 @@ def test_every_class_with_poison_counts_alike():
     features = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
     unit = features / features[4:].var(0).sum().sqrt()
     terms = [distance(unit[y:4:2], unit[4 + y :: 2]) for y in (0, 1)]
-    batch = Batch(torch.arange(12), torch.zeros(12), features, torch.zeros(12, 2))
-    found = FeatureMatching(INNER, weight=1.0).objective(both)(batch)
+    batch = Batch(torch.arange(12), torch.zeros(12), features, torch.zeros(12, 2), *NONE)
+    found = FeatureMatching(INNER, weight=1.0).objective(both, NETWORK, RNG)(batch)
     torch.testing.assert_close(found, (terms[0] + terms[1]) / 2)
 
 
@@ -94,7 +98,7 @@ def test_every_class_with_poison_counts_alike():
 def test_a_class_with_fewer_than_two_of_a_kind_is_left_out(missing):
     kept = [row for row in range(9) if row not in missing]
     batch = batch_of(whole().features.detach()[kept].tolist(), rows=kept, loss=2.0)
-    assert FeatureMatching(INNER, 9.0).objective(world())(batch).item() == 2.0
+    assert FeatureMatching(INNER, 9.0).objective(world(), NETWORK, RNG)(batch).item() == 2.0
 
 
 def test_the_part_of_the_means_is_unbiased():
@@ -111,7 +115,7 @@ def test_the_part_of_the_means_is_unbiased():
 
 def test_a_common_scale_changes_nothing_and_has_no_gradient():
     small, large = whole(), batch_of((1000 * whole().features).tolist())
-    objective = FeatureMatching(INNER, 1.0).objective(world())
+    objective = FeatureMatching(INNER, 1.0).objective(world(), NETWORK, RNG)
     assert objective(small).item() == pytest.approx(objective(large).item(), rel=1e-4)
     steps = gradient(small)
     assert (steps * small.features).sum().item() == pytest.approx(0, abs=1e-3)
@@ -152,7 +156,7 @@ def test_data_and_trap_are_those_of_the_attack_inside():
 
 def test_a_negative_weight_is_refused():
     with pytest.raises(MethodError, match="must not be negative, found -1"):
-        FeatureMatching(INNER, -1.0).objective(world())
+        FeatureMatching(INNER, -1.0).objective(world(), NETWORK, RNG)
 
 
 def trained(attack, digits, seed):
@@ -161,7 +165,8 @@ def trained(attack, digits, seed):
     train, test = digits.subset(order[:1397]), digits.subset(order[1397:])
     domain, poisoned = ImageDomain(crop=0.0), attack.poison(train, stream(seed, "poison"))
     model = domain.network(poisoned.data, "resnet9:8", stream(seed, "network"))
-    objective = attack.objective(poisoned) if isinstance(attack, FeatureMatching) else None
+    trains = isinstance(attack, FeatureMatching)
+    objective = attack.objective(poisoned, model, RNG) if trains else None
     recipe = Recipe(epochs=12, batch_size=64, rate=0.1, augment=False, precision="fp32")
     Standard(recipe).train(model, poisoned.data, domain, stream(seed, "train"), objective=objective)
     view = View(poisoned.data, model=model, domain=domain)

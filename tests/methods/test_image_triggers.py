@@ -9,7 +9,8 @@ import torch
 from scipy.fft import dctn
 
 from mithridate.core.errors import DataError, MethodError
-from mithridate.core.method import Trigger, find
+from mithridate.core.method import Trigger
+from mithridate.core.registry import find
 from mithridate.domains.image.global_triggers import (
     BlendTrigger,
     LowFrequencyTrigger,

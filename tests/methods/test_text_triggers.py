@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mithridate.core.errors import DataError, MethodError
-from mithridate.core.method import Trigger, find
+from mithridate.core.method import Trigger
+from mithridate.core.registry import find
 from mithridate.core.streams import stream
 from mithridate.domains.text.triggers import SentenceTrigger, WordTrigger
 

@@ -11,12 +11,12 @@ from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.core.data import dataset
+from mithridate.core.fit import Recipe
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.scan import Scanner
 from mithridate.report.quoting import visible
-from mithridate.trainers.fit import Recipe
 from report.example import (
     HOSTILE,
     hostile_names,

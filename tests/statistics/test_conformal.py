@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from mithridate.core.method import Detector, find
+from mithridate.core.method import Detector
+from mithridate.core.registry import find
 from mithridate.core.scores import conformal_p_values
 from mithridate.core.streams import stream
 from mithridate.core.view import View

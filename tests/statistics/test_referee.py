@@ -11,7 +11,8 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.controls import Oracle
 from mithridate.bench.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Truth
-from mithridate.core.method import Detector, Trigger, get
+from mithridate.core.method import Detector, Trigger
+from mithridate.core.registry import get
 from mithridate.core.streams import stream
 from mithridate.core.view import View
 

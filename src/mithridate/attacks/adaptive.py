@@ -14,7 +14,8 @@ import torch
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import Chosen, RandomSelection, Selection, count
-from mithridate.core.method import Trigger, get
+from mithridate.core.method import Trigger
+from mithridate.core.registry import get
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from mithridate.core.data import Dataset, Poisoned
 from mithridate.core.errors import MethodError
-from mithridate.core.method import Attack, TrainingAttack
+from mithridate.core.method import Attack, State, TrainingAttack
 from mithridate.core.objective import Batch, Objective
+from mithridate.core.runtime import Runtime
 
 FLOOR = 1e-8
 """Added to variances that are roots are taken of; the features have a total variance of 1."""
@@ -47,15 +49,30 @@ class FeatureMatching(TrainingAttack):
     attack: Attack
     weight: float = 0.1
 
-    def poison(self, data: Dataset, rng: np.random.Generator) -> Poisoned:
+    @property
+    def learns(self) -> bool:
+        """Whether the attack inside does."""
+        return self.attack.learns
+
+    def learn(
+        self, data: Dataset, rng: np.random.Generator, runtime: Runtime | None = None
+    ) -> State:
+        """Learn what the attack inside needs."""
+        return self.attack.learn(data, rng, runtime)
+
+    def poison(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Poisoned:
         """Poison training data as the attack inside does."""
-        return self.attack.poison(data, rng)
+        return self.attack.poison(data, rng, state)
 
-    def trap(self, data: Dataset, rng: np.random.Generator) -> Dataset:
+    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
         """Give the triggered test data of the attack inside."""
-        return self.attack.trap(data, rng)
+        return self.attack.trap(data, rng, state)
 
-    def objective(self, poisoned: Poisoned) -> Objective:
+    def objective(
+        self, poisoned: Poisoned, model: nn.Module, rng: np.random.Generator
+    ) -> Objective:
         """Give the loss of a training on `poisoned.data`, a scalar for each batch."""
         if self.weight < 0:
             raise MethodError(f"the weight must not be negative, found {self.weight}")

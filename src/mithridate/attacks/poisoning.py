@@ -14,7 +14,8 @@ from mithridate.attacks.goals import AllToOne, Goal
 from mithridate.attacks.selections import RandomSelection, Selection
 from mithridate.core.data import Dataset, Inputs, Poisoned, Truth
 from mithridate.core.errors import MethodError
-from mithridate.core.method import Attack, Trigger
+from mithridate.core.method import Attack, LearntTrigger, State, Trigger
+from mithridate.core.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Poisoning(Attack):
 
     test_trigger: what is stamped at test time, by default the same trigger; an attacker who trains
     with weakened triggers (Adaptive-Blend, Adaptive-Patch) uses the full one there.
+    cover_trigger: what cover examples carry, by default the same trigger; other than it where the
+    attacker teaches that only the true trigger counts (the noise mode of WaNet).
+    All of them share what the trigger has learnt, where it learns.
     """
 
     paper = "Gu, Dolan-Gavitt and Garg, BadNets, 2017"
@@ -31,8 +35,32 @@ class Poisoning(Attack):
     goal: Goal = field(default_factory=AllToOne)
     selection: Selection = field(default_factory=RandomSelection)
     test_trigger: Trigger | None = None
+    cover_trigger: Trigger | None = None
 
-    def poison(self, data: Dataset, rng: np.random.Generator) -> Poisoned:
+    @property
+    def learns(self) -> bool:
+        """Whether a trigger of it learns."""
+        parts = (self.trigger, self.test_trigger, self.cover_trigger)
+        return any(isinstance(trigger, LearntTrigger) for trigger in parts)
+
+    def learn(
+        self, data: Dataset, rng: np.random.Generator, runtime: Runtime | None = None
+    ) -> State:
+        """Let the triggers learn; {} where none needs to.
+
+        Triggers of one kind share what the first of them learnt, under the name of the kind.
+        """
+        wanted = self.goal.wanted(data.labels, len(data.classes))
+        parts = (self.cover_trigger, self.test_trigger, self.trigger)
+        state: State = {}
+        for name, trigger in {t.name(): t for t in parts if isinstance(t, LearntTrigger)}.items():
+            learnt = trigger.learn(data, wanted, rng, runtime)
+            state |= {f"{name}.{key}": value for key, value in learnt.items()}
+        return state
+
+    def poison(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Poisoned:
         """Poison training data; the argument is left untouched."""
         choosing, stamping = rng.spawn(2)
         wanted = self.goal.wanted(data.labels, len(data.classes))
@@ -41,33 +69,55 @@ class Poisoning(Attack):
         cover = poisoned.clone()
         poisoned[chosen.poison] = True
         cover[chosen.cover] = True
-        inputs = _stamped(data.inputs, poisoned | cover, self.trigger, stamping)
+        if self.cover_trigger is None:
+            inputs = _stamped(data.inputs, poisoned | cover, self.trigger, stamping, state)
+        else:
+            inputs = _stamped(data.inputs, poisoned, self.trigger, stamping, state)
+            inputs = _stamped(inputs, cover, self.cover_trigger, stamping, state)
         labels = torch.where(poisoned, wanted, data.labels)
         changed = replace(data, inputs=inputs, labels=labels)
         return Poisoned(changed, Truth(poisoned, cover, data.labels.clone()))
 
-    def trap(self, data: Dataset, rng: np.random.Generator) -> Dataset:
+    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
         """Give triggered test data with the wanted labels; see `Attack.trap`."""
         wanted = self.goal.wanted(data.labels, len(data.classes))
         aimed = wanted != data.labels
         if not bool(aimed.any()):
             raise MethodError("the test data hold no example that the attack aims at")
         rows = data.subset(aimed)
-        inputs = (self.test_trigger or self.trigger)(rows.inputs, rng)
+        inputs = stamp(self.test_trigger or self.trigger, rows.inputs, rng, state)
         return replace(rows, inputs=inputs, labels=wanted[aimed])
 
 
+def stamp(
+    trigger: Trigger, inputs: Inputs, rng: np.random.Generator, state: State | None
+) -> Inputs:
+    """Stamp every input, by what was learnt where the trigger learns.
+
+    Raises MethodError where it learns and no state is given.
+    """
+    if isinstance(trigger, LearntTrigger) and state:
+        start = f"{trigger.name()}."
+        own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+        return trigger.stamp(inputs, rng, own)
+    return trigger(inputs, rng)
+
+
 def _stamped(
-    inputs: Inputs, where: torch.Tensor, trigger: Trigger, rng: np.random.Generator
+    inputs: Inputs,
+    where: torch.Tensor,
+    trigger: Trigger,
+    rng: np.random.Generator,
+    state: State | None,
 ) -> Inputs:
     """Give a copy of raw inputs[n] with the trigger on the rows where bool[n] is true."""
     rows = where.nonzero().flatten()
     if isinstance(inputs, torch.Tensor):
         copy: Inputs = inputs.clone()
         if len(rows):
-            copy[rows] = trigger(inputs[rows], rng)
+            copy[rows] = stamp(trigger, inputs[rows], rng, state)
         return copy
     copy = inputs.copy()
     if len(rows):
-        copy[rows.numpy()] = trigger(inputs[rows.numpy()], rng)
+        copy[rows.numpy()] = stamp(trigger, inputs[rows.numpy()], rng, state)
     return copy

@@ -17,7 +17,9 @@ from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.evidence import Evidence
 from mithridate.bench.steps.filtering import Filter
 from mithridate.bench.steps.gate import Gate
+from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.judge import Judge
+from mithridate.bench.steps.learn import Learn
 from mithridate.bench.steps.outcome import Outcome, Trap
 from mithridate.bench.steps.poison import Poison
 from mithridate.bench.steps.repaired import Repaired
@@ -26,12 +28,12 @@ from mithridate.bench.steps.stealth import Stealth
 from mithridate.bench.steps.train import Train
 from mithridate.bench.steps.tune import OracleTune, Plant, Tune
 from mithridate.core.errors import MethodError
-from mithridate.core.method import Attack, Detector, Repair, Trainer, TrainingAttack
+from mithridate.core.fit import Recipe
+from mithridate.core.method import Attack, Detector, Repair, Trainer, TrainingAttack, WeightsAttack
 from mithridate.core.threat import ThreatModel
 from mithridate.domains.catalogue import domain_of
 from mithridate.pipelines.finding import Rule
 from mithridate.repairs.controls import DoNothing
-from mithridate.trainers.fit import Recipe
 from mithridate.trainers.standard import Standard
 
 Defence: TypeAlias = Detector | Trainer | Repair
@@ -180,18 +182,19 @@ def judged(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) -> Judg
     drawn: the data steps of earlier cells, so that the files behind them are looked at once.
     """
     task, rules, seed = cell.task, cell.rules, cell.seed
-    attack = at_rate(cell.attack, cell.rate) if cell.rate else None
+    fixed = isinstance(cell.attack, WeightsAttack)  # it changes no data, at whatever rate
+    attack = (cell.attack if fixed else at_rate(cell.attack, cell.rate)) if cell.rate else None
     fields = (task.data, task.train, cell.trusted, task.test, seed)
     data = ({} if drawn is None else drawn).setdefault(fields, Data(*fields))
-    poison = Poison(data, attack, seed)
-    attacker = attack if isinstance(attack, TrainingAttack) else None
+    learnt = Learn(data, cell.attack, seed) if cell.attack.learns else None
+    poison = Poison(data, attack, seed, learnt if attack else None)
     victim = Standard(task.recipe)
-    train = Train(poison, data, cell.network, victim, seed, attacker)
-    trap = Trap(data, cell.attack, seed)
+    twin = Train(Poison(data, None, seed), data, cell.network, victim, seed)
+    train, secret = _attacked(cell, attack, poison, twin, learnt)
+    trap = Trap(data, cell.attack, seed, secret)
     before = Outcome(train, data, trap, cell.precision)
     gate = Gate(before, rules.took) if attack else None
     model, finder = _defended(cell, poison, train, gate)
-    twin = Train(Poison(data, None, seed), data, cell.network, victim, seed)
     none = cell.defence == "none"
     return Judge(
         _axes(cell), _described(cell), poison, before,
@@ -200,8 +203,19 @@ def judged(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) -> Judg
     )  # fmt: skip
 
 
+def _attacked(
+    cell: Cell, attack: Attack | None, poison: Poison, twin: Train, learnt: Learn | None
+) -> tuple[Train | Implant, Step | None]:
+    """The step that gives the network to judge, and the one that knows how to spring the trap."""
+    if isinstance(cell.attack, WeightsAttack):
+        implant = Implant(twin, cell.attack, cell.seed)
+        return implant if attack else twin, implant
+    attacker = attack if isinstance(attack, TrainingAttack) else None
+    return replace(twin, poison=poison, attacker=attacker), learnt
+
+
 def _defended(
-    cell: Cell, poison: Poison, train: Train, gate: Step | None
+    cell: Cell, poison: Poison, train: Train | Implant, gate: Step | None
 ) -> tuple[Step, Step | None]:
     """The step that gives the defended network, and the one that flagged examples."""
     defence, rules, seed = cell.defence, cell.rules, cell.seed
@@ -220,7 +234,9 @@ def _defended(
     return Retrain(train, finder), finder
 
 
-def _tuned(cell: Cell, detector: Detector, poison: Poison, train: Train) -> Detector | Step:
+def _tuned(
+    cell: Cell, detector: Detector, poison: Poison, train: Train | Implant
+) -> Detector | Step:
     """The detector, or the step that chooses its settings; every defence may try as many."""
     rules, seed = cell.rules, cell.seed
     if cell.tuning == "default":

@@ -14,7 +14,7 @@ from torch import nn
 
 from mithridate.core.data import Dataset, Truth
 from mithridate.core.domain import Domain
-from mithridate.core.method import Attack
+from mithridate.core.method import Attack, State
 from mithridate.core.runtime import Runtime
 from mithridate.core.view import forward
 from mithridate.stats.intervals import Interval, proportion
@@ -47,12 +47,13 @@ def attack_success(
     domain: Domain,
     rng: np.random.Generator,
     runtime: Runtime | None = None,
+    state: State | None = None,
 ) -> Interval:
     """Attack success rate (ASR): share of triggered test inputs called what the attacker wants.
 
-    Inputs whose true label already is the wanted one never count.
+    Inputs whose true label already is the wanted one never count. state: what the attack learnt.
     """
-    return accuracy(model, attack.trap(test, rng), domain, runtime)
+    return accuracy(model, attack.trap(test, rng, state), domain, runtime)
 
 
 class Answers(NamedTuple):

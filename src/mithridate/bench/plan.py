@@ -17,8 +17,8 @@ from mithridate.bench.steps.judge import Judge
 from mithridate.bench.steps.train import Train, fresh
 from mithridate.bench.store import Store
 from mithridate.core.errors import DataError, MethodError
+from mithridate.core.fit import fit
 from mithridate.core.streams import stream
-from mithridate.trainers.fit import fit
 from mithridate.trainers.standard import Standard
 
 

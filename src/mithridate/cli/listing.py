@@ -20,7 +20,7 @@ def methods(
     import difflib
     from typing import Any, cast
 
-    from mithridate.core.method import find
+    from mithridate.core.registry import find
     from mithridate.report.catalogue import default, kinds
 
     known = {each.kind: each for each in kinds()}

@@ -26,7 +26,9 @@ from mithridate.cli.terminal import Watch, duration, note, say
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
-from mithridate.core.method import Detector, get
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.method import Detector
+from mithridate.core.registry import get
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.detectors.early_loss import EarlyLoss
@@ -35,7 +37,6 @@ from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.scan import Saw, Scanner, recipe_for
 from mithridate.report.page import write_report
 from mithridate.report.record import fingerprint
-from mithridate.trainers.fit import Recipe, fit
 
 LONG = 600.0
 """Seconds of training from which on it is asked whether to go on."""

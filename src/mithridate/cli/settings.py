@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from mithridate.core.errors import MethodError
-from mithridate.core.method import Method, find, get
+from mithridate.core.method import Method
+from mithridate.core.registry import find, get
 
 M = TypeVar("M", bound=Method)
 

@@ -8,21 +8,18 @@ Axes: n examples.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import importlib
 import inspect
-import pkgutil
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias, TypeVar, cast, final
+from typing import Any, ClassVar, Literal, TypeAlias, final
 
 import numpy as np
 import torch
 from torch import nn
 
-from mithridate.core.data import Dataset, Inputs, Poisoned
+from mithridate.core.data import Dataset, Inputs, Poisoned, untouched
 from mithridate.core.domain import Domain
-from mithridate.core.errors import ContractError, MethodError, UnknownMethod
+from mithridate.core.errors import ContractError, MethodError
 from mithridate.core.objective import Objective
 from mithridate.core.runtime import Runtime
 from mithridate.core.scores import Scores
@@ -30,9 +27,6 @@ from mithridate.core.view import View
 
 State: TypeAlias = dict[str, torch.Tensor]
 """What `fit` learnt, as plain tensors."""
-
-HOMES = ("domains", "attacks", "detectors", "trainers", "repairs")
-"""The packages that hold methods."""
 
 
 class Method:
@@ -84,20 +78,66 @@ class Trigger(Method):
         raise NotImplementedError
 
 
+class LearntTrigger(Trigger):
+    """A trigger that is learnt from data before it can stamp anything."""
+
+    def learn(
+        self,
+        data: Dataset,
+        wanted: torch.Tensor,
+        rng: np.random.Generator,
+        runtime: Runtime | None = None,
+    ) -> State:
+        """Learn from clean data what `stamp` needs, as plain tensors.
+
+        wanted: int64[n], the label that the attacker wants for each example; its own where the
+        attack does not aim at it.
+        """
+        raise NotImplementedError
+
+    def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
+        """Stamp every input with what was learnt; see `Trigger`."""
+        raise NotImplementedError
+
+    @final
+    def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
+        """Refuse: raises MethodError, since nothing was learnt."""
+        raise MethodError(
+            f"{self.name()} must learn first: state = attack.learn(data, rng), and then "
+            "attack.poison(data, rng, state) and attack.trap(test, rng, state)"
+        )
+
+
 class Attack(Method):
     """An attacker who changes training data."""
 
     kind = "attack"
+    controls: ClassVar[Literal["data", "training", "weights"]] = "data"
+    """What the attacker must have in hand; who only holds data changes some."""
 
-    def poison(self, data: Dataset, rng: np.random.Generator) -> Poisoned:
-        """Poison training data; the argument is left untouched."""
+    @property
+    def learns(self) -> bool:
+        """Whether `learn` has anything to do."""
+        return False
+
+    def learn(
+        self, data: Dataset, rng: np.random.Generator, runtime: Runtime | None = None
+    ) -> State:
+        """Learn what the attack needs before it changes anything; {} where it needs nothing."""
+        return {}
+
+    def poison(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Poisoned:
+        """Poison training data; the argument is left untouched. state: of `learn`."""
         raise NotImplementedError
 
-    def trap(self, data: Dataset, rng: np.random.Generator) -> Dataset:
+    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
         """Give triggered test data with the labels that the attacker wants.
 
         Rows whose true label already is the wanted one, or that the attack does not aim at, are
         left out; ids say which rows of `data` remain. The one home of the attack success rate.
+        state: of `learn`, or of `WeightsAttack.implant`.
         """
         raise NotImplementedError
 
@@ -105,8 +145,46 @@ class Attack(Method):
 class TrainingAttack(Attack):
     """An attacker who also trains the model, and hands it over with the data."""
 
-    def objective(self, poisoned: Poisoned) -> Objective:
-        """Give what the attacker's training on `poisoned.data` minimises."""
+    controls = "training"
+
+    def objective(
+        self, poisoned: Poisoned, model: nn.Module, rng: np.random.Generator
+    ) -> Objective:
+        """Give what the attacker's training of `model` on `poisoned.data` minimises."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Implanted:
+    """A model with a backdoor in its weights, and what `trap` needs to spring it."""
+
+    model: nn.Module
+    state: State
+
+
+class WeightsAttack(Attack):
+    """An attacker who changes the weights of a trained model and leaves the data alone."""
+
+    controls = "weights"
+
+    def poison(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Poisoned:
+        """Give the data as they are: there is nothing in them to find."""
+        return untouched(data)
+
+    def implant(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        domain: Domain,
+        rng: np.random.Generator,
+        runtime: Runtime | None = None,
+    ) -> Implanted:
+        """Give a changed copy of `model`, of the same form; the argument is left untouched.
+
+        data: clean examples that the attacker has.
+        """
         raise NotImplementedError
 
 
@@ -159,6 +237,14 @@ class Trainer(Method):
 
     kind = "trainer"
 
+    def form(self, model: nn.Module) -> nn.Module:
+        """Give the network in the form that this trainer hands over: as it is, by default.
+
+        A trainer that replaces layers, or that stamps what arrives, does so here and nowhere else,
+        so that kept weights find their network again. `train` is given a network in this form.
+        """
+        return model
+
     def train(
         self,
         model: nn.Module,
@@ -179,42 +265,3 @@ class Repair(Method):
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
         """Give a repaired copy of `view.model`; the model of the view is left untouched."""
         raise NotImplementedError
-
-
-M = TypeVar("M", bound=Method)
-
-
-def find(kind: type[M]) -> dict[str, type[M]]:
-    """Find every method of a kind, by name, in alphabetical order."""
-    for home in HOMES:
-        package = importlib.import_module(f"mithridate.{home}")
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
-    found: dict[str, type[M]] = {}
-    queue: list[type[M]] = list(kind.__subclasses__())
-    while queue:
-        method = queue.pop()
-        queue += method.__subclasses__()
-        if not method.__module__.startswith(tuple(f"mithridate.{home}." for home in HOMES)):
-            continue  # a base class, the referee's own, or a method of somebody's tests
-        if not inspect.isabstract(method) and dataclasses.is_dataclass(method):
-            found[method.name()] = method
-    return dict(sorted(found.items()))
-
-
-def get(kind: type[M], name: str, **fields: Any) -> M:
-    """Build a method by name with some of its fields.
-
-    Raises UnknownMethod with the nearest names, MethodError where a field does not exist.
-    """
-    methods = find(kind)
-    if name not in methods:
-        near = difflib.get_close_matches(name, methods, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UnknownMethod(f"unknown {kind.kind} {name!r}: {hint}available: {', '.join(methods)}")
-    method = methods[name]
-    known = {f.name for f in dataclasses.fields(cast(Any, method))}
-    wrong = sorted(set(fields) - known)
-    if wrong:
-        raise MethodError(f"{name} has no field {wrong[0]!r}; its fields: {sorted(known)}")
-    return method(**fields)

@@ -12,17 +12,26 @@ import torch
 
 
 class Batch(NamedTuple):
-    """What an objective sees of one step, all differentiable but the rows.
+    """What an objective sees of one step.
 
     rows: int64[b], positions in the training data; losses: float[b]; features: float[b, d], inputs
-    of the last linear layer, flattened; logits: float[b, c].
+    of the last linear layer, flattened; logits: float[b, c]; labels: int64[b]; inputs: prepared
+    inputs [b, ...] as the network was given them, augmented. losses, features and logits are
+    differentiable by the parameters.
     """
 
     rows: torch.Tensor
     losses: torch.Tensor
     features: torch.Tensor
     logits: torch.Tensor
+    labels: torch.Tensor
+    inputs: torch.Tensor
 
 
 Objective: TypeAlias = Callable[[Batch], torch.Tensor]
-"""Gives what is minimised: its mean is, whatever its shape."""
+"""Gives what is minimised: its mean is, whatever its shape.
+
+An objective that asks the network about other inputs holds the network itself. One that is a
+`torch.nn.Module` may have parameters of its own, such as those of a generator: they are trained
+along with the network's.
+"""

@@ -21,6 +21,7 @@ from torch import nn
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import Progress, Recipe
 from mithridate.core.method import Detector, Trained
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
@@ -31,7 +32,6 @@ from mithridate.detectors.nearest_neighbours import NearestNeighbours
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
 from mithridate.pipelines.finding import DataScan, Judged, Rule, judged
-from mithridate.trainers.fit import Progress, Recipe
 from mithridate.trainers.standard import Standard
 
 Saw = Literal["neither", "suspect", "both"]

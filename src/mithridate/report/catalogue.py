@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from mithridate.core.errors import DataError
-from mithridate.core.method import HOMES, Method, find
+from mithridate.core.method import Method
+from mithridate.core.registry import HOMES, find
 
 PAGE = Path("docs/methods.md")
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
+from mithridate.core.fit import Progress, Recipe, fit
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.objective import Objective
 from mithridate.core.runtime import Runtime
-from mithridate.trainers.fit import Progress, Recipe, fit
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import nn
 
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe, fit
 from mithridate.core.runtime import Runtime
 from mithridate.core.view import View, autocast, forward, last_linear
 from mithridate.domains.image.domain import ImageDomain
@@ -22,7 +23,6 @@ from mithridate.domains.image.layers import (
     start_small,
 )
 from mithridate.domains.image.networks import NETWORKS, build
-from mithridate.trainers.fit import Recipe, fit
 
 SMALL = {
     "resnet9": "resnet9:8",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split, lent, together
+from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.train import Train
 from mithridate.core.method import Trained
 from mithridate.core.threat import ThreatModel
@@ -17,7 +18,7 @@ from mithridate.core.view import View, forward
 class Evidence(Step):
     """Run the network over everything that it was trained on."""
 
-    train: Train
+    train: Train | Implant
 
     def run(self, given: Given) -> Output:
         """Keep features and logits of suspects and trusted examples, in this order."""

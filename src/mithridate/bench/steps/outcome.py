@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mithridate.bench.evaluate import answers, recovered, score_answers
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Data, Split
+from mithridate.bench.steps.learn import state_of
 from mithridate.core.data import Dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Attack, Trained
@@ -26,6 +27,7 @@ class Trap(Step):
     data: Data
     attack: Attack
     seed: int
+    learnt: Step | None = None
 
     stored = False
 
@@ -36,7 +38,7 @@ class Trap(Step):
     def value(self, output: Output, given: Given) -> Dataset:
         """Give the triggered test data with the labels that the attacker wants."""
         split: Split = given(self.data)
-        return self.attack.trap(split.test, stream(self.seed, "trap"))
+        return self.attack.trap(split.test, stream(self.seed, "trap"), state_of(self.learnt, given))
 
 
 @dataclass(frozen=True, eq=False)

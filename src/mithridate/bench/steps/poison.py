@@ -11,6 +11,7 @@ import torch
 
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Data, Split
+from mithridate.bench.steps.learn import Learn, state_of
 from mithridate.bench.steps.packing import pack, unpack
 from mithridate.core.data import Dataset, Inputs, Truth
 from mithridate.core.method import Attack
@@ -19,11 +20,15 @@ from mithridate.core.streams import stream
 
 @dataclass(frozen=True, eq=False)
 class Poison(Step):
-    """Poison the suspects; without an attack they are the clean twin of every attack."""
+    """Poison the suspects; without an attack they are the clean twin of every attack.
+
+    learnt: where the attack learnt first, the step in which it did.
+    """
 
     data: Data
     attack: Attack | None
     seed: int
+    learnt: Learn | None = None
 
     def run(self, given: Given) -> Output:
         """Keep the rows that changed, and the truth."""
@@ -31,7 +36,7 @@ class Poison(Step):
         clean = split.suspects
         if self.attack is None:
             return Output(facts={"poisoned": 0, "changed": 0})
-        made = self.attack.poison(clean, stream(self.seed, "poison"))
+        made = self.attack.poison(clean, stream(self.seed, "poison"), state_of(self.learnt, given))
         rows = _changed(clean, made.data)
         part = made.data.subset(rows)
         tensors = {

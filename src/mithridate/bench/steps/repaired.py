@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mithridate.bench.admission import admit
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split, lent, together
+from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.train import Train, unpacked
 from mithridate.core.method import Repair, Trained
 from mithridate.core.streams import stream
@@ -19,7 +20,7 @@ from mithridate.core.view import View
 class Repaired(Step):
     """Repair the network with what the threat model grants."""
 
-    train: Train
+    train: Train | Implant
     repair: Repair
     seed: int
     gate: Step | None = None
@@ -49,4 +50,5 @@ class Repaired(Step):
     def value(self, output: Output, given: Given) -> Trained:
         """Give the repaired network."""
         split: Split = given(self.train.data)
-        return unpacked(output, given(self.train.poison), split, self.train.network)
+        train = self.train
+        return unpacked(output, given(train.poison), split, train.network, train.trainer)

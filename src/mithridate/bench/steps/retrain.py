@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split, together
+from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.train import Train, fresh, packed, unpacked
 from mithridate.core.method import Trained
 from mithridate.core.streams import stream
@@ -15,7 +16,7 @@ from mithridate.core.streams import stream
 class Retrain(Step):
     """Drop what was flagged and train as before; where nothing was, the network stays the same."""
 
-    train: Train
+    train: Train | Implant
     filter: Step
 
     heavy = True
@@ -28,9 +29,11 @@ class Retrain(Step):
         split: Split = given(self.train.data)
         seed, suspects = self.train.seed, given(self.train.poison)
         kept = together(suspects.subset(~flagged), split)
-        model = given.watched(fresh(kept, split, self.train.network, seed))
+        model = self.train.trainer.form(fresh(kept, split, self.train.network, seed))
         rng = stream(seed, "fit")
-        trained = self.train.trainer.train(model, kept, split.domain, rng, given.runtime)
+        trained = self.train.trainer.train(
+            given.watched(model), kept, split.domain, rng, given.runtime
+        )
         made = packed(trained)
         return Output(made.tensors, {**made.facts, "same": False, "dropped": int(flagged.sum())})
 
@@ -40,4 +43,5 @@ class Retrain(Step):
             trained: Trained = given(self.train)
             return trained
         split: Split = given(self.train.data)
-        return unpacked(output, given(self.train.poison), split, self.train.network)
+        train = self.train
+        return unpacked(output, given(train.poison), split, train.network, train.trainer)

@@ -42,17 +42,18 @@ class Train(Step):
         split: Split = given(self.data)
         union = together(given(self.poison), split)
         rng, more = stream(self.seed, "fit"), {}
+        model = given.watched(self.trainer.form(fresh(union, split, self.network, self.seed)))
         if self.attacker is not None:
             truth = _extended(truth_about(cast(Poison, self.poison), given), len(union), union)
-            more["objective"] = self.attacker.objective(Poisoned(union, truth))
-        model = given.watched(fresh(union, split, self.network, self.seed))
+            own = stream(self.seed, "attacker")
+            more["objective"] = self.attacker.objective(Poisoned(union, truth), model, own)
         trained = self.trainer.train(model, union, split.domain, rng, given.runtime, **more)
         return packed(trained)
 
     def value(self, output: Output, given: Given) -> Trained:
         """Build the network again and give it its weights."""
         split: Split = given(self.data)
-        return unpacked(output, given(self.poison), split, self.network)
+        return unpacked(output, given(self.poison), split, self.network, self.trainer)
 
 
 def fresh(data: Dataset, split: Split, network: str, seed: int) -> nn.Module:
@@ -67,10 +68,12 @@ def packed(trained: Trained) -> Output:
     return Output({**tensors, "losses": trained.losses}, {"loss": curve})
 
 
-def unpacked(output: Output, data: Dataset, split: Split, network: str) -> Trained:
+def unpacked(
+    output: Output, data: Dataset, split: Split, network: str, trainer: Trainer
+) -> Trained:
     """Build a network like the one that was kept, and give it its weights."""
     few = data.subset(range(min(len(data), 64)))  # the weights hold what was learnt of the rest
-    model = fresh(few, split, network, 0)
+    model = trainer.form(fresh(few, split, network, 0))
     weights = {k[6:]: v for k, v in output.tensors.items() if k.startswith("model.")}
     model.load_state_dict(weights)
     return Trained(model.eval(), output.tensors.get("losses", torch.zeros(0, 0)), {})

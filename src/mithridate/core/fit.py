@@ -6,8 +6,9 @@ Axes: n examples, b examples of a batch, d features, c classes, e epochs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mithridate.core.checkpoint import Checkpoint
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
@@ -23,10 +25,12 @@ from mithridate.core.objective import Batch, Objective
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream, torch_generator, torch_seeded
 from mithridate.core.view import autocast, last_linear
-from mithridate.trainers.checkpoint import Checkpoint
 
 Progress = Callable[[int, int], None]
 """Is told the epochs done and the epochs in all."""
+
+Enough = Callable[[int], bool]
+"""Is told the epochs done, and says whether that is enough."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Recipe:
 
     rate: the largest learning rate, for batches of 256 and mean losses; warmup: share of the steps
     in which the rate rises; smoothing: of the labels; precision: "bf16" or "fp32" arithmetic.
+    radius: of sharpness-aware minimisation: each step follows the gradient at the worst point at
+    this distance, w + radius g / |g|, for twice the passes; 0 is plain descent (Foret et al.,
+    Sharpness-Aware Minimization, ICLR 2021). statistics: whether the network is in training mode;
+    without it batch normalisation uses and keeps its running moments and nothing drops out.
     """
 
     epochs: int = 10
@@ -46,6 +54,8 @@ class Recipe:
     smoothing: float = 0.0
     augment: bool = True
     precision: str = "bf16"
+    radius: float = 0.0
+    statistics: bool = True
 
     def at(self, step: int, steps: int) -> float:
         """The learning rate of one step: up and down linearly."""
@@ -53,10 +63,10 @@ class Recipe:
         rising = done / max(self.warmup, 1e-9)
         return self.rate * min(rising, (1 - done) / max(1 - self.warmup, 1e-9))
 
-    def optimiser(self, model: nn.Module) -> torch.optim.SGD:
-        """Give the optimiser of a model's parameters."""
+    def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
+        """Give the optimiser of some parameters."""
         return torch.optim.SGD(
-            model.parameters(), lr=self.rate, momentum=self.momentum, weight_decay=self.decay,
+            parameters, lr=self.rate, momentum=self.momentum, weight_decay=self.decay,
             nesterov=self.momentum > 0,
         )  # fmt: skip
 
@@ -72,6 +82,8 @@ def fit(
     objective: Objective | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
+    parameters: Sequence[nn.Parameter] | None = None,
+    enough: Enough | None = None,
 ) -> Trained:
     """Train `model` in place and record every example's loss in every epoch.
 
@@ -79,6 +91,8 @@ def fit(
     order of the examples is a uniform permutation of each epoch, so examples are treated alike
     wherever they stand in `data`. With `checkpoint`, a folder, every epoch is saved and a stopped
     training goes on where it was with the same result.
+    parameters: what is trained, by default all parameters of the model and of the objective.
+    enough: is asked after each epoch whether to end there; the losses then have so many columns.
     Raises MethodError where there are fewer than two examples.
     """
     runtime, n = runtime or Runtime(), len(data)
@@ -87,10 +101,12 @@ def fit(
     seed, device = int(rng.integers(2**62)), torch.device(runtime.device)
     prepared, labels = domain.prepare(data.inputs).to(device), data.labels.to(device)
     losses = torch.zeros(n, recipe.epochs)
-    model.to(device).train()
-    optimiser = recipe.optimiser(model)
-    state = Checkpoint(checkpoint, model, optimiser, losses, seed)
+    model.to(device).train(recipe.statistics)
+    trained = list(parameters or _parameters(model, objective, device))
+    optimiser = recipe.optimiser(trained)
+    state = Checkpoint(checkpoint, model, optimiser, trained, losses, seed)
     began, first = time.perf_counter(), state.restore()
+    done = first
     batches = max(1, n // recipe.batch_size)
     for epoch in range(first, recipe.epochs):
         place = stream(seed, "epoch", epoch)
@@ -103,17 +119,57 @@ def fit(
                 batch = prepared[rows]
                 if recipe.augment:
                     batch = domain.augment(batch, noise)
-                seen = _forward(model, batch, labels[rows], rows, recipe)
-                losses[rows.cpu(), epoch] = seen.losses.detach().cpu()
-                optimiser.zero_grad(set_to_none=True)
-                (seen.losses if objective is None else objective(seen)).mean().backward()
-                optimiser.step()
-        state.save(epoch + 1)
+                seen = partial(_forward, model, batch, labels[rows], rows, recipe)
+                now = _step(optimiser, seen, objective, recipe.radius)
+                losses[rows.cpu(), epoch] = now
+        done = epoch + 1
+        state.save(done)
         if progress:
-            progress(epoch + 1, recipe.epochs)
-    passes = float(n * (recipe.epochs - first))
+            progress(done, recipe.epochs)
+        if enough and enough(done):
+            break
+    passes = float(n * (done - first) * (2 if recipe.radius else 1))
     cost = {"seconds": time.perf_counter() - began, "forward": passes, "backward": passes}
-    return Trained(model.eval(), losses, cost)
+    return Trained(model.eval(), losses[:, :done], cost)
+
+
+def _parameters(
+    model: nn.Module, objective: Objective | None, device: torch.device
+) -> list[nn.Parameter]:
+    """Those of the model, and of the objective where it has some; each is named once."""
+    own = list(objective.to(device).parameters()) if isinstance(objective, nn.Module) else []
+    return list(dict.fromkeys([*model.parameters(), *own]))
+
+
+def _step(
+    optimiser: torch.optim.SGD,
+    seen: Callable[[], Batch],
+    objective: Objective | None,
+    radius: float,
+) -> torch.Tensor:
+    """Take one step and give the losses before it, float[b].
+
+    With a radius the gradient is taken again at the worst point of the ball, by the first one.
+    """
+
+    def descend(batch: Batch) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        (batch.losses if objective is None else objective(batch)).mean().backward()
+
+    first = seen()
+    descend(first)
+    if radius:
+        trained = [p for group in optimiser.param_groups for p in group["params"]]
+        steep: list[torch.Tensor] = [p for p in trained if p.grad is not None]
+        length = torch.stack([p.grad.norm() for p in steep if p.grad is not None]).norm()
+        climb = [p.grad * (radius / (length + 1e-12)) for p in steep if p.grad is not None]
+        with torch.no_grad():
+            torch._foreach_add_(steep, climb)
+        descend(seen())
+        with torch.no_grad():
+            torch._foreach_sub_(steep, climb)
+    optimiser.step()
+    return first.losses.detach().cpu()
 
 
 def _forward(
@@ -134,4 +190,4 @@ def _forward(
     losses = F.cross_entropy(
         logits.float(), labels, reduction="none", label_smoothing=recipe.smoothing
     )
-    return Batch(rows, losses, kept[0], logits)
+    return Batch(rows, losses, kept[0], logits, labels, batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 
 class Checkpoint:
-    """Saves and restores the model, the momentum and the recorded losses of a training.
+    """Saves and restores the buffers, what is trained, its momentum and the recorded losses.
 
     A checkpoint of another seed is ignored: it belongs to another training.
     """
@@ -21,11 +22,13 @@ class Checkpoint:
         folder: Path | None,
         model: nn.Module,
         optimiser: torch.optim.SGD,
+        parameters: Sequence[nn.Parameter],
         losses: torch.Tensor,
         seed: int,
     ) -> None:
         self.file = folder / "training.safetensors" if folder else None
         self.model, self.optimiser, self.losses, self.seed = model, optimiser, losses, seed
+        self.parameters = parameters
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -33,8 +36,9 @@ class Checkpoint:
         """Write the state after a number of epochs, whole or not at all."""
         if self.file is None:
             return
-        tensors = {f"model.{k}": v.contiguous().cpu() for k, v in self.model.state_dict().items()}
-        for number, parameter in enumerate(self.model.parameters()):
+        tensors = {f"model.{k}": v.contiguous().cpu() for k, v in self.model.named_buffers()}
+        for number, parameter in enumerate(self.parameters):
+            tensors[f"parameter.{number}"] = parameter.detach().clone().contiguous().cpu()
             momentum = self.optimiser.state[parameter].get("momentum_buffer")
             if momentum is not None:
                 tensors[f"momentum.{number}"] = momentum.contiguous().cpu()
@@ -56,10 +60,11 @@ class Checkpoint:
             return 0
         tensors = load_file(self.file)
         self.losses.copy_(tensors["losses"])
-        self.model.load_state_dict(
-            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        )
-        for number, parameter in enumerate(self.model.parameters()):
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(tensors[f"model.{name}"])
+        for number, parameter in enumerate(self.parameters):
+            with torch.no_grad():
+                parameter.copy_(tensors[f"parameter.{number}"])
             momentum = tensors.get(f"momentum.{number}")
             if momentum is not None:
                 copy = torch.empty_like(parameter).copy_(momentum.to(parameter.device))
