@@ -9,7 +9,8 @@ import pytest
 from bench.planted_defences import Dial
 from mithridate.attacks.feature_matching import FeatureMatching
 from mithridate.attacks.poisoning import Poisoning
-from mithridate.bench.cell import Rules, Task, at_rate, grid, judged, neighbouring
+from mithridate.bench.cell import Rules, Task, at_rate, grid, neighbouring
+from mithridate.bench.chain import judged
 from mithridate.bench.plan import planned
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.filtering import Filter

@@ -9,7 +9,8 @@ import torch
 
 from bench.planted import PROBE, RATE
 from bench.planted_defences import Dial
-from mithridate.bench.cell import Rules, judged
+from mithridate.bench.cell import Rules
+from mithridate.bench.chain import judged
 from mithridate.bench.execute import Workbench
 from mithridate.bench.step import Output
 from mithridate.bench.steps import poison as poison_module

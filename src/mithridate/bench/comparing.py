@@ -35,6 +35,13 @@ def compared(before: Output, after: Output, metrics: dict[str, Interval], attack
     return "secure" if metrics["asr"].value < SECURE else "open"
 
 
+def worst_class(before: Output, after: Output) -> Interval:
+    """Give the largest fall of the accuracy of one class, of those with test data."""
+    pairs = zip(*(o.facts["per_class"]["accuracy"] for o in (before, after)), strict=True)
+    fallen = [x - y for x, y in pairs if x is not None and y is not None and x == x and y == y]
+    return Interval(max(fallen, default=np.nan), -np.inf, np.inf, len(fallen))
+
+
 def paired(before: Output, after: Output, name: str) -> Interval:
     """Mean difference over the same examples, before minus after, with Student's interval."""
     first = before.tensors[name].double().numpy()

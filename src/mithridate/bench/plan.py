@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mithridate.bench.cell import Cell, judged
+from mithridate.bench.cell import Cell
+from mithridate.bench.chain import judged
 from mithridate.bench.execute import Workbench
 from mithridate.bench.step import Step
 from mithridate.bench.steps.data import Data

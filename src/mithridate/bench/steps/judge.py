@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mithridate.bench.comparing import compared
+from mithridate.bench.comparing import compared, worst_class
 from mithridate.bench.finding import found_poison
 from mithridate.bench.record import Record
 from mithridate.bench.step import Given, NotDone, Output, Step
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.outcome import Outcome
 from mithridate.bench.steps.poison import Poison, truth_about
+from mithridate.bench.steps.reacquire import returned
 from mithridate.stats.intervals import Interval
 
 
@@ -24,7 +25,8 @@ class Judge(Step):
 
     cell: the axes, as pairs; settings: in full, as pairs; undefended, defended: the network before
     and after the defence, the same for "no defence"; finder: what flagged examples, or None;
-    gate: lets pass what is about an attack that took; stealth: how visible the attack is, or None.
+    gate: lets pass what is about an attack that took; stealth: how visible the attack is, or None;
+    again: how fast the backdoor returns to the network and how fast its clean twin learns it.
     """
 
     cell: tuple[tuple[str, Any], ...]
@@ -35,6 +37,7 @@ class Judge(Step):
     finder: Step | None = None
     gate: Step | None = None
     stealth: Step | None = None
+    again: tuple[Step, ...] | None = None
 
     answers_always = True
 
@@ -67,10 +70,15 @@ class Judge(Step):
             found["outcome"] = compared(
                 given(self.undefended), after, metrics, self.poison.attack is not None
             )
+            metrics["worst_class_reduction"] = worst_class(given(self.undefended), after)
         if self.finder is not None:
             found |= self._found(given, metrics, found["curves"])
         if self.stealth is not None:
             metrics |= {n: Interval(*m) for n, m in given(self.stealth).facts["metrics"].items()}
+        if self.again is not None:
+            mine, twin = (given.output(step) for step in self.again)
+            metrics |= returned(mine, twin)
+            found["curves"] |= {"reacquired": mine.facts["asr"], "twin": twin.facts["asr"]}
         given_model = given.output(self.defended.model).facts
         if "loss" in given_model:
             found["curves"]["loss"] = given_model["loss"]

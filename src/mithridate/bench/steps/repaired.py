@@ -18,10 +18,13 @@ from mithridate.core.view import View
 
 @dataclass(frozen=True, eq=False)
 class Repaired(Step):
-    """Repair the network with what the threat model grants."""
+    """Repair the network with what the threat model grants.
+
+    repair: the repair, or the step that chooses its settings.
+    """
 
     train: Train | Implant
-    repair: Repair
+    repair: Repair | Step
     seed: int
     gate: Step | None = None
     threat: ThreatModel = field(default_factory=ThreatModel)
@@ -30,19 +33,11 @@ class Repaired(Step):
 
     def run(self, given: Given) -> Output:
         """Keep the weights of the repaired copy."""
-        admit(self.repair)
+        repair: Repair = given(self.repair) if isinstance(self.repair, Step) else self.repair
+        admit(repair)
+        view = defended_view(self.train, given, self.threat)
+        model = repair.repair(view, stream(self.seed, "repair"))
         split: Split = given(self.train.data)
-        trained: Trained = given(self.train)
-        view = View(
-            lent(together(given(self.train.poison), split)),
-            domain=split.domain,
-            model=given.watched(copy.deepcopy(trained.model)),
-            clean=lent(split.trusted) if len(split.trusted) else None,
-            threat=self.threat,
-            runtime=given.runtime,
-            losses=trained.losses.clone(),
-        )
-        model = self.repair.repair(view, stream(self.seed, "repair"))
         clean = len(split.trusted) if "clean" in view.used else 0
         facts = {"evidence": sorted(view.used), "clean_samples": clean}
         return Output({f"model.{k}": v for k, v in model.state_dict().items()}, facts)
@@ -52,3 +47,18 @@ class Repaired(Step):
         split: Split = given(self.train.data)
         train = self.train
         return unpacked(output, given(train.poison), split, train.network, train.trainer)
+
+
+def defended_view(train: Train | Implant, given: Given, threat: ThreatModel) -> View:
+    """Show a defender a network of its own to change, and what the threat model grants."""
+    split: Split = given(train.data)
+    trained: Trained = given(train)
+    return View(
+        lent(together(given(train.poison), split)),
+        domain=split.domain,
+        model=given.watched(copy.deepcopy(trained.model)),
+        clean=lent(split.trusted) if len(split.trusted) else None,
+        threat=threat,
+        runtime=given.runtime,
+        losses=trained.losses.clone() if trained.losses.shape[1] else None,
+    )

@@ -25,6 +25,14 @@ METRICS = {
     "r_accuracy": Meaning("R-Acc", True, "share of triggered inputs called by their true label"),
     "accuracy_reduction": Meaning("accuracy lost", True, "clean accuracy before minus after the "
                                   "defence, paired by test input"),
+    "worst_class_reduction": Meaning("worst class lost", True, "largest fall of the accuracy of "
+                                     "one class"),
+    "reacquired_asr": Meaning("ASR after a lesson", True, "ASR after fine-tuning the defended "
+                              "network on a few triggered examples among clean ones"),
+    "reacquired_twin_asr": Meaning("the clean twin's", True, "the same of a network that never had "
+                                   "the backdoor"),
+    "reacquired_excess": Meaning("backdoor remembered", True, "mean over the epochs of that lesson "
+                                 "of the ASR above the clean twin's; 0 where nothing is left"),
     "asr_reduction": Meaning("ASR removed", True, "ASR before minus after the defence, paired"),
     "effectiveness": Meaning("DE", True, "defence effectiveness: share of the ASR that the defence "
                              "removed, negative where the attack got stronger"),
@@ -41,7 +49,7 @@ METRICS = {
                                  "the share of clean p-values below it, at 1, 5 and 10 %"),
 }  # fmt: skip
 
-DIFFERENCES = ("accuracy_reduction", "asr_reduction")
+DIFFERENCES = ("accuracy_reduction", "asr_reduction", "worst_class_reduction", "reacquired_excess")
 """Shares that may be negative; `effectiveness` has no lower end."""
 
 RESULTS = {

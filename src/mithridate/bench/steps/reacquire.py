@@ -1,0 +1,91 @@
+"""How fast a backdoor comes back: a repair that only hides it leaves a network that soon obeys.
+
+Axes: t test examples, k of them that the attack aims at.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from math import inf
+
+from mithridate.bench.evaluate import answers
+from mithridate.bench.step import Given, Output, Step
+from mithridate.bench.steps.data import Data, Split
+from mithridate.bench.steps.learn import state_of
+from mithridate.bench.steps.outcome import Trap
+from mithridate.core.data import Dataset, concatenate
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.method import Trained
+from mithridate.core.streams import stream
+from mithridate.stats.intervals import Interval
+
+GENTLE = Recipe(epochs=5, batch_size=64, rate=0.01, warmup=0.0, augment=False)
+"""A fine-tuning that teaches a clean network little of a trigger."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reacquire(Step):
+    """Fine-tune a network on a few triggered examples among clean ones, and spring the trap again.
+
+    examples: how many are triggered; clean: how many are not. Both are drawn from the suspects
+    before the attack, the same for every network of a seed. The same is done to the clean twin, so
+    that what a network remembers can be told from what any network learns.
+    """
+
+    model: Step
+    data: Data
+    trap: Trap
+    seed: int
+    examples: int
+    clean: int = 500
+    recipe: Recipe = field(default_factory=lambda: GENTLE)
+
+    heavy = True
+
+    def run(self, given: Given) -> Output:
+        """Keep the attack success rate before the first and after every epoch."""
+        split: Split = given(self.data)
+        trained: Trained = given(self.model)
+        trap: Dataset = given(self.trap)
+        model = given.watched(copy.deepcopy(trained.model))
+        rates: list[float] = []
+
+        def look(_: int) -> bool:
+            called = answers(model, trap, split.domain, given.runtime).called
+            rates.append(float((called == trap.labels).double().mean()))
+            return False
+
+        look(0)
+        rng = stream(self.seed, "reacquire")
+        lesson = self.lesson(split, given)
+        fit(
+            model, lesson, split.domain, self.recipe, rng,
+            runtime=given.runtime, enough=look,
+        )  # fmt: skip
+        return Output(facts={"asr": rates})
+
+    def lesson(self, split: Split, given: Given) -> Dataset:
+        """Triggered examples with the wanted labels, and clean ones."""
+        rng = stream(self.seed, "lesson")
+        rows = split.suspects.subset(rng.permutation(len(split.suspects)))
+        attack, state = self.trap.attack, state_of(self.trap.learnt, given)
+        many = min(len(rows), 20 * self.examples)  # a goal may aim at one class of many
+        triggered = attack.trap(rows.subset(range(many)), rng, state)
+        few = triggered.subset(range(min(self.examples, len(triggered))))
+        return concatenate(few, rows.subset(range(many, min(len(rows), many + self.clean))))
+
+
+def returned(mine: Output, twin: Output) -> dict[str, Interval]:
+    """Give the ASR after the fine-tuning, the twin's, and the share of the way that came back.
+
+    reacquired_asr: after all epochs; reacquired_excess: mean over the epochs of the ASR of the
+    network minus that of its clean twin: 0 where the network learns the trigger as if it had never
+    known it.
+    """
+    rates, others = mine.facts["asr"], twin.facts["asr"]
+    pairs = list(zip(rates[1:], others[1:], strict=True))
+    excess = sum(a - b for a, b in pairs) / len(pairs)
+    single = {"reacquired_asr": rates[-1], "reacquired_twin_asr": others[-1],
+              "reacquired_excess": excess}  # fmt: skip
+    return {name: Interval(value, -inf, inf, 1) for name, value in single.items()}

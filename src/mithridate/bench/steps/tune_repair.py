@@ -1,0 +1,90 @@
+"""Choosing the settings of a repair: on poison of the defender's own, or on the truth by that name.
+
+Axes: b settings that are tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import torch
+
+from mithridate.bench.admission import admit
+from mithridate.bench.evaluate import accuracy
+from mithridate.bench.step import Given, Output, Step
+from mithridate.bench.steps.data import Split
+from mithridate.bench.steps.implant import Implant
+from mithridate.bench.steps.outcome import Trap
+from mithridate.bench.steps.repaired import defended_view
+from mithridate.bench.steps.train import Train
+from mithridate.bench.steps.tune import Plant, candidates, planted
+from mithridate.core.data import Dataset
+from mithridate.core.method import Repair
+from mithridate.core.streams import stream
+from mithridate.core.threat import ThreatModel
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenRepair(Step):
+    """What a choice of settings depends on; budget: settings tried, the own ones among them.
+
+    A setting is judged by accuracy minus attack success rate, of the network that it repairs.
+    """
+
+    train: Train | Implant
+    repair: Repair
+    budget: int
+    seed: int
+    threat: ThreatModel = field(default_factory=ThreatModel)
+
+    heavy = True
+
+    def value(self, output: Output, given: Given) -> Repair:
+        """Give the repair with the best settings."""
+        return replace(self.repair, **output.facts["tried"][0]["settings"])  # type: ignore
+
+
+@dataclass(frozen=True, eq=False)
+class TuneRepair(ChosenRepair):
+    """Choose settings on a network in which the defender planted a backdoor of his own.
+
+    Trusted examples that were not planted are called right or not, and, with the defender's
+    trigger, planted or not.
+    """
+
+    def run(self, given: Given) -> Output:
+        """Keep every setting that was tried and what it scored, best first."""
+        plant = cast(Plant, self.train.poison)
+        split: Split = given(plant.data)
+        used = planted(plant, given)
+        rest = split.trusted.subset(~torch.isin(split.trusted.ids, used.ids))
+        trap = plant.attack.trap(rest, stream(self.seed, "probe"))
+        return Output(facts={"tried": tried(self, given, rest, trap)})
+
+
+@dataclass(frozen=True, eq=False)
+class OracleRepair(ChosenRepair):
+    """Choose settings by test data and the trap, as some benchmarks do: an upper bound."""
+
+    trap: Trap | None = None
+
+    def run(self, given: Given) -> Output:
+        """Keep every setting that was tried and what it scored, best first."""
+        assert self.trap is not None
+        split: Split = given(self.train.data)
+        return Output(facts={"tried": tried(self, given, split.test, given(self.trap))})
+
+
+def tried(step: ChosenRepair, given: Given, clean: Dataset, trap: Dataset) -> list[dict[str, Any]]:
+    """Repair with every candidate and rank the settings; the first tried wins a tie."""
+    admit(step.repair)
+    split: Split = given(step.train.data)
+    found = []
+    for settings in candidates(cast(Any, step.repair), step.budget, step.seed):
+        chosen = replace(step.repair, **settings)  # type: ignore[type-var]
+        view = defended_view(step.train, given, step.threat)
+        model = chosen.repair(view, stream(step.seed, "repair"))
+        rates = [accuracy(model, d, split.domain, given.runtime).value for d in (clean, trap)]
+        found.append({"settings": settings, "accuracy": rates[0], "asr": rates[1]})
+    return sorted(found, key=lambda t: t["accuracy"] - t["asr"], reverse=True)
