@@ -14,11 +14,16 @@ from mithridate.report.bench.aggregate import Row
 
 ATTACKS = {
     "badnet": "badnet", "badnets": "badnet", "blend": "blended", "blended": "blended",
-    "sig": "sig", "lf": "lf", "lowfrequency": "lf", "wanet": "wanet",
+    "sig": "sig", "lf": "lf", "lowfrequency": "lf", "wanet": "wanet", "labelconsistent": "lc",
+    "ssba": "ssba", "samplespecific": "ssba", "inputaware": "inputaware", "bpp": "bpp",
+    "trojannn": "trojannn", "blind": "blind", "lira": "lira",
 }  # fmt: skip
 DEFENCES = {
     "none": "no defense", "ac": "ac", "activationclustering": "ac", "ss": "spectral",
-    "spectral": "spectral", "spectralsignatures": "spectral",
+    "spectral": "spectral", "spectralsignatures": "spectral", "finetuning": "ft",
+    "finepruning": "fp", "neuralattentiondistillation": "nad",
+    "adversarialneuronpruning": "anp", "channellipschitzpruning": "clp", "ibau": "i-bau",
+    "batchnormpruning": "mbns", "antibackdoorlearning": "abl",
 }  # fmt: skip
 """Our names, letters and digits only, and those of the published table."""
 
