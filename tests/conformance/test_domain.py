@@ -70,18 +70,29 @@ def test_prepare_refuses_what_is_not_of_the_domain(name, wrong):
 
 
 @each
-def test_augment_keeps_form_and_argument_and_obeys_its_stream(name):
+@pytest.mark.parametrize("verb", ["augment", "distort"])
+def test_a_variation_keeps_form_and_argument_and_obeys_its_stream(name, verb):
     domain = DOMAINS[name]
     for family, inputs in {"ordinary": ORDINARY[name], **EDGES[name]}.items():
         prepared = domain.prepare(inputs)
         before = prepared.clone()
         first, second = (
-            domain.augment(prepared, torch_generator(stream(1, "augment"))) for _ in range(2)
+            getattr(domain, verb)(prepared, torch_generator(stream(1, verb))) for _ in range(2)
         )
         assert first.shape == prepared.shape, family
         assert first.dtype == prepared.dtype, family
         assert torch.equal(first, second), family
         assert torch.equal(prepared, before), family
+
+
+@each
+def test_the_strong_variation_changes_every_ordinary_input_and_differs_by_draw(name):
+    prepared = DOMAINS[name].prepare(ORDINARY[name])
+    first, second = (
+        DOMAINS[name].distort(prepared, torch_generator(stream(seed, "strong"))) for seed in (1, 2)
+    )
+    assert (first != prepared).flatten(1).any(1).all()
+    assert (first != second).any()
 
 
 @each

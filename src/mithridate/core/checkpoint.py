@@ -21,7 +21,7 @@ class Checkpoint:
         self,
         folder: Path | None,
         model: nn.Module,
-        optimiser: torch.optim.SGD,
+        optimiser: torch.optim.Optimizer,
         parameters: Sequence[nn.Parameter],
         losses: torch.Tensor,
         seed: int,

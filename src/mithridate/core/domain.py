@@ -30,6 +30,12 @@ class Domain(Protocol):
     def augment(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Give a random label-preserving variation of a prepared batch, same shape."""
 
+    def distort(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Give a variation as strong as the labels survive, same shape: it may hide large parts.
+
+        It is meant to go on top of `augment`, and does not repeat it.
+        """
+
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build a freshly initialised classifier for such data; "" names the default one."""
 

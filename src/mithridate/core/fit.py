@@ -32,6 +32,12 @@ Progress = Callable[[int, int], None]
 Enough = Callable[[int], bool]
 """Is told the epochs done, and says whether that is enough."""
 
+Vary = Callable[[torch.Tensor, torch.Tensor, torch.Generator], torch.Tensor]
+"""Is given a prepared batch, its rows int64[b] and a generator, and gives what is asked about."""
+
+Wrap = Callable[[torch.optim.SGD], torch.optim.Optimizer]
+"""Is given the optimiser of the recipe, and gives the one that takes the steps."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -84,6 +90,8 @@ def fit(
     checkpoint: Path | None = None,
     parameters: Sequence[nn.Parameter] | None = None,
     enough: Enough | None = None,
+    vary: Vary | None = None,
+    wrap: Wrap | None = None,
 ) -> Trained:
     """Train `model` in place and record every example's loss in every epoch.
 
@@ -93,6 +101,7 @@ def fit(
     training goes on where it was with the same result.
     parameters: what is trained, by default all parameters of the model and of the objective.
     enough: is asked after each epoch whether to end there; the losses then have so many columns.
+    vary: takes the place of the recipe's augmentation. wrap: changes how steps are taken.
     Raises MethodError where there are fewer than two examples.
     """
     runtime, n = runtime or Runtime(), len(data)
@@ -103,7 +112,8 @@ def fit(
     losses = torch.zeros(n, recipe.epochs)
     model.to(device).train(recipe.statistics)
     trained = list(parameters or _parameters(model, objective, device))
-    optimiser = recipe.optimiser(trained)
+    optimiser = (wrap or _as_it_is)(recipe.optimiser(trained))
+    varied = vary or _variation(recipe, domain)
     state = Checkpoint(checkpoint, model, optimiser, trained, losses, seed)
     began, first = time.perf_counter(), state.restore()
     done = first
@@ -116,9 +126,7 @@ def fit(
             for number, rows in enumerate(order.tensor_split(batches)):
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.at(epoch * batches + number, recipe.epochs * batches)
-                batch = prepared[rows]
-                if recipe.augment:
-                    batch = domain.augment(batch, noise)
+                batch = varied(prepared[rows], rows, noise)
                 seen = partial(_forward, model, batch, labels[rows], rows, recipe)
                 now = _step(optimiser, seen, objective, recipe.radius)
                 losses[rows.cpu(), epoch] = now
@@ -133,6 +141,15 @@ def fit(
     return Trained(model.eval(), losses[:, :done], cost)
 
 
+def _as_it_is(optimiser: torch.optim.SGD) -> torch.optim.Optimizer:
+    return optimiser
+
+
+def _variation(recipe: Recipe, domain: Domain) -> Vary:
+    """The domain's own augmentation where the recipe wants it."""
+    return lambda batch, _, noise: domain.augment(batch, noise) if recipe.augment else batch
+
+
 def _parameters(
     model: nn.Module, objective: Objective | None, device: torch.device
 ) -> list[nn.Parameter]:
@@ -142,7 +159,7 @@ def _parameters(
 
 
 def _step(
-    optimiser: torch.optim.SGD,
+    optimiser: torch.optim.Optimizer,
     seen: Callable[[], Batch],
     objective: Objective | None,
     radius: float,

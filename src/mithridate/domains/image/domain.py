@@ -56,6 +56,12 @@ class ImageDomain:
             return padded[image, channel, rows, columns]
         return batch
 
+    def distort(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Move, turn, light and hide parts of each image; see `strong.py`."""
+        from mithridate.domains.image.strong import distort
+
+        return distort(batch, rng)
+
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build one of the image networks; "" is the small residual network."""
         from mithridate.domains.image.networks import build

@@ -1,0 +1,51 @@
+"""Training on variations so strong that a small trigger seldom arrives whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.method import Trained, Trainer
+from mithridate.core.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class StrongAugmentation(Trainer):
+    """Train on variations that move, relight and hide parts of every input.
+
+    Minimises mean_i CE(f(s(a(x_i))), y_i), a the usual augmentation of the domain and s its strong
+    variation, `Domain.distort`: for photographs a random shift, turn, shear or change of light and
+    a hidden square, for sentences a hidden stretch of words.
+    recipe: of the training; without `augment` only s is left.
+    The paper compares mixup, CutMix and MaxUp and finds CutMix the strongest against triggers, see
+    `CutMix`; this is the policy-based kind in its place, without a policy that was searched for.
+    """
+
+    paper = (
+        "Borgnia et al., Strong Data Augmentation Sanitizes Poisoning and Backdoor Attacks "
+        "Without an Accuracy Tradeoff, ICASSP 2021"
+    )
+
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def train(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        domain: Domain,
+        rng: np.random.Generator,
+        runtime: Runtime | None = None,
+    ) -> Trained:
+        """Train `model` in place; the losses are those of the strong variations."""
+
+        def vary(batch: torch.Tensor, _: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
+            usual = domain.augment(batch, noise) if self.recipe.augment else batch
+            return domain.distort(usual, noise)
+
+        return fit(model, data, domain, self.recipe, rng, runtime=runtime, vary=vary)
