@@ -1,0 +1,64 @@
+"""How many examples pass through networks while something runs."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import module as everywhere
+
+
+class Passes:
+    """Counts, inside its block, examples that enter a network, copies and helpers included.
+
+    forward, backward: examples passed. A network is whatever has parameters
+    and is called by no other module.
+    """
+
+    def __init__(self) -> None:
+        self.forward, self.backward = 0, 0
+        self._depth, self._began = 0, time.perf_counter()
+
+    def __enter__(self) -> Passes:
+        self._began = time.perf_counter()
+        self._hooks = (
+            everywhere.register_module_forward_pre_hook(self._enters),
+            everywhere.register_module_forward_hook(self._leaves, always_call=True),
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def cost(self) -> dict[str, float]:
+        """Give what was counted, and the seconds since the block began."""
+        return {
+            "seconds": time.perf_counter() - self._began,
+            "forward": float(self.forward),
+            "backward": float(self.backward),
+        }
+
+    def _enters(self, called: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self._depth += 1
+
+    def _leaves(self, called: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        self._depth -= 1
+        outermost = self._depth == 0 and inputs and isinstance(inputs[0], torch.Tensor)
+        if not outermost or next(called.parameters(), None) is None:
+            return
+        n = len(inputs[0])
+        self.forward += n
+        if isinstance(output, torch.Tensor) and output.requires_grad:
+            output.register_hook(lambda _: self._returned(n))
+
+    def _returned(self, n: int) -> None:
+        self.backward += n

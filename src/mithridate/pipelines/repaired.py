@@ -1,0 +1,126 @@
+"""Repair a network, then say what that changed.
+
+Axes: n suspect and m trusted examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.errors import MethodError
+from mithridate.core.method import Repair
+from mithridate.core.runtime import Runtime
+from mithridate.core.streams import stream
+from mithridate.core.view import View
+from mithridate.pipelines.damage import Damage, called, damage, set_apart, share
+from mithridate.pipelines.finding import DataScan
+from mithridate.pipelines.passes import Passes
+from mithridate.pipelines.scan import Saw, Scanner, Step
+from mithridate.stats.intervals import Interval
+
+OF_SUSPECTS = {"inputs", "labels", "features", "logits", "losses"}
+"""Evidence that a repair can only take from the suspects."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A repaired network and what the repair changed.
+
+    damage: on the trusted examples that were set apart; changed: share of the suspects that are
+    called otherwise; scans: of the suspects before and after, by what the two networks make of
+    them; used: evidence that the repair asked for; worked_with, measured: trusted examples that the
+    repair had, and that it never saw; cost: of the repair, seconds and examples passed.
+    Without suspects, `changed` and `scans` are None.
+    """
+
+    model: nn.Module
+    damage: Damage
+    changed: Interval | None
+    scans: tuple[DataScan, DataScan] | None
+    used: tuple[str, ...]
+    worked_with: Dataset
+    measured: Dataset
+    cost: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """Repair a network with a part of the trusted examples and measure the damage on the others.
+
+    method: the repair; scanner: how suspects are scanned; apart: share of the trusted examples, of
+    each class, that the repair never sees.
+    """
+
+    method: Repair
+    scanner: Scanner = field(default_factory=Scanner)
+    apart: float = 0.3
+
+    def repair(
+        self,
+        model: nn.Module,
+        trusted: Dataset,
+        domain: Domain,
+        seed: int = 0,
+        *,
+        suspects: Dataset | None = None,
+        saw: Saw = "suspect",
+        runtime: Runtime | None = None,
+        step: Step | None = None,
+    ) -> Outcome:
+        """Repair a copy of a network, and compare it with the one before.
+
+        suspects: what it may have been trained on; saw: which of suspect and trusted examples it
+        was trained on, see `Scanner.scan`. Suspects are compared with trusted examples that the
+        repair never saw, so that both are alike to the repaired network too.
+        Raises MethodError where the repair asks for suspects and there are none.
+        """
+        runtime, say = runtime or Runtime(), step or (lambda _: None)
+        learn, measured = set_apart(trusted, self.apart, stream(seed, "repaired", "apart"))
+        view = View(suspects, domain=domain, model=model, clean=learn, runtime=runtime)
+        say(f"repairing by {self.method.name()}")
+        with Passes() as passes:
+            mended = self._mended(view, suspects, seed)
+        cost = passes.cost()
+        say("comparing the network before with the one after")
+        found = damage(model, mended, measured, domain, runtime)
+        changed, scans = None, None
+        if suspects is not None:
+            before, after = (called(m, suspects, domain, runtime) for m in (model, mended))
+            changed = share(before != after)
+            then = "suspect" if view.used & OF_SUSPECTS else saw
+            scans = (
+                self._scan(model, suspects, measured, domain, seed, saw, runtime, step),
+                self._scan(mended, suspects, measured, domain, seed, then, runtime, step),
+            )
+        used = tuple(sorted(view.used))
+        return Outcome(mended, found, changed, scans, used, learn, measured, cost)
+
+    def _mended(self, view: View, suspects: Dataset | None, seed: int) -> nn.Module:
+        try:
+            return self.method.repair(view, stream(seed, "repaired", "repair"))
+        except MethodError as error:
+            if suspects is not None or not view.used & OF_SUSPECTS:
+                raise
+            raise MethodError(
+                f"{self.method.name()} asks for what only data can tell that the network may have "
+                f"been trained on ({error}); give them as suspects, on the command line by --data"
+            ) from error
+
+    def _scan(
+        self,
+        model: nn.Module,
+        suspects: Dataset,
+        measured: Dataset,
+        domain: Domain,
+        seed: int,
+        saw: Saw,
+        runtime: Runtime,
+        step: Step | None,
+    ) -> DataScan:
+        return self.scanner.scan(
+            suspects, measured, domain, seed, runtime=runtime, model=model, saw=saw, step=step
+        )
