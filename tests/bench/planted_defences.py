@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import torch
 
+from mithridate.core.fit import Recipe, fit
 from mithridate.core.method import Detector, Repair
+from mithridate.core.streams import torch_seeded
 from mithridate.core.view import last_linear
 
 
@@ -75,3 +77,22 @@ class Dial(Detector):
         corners = (inputs[..., :s, :s], inputs[..., -s:, -s:])
         brightest = torch.stack([corner.mean((1, 2, 3)) for corner in corners]).max(0).values
         return brightest * {"nothing": 0.0, "corners": 1.0, "opposite": -1.0}[self.turn]
+
+
+@dataclass(frozen=True)
+class Forgetting(Repair):
+    """Train the trusted examples into new weights, or leave all as it is."""
+
+    space: ClassVar = {"forget": (False, True)}
+
+    forget: bool = False
+
+    def repair(self, view, rng):
+        model = copy.deepcopy(view.model)
+        if self.forget:
+            with torch_seeded(rng):
+                for layer in model.modules():
+                    if hasattr(layer, "reset_parameters"):
+                        layer.reset_parameters()
+            fit(model, view.clean, view.domain, Recipe(epochs=12, batch_size=64), rng)
+        return model
