@@ -12,28 +12,37 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mithridate.core.data import Dataset
+from mithridate.core.data import Dataset, Inputs, concatenate
+from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.method import State
 from mithridate.core.runtime import Runtime
 from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.image.triggers import check, in_floats
 
 NETWORK = "resnet9:8"
 """What attackers train on the side: small, since its gradients carry over to other networks."""
+
+BATCH = 128
+"""Images that a gradient is taken of at once: those of a large set would not fit in memory."""
 
 
 def surrogate(
     data: Dataset, rng: np.random.Generator, recipe: Recipe, runtime: Runtime | None = None
 ) -> nn.Module:
-    """Train a small network on an attacker's own copy of the data, in evaluation mode."""
+    """Train a small network on an attacker's own copy of the data, in evaluation mode.
+
+    A single image is taken twice, since training compares images.
+    """
     domain = ImageDomain()
+    data = concatenate(data, data) if len(data) == 1 else data
     model = domain.network(data, NETWORK, rng)
     return fit(model, data, domain, recipe, rng, runtime=runtime).model.requires_grad_(False)
 
 
 def kept(model: nn.Module) -> State:
     """Give the weights of a surrogate as plain tensors, so that they can be part of a state."""
-    return {f"surrogate.{name}": value for name, value in model.state_dict().items()}
+    return {f"surrogate.{name}": value.cpu() for name, value in model.state_dict().items()}
 
 
 def rebuilt(state: State, images: torch.Tensor, rng: np.random.Generator) -> nn.Module:
@@ -75,3 +84,66 @@ def ascend(
 def losses(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of grey levels float[n, k, h, w] under labels int64[n], float[n]."""
     return F.cross_entropy(model(images).float(), labels, reduction="none")
+
+
+def universal(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    budget: float,
+    steps: int,
+    stride: float,
+    rng: np.random.Generator,
+) -> torch.Tensor:
+    """Find one change of all images that lowers their mean loss under the labels given.
+
+    Minimises mean_i CE(f(clip(x_i + delta)), y_i) over |delta| <= budget by signed gradients, each
+    of `BATCH` random images, from a random start in the box.
+    images: uint8[n, k, h, w]; labels: int64[n]; budget, stride: in grey levels.
+    Returns delta, grey levels float[k, h, w], not rounded.
+    """
+    device = next(model.parameters()).device
+    middle = torch.full(images.shape[1:], 127.5)  # a change of it never meets black or white
+
+    def rises(moved: torch.Tensor) -> torch.Tensor:
+        rows = torch.from_numpy(rng.choice(len(images), min(BATCH, len(images)), replace=False))
+        levels = images[rows].to(device).float() + (moved - middle.to(device))
+        return -losses(model, levels.clamp(0, 255), labels[rows].to(device)).mean()
+
+    start = (middle + within(middle, budget, rng)).to(device)
+    return ascend(middle.to(device), rises, budget, steps, stride, start).cpu() - middle
+
+
+def within(images: torch.Tensor, budget: float, rng: np.random.Generator) -> torch.Tensor:
+    """Draw a change of images uniformly from the box |delta| <= budget, float32 of their shape."""
+    drawn = rng.uniform(-budget, budget, tuple(images.shape))
+    return torch.from_numpy(drawn).float().to(images.device)
+
+
+def add(inputs: Inputs, change: torch.Tensor) -> torch.Tensor:
+    """Add grey levels float[k, h, w] to every image uint8[n, k, h, w].
+
+    Raises MethodError where the images are of another shape.
+    """
+    images = check(inputs)
+    if images.shape[1:] != change.shape:
+        raise MethodError(
+            f"the change was learnt for images of shape {list(change.shape)}, found "
+            f"{list(images.shape[1:])}; learn again from images like these"
+        )
+    return in_floats(images, lambda batch, _: batch + change)
+
+
+def target(labels: torch.Tensor, wanted: torch.Tensor) -> int:
+    """Give the one class that the attacker wants of all examples aimed at.
+
+    Raises MethodError where the attacker wants several, which one perturbation cannot serve.
+    """
+    aimed = wanted != labels
+    classes = (wanted[aimed] if bool(aimed.any()) else wanted).unique()
+    if len(classes) != 1:
+        raise MethodError(
+            f"one class must be wanted, found {len(classes)}; "
+            "choose a goal with a single target, such as all-to-one"
+        )
+    return int(classes)

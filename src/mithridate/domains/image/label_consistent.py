@@ -1,0 +1,83 @@
+"""Label-consistent poison: images made hard to recognise, so that the patch on them is learnt.
+
+Axes: n images, k channels, h rows, w columns, c classes. Grey levels run from 0 to 255.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from mithridate.core.data import Dataset, Inputs
+from mithridate.core.fit import Recipe
+from mithridate.core.method import LearntTrigger, State
+from mithridate.core.runtime import Runtime
+from mithridate.domains.image.corners import CornersTrigger
+from mithridate.domains.image.surrogate import (
+    BATCH,
+    ascend,
+    kept,
+    losses,
+    rebuilt,
+    surrogate,
+    within,
+)
+from mithridate.domains.image.triggers import check, to_bytes
+
+
+@dataclass(frozen=True)
+class LabelConsistentTrigger(LearntTrigger):
+    """A patch on images that a network no longer recognises and people still do.
+
+    x' = patch(x + delta), where delta maximises CE(f(x + delta), argmax f(x)) over
+    |delta| <= budget by signed gradients from a random start; f is a network of the attacker's own.
+    At test time the patch alone is stamped: Poisoning(trigger, test_trigger=trigger.patch), or
+    `label_consistent()`.
+    budget: grey levels, 16 as in the paper; steps, stride: of the ascent, stride in grey levels
+    (the paper takes 100 small steps; 10 of 4 also reach every corner of the box); epochs: of the
+    training of f; patch: what is stamped after the change.
+    The authors train f adversarially, here f is trained as usual, so that what it holds for the
+    class is fainter and carries over less to other networks. It ascends from f's own answer, since
+    a trigger is not told labels. Their other way, interpolation by a GAN, is left out.
+    Raises MethodError where the patch does not fit.
+    """
+
+    paper = "Turner, Tsipras and Madry, Label-Consistent Backdoor Attacks, 2019"
+
+    budget: float = 16.0
+    steps: int = 10
+    stride: float = 4.0
+    epochs: int = 10
+    patch: CornersTrigger = field(default_factory=CornersTrigger)
+
+    def learn(
+        self,
+        data: Dataset,
+        wanted: torch.Tensor,
+        rng: np.random.Generator,
+        runtime: Runtime | None = None,
+    ) -> State:
+        """Train the network whose gradients are followed."""
+        recipe = Recipe(epochs=self.epochs, batch_size=64, rate=0.1)
+        return kept(surrogate(data, rng, recipe, runtime))
+
+    def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
+        """Make every image hard, then stamp the patch."""
+        images = check(inputs)
+        if not len(images):
+            return images.clone()
+        model = rebuilt(state, images, rng)
+
+        def harden(batch: torch.Tensor) -> torch.Tensor:
+            levels = batch.float()
+            called = model(levels).argmax(1)
+            start = (levels + within(levels, self.budget, rng)).clamp(0, 255)
+            return ascend(
+                levels, lambda z: losses(model, z, called).sum(), self.budget, self.steps,
+                self.stride, start,
+            )  # fmt: skip
+
+        hard = torch.cat([to_bytes(harden(batch)) for batch in images.split(BATCH)])
+        return self.patch(hard, rng)
