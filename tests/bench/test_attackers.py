@@ -98,7 +98,7 @@ def test_a_hidden_backdoor_returns_and_a_forgotten_one_is_learnt_anew(learning):
     assert kept["reacquired_excess"].value > 0.5
     assert abs(forgotten["reacquired_excess"].value) < kept["reacquired_excess"].value / 2
     curves = learning("do-nothing").curves
-    assert len(curves["reacquired"]) == len(curves["twin"]) == 6
+    assert len(curves["reacquired"]) == len(curves["twin"]) == 4
     assert curves["reacquired"][0] == pytest.approx(learning("none").value("asr"), abs=1e-6)
 
 

@@ -20,7 +20,7 @@ from mithridate.core.method import Trained
 from mithridate.core.streams import stream
 from mithridate.stats.intervals import Interval
 
-GENTLE = Recipe(epochs=5, batch_size=64, rate=0.01, warmup=0.0, augment=False)
+GENTLE = Recipe(epochs=3, batch_size=64, rate=0.01, warmup=0.0, augment=False)
 """A fine-tuning that teaches a clean network little of a trigger."""
 
 
@@ -28,7 +28,8 @@ GENTLE = Recipe(epochs=5, batch_size=64, rate=0.01, warmup=0.0, augment=False)
 class Reacquire(Step):
     """Fine-tune a network on a few triggered examples among clean ones, and spring the trap again.
 
-    examples: how many are triggered; clean: how many are not. Both are drawn from the suspects
+    examples: how many are triggered; clean: how many are not; most: triggered test inputs that are
+    asked after every epoch. The examples of both kinds are drawn from the suspects
     before the attack, the same for every network of a seed. The same is done to the clean twin, so
     that what a network remembers can be told from what any network learns.
     """
@@ -39,6 +40,7 @@ class Reacquire(Step):
     seed: int
     examples: int
     clean: int = 500
+    most: int = 500
     recipe: Recipe = field(default_factory=lambda: GENTLE)
 
     heavy = True
@@ -47,7 +49,9 @@ class Reacquire(Step):
         """Keep the attack success rate before the first and after every epoch."""
         split: Split = given(self.data)
         trained: Trained = given(self.model)
-        trap: Dataset = given(self.trap)
+        whole: Dataset = given(self.trap)
+        few = stream(self.seed, "asked").permutation(len(whole))[: self.most]
+        trap = whole.subset(few)
         model = given.watched(copy.deepcopy(trained.model))
         rates: list[float] = []
 
