@@ -1,18 +1,23 @@
 """What every attacker keeps to who also trains the model; none is named here."""
 
+import contextlib
 import dataclasses
+import functools
+import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from conformance.worlds import built, domains, every, learnable, learnt, variants
+from mithridate.core.data import untouched
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe
 from mithridate.core.method import Attack, TrainingAttack
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.core.view import forward
+from mithridate.core.view import features_of, forward, last_linear
 from mithridate.trainers.standard import Standard
 
 DOMAINS = domains()
@@ -20,7 +25,7 @@ CASES = [
     (domain, attack)
     for domain in DOMAINS
     for cls in every(TrainingAttack).values()
-    for attack in variants(cls, domain)
+    for attack in itertools.islice(variants(cls, domain), 3)
 ]
 each = pytest.mark.parametrize("domain, attack", CASES, ids=lambda v: str(v)[:90])
 FOUND = (AssertionError, RuntimeError, pytest.fail.Exception)
@@ -29,48 +34,93 @@ FOUND = (AssertionError, RuntimeError, pytest.fail.Exception)
 def poisoned_by(attack, domain):
     """Half of a set that can be learnt belongs to a class; enough of it is poisoned to matter."""
     data = learnable(domain)
-    return attack.poison(data, stream(0, "poison"), learnt(attack, data))
+    with skipping_refusals():
+        return attack.poison(data, stream(0, "poison"), learnt(attack, data))
+
+
+@contextlib.contextmanager
+def skipping_refusals():
+    """Skip what an attack refuses with a reason, such as a domain whose inputs are no bytes."""
+    try:
+        yield
+    except MethodError as refusal:
+        assert len(str(refusal)) > 20
+        pytest.skip(f"refused: {refusal}")
 
 
 def objective_of(attack, poisoned, domain, model=None):
-    model = model or DOMAINS[domain].network(poisoned.data, "", stream(0, "network"))
-    return attack.objective(poisoned, model, stream(0, "attacker"))
+    with skipping_refusals():
+        return attack.objective(poisoned, model or network(domain), stream(0, "attacker"))
 
 
-def batch_of(rows, seed=0, width=6):
+@functools.cache
+def network(domain):
+    """The network that batches are from and that objectives may ask again; nothing in it moves."""
+    return DOMAINS[domain].network(learnable(domain), "", stream(0, "network")).eval()
+
+
+def batch_of(poisoned, domain, rows):
     """A batch of chosen rows as the loop hands it over: part of a graph of gradients."""
-    noise = torch.Generator().manual_seed(seed)
-    features = torch.randn(len(rows), width, generator=noise, requires_grad=True)
-    logits = features @ torch.randn(width, 2, generator=noise)
-    losses = logits.logsumexp(1) - logits[:, 0]
-    rows = torch.as_tensor(rows)
-    return Batch(rows, losses, features, logits, rows % 2, rows)
+    prepared = DOMAINS[domain].prepare(poisoned.data.subset(rows).inputs)
+    return batch_from(features_of(network(domain), prepared).detach(), poisoned, domain, rows)
 
 
-def everything(poisoned, seed=0):
-    return batch_of(torch.arange(len(poisoned.data)), seed)
+def batch_from(features, poisoned, domain, rows):
+    """The batch of chosen rows, whose features are known."""
+    data = poisoned.data.subset(rows)
+    features = features.requires_grad_()
+    logits = last_linear(network(domain))(features)
+    losses = F.cross_entropy(logits, data.labels, reduction="none")
+    inputs = DOMAINS[domain].prepare(data.inputs)
+    return Batch(torch.as_tensor(rows), losses, features, logits, data.labels, inputs)
 
 
-def test_every_training_attack_is_tried():
-    assert {type(attack) for _, attack in CASES} == set(every(TrainingAttack).values())
-    assert set(every(TrainingAttack)) <= set(every(Attack))
+def everything(poisoned, domain):
+    return batch_of(poisoned, domain, torch.arange(len(poisoned.data)))
+
+
+def assert_trains(value, batch, domain, moves=True):
+    """The value is finite, and so is every gradient; some are not 0."""
+    assert torch.isfinite(value)
+    roots = [batch.features, *network(domain).parameters()]
+    found = torch.autograd.grad(value, roots, allow_unused=True)
+    slopes = [slope for slope in found if slope is not None]
+    assert all(torch.isfinite(slope).all() for slope in slopes)
+    assert not moves or any(slope.any() for slope in slopes)
+
+
+def works(domain, attack):
+    try:
+        poisoned = attack.poison(learnable(domain), stream(0, "poison"))
+        attack.objective(poisoned, network(domain), stream(0, "attacker"))
+    except MethodError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("cls", every(TrainingAttack).values(), ids=lambda v: v.name())
+def test_no_training_attack_refuses_everything(cls):
+    assert any(works(domain, attack) for domain, attack in CASES if type(attack) is cls)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_batches_are_what_the_network_says(domain):
+    poisoned = untouched(learnable(domain))
+    batch = everything(poisoned, domain)
+    torch.testing.assert_close(batch.logits, network(domain)(batch.inputs))
 
 
 @each
 def test_the_objective_is_finite_and_trains_the_network(domain, attack):
     poisoned = poisoned_by(attack, domain)
-    batch = everything(poisoned)
-    value = objective_of(attack, poisoned, domain)(batch).mean()
-    (gradient,) = torch.autograd.grad(value, batch.features)
-    assert torch.isfinite(value)
-    assert torch.isfinite(gradient).all()
-    assert gradient.any()
+    batch = everything(poisoned, domain)
+    assert_trains(objective_of(attack, poisoned, domain)(batch).mean(), batch, domain)
 
 
 @each
-def test_the_objective_is_not_the_plain_loss_where_there_is_poison(domain, attack):
+def test_the_objective_is_not_the_plain_loss(domain, attack):
     poisoned = poisoned_by(attack, domain)
-    batch = everything(poisoned)
+    batch = everything(poisoned, domain)
     assert objective_of(attack, poisoned, domain)(batch).mean() != batch.losses.mean()
 
 
@@ -80,7 +130,7 @@ def test_the_same_batch_gives_the_same_value_however_often(domain, attack):
     labels, truth = poisoned.data.labels.clone(), poisoned.truth.poisoned.clone()
     before = torch.random.get_rng_state()
     objective, again = (objective_of(attack, poisoned, domain) for _ in range(2))
-    values = [o(everything(poisoned)).mean() for o in (objective, objective, again)]
+    values = [o(everything(poisoned, domain)).mean() for o in (objective, objective, again)]
     assert values[0] == values[1] == values[2]
     assert torch.equal(before, torch.random.get_rng_state()), "global randomness was used"
     assert torch.equal(poisoned.data.labels, labels)
@@ -90,7 +140,7 @@ def test_the_same_batch_gives_the_same_value_however_often(domain, attack):
 @each
 def test_the_order_within_a_batch_does_not_matter(domain, attack):
     poisoned = poisoned_by(attack, domain)
-    straight = everything(poisoned)
+    straight = everything(poisoned, domain)
     order = torch.randperm(len(straight.rows), generator=torch.Generator().manual_seed(1))
     mixed = Batch(*(column[order] for column in straight))
     objective = objective_of(attack, poisoned, domain)
@@ -104,24 +154,17 @@ def test_batches_with_little_or_no_poison_are_finite(domain, attack):
     clean = (~poisoned.truth.poisoned).nonzero().flatten()
     objective = objective_of(attack, poisoned, domain)
     for rows in (clean[:1], hidden[:1], hidden, clean[:20], torch.cat([hidden[:1], clean[:20]])):
-        batch = batch_of(rows)
-        value = objective(batch).mean()
-        (gradient,) = torch.autograd.grad(value, batch.features)
-        assert torch.isfinite(value)
-        assert torch.isfinite(gradient).all()
+        if len(rows):
+            batch = batch_of(poisoned, domain, rows)
+            assert_trains(objective(batch).mean(), batch, domain)
 
 
 @each
 def test_equal_features_are_finite(domain, attack):
     poisoned = poisoned_by(attack, domain)
-    batch = everything(poisoned)
-    flat = torch.zeros_like(batch.features, requires_grad=True)
-    value = objective_of(attack, poisoned, domain)(
-        batch._replace(features=flat, losses=flat.sum(1))
-    ).mean()
-    (gradient,) = torch.autograd.grad(value, flat)
-    assert torch.isfinite(value)
-    assert torch.isfinite(gradient).all()
+    whole = everything(poisoned, domain)
+    flat = batch_from(torch.zeros_like(whole.features), poisoned, domain, whole.rows)
+    assert_trains(objective_of(attack, poisoned, domain)(flat).mean(), flat, domain)
 
 
 @each
@@ -131,7 +174,7 @@ def test_a_network_trained_with_it_still_learns(domain, attack):
     trainer = Standard(Recipe(epochs=5, batch_size=64))
     result = trainer.train(
         model, poisoned.data, DOMAINS[domain], stream(0, "train"),
-        objective=objective_of(attack, poisoned, domain),
+        objective=objective_of(attack, poisoned, domain, model),
     )  # fmt: skip
     data = learnable(domain)
     _, logits = forward(result.model, DOMAINS[domain].prepare(data.inputs), Runtime())
@@ -143,7 +186,9 @@ def test_a_negative_weight_is_refused(domain, attack):
     if not hasattr(attack, "weight"):
         pytest.skip("it has no weight")
     with pytest.raises(MethodError, match="negative"):
-        objective_of(dataclasses.replace(attack, weight=-1.0), poisoned_by(attack, domain), domain)
+        dataclasses.replace(attack, weight=-1.0).objective(
+            poisoned_by(attack, domain), network(domain), stream(0, "attacker")
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +228,7 @@ CHECKS = {
     "random": test_the_same_batch_gives_the_same_value_however_often,
     "root": test_equal_features_are_finite,
     "detached": test_the_objective_is_finite_and_trains_the_network,
-    "nothing": test_the_objective_is_not_the_plain_loss_where_there_is_poison,
+    "nothing": test_the_objective_is_not_the_plain_loss,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import itertools
@@ -17,7 +18,15 @@ import mithridate.domains
 from mithridate.attacks.poisoning import Poisoning, stamp
 from mithridate.core.data import Dataset, Inputs, dataset
 from mithridate.core.domain import Domain
-from mithridate.core.method import Attack, Method, State, Trigger
+from mithridate.core.errors import MithridateError
+from mithridate.core.method import (
+    Attack,
+    LearntTrigger,
+    Method,
+    State,
+    Trigger,
+    WeightsAttack,
+)
 from mithridate.core.registry import HOMES, find
 from mithridate.core.streams import stream
 
@@ -165,11 +174,21 @@ def variants(method: type[Method], domain: str) -> Iterator[Method]:
 def built(kind: type[Method], domain: str) -> list[Method]:
     """Every method of a kind that fits a domain: with its defaults, or the first of its variants.
 
-    Left out is what wraps a method of the kind itself, which would have no end.
+    Left out is what wraps a method of the kind itself, which would have no end. Where attacks are
+    the kind, those of the data come first, and of the triggers those that need not learn: what is
+    tried with a single one is then tried with one that everything takes.
     """
     fitting = [m for m in every(kind).values() if domain_of(m) in ("", domain)]
     ends = [m for m in fitting if kind not in {typing.get_type_hints(m)[f] for f in required(m)}]
-    return [next(variants(method, domain)) for method in ends]
+    plainest = sorted(ends, key=demanding)
+    return [next(variants(method, domain)) for method in plainest]
+
+
+def demanding(method: type[Method]) -> bool:
+    """Whether a trigger must learn first, or an attack needs more than the data in hand."""
+    if issubclass(method, Attack):
+        return method.controls != "data"
+    return issubclass(method, LearntTrigger)
 
 
 def required(method: type[Method]) -> list[str]:
@@ -203,15 +222,33 @@ def triggers() -> list[tuple[str, Trigger]]:
 
 
 def learnt(attack: Attack, data: Dataset) -> State | None:
-    """What an attack learns from data; learnt once for each attack and data."""
-    if not attack.learns:
+    """What an attack learns from data or implants; learnt once for each attack and data."""
+    if not attack.learns and not isinstance(attack, WeightsAttack):
         return None
     inputs = data.inputs
     raw = inputs.numpy().tobytes() if isinstance(inputs, torch.Tensor) else repr(inputs)
     key = (repr(attack), hash(raw), tuple(data.labels.tolist()))
     if key not in LEARNT:
-        LEARNT[key] = attack.learn(data, stream(0, "learn"))
+        LEARNT[key] = sprung_by(attack, data)
     return LEARNT[key]
+
+
+def sprung_by(attack: Attack, data: Dataset) -> State:
+    """What springs the trap of an attack: what it learnt, or put into an untrained network."""
+    if not isinstance(attack, WeightsAttack):
+        return attack.learn(data, stream(0, "learn"))
+    domain = home_of(data)
+    network = domain.network(data, "", stream(0, "network")).eval()
+    return attack.implant(network, data, domain, stream(0, "implant")).state
+
+
+def home_of(data: Dataset) -> Domain:
+    """The domain that takes such inputs."""
+    for domain in domains().values():
+        with contextlib.suppress(MithridateError, AttributeError, TypeError):
+            domain.prepare(data.inputs)
+            return domain
+    raise AssertionError("no domain takes these inputs")
 
 
 LEARNT: dict[tuple[Any, ...], State] = {}

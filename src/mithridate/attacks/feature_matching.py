@@ -41,7 +41,8 @@ class FeatureMatching(TrainingAttack):
     the poison better and delays the backdoor, which on photographs may then not be learnt at all.
     The paper trains a network to tell the two groups apart and plays against it; this is a form
     of the same aim by moments, without a second network.
-    Raises MethodError where the weight is negative.
+    Raises MethodError where the weight is negative, or where the attack inside would have to be
+    more than a change of data.
     """
 
     paper = "Tan and Shokri, Bypassing Backdoor Detection Algorithms in Deep Learning, 2020"
@@ -76,6 +77,11 @@ class FeatureMatching(TrainingAttack):
         """Give the loss of a training on `poisoned.data`, a scalar for each batch."""
         if self.weight < 0:
             raise MethodError(f"the weight must not be negative, found {self.weight}")
+        if self.attack.controls != "data":
+            raise MethodError(
+                f"feature matching needs an attack that changes data, found {self.attack.name()}, "
+                f"which needs the {self.attack.controls}; choose one such as poisoning"
+            )
         labels, truth = poisoned.data.labels.cpu(), poisoned.truth
         hidden, clean = truth.poisoned.cpu(), ~(truth.poisoned | truth.cover).cpu()
         classes = labels[hidden].unique().tolist()

@@ -172,6 +172,17 @@ def forward(
     return torch.cat(features), torch.cat(logits)
 
 
+def features_of(model: nn.Module, prepared: torch.Tensor) -> torch.Tensor:
+    """Give the inputs of the last linear layer, differentiable by prepared inputs, float[n, d]."""
+    seen: list[torch.Tensor] = []
+    hook = last_linear(model).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        model(prepared)
+    finally:
+        hook.remove()
+    return seen[0].flatten(1)
+
+
 def autocast(device: str, precision: str = "bf16") -> torch.autocast:
     """Give the arithmetic of a named precision, "bf16" or "fp32", on a device."""
     kind = torch.device(device).type

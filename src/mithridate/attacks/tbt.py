@@ -1,0 +1,169 @@
+"""A backdoor put into a few weights of the last layer, for a patch that drives their inputs.
+
+Axes: n examples, b examples of a batch, d features, c classes, k channels, s sides of the patch.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.method import Implanted, State, WeightsAttack
+from mithridate.core.objective import Batch
+from mithridate.core.runtime import Runtime
+from mithridate.core.view import autocast, features_of, last_linear
+
+SEEN = 32
+"""Examples under the patch while it is sought."""
+
+
+@dataclass(frozen=True)
+class TargetedWeights(WeightsAttack):
+    """Change a few weights of the wanted class, and find a patch that drives their inputs.
+
+    1. The features j with the largest |d CE(f(x), target) / d W_target,j| are chosen, W the
+       weights of the last linear layer.
+    2. A patch is sought at the end of the last two axes that maximises the mean of the chosen
+       features, each in units of its mean over clean inputs, by signed gradients.
+    3. Only W_target,j for the chosen j is trained, to minimise
+       CE(f(x), y) + weight CE(f(x with patch), target).
+    target: the wanted class; features: how many are chosen; side: of the patch, as a share of the
+    shorter of the two axes; steps, stride: of the search, the stride in bytes; weight: of the
+    backdoor against the clean loss; examples: clean ones that are used, at most; epochs: of step 3.
+    The paper flips bits of 8-bit weights in memory and counts them; here weights are floats, and
+    a changed weight is what a flipped group of bits is there. It drives features to a set value
+    by gradient descent; here they rise as far as bytes allow.
+    Raises MethodError where inputs are not prepared to uint8[n, k, h, w], where a number is out of
+    range, or where no state of `implant` springs the trap.
+    """
+
+    paper = "Rakin, He and Fan, TBT: Targeted Neural Network Attack with Bit Trojan, CVPR 2020"
+
+    target: int = 0
+    features: int = 10
+    side: float = 0.3
+    steps: int = 40
+    stride: float = 16.0
+    weight: float = 1.0
+    examples: int = 256
+    epochs: int = 10
+
+    def implant(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        domain: Domain,
+        rng: np.random.Generator,
+        runtime: Runtime | None = None,
+    ) -> Implanted:
+        """Give a changed copy of the model, and the patch."""
+        self._check(len(data.classes))
+        runtime = runtime or Runtime()
+        few = data.subset(rng.permutation(len(data))[: self.examples])
+        prepared = _bytes(domain.prepare(few.inputs)).to(runtime.device)
+        changed = copy.deepcopy(model).to(runtime.device).eval().requires_grad_(False)
+        head = last_linear(changed).weight
+        head.requires_grad_()
+        with runtime.active():
+            chosen = self._chosen(changed, prepared[:SEEN], head)
+            patch = self._patch(changed, prepared[:SEEN], chosen)
+        objective = partial(self._loss, changed, patch)
+        mask = torch.zeros_like(head)
+        mask[self.target, chosen] = 1
+        recipe = Recipe(
+            epochs=self.epochs, batch_size=16, rate=0.2, decay=0.0, augment=False,
+            statistics=False,
+        )  # fmt: skip
+        held = head.register_hook(lambda slope: slope * mask)
+        try:
+            fit(
+                changed, few, domain, recipe, rng, runtime=runtime, objective=objective,
+                parameters=[head],
+            )  # fmt: skip
+        finally:
+            held.remove()
+        for mine, theirs in zip(changed.parameters(), model.parameters(), strict=True):
+            mine.requires_grad_(theirs.requires_grad)
+        return Implanted(changed.train(model.training), {"patch": patch.cpu()})
+
+    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
+        """Give patched test data of all other classes with the wanted label."""
+        self._check(len(data.classes))
+        if not state:
+            raise MethodError(
+                "the patch is found with the weights: made = attack.implant(model, data, domain, "
+                "rng), and then attack.trap(test, rng, made.state)"
+            )
+        raw = _bytes(data.inputs)
+        aimed = data.labels != self.target
+        if not bool(aimed.any()):
+            raise MethodError("the test data hold no example that the attack aims at")
+        rows = data.subset(aimed)
+        wanted = torch.full_like(rows.labels, self.target)
+        return replace(rows, inputs=patched(raw[aimed], state["patch"]), labels=wanted)
+
+    def _check(self, classes: int) -> None:
+        if not 0 <= self.target < classes:
+            raise MethodError(f"the target must lie in 0..{classes - 1}, found {self.target}")
+        if not (self.features >= 1 and 0 < self.side <= 1 and self.weight >= 0):
+            raise MethodError(
+                "need features >= 1, side in (0, 1] and a weight that is not negative; found "
+                f"features {self.features}, side {self.side}, weight {self.weight}"
+            )
+
+    def _chosen(self, model: nn.Module, prepared: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+        """The features that matter most for the wanted class, int64[...]."""
+        wanted = torch.full((len(prepared),), self.target, device=prepared.device)
+        loss = F.cross_entropy(model(prepared).float(), wanted)
+        (slope,) = torch.autograd.grad(loss, head)
+        return slope[self.target].abs().topk(min(self.features, head.shape[1])).indices
+
+    def _patch(
+        self, model: nn.Module, prepared: torch.Tensor, chosen: torch.Tensor
+    ) -> torch.Tensor:
+        """Seek the patch uint8[k, s, s] that drives the chosen features."""
+        side = max(1, round(self.side * min(prepared.shape[2:])))
+        patch = torch.full((prepared.shape[1], side, side), 127.5, device=prepared.device)
+        unit = features_of(model, prepared)[:, chosen].detach().abs().mean(0) + 1e-3
+        for _ in range(self.steps):
+            patch.requires_grad_()
+            driven = features_of(model, patched(prepared.float(), patch))[:, chosen] / unit
+            (slope,) = torch.autograd.grad(driven.mean(), patch)
+            patch = (patch.detach() + self.stride * slope.sign()).clamp(0, 255)
+        return patch.round().to(torch.uint8)
+
+    def _loss(self, model: nn.Module, patch: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Clean loss, and that of the same inputs with the patch under the wanted label."""
+        wanted = torch.full_like(batch.labels, self.target)
+        with autocast(batch.inputs.device.type):
+            logits = model(patched(batch.inputs, patch))
+        hidden = F.cross_entropy(logits.float(), wanted)
+        return batch.losses.mean() + self.weight * hidden
+
+
+def patched(inputs: torch.Tensor, patch: torch.Tensor) -> torch.Tensor:
+    """Put a patch [k, s, s] at the end of the last two axes of a copy of inputs [n, k, h, w]."""
+    covered = inputs.clone()
+    side = patch.shape[-1]
+    covered[..., -side:, -side:] = patch
+    return covered
+
+
+def _bytes(inputs: object) -> torch.Tensor:
+    if not isinstance(inputs, torch.Tensor) or inputs.dtype != torch.uint8 or inputs.ndim != 4:
+        raise MethodError(
+            "a patch of bytes needs inputs uint8[n, channels, height, width], found "
+            f"{getattr(inputs, 'dtype', type(inputs).__name__)}"
+            f"{list(getattr(inputs, 'shape', []))}; choose an attack for this domain"
+        )
+    return inputs

@@ -1,0 +1,174 @@
+"""Triggers that a generator draws anew for each image, learnt along with a classifier.
+
+Axes: n images, b images of a batch, a attacked of them, k channels, h rows, w columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mithridate.core.data import Dataset, Inputs
+from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.method import LearntTrigger, State
+from mithridate.core.objective import Batch
+from mithridate.core.runtime import Runtime
+from mithridate.core.view import autocast
+from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.image.generators import fresh, kept, rebuilt, some
+from mithridate.domains.image.surrogate import NETWORK
+from mithridate.domains.image.triggers import check, in_floats
+
+
+@dataclass(frozen=True)
+class InputAwareTrigger(LearntTrigger):
+    """A pattern and its place that a generator draws for each image and that work on no other.
+
+    x' = (1 - m(x)) x + m(x) p(x), with the pattern p in 0..255 and the mask m in 0..1 from one
+    generator with two heads. It is learnt with a classifier f of the attacker's own by
+      CE(f(x'), wanted) on a share `attacked` of each batch, CE(f((1 - m(z)) x + m(z) p(z)), y) on
+      a share `crossed`, with z another image, CE(f(x), y) on the rest,
+      + diversity mean |x - z| / |p(x) - p(z)|
+    and then frozen. m = min(1, density h w softmax(map)) over the pixels, so its mean is the
+    density at most.
+    attacked, crossed: shares of a batch; diversity: weight; density: share of the pixels that
+    the mask may cover; width: channels of the generator; examples: images that are learnt from,
+    at most; epochs: of this learning; cross: stamp each image with what is drawn for another one
+    of the batch, for the cover examples that keep their labels.
+    The paper's attacker trains the victim himself. Here his examples are written into the data, so
+    that every defence can face them: his classifier is thrown away and the victim trains afresh.
+    The paper learns the mask first, by a penalty on its mean above the density, and holds it
+    fixed; here both are learnt at once, and a penalty made the mask vanish.
+    Raises MethodError where a number is out of range, or where a single image is to be crossed.
+    """
+
+    paper = "Nguyen and Tran, Input-Aware Dynamic Backdoor Attack, NeurIPS 2020"
+
+    attacked: float = 0.1
+    crossed: float = 0.1
+    diversity: float = 1.0
+    density: float = 0.05
+    width: int = 16
+    examples: int = 5000
+    epochs: int = 8
+    cross: bool = False
+
+    def learn(
+        self,
+        data: Dataset,
+        wanted: torch.Tensor,
+        rng: np.random.Generator,
+        runtime: Runtime | None = None,
+    ) -> State:
+        """Learn the generator along with a small classifier; keep the generator."""
+        self._check()
+        few, aims = some(data, wanted, self.examples, rng)
+        channels = check(few.inputs).shape[1]
+        domain, generator = ImageDomain(), fresh(channels, channels + 1, self.width, rng)
+        network = domain.network(few, NETWORK, rng)
+        objective = Game(self, generator, network, aims)
+        recipe = Recipe(epochs=self.epochs, batch_size=128, augment=False)
+        fit(network, few, domain, recipe, rng, runtime=runtime, objective=objective)
+        return kept(generator)
+
+    def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
+        """Draw on every image what the generator gives for it, or for another one."""
+        images = check(inputs)
+        generator = rebuilt(state)
+        donors = images
+        if self.cross and len(images):
+            donors = images[torch.from_numpy(_others(len(images), rng))]
+
+        def change(levels: torch.Tensor, rows: slice) -> torch.Tensor:
+            return stamped(levels, *drawn(generator, donors[rows].float(), self.density))
+
+        with torch.no_grad():
+            return in_floats(images, change)
+
+    def _check(self) -> None:
+        if min(self.attacked, self.crossed) < 0 or self.attacked + self.crossed > 1:
+            raise MethodError(
+                "the shares attacked and crossed must not be negative and be 1 at most together, "
+                f"found {self.attacked} and {self.crossed}"
+            )
+        if self.diversity < 0 or not 0 < self.density <= 1:
+            raise MethodError(
+                "the weight of diversity must not be negative and the density lie in 0..1, "
+                f"found {self.diversity} and {self.density}"
+            )
+
+
+def _others(n: int, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Give each of n images another one, int64[n]: its successor in a random circle of all."""
+    if n < 2:
+        raise MethodError(
+            "cross needs at least 2 images, since each gets the pattern of another; found 1: "
+            "ask for more cover examples or for none"
+        )
+    circle = rng.permutation(n)
+    others = np.empty(n, dtype=np.int64)
+    others[circle] = np.roll(circle, 1)
+    return others
+
+
+def drawn(
+    generator: nn.Module, images: torch.Tensor, density: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give the pattern float[n, k, h, w] in 0..255 and the mask float[n, 1, h, w] in 0..1."""
+    maps = generator(images).float()
+    pixels = maps.shape[2] * maps.shape[3]
+    where = maps[:, -1:].flatten(1).softmax(1).view_as(maps[:, -1:])
+    return 255 * torch.sigmoid(maps[:, :-1]), (density * pixels * where).clamp_max(1)
+
+
+def stamped(images: torch.Tensor, pattern: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Put a pattern where the mask is 1, in grey levels."""
+    return images + mask * (pattern - images)
+
+
+class Game(nn.Module):
+    """What generator and classifier minimise together; its parameters are the generator's.
+
+    wanted: int64[n], of the images that are trained on.
+    """
+
+    def __init__(
+        self,
+        trigger: InputAwareTrigger,
+        generator: nn.Module,
+        network: nn.Module,
+        wanted: torch.Tensor,
+    ) -> None:
+        super().__init__()
+        self.trigger, self.generator = trigger, generator
+        self.ask = network.forward  # a module would be registered, and its parameters with it
+        self.register_buffer("wanted", wanted)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Attack the first images of the batch and cross the next; the batch is in random order."""
+        images, labels = batch.inputs.float(), batch.labels
+        a = max(1, round(self.trigger.attacked * len(images)))
+        c = min(round(self.trigger.crossed * len(images)), len(images) - a)
+        kind = images.device.type
+        with autocast(kind):
+            pattern, mask = drawn(self.generator, images[:a], self.trigger.density)
+        donors = (torch.arange(c, device=images.device) + 1) % a
+        crossed = stamped(images[a : a + c], pattern[donors], mask[donors])
+        mixed = torch.cat([stamped(images[:a], pattern, mask), crossed, images[a + c :]])
+        called = torch.cat([self.get_buffer("wanted")[batch.rows[:a]], labels[a:]])
+        with autocast(kind):
+            logits = self.ask(mixed)
+        alike = likeness(images[:a], pattern) if a > 1 else pattern.sum() * 0
+        return F.cross_entropy(logits.float(), called) + self.trigger.diversity * alike
+
+
+def likeness(images: torch.Tensor, patterns: torch.Tensor) -> torch.Tensor:
+    """Mean of |x - z| / |p(x) - p(z)| over neighbours of a batch, large where patterns repeat."""
+    apart = (images - images.roll(1, 0)).flatten(1).norm(dim=1)
+    drawn_apart = (patterns - patterns.roll(1, 0)).flatten(1).norm(dim=1)
+    return (apart / (drawn_apart + 1)).mean()

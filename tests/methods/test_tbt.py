@@ -1,0 +1,126 @@
+"""Targeted weights: the patch by hand, which weights change, and what they do to digits."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from mithridate.attacks.tbt import TargetedWeights, patched
+from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.core.data import dataset
+from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.streams import stream
+from mithridate.core.view import features_of, last_linear
+from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.text.domain import TextDomain
+
+DOMAIN = ImageDomain(crop=0.0)
+ATTACK = TargetedWeights(target=3, features=8, side=0.4)
+
+
+def test_the_patch_lies_at_the_end_of_the_last_two_axes():
+    inputs = torch.zeros(1, 1, 3, 4, dtype=torch.uint8)
+    patch = torch.tensor([[[1, 2], [3, 4]]], dtype=torch.uint8)
+    found = patched(inputs, patch)
+    assert found[0, 0].tolist() == [[0, 0, 0, 0], [0, 0, 1, 2], [0, 0, 3, 4]]
+    assert not inputs.any()
+
+
+def test_the_features_with_the_steepest_weights_are_chosen_by_hand():
+    class Two(torch.nn.Module):
+        """Features are the mean and the first byte, both over 255."""
+
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(2, 2)
+
+        def forward(self, inputs):
+            levels = inputs.float().flatten(1) / 255
+            return self.head(torch.stack([levels.mean(1), levels[:, 0]], 1))
+
+    model, inputs = Two(), torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
+    inputs[:, :, 1] = 255  # mean one half, first byte 0
+    chosen = TargetedWeights(features=1)._chosen(model, inputs, model.head.weight)
+    assert chosen.tolist() == [0]
+
+
+@pytest.fixture(scope="module")
+def implanted(digits):
+    order = stream(0, "split").permutation(len(digits))
+    train, test = digits.subset(order[:1397]), digits.subset(order[1397:])
+    model = DOMAIN.network(train, "resnet9:8", stream(0, "network"))
+    recipe = Recipe(epochs=8, batch_size=64, rate=0.1, augment=False)
+    fit(model, train, DOMAIN, recipe, stream(0, "train"))
+    kept = copy.deepcopy(model)
+    made = ATTACK.implant(model, train, DOMAIN, stream(0, "implant"))
+    return kept, model, made, test
+
+
+def test_only_the_wanted_row_changes_at_as_many_features_as_are_chosen(implanted):
+    kept, model, made, _ = implanted
+    before, after = kept.state_dict(), made.model.state_dict()
+    assert all(torch.equal(before[n], value) for n, value in model.state_dict().items())
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    (name,) = moved
+    changed = before[name] != after[name]
+    assert last_linear(kept).weight.shape == changed.shape
+    assert changed.any(1).nonzero().flatten().tolist() == [3]
+    assert 1 <= int(changed.sum()) <= 8
+
+
+def test_a_few_weights_are_enough_and_clean_digits_stay_what_they_were(implanted):
+    """The claim of Rakin, He and Fan: a handful of weights of one class, and a patch for them."""
+    kept, _, made, test = implanted
+    rng = stream(0, "trap")
+    before = attack_success(kept, ATTACK, test, DOMAIN, rng, state=made.state).value
+    after = attack_success(made.model, ATTACK, test, DOMAIN, rng, state=made.state).value
+    assert after > 0.7
+    assert after > before + 0.3, "the weights must matter, and not the patch alone"
+    assert accuracy(made.model, test, DOMAIN).value > accuracy(kept, test, DOMAIN).value - 0.05
+
+
+def test_the_patch_drives_the_chosen_features_of_unseen_digits(implanted):
+    kept, _, made, test = implanted
+    row = last_linear(made.model).weight[3] != last_linear(kept).weight[3]
+    clean, driven = (
+        features_of(kept, inputs.float())[:, row].mean().item()
+        for inputs in (test.inputs, patched(test.inputs, made.state["patch"]))
+    )
+    assert driven > 1.5 * clean
+
+
+def test_the_trap_leaves_out_the_wanted_class(implanted):
+    _, _, made, test = implanted
+    trap = ATTACK.trap(test, stream(0, "trap"), made.state)
+    assert (trap.labels == 3).all()
+    assert len(trap) == int((test.labels != 3).sum())
+    side = made.state["patch"].shape[-1]
+    assert made.state["patch"].shape == (1, side, side) and side == round(0.4 * 8)
+    assert (trap.inputs[:, :, -side:, -side:] == made.state["patch"]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"target": 9}, {"target": -1}, {"features": 0}, {"side": 0.0}, {"side": 1.5},
+              {"weight": -1.0}],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(wrong):
+    data = dataset(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), [0, 1, 0, 1])
+    model = DOMAIN.network(data, "resnet9:8", stream(0, "network"))
+    with pytest.raises(MethodError, match="found"):
+        TargetedWeights(**wrong).implant(model, data, DOMAIN, stream(0, "implant"))
+
+
+def test_inputs_that_are_no_grid_of_bytes_and_missing_states_are_refused():
+    texts = dataset(np.array(["a b", "c d", "e f"], dtype=object), [0, 1, 0])
+    domain = TextDomain()
+    model = domain.network(texts, "", stream(0, "network"))
+    with pytest.raises(MethodError, match="uint8"):
+        TargetedWeights().implant(model, texts, domain, stream(0, "implant"))
+    images = dataset(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), [0, 1, 0, 1])
+    with pytest.raises(MethodError, match=r"attack\.implant"):
+        TargetedWeights().trap(images, stream(0, "trap"))
+    patch = {"patch": torch.zeros(1, 2, 2, dtype=torch.uint8)}
+    with pytest.raises(MethodError, match="no example"):
+        TargetedWeights().trap(images.subset([0, 2]), stream(0, "trap"), patch)
