@@ -71,8 +71,8 @@ def adaptive_blend(amount: float = 0.003, cover_ratio: float = 1.0, target: int 
     0.15; at test time all of it at 0.2. Numbers are the paper's for CIFAR-10; the authors blend a
     picture, here the pattern is random.
     """
-    weak = _trigger("blend-trigger", alpha=0.15, keep=0.5, pieces=4)
-    return adaptive(weak, _trigger("blend-trigger", alpha=0.2), amount, cover_ratio, target)
+    weak = trigger_named("blend-trigger", alpha=0.15, keep=0.5, pieces=4)
+    return adaptive(weak, trigger_named("blend-trigger", alpha=0.2), amount, cover_ratio, target)
 
 
 def adaptive_patch(amount: float = 0.003, cover_ratio: float = 2.0, target: int = 0) -> Poisoning:
@@ -80,12 +80,12 @@ def adaptive_patch(amount: float = 0.003, cover_ratio: float = 2.0, target: int 
 
     Numbers are the paper's for CIFAR-10; the authors stamp pictures, here the squares are random.
     """
-    weak = _trigger("uneven-patches-trigger", opacities=(0.5, 0.2, 0.5, 0.3), keep=1)
-    full = _trigger("uneven-patches-trigger", opacities=(1.0, 0.0, 1.0, 0.0), keep=2)
+    weak = trigger_named("uneven-patches-trigger", opacities=(0.5, 0.2, 0.5, 0.3), keep=1)
+    full = trigger_named("uneven-patches-trigger", opacities=(1.0, 0.0, 1.0, 0.0), keep=2)
     return adaptive(weak, full, amount, cover_ratio, target)
 
 
-def _trigger(name: str, **fields: Any) -> Trigger:
+def trigger_named(name: str, **fields: Any) -> Trigger:
     """Build a trigger by name: an attack knows the triggers and not the domains they are from."""
     kind: Any = Trigger  # mypy takes a class that leaves a method to others for abstract
     found: Trigger = get(kind, name, **fields)
