@@ -17,8 +17,7 @@ from mithridate.core.registry import get
 def label_consistent(amount: float = 0.01, target: int = 0) -> Poisoning:
     """Make examples of the target class hard and stamp a patch on them; later the patch alone.
 
-    amount: see `CleanLabel`. The paper poisons up to the whole target class of CIFAR-10, a tenth
-    of the data, and is strong from 0.01 on.
+    amount: see `CleanLabel`.
     Turner, Tsipras and Madry, Label-Consistent Backdoor Attacks, 2019.
     """
     trigger = _trigger("label-consistent-trigger")
