@@ -21,7 +21,7 @@ from torch import nn
 
 from mithridate.cli import answer, status, weights
 from mithridate.cli.scan import ScanData
-from mithridate.cli.sources import drawn, find, names_of, of_classes
+from mithridate.cli.sources import drawn, find, names_of, trusted_beside
 from mithridate.cli.terminal import Watch, duration, note, say
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
@@ -126,7 +126,7 @@ def prepare(request: ScanData, scanner: Scanner, runtime: Runtime) -> Job:
     }  # fmt: skip
     source = find(request.path, request.split, **options)
     data = drawn(source.data, request.limit, request.seed, "suspect")
-    trusted = trusted_of(request, data, source, options)
+    trusted = trusted_of(request, source, options)
     domain = flipped(source.domain, request.flip)
     union = concatenate(data, trusted) if trusted else data
     recipe = recipe_for(len(union))
@@ -142,21 +142,13 @@ def prepare(request: ScanData, scanner: Scanner, runtime: Runtime) -> Job:
     )  # fmt: skip
 
 
-def trusted_of(
-    request: ScanData, data: Dataset, source: Source, options: dict[str, Any]
-) -> Dataset | None:
+def trusted_of(request: ScanData, source: Source, options: dict[str, Any]) -> Dataset | None:
     """Read the trusted examples, which have the classes of the suspects."""
     if request.trusted is None:
         if request.trusted_count is not None:
             raise DataError("--trusted-count draws from the examples of --trusted, which is absent")
         return None
-    read = find(request.trusted, request.split, **options)
-    if read.origin == source.origin and read.names == source.names:
-        raise DataError(
-            f"{request.trusted!r} is the suspect data set itself; trusted examples are others, of "
-            "the same kind, that somebody has checked"
-        )
-    trusted = of_classes(read.data, data.classes, "trusted")
+    trusted = trusted_beside(source, request.trusted, request.split, options)
     return drawn(trusted, request.trusted_count, request.seed, "trusted")
 
 
@@ -270,7 +262,8 @@ def write_all(job: Job, found: DataScan) -> None:
         write(kept, names_of(source, kept), source, request.cleaned)
         files.append(request.cleaned)
     if request.save_model:
-        weights.save(found.model, request.save_model, job.scanner.network)
+        note = weights.Note(job.scanner.network, data.classes)
+        weights.save(found.model, request.save_model, note)
         files.append(request.save_model)
     if job.model is None:
         shutil.rmtree(job.checkpoint, ignore_errors=True)

@@ -35,6 +35,23 @@ def split(given: Iterable[str], parts: Mapping[str, object]) -> dict[str, dict[s
     return found
 
 
+def plain(given: Iterable[str]) -> dict[str, str]:
+    """Read settings of one method, such as "epochs=3" or, within a part of it, "recipe.rate=0.1".
+
+    Raises MethodError where one is not written so, or is set twice.
+    """
+    found: dict[str, str] = {}
+    for setting in given:
+        name, equals, value = setting.partition("=")
+        field = name.strip()
+        if not (equals and field):
+            raise MethodError(f"expected --set FIELD=VALUE, as epochs=3; found {setting!r}")
+        if field in found:
+            raise MethodError(f"{field!r} is set twice; say it once")
+        found[field] = value.strip()
+    return found
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """Say which name was meant, and which there are."""
     names = list(known)
@@ -52,15 +69,7 @@ def build(kind: type[M], name: str, given: Mapping[str, str]) -> M:
     if method is None:
         return get(kind, name)  # raises, with the nearest names
     fields = {f.name: f for f in dataclasses.fields(cast(Any, method))}
-    hints = typing.get_type_hints(method)
-    values = {}
-    for field, text in given.items():
-        if field not in fields:
-            raise MethodError(f"{name} has no setting {field!r}: {near(field, fields)}")
-        try:
-            values[field] = value_of(text, hints[field])
-        except ValueError as error:
-            raise MethodError(f"{name}: expected {field} to be {error}; found {text!r}") from None
+    values = _values(name, method, given)
     unset = [
         f.name
         for f in fields.values()
@@ -73,6 +82,34 @@ def build(kind: type[M], name: str, given: Mapping[str, str]) -> M:
             f"{name} needs a value for {unset[0]!r}: --set {kind.kind}.{unset[0]}=..."
         )
     return method(**values)
+
+
+def _values(name: str, kind: Any, given: Mapping[str, str]) -> dict[str, Any]:
+    """Read the values of some fields of a dataclass; "a.b" is the field b of its field a."""
+    fields, hints = {f.name: f for f in dataclasses.fields(kind)}, typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for path, text in given.items():
+        field, dot, inside = path.partition(".")
+        if field not in fields:
+            raise MethodError(f"{name} has no setting {field!r}: {near(field, fields)}")
+        if dot:
+            part = values.get(field, _default(fields[field]))
+            if not dataclasses.is_dataclass(part) or isinstance(part, type):
+                raise MethodError(f"{name}: {field!r} has no parts; set {field}=VALUE")
+            inner = _values(f"{name}.{field}", type(part), {inside: text})
+            values[field] = dataclasses.replace(part, **inner)
+            continue
+        try:
+            values[field] = value_of(text, hints[field])
+        except ValueError as error:
+            raise MethodError(f"{name}: expected {field} to be {error}; found {text!r}") from None
+    return values
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 def value_of(text: str, wanted: Any) -> Any:

@@ -41,6 +41,22 @@ def find(where: str, split: str | None = None, **options: Any) -> Source:
     )
 
 
+def trusted_beside(
+    source: Source, where: str, split: str | None, options: dict[str, Any]
+) -> Dataset:
+    """Read trusted examples, which have the classes of the suspects in `source`.
+
+    Raises DataError where they are the suspects themselves, or of other classes.
+    """
+    read = find(where, split, **options)
+    if read.origin == source.origin and read.names == source.names:
+        raise DataError(
+            f"{where!r} is the suspect data set itself; trusted examples are others, of "
+            "the same kind, that somebody has checked"
+        )
+    return of_classes(read.data, source.data.classes, "trusted")
+
+
 def names_of(source: Source, data: Dataset) -> list[str]:
     """Give the names of some rows of a source."""
     return [source.names[row] for row in data.ids.tolist()]

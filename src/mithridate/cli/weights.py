@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,9 +16,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from mithridate.cli.settings import build
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
+from mithridate.core.method import Trainer
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a file says about its weights, as far as it says it.
+
+    network: its name; classes: their names, in the order of the outputs; trainer, settings: what
+    gave the network its form, by name and as on the command line.
+    """
+
+    network: str = ""
+    classes: tuple[str, ...] = ()
+    trainer: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def form(self, model: nn.Module) -> nn.Module:
+        """Give a network of this name the form in which it was trained."""
+        if not self.trainer:
+            return model
+        trainer: Trainer = build(cast(Any, Trainer), self.trainer, self.settings)
+        return trainer.form(model)
 
 
 def load(
@@ -29,8 +54,14 @@ def load(
     Raises DataError where the file is broken, UnsafeData where it holds more than tensors,
     MethodError where the weights do not fit.
     """
-    tensors, named = _read(path)
-    model = domain.network(data, network or named, rng)
+    tensors, note = _read(path)
+    if note.classes and note.classes != data.classes:
+        raise MethodError(
+            f"{str(path)!r}: the network tells apart {list(note.classes)[:10]}, and the data hold "
+            f"{list(data.classes)[:10]}; name the classes alike and in the same order"
+        )
+    named = note.network
+    model = note.form(domain.network(data, network or named, rng))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -42,22 +73,38 @@ def load(
     return model
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], str]:
-    """Read the tensors, and the name of their network where the file says it."""
+def noted(path: Path) -> Note:
+    """Read what a file says about its weights; see `load` for what it raises."""
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], Note]:
+    """Read the tensors, and the note beside them."""
     if not path.is_file():
         raise DataError(f"{str(path)!r}: no such file; expected the weights of a network")
     if path.suffix in (".pt", ".pth"):
-        return _unpickled(path), ""
+        return _unpickled(path), Note()
     try:
         with safe_open(path, "pt") as opened:
-            note = (opened.metadata() or {}).get("mithridate", "{}")
+            words = (opened.metadata() or {}).get("mithridate", "{}")
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        described = json.loads(note)
-        return tensors, str(described.get("network", "")) if isinstance(described, dict) else ""
-    except (SafetensorError, ValueError) as error:
+        return tensors, _note(json.loads(words))
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise DataError(
             f"{str(path)!r}: expected safetensors, or a .pt of tensors; found neither ({error})"
         ) from None
+
+
+def _note(found: Any) -> Note:
+    """Take from a note what has the right type; a file from outside may say anything."""
+    told = found if isinstance(found, dict) else {}
+    classes, settings = told.get("classes"), told.get("settings")
+    return Note(
+        str(told.get("network", "")),
+        tuple(map(str, classes)) if isinstance(classes, list) else (),
+        str(told.get("trainer", "")),
+        {str(k): str(v) for k, v in settings.items()} if isinstance(settings, dict) else {},
+    )
 
 
 def _unpickled(path: Path) -> dict[str, torch.Tensor]:
@@ -82,13 +129,12 @@ def _unpickled(path: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def save(model: nn.Module, path: Path, network: str) -> None:
-    """Write the weights as safetensors, with the name of the network."""
+def save(model: nn.Module, path: Path, note: Note) -> None:
+    """Write the weights as safetensors, with what is to be known about them."""
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
-    note = json.dumps({"network": network})
     temporary = path.with_name(f"{path.name}.writing")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, temporary, metadata={"mithridate": note})
+    save_file(tensors, temporary, metadata={"mithridate": json.dumps(asdict(note))})
     temporary.replace(path)

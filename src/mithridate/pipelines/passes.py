@@ -53,7 +53,7 @@ class Passes:
     def _leaves(self, called: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         self._depth -= 1
         outermost = self._depth == 0 and inputs and isinstance(inputs[0], torch.Tensor)
-        if not outermost or next(called.parameters(), None) is None:
+        if not outermost or output is None or next(called.parameters(), None) is None:
             return
         n = len(inputs[0])
         self.forward += n

@@ -145,7 +145,8 @@ class Scanner:
         if not usable and trusted is not None and len(trusted):
             verdict = rule.unknown(
                 "the given model was trained on the suspect examples and not on the trusted ones, "
-                "so their scores cannot be compared; leave --model out, or say --model-saw both"
+                "so their scores cannot be compared; one is needed that saw both or neither "
+                "(--model-saw)"
             )
         cost = {
             "seconds": time.perf_counter() - began,

@@ -26,7 +26,7 @@ from mithridate.pipelines.damage import called, set_apart
 from mithridate.pipelines.filtered import Cleansed
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.scan import Scanner, Step
+from mithridate.pipelines.scan import Scanner, Step, recipe_for
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,15 @@ class Unlearned:
     scanner: how to scan; by: "relabel" trains a network without the flagged examples, takes its
     predictions for their labels and fine-tunes on all; "unlearn" climbs the loss of the flagged
     examples and descends that of the others until at most 1 in c of the flagged is called by its
-    label, for at most `ceiling` of loss each. recipe: of the fine-tuning or unlearning; apart:
-    share of the trusted examples that only "unlearn" sets apart, to stop by: once their accuracy
-    has fallen by more than `tolerance`, the network of the epoch before is kept.
+    label, for at most `ceiling` of loss each. recipe: of the fine-tuning or unlearning, None for
+    half the epochs that a scan trains so many examples and a tenth of the rate; apart: share
+    of the trusted examples that only "unlearn" sets apart, to stop by: once their accuracy has
+    fallen by more than `tolerance`, the network of the epoch before is kept.
     """
 
     scanner: Scanner = field(default_factory=Scanner)
     by: Literal["relabel", "unlearn"] = "relabel"
-    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=10, batch_size=64, rate=0.02))
+    recipe: Recipe | None = None
     apart: float = 0.2
     tolerance: float = 0.05
     ceiling: float = 5.0
@@ -114,7 +115,7 @@ class Forgetting:
         changed = int((labels != self.data.labels).sum())
         model = copy.deepcopy(self.scan.model)
         fit(
-            model, self._union(replace(self.data, labels=labels)), self.domain, self.how.recipe,
+            model, self._union(replace(self.data, labels=labels)), self.domain, self.recipe,
             self._stream("relabel"), runtime=self.runtime, progress=progress,
         )  # fmt: skip
         ended = f"{changed} of {len(flagged)} flagged examples got another label"
@@ -130,7 +131,7 @@ class Forgetting:
         limits = torch.where(rows, self.how.ceiling, torch.inf).to(device)
         least = agreement(model, held, self.domain, self.runtime) - self.how.tolerance
         kept: dict[str, torch.Tensor] = copy.deepcopy(model.state_dict())
-        ended = f"unlearning ended after {self.how.recipe.epochs} epochs, its limit"
+        ended = f"unlearning ended after {self.recipe.epochs} epochs, its limit"
 
         def climb(batch: Batch) -> torch.Tensor:
             return signs[batch.rows] * batch.losses.minimum(limits[batch.rows])
@@ -148,11 +149,18 @@ class Forgetting:
             return share <= 1 / len(self.data.classes)
 
         fit(
-            model, union, self.domain, self.how.recipe, self._stream("unlearn"),
+            model, union, self.domain, self.recipe, self._stream("unlearn"),
             runtime=self.runtime, objective=climb, enough=enough, progress=progress,
         )  # fmt: skip
         share = agreement(model, flagged, self.domain, self.runtime)
         return model, f"{ended}; {share:.0%} of {len(flagged)} flagged keep their label"
+
+    @property
+    def recipe(self) -> Recipe:
+        """How long and how fast to tune."""
+        usual = recipe_for(len(self._union(self.data)))
+        tuned = replace(usual, epochs=max(1, usual.epochs // 2), rate=usual.rate / 10)
+        return self.how.recipe or tuned
 
     def _union(self, data: Dataset) -> Dataset:
         return concatenate(data, self.trusted) if self.trusted is not None else data

@@ -1,0 +1,120 @@
+"""The folder that `train` and `repair` write, and what they say at the end.
+
+Axes: n trusted examples that were set apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from torch import nn
+
+from mithridate.cli import weights
+from mithridate.cli.answer import where_it_is
+from mithridate.cli.scanning import LONG, command
+from mithridate.cli.terminal import duration, note, say
+from mithridate.core.errors import DataError
+from mithridate.report.card import SCHEMA, Work, write_card
+from mithridate.report.quoting import shortened, visible
+
+MARK = "card.json"
+"""Written last: a folder that holds it is one of ours, and complete."""
+
+
+def check(out: Path, inputs: Sequence[Path], force: bool) -> None:
+    """Refuse at once, and not after the work, to write over what is not ours.
+
+    Only what this program left there may be in the way: unfinished work, and with `force` an
+    earlier result, which stays until the new one is there.
+    Raises DataError.
+    """
+    place = out.resolve()
+    for each in inputs:
+        origin = each.resolve()
+        if each.exists() and (origin == place or place in origin.parents):
+            raise DataError(
+                f"{str(out)!r} holds {str(each)!r}, which is to be read; choose another folder "
+                "for --out"
+            )
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{str(out)!r}: expected a folder, found a file")
+    if not out.exists() or all(path.name.startswith("unfinished-") for path in out.iterdir()):
+        return
+    if not ours(out):
+        raise DataError(
+            f"{str(out)!r} holds something that is no result of train or repair; choose another "
+            "folder for --out"
+        )
+    if not force:
+        raise DataError(f"{str(out)!r} holds a result already; --force replaces it")
+
+
+def ours(out: Path) -> bool:
+    """Tell whether a folder holds what `write` has written."""
+    try:
+        found: Any = json.loads((out / MARK).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("schema") == SCHEMA
+
+
+def agreed(what: str, seconds: float | None, yes: bool) -> bool:
+    """Say how long the work will take; ask before long work where somebody can answer."""
+    if seconds is None:
+        note(f"{what}: how long it takes cannot be told from so few examples")
+        return True
+    note(f"{what}: about {duration(seconds)}")
+    asking = seconds > LONG and not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    return not asking or typer.confirm("go on?", default=True, err=True)
+
+
+def write(model: nn.Module, kept: weights.Note, work: Work, out: Path, seed: int) -> None:
+    """Write the network and its card, each file whole or not at all, and say what is known."""
+    weights.save(model, out / "model.safetensors", kept)
+    digest = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+    found = write_card(work, out, sha256=digest, command=command(), seed=seed)
+    for sentence in found["done"]:
+        say(visible(sentence))
+    for sentence in damage_told(found):
+        say(sentence)
+    for number, scan in enumerate(found["scans"]):
+        whose = "" if work.verb == "train" else (" before", " by the repaired network")[number]
+        why = f": {visible(scan['why'])}" if scan["why"] else ""
+        say(f"Verdict{whose}: {scan['answer']}{why}")
+    say("\nWhat remains unknown:")
+    for sentence in found["unknown"]:
+        say(f"- {visible(sentence)}")
+    where_it_is([out / name for name in ("model.safetensors", "card.html", MARK)])
+
+
+def damage_told(found: dict[str, Any]) -> list[str]:
+    """Give the figures of the damage in words; nothing where it was not measured."""
+    damage = found["damage"]
+    if damage is None:
+        return []
+    worst, was = damage["worst"], damage["before"]
+    before = f"{spelled(was)} before, " if was else ""
+    worst_before = f"{spelled(worst['before'])} before, " if was else ""
+    told = [
+        f"Accuracy on {damage['after']['n']:,} trusted examples set apart: "
+        f"{before}{spelled(damage['after'])} now",
+        f"Worst class, {shortened(visible(worst['name']), 40)}: "
+        f"{worst_before}{spelled(worst['after'])} now",
+    ]
+    if was:
+        told.append(f"Called otherwise than before: {spelled(damage['changed'])}")
+    if damage["destroyed"]:
+        told.append("The network was badly damaged: it is of little use, with or without backdoor")
+    return told
+
+
+def spelled(interval: dict[str, Any]) -> str:
+    """Spell a share and its interval in percent."""
+    value, low, high = (100 * interval[key] for key in ("value", "low", "high"))
+    return f"{value:.1f} % ({low:.1f} to {high:.1f})"

@@ -1,0 +1,147 @@
+"""The work of `mithridate repair`: read, estimate, repair, measure, write.
+
+Axes: n suspect and m trusted examples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from torch import nn
+
+from mithridate.cli import outcome, status, weights
+from mithridate.cli.repair import Repair as Request
+from mithridate.cli.scanning import command, device_of, flipped
+from mithridate.cli.settings import build, plain
+from mithridate.cli.sources import find, of_classes
+from mithridate.cli.terminal import Watch, note
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.errors import DataError, MethodError, MithridateError
+from mithridate.core.method import Repair
+from mithridate.core.runtime import Runtime
+from mithridate.core.streams import stream
+from mithridate.core.view import View
+from mithridate.domains.formats import Source
+from mithridate.pipelines.repaired import Outcome, Repaired
+from mithridate.pipelines.scan import Saw
+from mithridate.report.card import Work
+
+FEW, PART = 16, 32
+"""An estimate repairs with one in PART of the trusted examples, but with no fewer than FEW."""
+ENOUGH = 5.0
+"""Seconds from which on an estimate is not repeated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A repair that is ready to begin; kept: what the file said about the weights."""
+
+    request: Request
+    repair: Repair
+    model: nn.Module
+    kept: weights.Note
+    trusted: Dataset
+    data: Dataset | None
+    domain: Domain
+    runtime: Runtime
+
+
+def run(request: Request) -> int:
+    """Repair, write the network and its card, and say what is known; gives the exit status."""
+    if request.model_saw not in get_args(Saw):
+        raise MethodError(
+            f"expected --model-saw {', '.join(get_args(Saw))}; found {request.model_saw!r}"
+        )
+    paths = [request.model, *(Path(where) for where in (request.trusted, request.data) if where)]
+    outcome.check(request.out, paths, request.force)
+    try:
+        job = prepare(request)
+        what = f"repairing by {job.repair.name()} on {job.runtime.device}"
+        if not outcome.agreed(what, estimate(job), request.yes):
+            return status.STOPPED
+        found = repaired(job)
+    except KeyboardInterrupt:
+        note(f"stopped: nothing was written, and the same command begins again:\n  {command()}")
+        return status.STOPPED
+    outcome.write(found.model, job.kept, described(job, found), request.out, request.seed)
+    return status.CLEAN
+
+
+def prepare(request: Request) -> Job:
+    """Read the weights and the data."""
+    runtime = Runtime(device=device_of(request.device))
+    repair: Repair = build(cast(Any, Repair), request.repair, plain(request.set or []))
+    kept = weights.noted(request.model)
+    options = {"size": request.size, "label": request.label, "content": request.content}
+    source = find(request.trusted, request.split, **options)
+    trusted = of_classes(source.data, kept.classes or source.data.classes, "trusted")
+    data = suspects(request, source, trusted, options)
+    domain = flipped(source.domain, request.flip)
+    rng = stream(request.seed, "weights")
+    model = weights.load(request.model, domain, trusted, request.network, rng)
+    note(
+        f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
+        f"{len(trusted.classes)} classes; suspect examples: {0 if data is None else len(data):,}"
+    )
+    network = request.network or kept.network
+    kept = weights.Note(network, trusted.classes, kept.trainer, kept.settings)
+    return Job(request, repair, model, kept, trusted, data, domain, runtime)
+
+
+def suspects(
+    request: Request, source: Source, trusted: Dataset, options: dict[str, Any]
+) -> Dataset | None:
+    """Read what the network may have been trained on, with the classes of the trusted examples."""
+    if request.data is None:
+        return None
+    read = find(request.data, request.split, **options)
+    if read.origin == source.origin and read.names == source.names:
+        raise DataError(
+            f"{request.data!r} are the trusted examples themselves; --data is what the network may "
+            "have been trained on, and may be left out"
+        )
+    return of_classes(read.data, trusted.classes, "suspect")
+
+
+def estimate(job: Job) -> float | None:
+    """Estimate the seconds of the repair by the same with a few examples; None where it fails."""
+    share = 1 - job.request.apart
+    n, rng = max(1, round(share * len(job.trusted))), stream(job.request.seed, "estimate")
+    few = job.trusted.subset(rng.permutation(len(job.trusted))[: max(FEW, n // PART)])
+    view = View(few if job.data is not None else None, domain=job.domain, model=job.model,
+                clean=few, runtime=job.runtime)  # fmt: skip
+    with contextlib.suppress(MithridateError):
+        for _ in range(2):  # the first time, memory and kernels are still being prepared
+            began = time.perf_counter()
+            job.repair.repair(view, rng)
+            seconds = time.perf_counter() - began
+            if seconds > ENOUGH:
+                break
+        return seconds * max(1.0, n / len(few))
+    return None
+
+
+def repaired(job: Job) -> Outcome:
+    """Repair, showing what is being done, and measure."""
+    with Watch() as watch:
+        return Repaired(job.repair, apart=job.request.apart).repair(
+            job.model, job.trusted, job.domain, job.request.seed, suspects=job.data,
+            saw=cast(Saw, job.request.model_saw), runtime=job.runtime, step=watch.step,
+        )  # fmt: skip
+
+
+def described(job: Job, found: Outcome) -> Work:
+    """Put what was done into a card."""
+    request = job.request
+    return Work(
+        "repair", job.repair, job.kept.network, job.trusted.classes, job.domain.name,
+        {"model": str(request.model), "trusted": request.trusted, "data": request.data or ""},
+        found.cost, data=job.data, trusted=job.trusted, measured=found.measured,
+        damage=found.damage, scans=found.scans or (), changed=found.changed, used=found.used,
+        saw=request.model_saw,
+    )  # fmt: skip

@@ -1,0 +1,241 @@
+"""The card of a network that was trained or repaired here: what was done, harmed, paid, unknown.
+
+The record is strict JSON; the page is drawn from the record and from nothing else.
+Axes: n trusted examples that were set apart, c classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from mithridate.bench.comparing import DESTROYED
+from mithridate.core.data import Dataset
+from mithridate.core.method import Method
+from mithridate.core.runtime import environment
+from mithridate.pipelines.damage import ClassDamage, Damage
+from mithridate.pipelines.finding import DataScan
+from mithridate.report import pages
+from mithridate.report.quoting import shortened, whole
+from mithridate.report.record import compact, fingerprint, plain, write
+from mithridate.report.unknown import unknown
+from mithridate.stats.intervals import Interval
+
+SCHEMA = "mithridate-card/1"
+ROWS = 12  # classes in the table before the rest is folded away
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What was done to a network.
+
+    verb: "train" or "repair"; method: the trainer or the repair; then: what followed a scan, "none"
+    where nothing did; ended: how that ended, in words; network: its name, "" is the default of the
+    domain; origins: where the data, the trusted examples and the network before came from, by
+    "data", "trusted" and "model"; data: the suspects; trusted: all that were given; measured: those
+    of them that nothing was trained on; damage: on them; scans: of the data, before and after;
+    changed: share of the suspects that are called otherwise; used: evidence that the method asked
+    for, None where that was not noted; saw: what the network before was trained on; notes: numbers
+    of examples that the trainer noted, by name; rejected: (name, why) of what could not be read;
+    cost: seconds, and examples passed.
+    """
+
+    verb: Literal["train", "repair"]
+    method: Method
+    network: str
+    classes: tuple[str, ...]
+    domain: str
+    origins: dict[str, str]
+    cost: dict[str, float]
+    data: Dataset | None = None
+    trusted: Dataset | None = None
+    measured: Dataset | None = None
+    damage: Damage | None = None
+    scans: tuple[DataScan, ...] = ()
+    changed: Interval | None = None
+    used: tuple[str, ...] | None = None
+    saw: str = ""
+    then: str = "none"
+    ended: str = ""
+    notes: dict[str, int] = field(default_factory=dict)
+    rejected: tuple[tuple[str, str], ...] = ()
+
+
+def write_card(
+    work: Work, folder: Path, *, sha256: str, command: str = "", seed: int = 0
+) -> dict[str, Any]:
+    """Write card.html and card.json into a folder, the latter last; returns the record.
+
+    sha256: of the file with the weights; command: what repeats the work.
+    """
+    found = record(work, sha256=sha256, command=command, seed=seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "card.html", page(found))
+    write(folder / "card.json", compact(found))
+    return found
+
+
+def record(work: Work, *, sha256: str, command: str = "", seed: int = 0) -> dict[str, Any]:
+    """Give all of the work as plain values that strict JSON can hold."""
+    found: dict[str, Any] = {
+        "schema": SCHEMA,
+        "verb": work.verb,
+        "method": {
+            "name": work.method.name(), "summary": work.method.summary(),
+            "paper": work.method.paper, "config": plain(work.method.config()),
+            "used": None if work.used is None else list(work.used),
+            "notes": work.notes,
+        },
+        "then": work.then,
+        "ended": whole(work.ended),
+        "network": {
+            "name": work.network, "domain": work.domain, "sha256": sha256,
+            "classes": [whole(name) for name in work.classes],
+            "before": whole(work.origins.get("model", "")), "saw": work.saw,
+        },
+        "data": _described(work.data, work.origins.get("data", "")),
+        "trusted": _described(work.trusted, work.origins.get("trusted", "")),
+        "damage": None if work.damage is None else _damage(work.damage),
+        "measured": 0 if work.measured is None else len(work.measured),
+        "changed": _interval(work.changed),
+        "scans": [_scan(scan) for scan in work.scans],
+        "rejected": [{"name": whole(name), "why": whole(why)} for name, why in work.rejected],
+        "cost": {name: _finite(value) for name, value in work.cost.items()},
+        "command": whole(command),
+        "seed": seed,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": environment(),
+    }  # fmt: skip
+    return {**found, "done": done(found), "unknown": unknown(found)}
+
+
+def _described(data: Dataset | None, origin: str) -> dict[str, Any] | None:
+    if data is None:
+        return None
+    return {"origin": whole(origin), "examples": len(data), "sha256": fingerprint(data)}
+
+
+def _damage(found: Damage) -> dict[str, Any]:
+    fallen = None if found.before is None else found.before.value - found.after.value
+    return {
+        "before": _interval(found.before),
+        "after": _interval(found.after),
+        "fall": _finite(fallen),
+        "lost": _interval(found.lost),
+        "gained": _interval(found.gained),
+        "changed": _interval(found.changed),
+        "destroyed": fallen is not None and fallen >= DESTROYED,
+        "worst": _class(found.worst),
+        "classes": [_class(each) for each in found.classes],
+    }
+
+
+def _class(found: ClassDamage) -> dict[str, Any]:
+    return {
+        "name": whole(found.name),
+        "before": _interval(found.before),
+        "after": _interval(found.after),
+        "fall": _finite(found.fall),
+    }
+
+
+def _interval(found: Interval | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "value": _finite(found.value), "low": _finite(found.low), "high": _finite(found.high),
+        "n": found.n,
+    }  # fmt: skip
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), 9)
+
+
+def _scan(found: DataScan) -> dict[str, Any]:
+    verdict = found.verdict
+    return {
+        "answer": verdict.answer,
+        "why": whole(verdict.why),
+        "level": verdict.level,
+        "p_value": _finite(verdict.p_value),
+        "flagged": int(found.flagged.sum()),
+        "fdr": found.fdr,
+        "detectors": [judged.detector.name() for judged in found.judged],
+    }
+
+
+def done(found: dict[str, Any]) -> list[str]:
+    """Say in plain sentences what was done."""
+    name, n = found["method"]["name"], (found["data"] or {}).get("examples", 0)
+    if found["verb"] == "repair":
+        worked = found["trusted"]["examples"] - found["measured"]
+        had = f"It was given {worked:,} trusted examples"
+        had += f" and {n:,} that may be poisoned." if n else "."
+        return [f"A copy of the given network was repaired by {name}.", had]
+    noted = [
+        f"The trainer noted {number:,} examples as {kind}."
+        for kind, number in found["method"]["notes"].items()
+    ]
+    if found["then"] == "none":
+        return [f"A fresh network was trained by {name} on {n:,} unchecked examples.", *noted]
+    scan = found["scans"][0]
+    return [
+        f"A network was trained on {n:,} unchecked examples and the trusted ones that were not set "
+        f"apart, and a scan with it flagged {scan['flagged']:,}.",
+        f"{found['ended'][:1].upper()}{found['ended'][1:]}.",
+        *noted,
+    ]
+
+
+def page(found: dict[str, Any]) -> str:
+    """Draw the page of a record."""
+    environment = pages.environment()
+    environment.filters.update(
+        short=shortened, count=_count, percent=_percent, range=_range, points=_points,
+        settings=_settings,
+    )  # fmt: skip
+    damage = found["damage"]
+    classes = [] if damage is None else [c for c in damage["classes"] if c["after"]["n"]]
+    return environment.get_template("card.html").render(
+        record=found,
+        classes=sorted(classes, key=lambda c: -c["fall"]),
+        rows=ROWS,
+    )
+
+
+def _count(value: float) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,.0f}"
+
+
+def _percent(share: float) -> str:
+    """A share in percent with one digit, where only all is 100 and only nothing is 0."""
+    shown = f"{100 * share:.1f}"
+    if (shown == "100.0" and share < 1) or (shown == "0.0" and share > 0):
+        shown = "99.9" if share > 0.5 else "0.1"  # rounding may not turn some into all or none
+    return f"{shown} %"
+
+
+def _range(interval: dict[str, Any]) -> str:
+    """The bounds of an interval in percent."""
+    return f"{100 * interval['low']:.1f} to {100 * interval['high']:.1f} %"
+
+
+def _settings(config: dict[str, Any], before: str = "") -> str:
+    """A configuration as "a = 1, b.c = 2", without the names of methods."""
+    told = []
+    for name, value in config.items():
+        if isinstance(value, dict):
+            told.append(_settings(value, f"{before}{name}."))
+        elif name != "method":
+            told.append(f"{before}{name} = {value}")
+    return ", ".join(told)
+
+
+def _points(fall: float) -> str:
+    """A fall of the accuracy in points; a rise is negative."""
+    return f"{100 * fall:.1f}".replace("-0.0", "0.0").replace("-", "−")  # noqa: RUF001 - a minus
