@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from methods.smooth_world import trained
 from mithridate.attacks.adaptive import CoveredSelection
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -16,7 +17,6 @@ from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.global_triggers import WarpTrigger
 from mithridate.domains.image.noisy_warp import NoisyWarpTrigger
-from methods.smooth_world import trained
 
 
 def stamp(trigger, images, seed=0):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from methods.smooth_world import smooth, trained
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.attacks.training_noise import bpp
@@ -12,7 +13,6 @@ from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.quantisation import BppTrigger, NegativeBppTrigger
-from methods.smooth_world import smooth, trained
 
 
 def image(*rows):

@@ -78,7 +78,7 @@ class FTrojanTrigger(Trigger):
 
 def waves(frequencies: list[int], side: int) -> torch.Tensor:
     """Some rows of the orthonormal discrete cosine transform, float64[p, side]."""
-    at = torch.tensor(frequencies).view(-1, 1)
+    at = torch.tensor(frequencies, dtype=torch.float64).view(-1, 1)
     points = 2 * torch.arange(side, dtype=torch.float64) + 1
     scale = torch.where(at == 0, 1.0, 2.0).double() / side
     return scale.sqrt() * torch.cos(math.pi * at * points / (2 * side))
