@@ -21,7 +21,7 @@ each = pytest.mark.parametrize("domain, trainer", CASES, ids=lambda v: str(v)[:6
 
 
 def train(domain, trainer, data):
-    model = DOMAINS[domain].network(labelled(domain), "", stream(0, "network"))
+    model = trainer.form(DOMAINS[domain].network(labelled(domain), "", stream(0, "network")))
     return trainer.train(model, data, DOMAINS[domain], stream(0, "train"))
 
 
@@ -47,7 +47,7 @@ def test_it_records_what_it_did_and_leaves_the_data_untouched(domain, trainer):
 @each
 def test_it_learns_what_can_be_learnt(domain, trainer):
     data = learnable(domain)
-    model = DOMAINS[domain].network(data, "", stream(0, "network"))
+    model = trainer.form(DOMAINS[domain].network(data, "", stream(0, "network")))
     result = trainer.train(model, data, DOMAINS[domain], stream(0, "train"))
     _, logits = forward(result.model, DOMAINS[domain].prepare(data.inputs), Runtime())
     assert (logits.argmax(1) == data.labels).float().mean() > 0.95

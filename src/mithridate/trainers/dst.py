@@ -1,0 +1,145 @@
+"""Secure training by how sensitive the features of an example are to strong variations.
+
+Axes: n examples, b examples of a batch, d features, c classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.errors import MethodError
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.method import Trained, Trainer
+from mithridate.core.objective import Batch, Objective
+from mithridate.core.runtime import Runtime
+from mithridate.core.streams import torch_generator
+from mithridate.core.view import autocast, forward
+
+CREDIBLE, UNSURE, POISON = 0, 1, 2
+"""What an example is held to be."""
+
+
+@dataclass(frozen=True)
+class SensitivityTraining(Trainer):
+    """Trust the labels of examples whose features stay when the input is strongly varied.
+
+    1. A short training f'. The sensitivity of an example is FCT_i = |g(x_i) - g(t(x_i))|^2, g the
+    features of f' and t the strong variation of the domain. A trigger makes features that a
+    variation destroys at once, so poison is more sensitive than what is learnt from the whole.
+    2. The examples of smallest FCT of each class are credible, those of largest FCT of all are
+    poison, others unsure.
+    3. A fresh network minimises the mean over a batch of
+         CE(f(a(x_i)), y_i)               where credible,
+         CE(f(t(a(x_i))), argmax f(a(x_i)))  where unsure and that call is at least `sure`,
+         -weight min(CE(f(a(x_i)), y_i), bound)  where poison,
+    a the usual augmentation.
+    warmup: epochs of step 1; credible, poisonous: shares of the examples of smallest and largest
+    FCT; sure: the probability from which a call is learnt from; weight, bound: of forgetting, which
+    stops at `bound`, or it would go on for ever; recipe: of step 3 and, with other epochs, step 1.
+    The network is asked twice in each step of 3.
+    The paper takes the credible from all classes together, and then may find none of some. It
+    learns the features of D-ST by semi-supervised
+    contrast from all examples and then a classifier; consistency of calls takes the place of both,
+    in one training. Left out are its loss within classes in step 1, the contrast, and D-BR, which
+    removes the backdoor from the network of step 1.
+    Raises MethodError where the shares are not of 0..1 in sum or a number is out of range.
+    """
+
+    paper = (
+        "Chen, Wu and Wang, Effective Backdoor Defense by Exploiting Sensitivity of Poisoned "
+        "Samples, NeurIPS 2022"
+    )
+
+    warmup: int = 2
+    credible: float = 0.2
+    poisonous: float = 0.05
+    sure: float = 0.95
+    weight: float = 0.1
+    bound: float = 5.0
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def train(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        domain: Domain,
+        rng: np.random.Generator,
+        runtime: Runtime | None = None,
+    ) -> Trained:
+        """Train `model` in place; the losses are those of the usual variations."""
+        self._check()
+        first, varying, second, asking = rng.spawn(4)
+        few = replace(self.recipe, epochs=self.warmup)
+        early = fit(copy.deepcopy(model), data, domain, few, first, runtime=runtime)
+        found = self.sensitivity(early.model, data, domain, varying, runtime)
+        device = (runtime or Runtime()).device
+        objective = self._objective(
+            model, self.held(found, data.labels).to(device), domain, torch_generator(asking, device)
+        )
+        trained = fit(model, data, domain, self.recipe, second, runtime=runtime,
+                      objective=objective)  # fmt: skip
+        cost = {name: early.cost[name] + value for name, value in trained.cost.items()}
+        cost["forward"] += 2 * len(data) + len(data) * self.recipe.epochs
+        cost["backward"] += len(data) * self.recipe.epochs
+        return replace(trained, cost=cost)
+
+    def _check(self) -> None:
+        shares = (self.credible, self.poisonous, 1 - self.credible - self.poisonous)
+        if min(shares) < 0 or not self.credible:
+            raise MethodError(
+                "need credible > 0, poisonous >= 0 and no more than 1 in sum; found "
+                f"{self.credible} and {self.poisonous}"
+            )
+        if self.warmup < 1 or self.weight < 0 or self.bound < 0:
+            raise MethodError(
+                "need warmup >= 1, weight >= 0 and bound >= 0; found "
+                f"{self.warmup}, {self.weight} and {self.bound}"
+            )
+
+    def sensitivity(
+        self, model: nn.Module, data: Dataset, domain: Domain, rng: np.random.Generator,
+        runtime: Runtime | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """Give FCT of every example, float[n]."""
+        runtime = runtime or Runtime()
+        prepared = domain.prepare(data.inputs)
+        noise = torch_generator(rng)
+        varied = torch.cat([domain.distort(p, noise) for p in prepared.cpu().split(1024)])
+        usual, strong = (forward(model, inputs, runtime)[0] for inputs in (prepared, varied))
+        return (usual - strong).square().sum(1)
+
+    def held(self, sensitivity: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Say what each example is held to be, int64[n]; of each class at least one is credible."""
+        n = len(sensitivity)
+        order = sensitivity.argsort(stable=True)
+        kinds = torch.full((n,), UNSURE)
+        kinds[order[n - round(self.poisonous * n) :]] = POISON
+        for label in labels.unique():
+            mine = order[labels[order] == label]
+            kinds[mine[: max(1, round(self.credible * len(mine)))]] = CREDIBLE
+        return kinds
+
+    def _objective(
+        self, model: nn.Module, held: torch.Tensor, domain: Domain, noise: torch.Generator
+    ) -> Objective:
+        def secure(batch: Batch) -> torch.Tensor:
+            kinds = held[batch.rows]
+            chance, called = batch.logits.detach().float().softmax(1).max(1)
+            varied = domain.distort(batch.inputs, noise)
+            with autocast(varied.device.type, self.recipe.precision):
+                again = model(varied)
+            consistent = F.cross_entropy(again.float(), called, reduction="none")
+            unsure = torch.where(chance >= self.sure, consistent, 0.0)
+            forgetting = -self.weight * batch.losses.clamp_max(self.bound)
+            rest = torch.where(kinds == POISON, forgetting, unsure)
+            return torch.where(kinds == CREDIBLE, batch.losses, rest)
+
+        return secure
