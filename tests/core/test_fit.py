@@ -1,6 +1,7 @@
 """The one training loop against a slow literal one, and its resumption bit by bit."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -180,3 +181,127 @@ def test_two_trainings_agree_in_every_bit():
 def test_one_example_is_too_few():
     with pytest.raises(MethodError, match="at least 2 examples, found 1"):
         train(data=world().subset([0]))
+
+
+def cross_entropy(model, data):
+    return -torch.log_softmax(model(data.inputs), 1)[range(len(data)), data.labels]
+
+
+def test_with_a_radius_a_step_follows_the_gradient_at_the_worst_point_of_the_ball():
+    recipe = Recipe(
+        epochs=1, batch_size=30, rate=0.3, momentum=0.0, decay=0.0, augment=False,
+        precision="fp32", radius=0.5,
+    )  # fmt: skip
+    before = network()
+    start = [p.detach().clone() for p in before.parameters()]
+    first = torch.autograd.grad(cross_entropy(before, world()).mean(), list(before.parameters()))
+    length = math.sqrt(sum(float(g.square().sum()) for g in first))
+    with torch.no_grad():
+        for p, g in zip(before.parameters(), first, strict=True):
+            p += 0.5 * g / length
+    worst = torch.autograd.grad(cross_entropy(before, world()).mean(), list(before.parameters()))
+    result = train(recipe)
+    for p, w, g in zip(result.model.parameters(), start, worst, strict=True):
+        torch.testing.assert_close(p, w - recipe.at(0, 1) * g, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(result.losses[:, 0], cross_entropy(network(), world()).detach())
+    assert result.cost["forward"] == result.cost["backward"] == 60, "two passes for each step"
+
+
+def test_with_a_radius_only_what_is_trained_is_moved_to_the_worst_point():
+    model = network()
+    kept = model[-1].bias.detach().clone()
+    wanted = [p for name, p in model.named_parameters() if name != "2.bias"]
+    train(Recipe(epochs=2, batch_size=8, rate=0.1, radius=0.5), model=model, parameters=wanted)
+    assert torch.equal(model[-1].bias, kept)
+
+
+@pytest.mark.parametrize("chosen", ["0.weight", "2.bias"])
+def test_only_the_parameters_given_are_trained(chosen):
+    model = network()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    train(model=model, parameters=[dict(model.named_parameters())[chosen]])
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {chosen}
+
+
+def test_training_ends_when_it_is_enough_and_keeps_what_was_done():
+    straight, asked = train(NOISY, model=network(noisy=True)), []
+
+    def enough(done):
+        asked.append(done)
+        return done == 2
+
+    short = train(NOISY, model=network(noisy=True), enough=enough)
+    assert asked == [1, 2]
+    assert short.losses.shape == (30, 2)
+    assert torch.equal(short.losses, straight.losses[:, :2])
+    assert short.cost["forward"] == 60
+    assert not short.model.training
+
+
+def test_without_statistics_moments_stay_and_nothing_drops_out():
+    recipe = Recipe(
+        epochs=2, batch_size=8, rate=0.0, augment=False, precision="fp32", statistics=False
+    )
+    model = network(noisy=True)
+    with torch.no_grad():
+        model[1].running_mean.fill_(0.5)
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    asked = cross_entropy(network_like(model).eval(), world()).detach()
+    result = train(recipe, model=model)
+    torch.testing.assert_close(result.losses, asked[:, None].expand(-1, 2))
+    for name, value in model.named_buffers():
+        assert torch.equal(value, before[name]), name
+    usual = train(replace(recipe, statistics=True), model=network(noisy=True))
+    assert not torch.equal(usual.model[1].running_mean, before["1.running_mean"])
+    assert not torch.equal(usual.losses[:, 0], usual.losses[:, 1]), "dropout differs each time"
+
+
+def network_like(model):
+    other = network(noisy=True)
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+class Scaled(nn.Module):
+    """An objective with a number of its own, which is best at 2."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, batch):
+        return self.scale * batch.losses.mean() + (self.scale - 2).square()
+
+
+def test_parameters_of_an_objective_are_trained_along():
+    objective, frozen = Scaled(), Scaled()
+    both = train(NOISY, objective=objective)
+    assert objective.scale.item() > 0.8
+    assert not torch.equal(both.model[0].weight, network()[0].weight)
+    model = network()
+    train(NOISY, model=model, objective=frozen, parameters=list(model.parameters()))
+    assert frozen.scale.item() == 0.5
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_a_stopped_training_resumes_its_objective_with_the_same_bits(stop, tmp_path):
+    whole, first, second = Scaled(), Scaled(), Scaled()
+    straight = train(NOISY, model=network(noisy=True), objective=whole)
+
+    def progress(done, _):
+        if done == stop:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(
+            NOISY, model=network(noisy=True), objective=first, progress=progress,
+            checkpoint=tmp_path,
+        )  # fmt: skip
+    assert not torch.equal(first.scale, whole.scale)
+    resumed = train(NOISY, model=network(9, noisy=True), objective=second, checkpoint=tmp_path)
+    assert torch.equal(second.scale, whole.scale)
+    assert torch.equal(resumed.losses, straight.losses)
+    weights = resumed.model.state_dict()
+    for name, value in straight.model.state_dict().items():
+        assert torch.equal(value, weights[name]), name

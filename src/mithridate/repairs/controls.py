@@ -17,5 +17,5 @@ class DoNothing(Repair):
     """Control that gives the model back as it is: every difference from it must be 0."""
 
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
-        """Copy the model."""
-        return copy.deepcopy(view.model)
+        """Copy the model, in evaluation mode."""
+        return copy.deepcopy(view.model).eval()

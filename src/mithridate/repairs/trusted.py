@@ -15,6 +15,9 @@ from mithridate.core.data import Dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.view import View
 
+FEWEST = 10
+"""Trusted examples without which a repair would only guess."""
+
 
 class Trusted(NamedTuple):
     """Disjoint trusted examples."""
@@ -23,14 +26,28 @@ class Trusted(NamedTuple):
     held: Dataset
 
 
-def trusted(view: View, rng: np.random.Generator, share: float = 0.2) -> Trusted:
-    """Hold out a share of the trusted examples, at random.
+def all_trusted(view: View) -> Dataset:
+    """Give all trusted examples, to a repair that decides nothing by them.
 
     Raises MethodError where fewer than ten are trusted.
     """
     data = view.clean
-    if len(data) < 10:
-        raise MethodError(f"a repair needs at least 10 trusted examples, found {len(data)}")
-    order = torch.from_numpy(rng.permutation(len(data)))
+    if len(data) < FEWEST:
+        raise MethodError(
+            f"a repair needs at least {FEWEST} trusted examples, found {len(data)}; "
+            "trust more, or use a repair that needs none"
+        )
+    return data
+
+
+def trusted(view: View, rng: np.random.Generator, share: float = 0.2) -> Trusted:
+    """Hold out a share of the trusted examples, at random; two are held out at least.
+
+    Raises MethodError where fewer than ten are trusted, or where the share leaves none to learn.
+    """
+    data = all_trusted(view)
     held = max(2, round(share * len(data)))
+    if held >= len(data):
+        raise MethodError(f"the share that is held out must lie below 1, found {share}")
+    order = torch.from_numpy(rng.permutation(len(data)))
     return Trusted(data.subset(order[held:]), data.subset(order[:held]))
