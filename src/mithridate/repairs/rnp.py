@@ -1,0 +1,100 @@
+"""Reconstructive neuron pruning: forget the clean task, then see which channels bring it back.
+
+Axes: b examples of a batch, k channels of a layer, c classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from mithridate.core.agreement import agreement
+from mithridate.core.data import Dataset
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.method import Repair
+from mithridate.core.objective import Batch
+from mithridate.core.view import View
+from mithridate.repairs.channels import Masked, deepest
+from mithridate.repairs.trusted import trusted
+
+
+@dataclass(frozen=True)
+class ReconstructiveNeuronPruning(Repair):
+    """Cut the channels that are not needed to bring back the clean task once it was unlearnt.
+
+    First a copy climbs the loss of trusted examples until it is right on few of them, which leaves
+    the backdoor; then masks in [0, 1] on its channels are trained to be right again, with all
+    weights frozen. Channels that end with masks less than `below` served the backdoor: they are cut
+    from the model as it was, from the smallest on, those passed over whose cut takes the accuracy
+    on held-out trusted examples, half of all, more than a tolerance below that of the uncut model.
+    level: accuracy on trusted examples at which unlearning ends, as a share beyond chance; ceiling:
+    loss of an example above which it is not unlearnt any further, without which the loss has no
+    end; unlearn_rate, recover_rate: learning rates of the two stages; epochs: of each stage at
+    most; below: masks of channels that may be cut; tolerance: accuracy that may be lost on the
+    held-out examples, as a share of them; batch_size: of both stages.
+    The paper clips gradients where this limits losses, recovers at a rate of 0.2, at which most
+    masks that fall reach 0 and have no order, and chooses the threshold by the results.
+    Raises MethodError where fewer than ten examples are trusted or the model has no channels.
+    """
+
+    paper = "Li et al., Reconstructive Neuron Pruning for Backdoor Defense, ICML 2023"
+    space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "recover_rate": (0.01, 0.02, 0.05, 0.2),
+        "tolerance": (0.01, 0.03, 0.05),
+    }
+
+    level: float = 0.1
+    ceiling: float = 10.0
+    unlearn_rate: float = 0.005
+    recover_rate: float = 0.02
+    epochs: int = 30
+    below: float = 0.5
+    tolerance: float = 0.03
+    batch_size: int = 64
+
+    def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
+        """Unlearn, recover by masks, then cut."""
+        learn, held = trusted(view, rng, 0.5)
+        masked = Masked(self.unlearnt(view, learn, rng))
+
+        def recovery(batch: Batch) -> torch.Tensor:
+            masked.project()
+            return batch.losses
+
+        fit(
+            masked, learn, view.domain, self._recipe(self.recover_rate), rng,
+            runtime=view.runtime, objective=recovery, parameters=list(masked.masks),
+        )  # fmt: skip
+        return deepest(view, held, masked.values(), self.below, self.tolerance)
+
+    def unlearnt(self, view: View, learn: Dataset, rng: np.random.Generator) -> nn.Module:
+        """Give a copy that has unlearnt the trusted examples."""
+        model = copy.deepcopy(view.model)
+        least = 1 / max(1, len(learn.classes))
+        low = least + self.level * (1 - least)
+
+        def forgotten(_: int) -> bool:
+            return agreement(model, learn, view.domain, view.runtime) <= low
+
+        fit(
+            model, learn, view.domain, self._recipe(self.unlearn_rate), rng,
+            runtime=view.runtime, enough=forgotten,
+            objective=lambda batch: climbed(batch.losses, self.ceiling),
+        )  # fmt: skip
+        return model
+
+    def _recipe(self, rate: float) -> Recipe:
+        return Recipe(
+            self.epochs, self.batch_size, rate, warmup=0, decay=0, augment=False
+        )  # fmt: skip
+
+
+def climbed(losses: torch.Tensor, ceiling: float) -> torch.Tensor:
+    """Give what falls as losses float[b] rise up to a ceiling, float[b]."""
+    return -losses.clamp_max(ceiling)
