@@ -20,7 +20,9 @@ WITHOUT_TORCH = (
 )
 
 
-@pytest.mark.parametrize("verb", [(), ("scan",), ("scan", "data"), ("poison",), ("demo",)])
+@pytest.mark.parametrize(
+    "verb", [(), ("scan",), ("scan", "data"), ("train",), ("repair",), ("poison",), ("demo",)]
+)
 def test_help_comes_without_torch_and_at_once(verb):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(

@@ -183,7 +183,7 @@ def test_passes_count_networks_and_not_their_layers():
             model(torch.zeros(7, 9))
         model(torch.zeros(1, 4))
     model(torch.zeros(50, 4))
-    assert (passes.forward, passes.backward) == (9, 5)
+    assert (passes.passed, passes.returned) == (9, 5)
     assert passes.cost()["seconds"] > 0
 
 

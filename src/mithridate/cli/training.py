@@ -140,9 +140,11 @@ def prepare(request: Train) -> Job:
         concatenate(data.subset([0]), trusted.subset([0]))  # refuses another shape
     if trusted is not None and request.then != "none":
         learn, measured = set_apart(trusted, request.apart, stream(request.seed, "train", "apart"))
+    domain = flipped(source.domain, request.flip)
+    domain.network(data, request.network, stream(request.seed, "name"))  # refuses an unknown name
     n = len(data) + (len(learn) if learn is not None else 0)
     return Job(
-        request, source, data, trusted, learn, measured, flipped(source.domain, request.flip),
+        request, source, data, trusted, learn, measured, domain,
         timed(trainer, n, request.epochs, set(given)), runtime,
     )  # fmt: skip
 
@@ -214,6 +216,7 @@ def work_on(job: Job) -> tuple[nn.Module, Work]:
         "train", job.trainer, request.network, job.data.classes, job.domain.name,
         {"data": request.path, "trusted": request.trusted or ""}, {},
         data=job.data, trusted=trusted, measured=job.measured, then=request.then,
+        resumed=job.unfinished,
         rejected=tuple((each.name, each.reason) for each in job.source.rejected),
     )  # fmt: skip
     with Watch() as watch:

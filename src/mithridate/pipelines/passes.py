@@ -14,12 +14,12 @@ from torch.nn.modules import module as everywhere
 class Passes:
     """Counts, inside its block, examples that enter a network, copies and helpers included.
 
-    forward, backward: examples passed. A network is whatever has parameters
-    and is called by no other module.
+    passed, returned: examples, forward and back. A network is whatever has parameters and is called
+    by no other module.
     """
 
     def __init__(self) -> None:
-        self.forward, self.backward = 0, 0
+        self.passed, self.returned = 0, 0
         self._depth, self._began = 0, time.perf_counter()
 
     def __enter__(self) -> Passes:
@@ -43,8 +43,8 @@ class Passes:
         """Give what was counted, and the seconds since the block began."""
         return {
             "seconds": time.perf_counter() - self._began,
-            "forward": float(self.forward),
-            "backward": float(self.backward),
+            "forward": float(self.passed),
+            "backward": float(self.returned),
         }
 
     def _enters(self, called: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -56,9 +56,9 @@ class Passes:
         if not outermost or output is None or next(called.parameters(), None) is None:
             return
         n = len(inputs[0])
-        self.forward += n
+        self.passed += n
         if isinstance(output, torch.Tensor) and output.requires_grad:
-            output.register_hook(lambda _: self._returned(n))
+            output.register_hook(lambda _: self._back(n))
 
-    def _returned(self, n: int) -> None:
-        self.backward += n
+    def _back(self, n: int) -> None:
+        self.returned += n

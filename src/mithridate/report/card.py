@@ -40,7 +40,7 @@ class Work:
     changed: share of the suspects that are called otherwise; used: evidence that the method asked
     for, None where that was not noted; saw: what the network before was trained on; notes: numbers
     of examples that the trainer noted, by name; rejected: (name, why) of what could not be read;
-    cost: seconds, and examples passed.
+    cost: seconds, and examples passed; resumed: whether a stopped training went on.
     """
 
     verb: Literal["train", "repair"]
@@ -62,6 +62,7 @@ class Work:
     ended: str = ""
     notes: dict[str, int] = field(default_factory=dict)
     rejected: tuple[tuple[str, str], ...] = ()
+    resumed: bool = False
 
 
 def write_card(
@@ -103,6 +104,7 @@ def record(work: Work, *, sha256: str, command: str = "", seed: int = 0) -> dict
         "changed": _interval(work.changed),
         "scans": [_scan(scan) for scan in work.scans],
         "rejected": [{"name": whole(name), "why": whole(why)} for name, why in work.rejected],
+        "resumed": work.resumed,
         "cost": {name: _finite(value) for name, value in work.cost.items()},
         "command": whole(command),
         "seed": seed,
@@ -180,6 +182,8 @@ def done(found: dict[str, Any]) -> list[str]:
         f"The trainer noted {number:,} examples as {kind}."
         for kind, number in found["method"]["notes"].items()
     ]
+    if found["resumed"]:
+        noted.append("A stopped training went on; the cost is what was spent since.")
     if found["then"] == "none":
         return [f"A fresh network was trained by {name} on {n:,} unchecked examples.", *noted]
     scan = found["scans"][0]
