@@ -43,10 +43,11 @@ class SampleSpecificTrigger(LearntTrigger):
     of the image are multiplied by; E and D see no other place for them, and learn in a few
     hundred steps.
     cells: of each side, so cells^2 bits; bound: of a change, in grey levels; weight: of the image
-    loss; epochs: of the training, on at most 1,024 images; seed: of the attacker's string.
+    loss, so small since at 0.5 a small victim of 15 epochs did not learn the trigger; epochs: of
+    the training, on at most 1,024 images; seed: of the attacker's string.
     The papers train larger networks (StegaStamp) on whole data sets, which spread each of 100 bits
-    over the image, with a perceptual and an adversarial loss; on few images the bits are not read
-    back well, and what is written is then a pattern that depends on the image all the same.
+    over the image, with a perceptual and an adversarial loss. Here the changes of two photographs
+    are less their own: on CIFAR-10 their cosine is about 0.85, where one pattern for all gives 1.
     Raises MethodError where a number is out of range, there is no image to learn from, or the
     images have other channels than those learnt from.
     """
