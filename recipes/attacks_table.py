@@ -16,3 +16,9 @@ def sweep() -> list[Cell]:
     dirty = grid({"cifar10": TASK}, DIRTY | MORE, {}, rates=(0.0, *DIRTY_RATES), **shared)
     clean = grid({"cifar10": TASK}, CLEAN | MORE_CLEAN, {}, rates=(0.0, *CLEAN_RATES), **shared)
     return [cell for cell in dirty + clean if cell.defence == "none"]
+
+
+if __name__ == "__main__":
+    from tables import taken, write
+
+    write("attacks_table", sweep, taken)

@@ -13,6 +13,8 @@ from attackers import CLEAN, CLEAN_RATES, DIRTY, DIRTY_RATES, NETWORK, TASK
 from mithridate.bench.cell import Cell, Defence, Rules, grid
 from mithridate.core.method import Repair, Trainer
 from mithridate.core.registry import find
+from mithridate.report.bench.aggregate import Row
+from tables import beside, overall, write
 
 TRAINERS = ("anti-backdoor-learning", "gated-anti-backdoor-learning")
 
@@ -20,7 +22,7 @@ TRAINERS = ("anti-backdoor-learning", "gated-anti-backdoor-learning")
 def defences() -> dict[str, Defence]:
     """Every repair at its default settings, and the two forms of anti-backdoor learning."""
     repairs = {name: kind() for name, kind in find(Repair).items() if name != "do-nothing"}
-    trainers = {name: find(Trainer)[name]() for name in TRAINERS}
+    trainers = {name: find(Trainer)[name](recipe=TASK.recipe) for name in TRAINERS}
     return repairs | trainers
 
 
@@ -37,3 +39,16 @@ def sweep(seeds: tuple[int, ...] = (0, 1, 2)) -> list[Cell]:
     clean = grid(task, CLEAN, methods, rates=CLEAN_RATES, **shared)
     filters = ("random-filter", "perfect-filter")
     return [cell for cell in twins + dirty + clean if cell.defence not in filters]
+
+
+def told(table: list[Row]) -> str:
+    """Every defence over all attacks, at high and at low rates; then beside published figures."""
+    parts = []
+    for name, rates in (("10 % (5 % of clean labels)", (0.05, 0.1)), ("1 %", (0.01,))):
+        own = [row for row in table if row.rate in rates]
+        parts.append(f"Poisoned at {name}, over the attacks that took:\n\n{overall(own)}")
+    return "\n".join([*parts, "Beside published figures:\n", beside(table)])
+
+
+if __name__ == "__main__":
+    write("defences_table", sweep, told)

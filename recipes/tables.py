@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from cells import RESULTS, markdown
 from mithridate.bench.cell import Cell
@@ -18,7 +22,7 @@ from mithridate.report.bench.estimate import Estimate
 from mithridate.report.bench.leaderboard import stabilities
 from mithridate.report.bench.markdown import markdown_table
 from mithridate.report.bench.published import Publications
-from mithridate.stats.intervals import proportion
+from mithridate.stats.intervals import mean, proportion
 
 FOUND = ("auroc_in_class", "tpr_5", "realised_tpr", "realised_fdr")
 """What is told of a detector, beside its verdicts."""
@@ -83,6 +87,74 @@ def beside(table: list[Row]) -> str:
         lines.append([row.attacked, row.method, row.worded, *ours, *theirs])
     header = ["attack", "defence", "ours ended", "our accuracy", "our ASR"]
     return markdown([*header, "published accuracy", "published ASR"], lines)
+
+
+VISIBLE = ("stealth.psnr", "stealth.linf", "stealth.weights_relative")
+"""How visible an attack is: larger is fainter for the first, and stronger for the others."""
+
+
+def taken(table: list[Row]) -> str:
+    """Which attacks take on undefended networks, and how visible they are."""
+    lines = []
+    for row in table:
+        if str(row.cell["defence"]) != "none" or not row.rate:
+            continue
+        cells = [percent(row.metrics.get(name)) for name in ("asr", "accuracy", "r_accuracy")]
+        seen = [row.metrics.get(name) for name in VISIBLE]
+        took = sum(r.value("asr") >= 0.5 for r in row.records)
+        lines.append([
+            row.attacked, *cells, f"{took}/{len(row.records)}",
+            *("" if found is None else f"{found.value:.3g}" for found in seen),
+        ])  # fmt: skip
+    header = ["attack", "ASR", "clean accuracy", "R-Acc", "took (ASR of 50 % or more)"]
+    return markdown([*header, "PSNR", "largest change", "weights moved"], lines)
+
+
+def overall(table: list[Row]) -> str:
+    """Every defence over all attacks that took: what is left, what it costs, what returns."""
+    lines = []
+    for name, own in by_defence(table).items():
+        cells = [
+            over_attacks(own, metric)
+            for metric in ("asr", "accuracy_reduction", "worst_class_reduction",
+                           "reacquired_excess", "reacquired_asr", "reacquired_twin_asr")
+        ]  # fmt: skip
+        ended = Counter(r.outcome or "undefended" for row in own for r in row.done)
+        costs = [c for row in own if (c := row.cost("cpu_seconds")) is not None]
+        lines.append([
+            name, str(len({str(row.cell["attack"]) for row in own})), *cells,
+            ", ".join(f"{count} {outcome}" for outcome, count in sorted(ended.items())),
+            f"{sum(costs) / len(costs):.1f}" if costs else "",
+        ])  # fmt: skip
+    header = ["defence", "attacks", "ASR", "accuracy lost", "worst class lost"]
+    lesson = ["backdoor remembered", "ASR after a lesson", "the clean twin's"]
+    return markdown([*header, *lesson, "networks", "CPU seconds"], lines)
+
+
+def by_defence(table: list[Row]) -> dict[str, list[Row]]:
+    """Rows of attacks that took, by defence, oracles and neighbours aside."""
+    found: dict[str, list[Row]] = {}
+    for row in table:
+        if row.done and row.rate and not row.neighbour and not row.oracle:
+            gated = [r for r in row.done if r.cell["defence"] != "none" or r.value("asr") >= 0.5]
+            if gated:
+                kept = replace(row, records=tuple(gated))
+                found.setdefault(row.method, []).append(kept)
+    return found
+
+
+def over_attacks(own: list[Row], metric: str) -> str:
+    """The mean over attacks of their means over seeds, with Student's interval over attacks."""
+    means = []
+    for row in own:
+        values = [v for r in row.done if math.isfinite(v := r.value(metric))]
+        means += [sum(values) / len(values)] if values else []
+    if not means:
+        return ""
+    if len(means) == 1:
+        return f"{100 * means[0]:.1f}"
+    found = mean(np.array(means))
+    return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
 def stable(table: list[Row]) -> str:

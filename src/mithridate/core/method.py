@@ -224,12 +224,14 @@ class Trained:
     """A trained model and what was recorded on the way.
 
     losses: float32[n, epochs], of each training example as it was visited (augmented, before the
-    step it took part in); cost: seconds, and examples passed forward and backward.
+    step it took part in); cost: seconds, and examples passed forward and backward; notes: what a
+    trainer found out about the examples, by name.
     """
 
     model: nn.Module
     losses: torch.Tensor
     cost: dict[str, float]
+    notes: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
 
 
 class Trainer(Method):
