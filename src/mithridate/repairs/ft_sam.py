@@ -16,7 +16,7 @@ class SharpnessAwareFineTuning(FineTuning):
 
     Minimises max over |e| <= radius of mean_i CE(f_(w + e)(x_i), y_i): every step follows the
     gradient at the worst point of the ball, w + radius g / |g|, for twice the passes of
-    fine-tuning. Neurons of a backdoor have large weights; they change and shrink the most.
+    fine-tuning. At the same rate it removes backdoors that fine-tuning leaves.
     radius: of the ball; epochs, rate, batch_size: as of fine-tuning.
     Raises MethodError where fewer than ten examples are trusted or a setting is not positive.
     The paper takes the adaptive form, in which each weight moves in proportion to its own size,

@@ -6,6 +6,7 @@ Axes: b examples of a batch, k channels, p places of a map (rows times columns),
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,6 +104,8 @@ def attention(activation: torch.Tensor) -> torch.Tensor:
 
 def distance(mine: Maps, wanted: Maps) -> torch.Tensor:
     """Give the squared distance of two networks' maps, averaged over stages and examples."""
-    stages = [size for size in mine if len(size) == 2 and size[0] * size[1] > 1] or [()]
-    apart = [(attention(mine[s]) - attention(wanted[s])).square().sum(1).mean() for s in stages]
+    stages: list[tuple[int, ...]] = [size for size in mine if size and math.prod(size) > 1]
+    apart = [
+        (attention(mine[s]) - attention(wanted[s])).square().sum(1).mean() for s in stages or [()]
+    ]
     return torch.stack(apart).mean()
