@@ -78,7 +78,7 @@ class NonAdversarialBackdoor(Trainer):
     warmup: int = 2
     relabelling: int = 5
     size: int = 2
-    level: int = 0
+    level: int = 255
     recipe: Recipe = field(default_factory=Recipe)
 
     def form(self, model: nn.Module) -> nn.Module:
