@@ -16,12 +16,12 @@ def test_the_shared_term_by_hand():
     assert found.tolist() == pytest.approx([-math.log(1 / 4), 0.0])
 
 
-def test_the_shared_term_stays_finite_where_the_network_is_sure():
+def test_the_shared_term_has_a_gradient_where_the_network_is_sure():
     logits = torch.tensor([[200.0, 0.0]], requires_grad=True)
     loss = shared_loss(logits, torch.tensor([0]), torch.tensor([1]))
     (slope,) = torch.autograd.grad(loss.sum(), logits)
-    assert bool(torch.isfinite(loss).all())
-    assert bool(torch.isfinite(slope).all())
+    assert slope.tolist()[0] == pytest.approx([1.0, -1.0])
+    assert float(loss) == pytest.approx(200.0)
 
 
 def test_what_is_climbed_by_hand():
@@ -40,7 +40,9 @@ def test_what_is_climbed_by_hand():
 
 
 def test_it_unlearns_a_backdoor():
-    before, after = outcome(victim()[0]), outcome(repaired(SharedAdversarialUnlearning()))
+    """By a wider perturbation: the trigger is 2.5 deviations from the pixels that it covers."""
+    wide = SharedAdversarialUnlearning(radius=1.5, rate=0.03, unlearn=0.5)
+    before, after = outcome(victim()[0]), outcome(repaired(wide))
     assert before.success > 0.9
     assert after.success < 0.2
     assert after.accuracy > before.accuracy - 0.05

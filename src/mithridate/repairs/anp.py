@@ -100,7 +100,7 @@ class Robust:
         return F.cross_entropy(logits.float(), batch.labels, reduction="none")
 
     def climb(self, batch: Batch, start: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Take one step of the size of the budget up the signs of the slopes, and stay within it."""
+        """Take one step, of the budget's size, up the signs of the slopes, and stay within it."""
         noise = [part.detach().requires_grad_() for part in start]
         slopes = torch.autograd.grad(self.losses(batch, noise).mean(), noise, allow_unused=True)
         return [

@@ -48,11 +48,11 @@ def bounds(group: Channels) -> torch.Tensor:
     """Give the Lipschitz bound of each channel, float[k]."""
     kernels = weight(group.maker).detach().float()
     flat = kernels.reshape(len(kernels), kernels.shape[1], -1)
-    norms = torch.linalg.matrix_norm(flat, ord=2)
+    norms: torch.Tensor = torch.linalg.matrix_norm(flat, ord=2)
     if group.layer is group.maker:
         return norms
     variance = getattr(group.layer, "running_var", None)
-    scale = weight(group.layer).detach().float().abs()
+    norms *= weight(group.layer).detach().float().abs()
     if isinstance(variance, torch.Tensor):
-        scale = scale / (variance + float(getattr(group.layer, "eps", 0.0))).sqrt()
-    return norms * scale
+        norms /= (variance + float(getattr(group.layer, "eps", 0.0))).sqrt()
+    return norms
