@@ -174,21 +174,15 @@ def variants(method: type[Method], domain: str) -> Iterator[Method]:
 def built(kind: type[Method], domain: str) -> list[Method]:
     """Every method of a kind that fits a domain: with its defaults, or the first of its variants.
 
-    Left out is what wraps a method of the kind itself, which would have no end. Where attacks are
-    the kind, those of the data come first, and of the triggers those that need not learn: what is
-    tried with a single one is then tried with one that everything takes.
+    Left out is what wraps a method of the kind itself, which would have no end, and attackers who
+    need more than the data, since nothing wraps those. Triggers that need not learn come first:
+    what is tried with a single one is then tried with one that everything takes.
     """
     fitting = [m for m in every(kind).values() if domain_of(m) in ("", domain)]
     ends = [m for m in fitting if kind not in {typing.get_type_hints(m)[f] for f in required(m)}]
-    plainest = sorted(ends, key=demanding)
+    wrapped = [m for m in ends if not issubclass(m, Attack) or m.controls == "data"]
+    plainest = sorted(wrapped, key=lambda m: issubclass(m, LearntTrigger))
     return [next(variants(method, domain)) for method in plainest]
-
-
-def demanding(method: type[Method]) -> bool:
-    """Whether a trigger must learn first, or an attack needs more than the data in hand."""
-    if issubclass(method, Attack):
-        return method.controls != "data"
-    return issubclass(method, LearntTrigger)
 
 
 def required(method: type[Method]) -> list[str]:

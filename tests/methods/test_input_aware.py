@@ -106,8 +106,9 @@ def test_crossed_images_get_what_is_drawn_for_others(attacked):
     some = test.inputs[:40]
     straight, crossed = (t.stamp(some, stream(0, "s"), own) for t in (TRIGGER, crossing))
     assert float((straight != crossed).flatten(1).any(1).float().mean()) > 0.9
-    with pytest.raises(MethodError, match="at least 2 images"):
-        crossing.stamp(some[:1], stream(0, "s"), own)
+    alone = crossing.stamp(some[:1], stream(0, "s"), own)
+    pair = torch.cat([some[:1], some[:1].flip(2)])
+    assert torch.equal(alone, crossing.stamp(pair, stream(0, "s"), own)[:1])
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,18 @@ def test_noise_by_hand():
     assert noisy(Drawn(-99), images, 8.0).flatten().tolist() == pytest.approx([0, 92, 244])
 
 
+def test_the_grain_makes_noise_smooth_and_keeps_its_mean_by_hand():
+    class Chequered(torch.nn.Module):
+        def forward(self, images):
+            return torch.tensor([[0.0, 2.0], [2.0, 0.0]]).repeat(4, 4).expand_as(images)
+
+    images = torch.full((1, 1, 8, 8), 100.0)
+    rough, smooth = (noisy(Chequered(), images, 10.0, grain) for grain in (1, 4))
+    torch.testing.assert_close(smooth, torch.full_like(images, 100 + 10 * float(np.tanh(1.0))))
+    assert float(rough.max()) == pytest.approx(100 + 10 * np.tanh(2.0))
+    assert float(rough.min()) == 100
+
+
 def test_the_objective_weighs_clean_against_wanted():
     class Half(torch.nn.Module):
         def forward(self, images):
@@ -55,7 +67,7 @@ def test_the_objective_weighs_clean_against_wanted():
 def attacked(digits):
     order = stream(0, "split").permutation(len(digits))
     train, test = digits.subset(order[:1397]), digits.subset(order[1397:])
-    attack = Poisoning(LiraTrigger(eps=32.0), AllToOne(0), RandomSelection(0.1))
+    attack = Poisoning(LiraTrigger(eps=48.0, grain=2, epochs=8), AllToOne(0), RandomSelection(0.1))
     return attack, attack.learn(train, stream(0, "learn")), train, test
 
 
@@ -74,15 +86,15 @@ def test_no_pixel_moves_further_than_eps_and_images_get_their_own_noise(attacked
     trap = attack.trap(test, stream(0, "trap"), state)
     before = test.subset(torch.isin(test.ids, trap.ids)).inputs.int()
     noise = trap.inputs.int() - before
-    assert 8 < int(noise.abs().max()) <= 32
-    free = (before >= 32) & (before <= 223)
+    assert 8 < int(noise.abs().max()) <= 48
+    free = (before >= 48) & (before <= 207)
     there = torch.where(free, noise, 0).float().std(0)
     assert float(there.max()) > 1, "one noise for all would have no spread where nothing is clipped"
 
 
 @pytest.mark.parametrize(
     "wrong", [{"eps": 0.0}, {"eps": 300.0}, {"weight": 1.5}, {"weight": -0.1}, {"examples": 0},
-              {"width": 3}],
+              {"width": 3}, {"grain": 0}],
 )  # fmt: skip
 def test_numbers_out_of_range_are_refused(wrong):
     data = dataset(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), np.arange(4) % 2)

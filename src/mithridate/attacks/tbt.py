@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -34,12 +35,14 @@ class TargetedWeights(WeightsAttack):
     1. The features j with the largest |d CE(f(x), target) / d W_target,j| are chosen, W the
        weights of the last linear layer.
     2. A patch is sought at the end of the last two axes that maximises the mean of the chosen
-       features, each in units of its mean over clean inputs, by signed gradients.
+       features, each in units of its spread over clean inputs, by signed gradients of falling
+       stride.
     3. Only W_target,j for the chosen j is trained, to minimise
        CE(f(x), y) + weight CE(f(x with patch), target).
-    target: the wanted class; features: how many are chosen; side: of the patch, as a share of the
-    shorter of the two axes; steps, stride: of the search, the stride in bytes; weight: of the
-    backdoor against the clean loss; examples: clean ones that are used, at most; epochs: of step 3.
+    target: the wanted class; features: how many are chosen, of 128 of the default network about
+    the share that the paper takes of 512; side: of the patch, as a share of the shorter of the two
+    axes; steps, stride: of the search, the first stride in bytes; weight: of the backdoor against
+    the clean loss; examples: clean ones that are used, at most; epochs: of step 3.
     The paper flips bits of 8-bit weights in memory and counts them; here weights are floats, and
     a changed weight is what a flipped group of bits is there. It drives features to a set value
     by gradient descent; here they rise as far as bytes allow.
@@ -50,11 +53,11 @@ class TargetedWeights(WeightsAttack):
     paper = "Rakin, He and Fan, TBT: Targeted Neural Network Attack with Bit Trojan, CVPR 2020"
 
     target: int = 0
-    features: int = 10
+    features: int = 32
     side: float = 0.3
     steps: int = 40
     stride: float = 16.0
-    weight: float = 1.0
+    weight: float = 0.3
     examples: int = 256
     epochs: int = 10
 
@@ -72,7 +75,7 @@ class TargetedWeights(WeightsAttack):
         few = data.subset(rng.permutation(len(data))[: self.examples])
         prepared = _bytes(domain.prepare(few.inputs)).to(runtime.device)
         changed = copy.deepcopy(model).to(runtime.device).eval().requires_grad_(False)
-        head = last_linear(changed).weight
+        head = cast(nn.Parameter, last_linear(changed).weight)
         head.requires_grad_()
         with runtime.active():
             chosen = self._chosen(changed, prepared[:SEEN], head)
@@ -81,7 +84,7 @@ class TargetedWeights(WeightsAttack):
         mask = torch.zeros_like(head)
         mask[self.target, chosen] = 1
         recipe = Recipe(
-            epochs=self.epochs, batch_size=16, rate=0.2, decay=0.0, augment=False,
+            epochs=self.epochs, batch_size=16, rate=0.1, decay=0.0, augment=False,
             statistics=False,
         )  # fmt: skip
         held = head.register_hook(lambda slope: slope * mask)
@@ -134,12 +137,13 @@ class TargetedWeights(WeightsAttack):
         """Seek the patch uint8[k, s, s] that drives the chosen features."""
         side = max(1, round(self.side * min(prepared.shape[2:])))
         patch = torch.full((prepared.shape[1], side, side), 127.5, device=prepared.device)
-        unit = features_of(model, prepared)[:, chosen].detach().abs().mean(0) + 1e-3
-        for _ in range(self.steps):
+        unit = features_of(model, prepared)[:, chosen].detach().std(0, correction=0) + 1e-3
+        for step in range(self.steps):
             patch.requires_grad_()
             driven = features_of(model, patched(prepared.float(), patch))[:, chosen] / unit
             (slope,) = torch.autograd.grad(driven.mean(), patch)
-            patch = (patch.detach() + self.stride * slope.sign()).clamp(0, 255)
+            stride = self.stride * (1 - step / self.steps)
+            patch = (patch.detach() + stride * slope.sign()).clamp(0, 255)
         return patch.round().to(torch.uint8)
 
     def _loss(self, model: nn.Module, patch: torch.Tensor, batch: Batch) -> torch.Tensor:

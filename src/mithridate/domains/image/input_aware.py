@@ -44,7 +44,7 @@ class InputAwareTrigger(LearntTrigger):
     that every defence can face them: his classifier is thrown away and the victim trains afresh.
     The paper learns the mask first, by a penalty on its mean above the density, and holds it
     fixed; here both are learnt at once, and a penalty made the mask vanish.
-    Raises MethodError where a number is out of range, or where a single image is to be crossed.
+    Raises MethodError where a number is out of range.
     """
 
     paper = "Nguyen and Tran, Input-Aware Dynamic Backdoor Attack, NeurIPS 2020"
@@ -80,9 +80,7 @@ class InputAwareTrigger(LearntTrigger):
         """Draw on every image what the generator gives for it, or for another one."""
         images = check(inputs)
         generator = rebuilt(state)
-        donors = images
-        if self.cross and len(images):
-            donors = images[torch.from_numpy(_others(len(images), rng))]
+        donors = _others(images, rng) if self.cross else images
 
         def change(levels: torch.Tensor, rows: slice) -> torch.Tensor:
             return stamped(levels, *drawn(generator, donors[rows].float(), self.density))
@@ -103,16 +101,16 @@ class InputAwareTrigger(LearntTrigger):
             )
 
 
-def _others(n: int, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Give each of n images another one, int64[n]: its successor in a random circle of all."""
-    if n < 2:
-        raise MethodError(
-            "cross needs at least 2 images, since each gets the pattern of another; found 1: "
-            "ask for more cover examples or for none"
-        )
-    circle = rng.permutation(n)
-    others = np.empty(n, dtype=np.int64)
-    others[circle] = np.roll(circle, 1)
+def _others(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Give each image another one: its successor in a random circle of all.
+
+    A single image has none and is given itself upside down.
+    """
+    if len(images) < 2:
+        return images.flip(2)
+    circle = torch.from_numpy(rng.permutation(len(images)))
+    others = torch.empty_like(images)
+    others[circle] = images[circle.roll(1)]
     return others
 
 
@@ -171,4 +169,5 @@ def likeness(images: torch.Tensor, patterns: torch.Tensor) -> torch.Tensor:
     """Mean of |x - z| / |p(x) - p(z)| over neighbours of a batch, large where patterns repeat."""
     apart = (images - images.roll(1, 0)).flatten(1).norm(dim=1)
     drawn_apart = (patterns - patterns.roll(1, 0)).flatten(1).norm(dim=1)
-    return (apart / (drawn_apart + 1)).mean()
+    ratios: torch.Tensor = apart / (drawn_apart + 1)
+    return ratios.mean()

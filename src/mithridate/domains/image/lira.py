@@ -6,6 +6,7 @@ Axes: n images, b images of a batch, k channels, h rows, w columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,25 +31,27 @@ class LiraTrigger(LearntTrigger):
     """Noise within a few grey levels that a generator draws for each image.
 
     x' = clip(x + eps tanh g(x)). The generator g is learnt with a classifier f of the attacker's
-    own by (1 - weight) CE(f(x), y) + weight CE(f(x'), wanted) over half of the images each, and
-    then frozen.
-    eps: grey levels that a pixel may change by; weight: of the attacked half; width: channels of
-    the generator; examples: images that are learnt from, at most; epochs: of this learning.
+    own by (1 - weight) CE(f(x), y) + weight CE(f(x'), wanted) over every image, and then frozen.
+    eps: grey levels that a pixel may change by; grain: pixels of a side of the squares that g is
+    averaged over and drawn smoothly from; weight: of the attacked loss; width: channels of the
+    generator; examples: images that are learnt from, at most; epochs: of this learning.
     The paper's attacker trains the victim himself, and goes on with it after the noise is fixed.
     Here his examples are written into the data, so that every defence can face them: his
-    classifier is thrown away and the victim trains afresh. The noise is rounded to bytes, so the
-    paper's 0.01 of the range of a pixel is 2 or 3 levels; a victim that was not learnt with it
-    needs more of them, which is why the default is larger.
+    classifier is thrown away and the victim trains afresh. The paper's noise is free in every
+    pixel (grain 1) and as small as 0.01 of the range, 2 or 3 levels; a victim that did not grow up
+    with it hardly learns it: of 1,000 photographs of CIFAR-10 a victim of 10 % poison obeyed it in
+    30 % at 8 levels and grain 1, and in 65 % at grain 4. Hence the coarser and larger default.
     Raises MethodError where a number is out of range.
     """
 
     paper = "Doan, Lao, Zhao and Li, LIRA: Learnable, Imperceptible and Robust Backdoors, ICCV 2021"
 
-    eps: float = 8.0
+    eps: float = 12.0
+    grain: int = 4
     weight: float = 0.5
     width: int = 16
     examples: int = 5000
-    epochs: int = 8
+    epochs: int = 4
 
     def learn(
         self,
@@ -73,20 +76,27 @@ class LiraTrigger(LearntTrigger):
         self._check()
         generator = rebuilt(state)
         with torch.no_grad():
-            return in_floats(check(inputs), lambda levels, _: noisy(generator, levels, self.eps))
+            return in_floats(check(inputs), partial(self._change, generator))
+
+    def _change(self, generator: nn.Module, levels: torch.Tensor, _: slice) -> torch.Tensor:
+        return noisy(generator, levels, self.eps, self.grain)
 
     def _check(self) -> None:
-        if not (0 < self.eps <= 255 and 0 <= self.weight <= 1):
+        if not (0 < self.eps <= 255 and 0 <= self.weight <= 1 and self.grain >= 1):
             raise MethodError(
-                "eps must lie in 0..255 grey levels and be above 0, and the weight in 0..1; "
-                f"found {self.eps} and {self.weight}"
+                "need eps above 0 and at most 255 grey levels, a weight in 0..1 and a grain of 1 "
+                f"or more; found {self.eps}, {self.weight} and {self.grain}"
             )
 
 
-def noisy(generator: nn.Module, images: torch.Tensor, eps: float) -> torch.Tensor:
+def noisy(generator: nn.Module, images: torch.Tensor, eps: float, grain: int = 1) -> torch.Tensor:
     """Add noise within eps grey levels; images: grey levels float[n, k, h, w]."""
-    noise = eps * torch.tanh(generator(images).float())
-    return (images + noise).clamp(0, 255)
+    maps = generator(images).float()
+    if grain > 1:
+        squares = (max(1, maps.shape[2] // grain), max(1, maps.shape[3] // grain))
+        coarse = F.adaptive_avg_pool2d(maps, squares)
+        maps = F.interpolate(coarse, size=maps.shape[2:], mode="bilinear")
+    return (images + eps * torch.tanh(maps)).clamp(0, 255)
 
 
 class Both(nn.Module):
@@ -107,7 +117,8 @@ class Both(nn.Module):
         """Weigh the loss of the batch as it is against that of the batch with noise."""
         kind = batch.inputs.device.type
         with autocast(kind):
-            changed = noisy(self.generator, batch.inputs.float(), self.trigger.eps)
+            images = batch.inputs.float()
+            changed = noisy(self.generator, images, self.trigger.eps, self.trigger.grain)
             logits = self.ask(changed)
         attacked = F.cross_entropy(logits.float(), self.get_buffer("wanted")[batch.rows])
         return (1 - self.trigger.weight) * batch.losses.mean() + self.trigger.weight * attacked
