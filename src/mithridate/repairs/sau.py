@@ -43,8 +43,9 @@ class SharedAdversarialUnlearning(Repair):
     batch_size: of the descent.
     Bytes are perturbed as numbers, without rounding or clipping. Prepared inputs of other integers
     cannot be perturbed: there z is added to the features of each network.
-    The paper trains 100 epochs with Adam at radius 0.8 and unlearn 1, which in 5 epochs cost a small
-    network on CIFAR-10 fifteen points of accuracy; the defaults cost it two. Running moments of batch normalisation are kept.
+    The paper trains 100 epochs with Adam at radius 0.8 and unlearn 1; in 5 epochs that cost a
+    small network on CIFAR-10 fifteen points of accuracy, and the defaults two. Running moments of
+    batch normalisation are kept.
     Raises MethodError where fewer than ten examples are trusted or a setting is negative.
     """
 
