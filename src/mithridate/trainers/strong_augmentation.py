@@ -23,8 +23,8 @@ class StrongAugmentation(Trainer):
     variation, `Domain.distort`: for photographs a random shift, turn, shear or change of light and
     a hidden square, for sentences a hidden stretch of words.
     recipe: of the training; without `augment` only s is left.
-    The paper compares mixup, CutMix and MaxUp and finds CutMix the strongest against triggers, see
-    `CutMix`; this is the policy-based kind in its place, without a policy that was searched for.
+    The paper mixes inputs, see `CutMix`; this varies each alone, by changes and strengths of
+    RandAugment and Cutout instead of a policy that was searched for.
     """
 
     paper = (
