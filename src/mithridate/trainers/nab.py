@@ -109,7 +109,7 @@ class NonAdversarialBackdoor(Trainer):
             own = replace(self.recipe, epochs=self.relabelling)
             judge = fit(
                 fresh, trusting, domain, own, second, runtime=runtime,
-                vary=lambda batch, _, noise: domain.distort(self._usual(batch, domain, noise), noise),
+                vary=lambda x, _, noise: domain.distort(self._usual(x, domain, noise), noise),
             )  # fmt: skip
             better = self._relabelled(judge.model, data, suspects, domain, runtime)
             marked = torch.zeros(len(data), dtype=torch.bool)
