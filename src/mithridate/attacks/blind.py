@@ -22,7 +22,9 @@ from mithridate.core.streams import stream
 from mithridate.core.view import autocast, last_linear
 
 FLOOR = 1e-12
-"""Of the squared distance of two gradients: equal ones share the weight in any way."""
+"""Of a squared length: gradients that are equal share the weight in any way."""
+DONE = 1e-3
+"""A loss below which a task is done: what it weighs falls no further."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,22 @@ class Blind(TrainingAttack):
     that is stamped on the fly and that the model is asked about again. The weights follow the
     multiple gradient descent algorithm (MGDA): a = argmin |a g + (1 - a) h|^2 over 0..1, in closed
     form clip((h - g) . h / |g - h|^2), where g and h are the gradients of the two terms by the
-    weights of the last linear layer, each divided by its term, so that neither task waits for the
-    other because its loss is large.
+    weights of the last linear layer, brought to the length 1 / term: so the task that is behind
+    weighs more. As they are, the task that is done has the shortest gradient and takes all the
+    weight, and the other one is never learnt.
     trigger: what is stamped; goal: what it should be called; amount: share of each batch that is
-    stamped, of those rows that the goal aims at.
+    stamped, of those rows that the goal aims at; least: neither term weighs less, a lies in
+    least..1 - least. On 5,000 photographs of CIFAR-10, five epochs reached an accuracy of 0.44 and
+    a success of 1.00 with a least of 0.4, and 0.17 and 0.85 with 0.2.
     Which rows, and what is drawn for them, is a function of the rows that a batch holds. The model
     is asked about the stamped rows among the rest of the batch: alone they would be normalised by
     moments of their own, and a model in use, which has one set of moments, would not know them.
-    The paper takes the gradients by all weights, for two more passes backward, and leaves the
-    attack out once the loss is low; here only the last layer is asked, and every batch is
-    attacked.
-    Raises MethodError where the amount is not in 0..1, where the trigger must learn first, which
-    code of a loss cannot, or where the inputs are not bytes: only those reach the network raw, so
-    that a trigger can be stamped on a batch.
+    The paper takes the gradients by all weights, for two more passes backward; here only the last
+    layer is asked, where the two tasks oppose each other more than they do below it; hence the
+    least. Its attacker may wait until the loss is low; this one attacks every batch.
+    Raises MethodError where the amount is not in 0..1 or the least not in 0..0.5, where the
+    trigger must learn first, which code of a loss cannot, or where the inputs are not bytes: only
+    those reach the network raw, so that a trigger can be stamped on a batch.
     """
 
     paper = "Bagdasaryan and Shmatikov, Blind Backdoors in Deep Learning Models, USENIX 2021"
@@ -53,6 +58,7 @@ class Blind(TrainingAttack):
     trigger: Trigger
     goal: Goal = field(default_factory=AllToOne)
     amount: float = 0.5
+    least: float = 0.4
 
     def poison(
         self, data: Dataset, rng: np.random.Generator, state: State | None = None
@@ -91,14 +97,18 @@ class Blind(TrainingAttack):
             with autocast(device.type):
                 logits = model(inputs.to(device))
             hidden = F.cross_entropy(logits[chosen].float(), wanted[chosen].to(device))
-            share = balance(_slope(plain, head), _slope(hidden, head))
+            share = balance(slope(plain, head), slope(hidden, head))
+            share = share.clamp(self.least, 1 - self.least)
             return share * plain + (1 - share) * hidden
 
         return minimised
 
     def _check(self) -> None:
-        if not 0 <= self.amount <= 1:
-            raise MethodError(f"the amount is a share of each batch in 0..1, found {self.amount}")
+        if not (0 <= self.amount <= 1 and 0 <= self.least <= 0.5):
+            raise MethodError(
+                "the amount is a share of each batch in 0..1, and the least a weight in 0..0.5; "
+                f"found {self.amount} and {self.least}"
+            )
         if isinstance(self.trigger, LearntTrigger):
             raise MethodError(
                 f"the code of a loss can stamp nothing that must be learnt first, found "
@@ -117,10 +127,12 @@ def balance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return torch.where(apart > FLOOR, share, torch.full_like(share, 0.5)).clamp(0, 1)
 
 
-def _slope(loss: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Gradient of the logarithm of a loss by the weights; 0 where it does not depend on them."""
-    (slope,) = torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True)
-    return slope.float() / loss.detach().float().clamp_min(1e-6)
+def slope(loss: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Gradient of a loss by the weights, of the length 1 / loss; of length 0 where it is 0."""
+    (steep,) = torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True)
+    unit = steep.float() / steep.float().norm().clamp_min(FLOOR)
+    divided: torch.Tensor = unit / loss.detach().float().clamp_min(DONE)
+    return divided
 
 
 def _bytes(inputs: object) -> None:
