@@ -40,7 +40,7 @@ class Blind(TrainingAttack):
     weight, and the other one is never learnt.
     trigger: what is stamped; goal: what it should be called; amount: share of each batch that is
     stamped, of those rows that the goal aims at; least: neither term weighs less, a lies in
-    least..1 - least. On 5,000 photographs of CIFAR-10, five epochs reached an accuracy of 0.44 and
+    least..1 - least. On 5,000 photographs of CIFAR-10, five epochs reached an accuracy of 0.42 and
     a success of 1.00 with a least of 0.4, and 0.17 and 0.85 with 0.2.
     Which rows, and what is drawn for them, is a function of the rows that a batch holds. The model
     is asked about the stamped rows among the rest of the batch: alone they would be normalised by

@@ -40,7 +40,7 @@ class LiraTrigger(LearntTrigger):
     classifier is thrown away and the victim trains afresh. The paper's noise is free in every
     pixel (grain 1) and as small as 0.01 of the range, 2 or 3 levels; a victim that did not grow up
     with it hardly learns it: of 1,000 photographs of CIFAR-10 a victim of 10 % poison obeyed it in
-    30 % at 8 levels and grain 1, and in 65 % at grain 4. Hence the coarser and larger default.
+    30 % at 8 levels and grain 1, in 65 % at grain 4, and in 85 % at 12 levels, the default.
     Raises MethodError where a number is out of range.
     """
 
