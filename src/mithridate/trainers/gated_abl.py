@@ -55,7 +55,8 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
     0.5, clean examples sink to the level of poison within three epochs, and isolation fails.
     Chosen on BadNets and Blend, CIFAR-10 and digits. ascent_epochs: at most so many.
     Notes: "isolated", "suspects", and "removed", empty where no backdoor was acted on; int64.
-    Clean-label poison may pass as ordinary, since its labels are right.
+    Clean-label poison may pass as ordinary, since its labels are right; so may poison where half
+    of the suspects are clean, as in one of six draws of BadNets on digits.
     Raises MethodError as the plain method, and where another share is not in 0..1.
     """
 
