@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from conformance.worlds import EDGES, ORDINARY, copy, domains, labelled, modules_of, same, triggers
+from conformance.worlds import (
+    EDGES,
+    ORDINARY,
+    Ready,
+    copy,
+    domains,
+    labelled,
+    modules_of,
+    same,
+    triggers,
+)
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.runtime import Runtime
@@ -114,7 +124,7 @@ def test_no_change_differs_by_nothing_on_every_measure(name):
 def test_what_a_network_sees_of_a_trigger_some_measure_sees_too(name, trigger):
     domain, inputs = DOMAINS[name], ORDINARY[name]
     before = copy(inputs)
-    stamped = trigger(inputs, stream(0, "trigger"))
+    stamped = Ready(trigger)(inputs, stream(0, "trigger"))
     nothing = domain.difference(inputs, inputs)
     found = domain.difference(inputs, stamped)
     assert same(inputs, before), "the inputs were changed"

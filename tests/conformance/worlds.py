@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import mithridate.domains
+from mithridate.attacks.goals import Goal
 from mithridate.attacks.poisoning import Poisoning, stamp
 from mithridate.core.data import Dataset, Inputs, dataset
 from mithridate.core.domain import Domain
@@ -221,10 +222,19 @@ def learnt(attack: Attack, data: Dataset) -> State | None:
         return None
     inputs = data.inputs
     raw = inputs.numpy().tobytes() if isinstance(inputs, torch.Tensor) else repr(inputs)
-    key = (repr(attack), hash(raw), tuple(data.labels.tolist()))
+    key = (learners(attack), hash(raw), tuple(data.labels.tolist()))
     if key not in LEARNT:
         LEARNT[key] = sprung_by(attack, data)
     return LEARNT[key]
+
+
+def learners(attack: Attack) -> str:
+    """What decides what is learnt, so that attacks that differ elsewhere learn but once."""
+    if not isinstance(attack, Poisoning):
+        inside = getattr(attack, "attack", None)
+        return learners(inside) if isinstance(inside, Attack) else repr(attack)
+    parts = (attack.trigger, attack.test_trigger, attack.cover_trigger, attack.goal)
+    return repr([part for part in parts if isinstance(part, (LearntTrigger, Goal))])
 
 
 def sprung_by(attack: Attack, data: Dataset) -> State:
