@@ -80,7 +80,7 @@ def beside(table: list[Row]) -> str:
     known, lines = Publications(), []
     for row in table:
         other = known.beside(row)
-        if other is None:
+        if other is None or row.result == "pending":
             continue
         ours = [percent(row.metrics.get(n)) for n in ("accuracy", "asr")]
         theirs = [f"{100 * x:.1f}" for x in (other.accuracy, other.asr)]
@@ -144,7 +144,10 @@ def by_defence(table: list[Row]) -> dict[str, list[Row]]:
 
 
 def over_attacks(own: list[Row], metric: str) -> str:
-    """The mean over attacks of their means over seeds, with Student's interval over attacks."""
+    """The mean over attacks of their means over seeds, with Student's interval over attacks.
+
+    Shares end at 0 and 1, and so do their intervals; differences may be negative.
+    """
     means = []
     for row in own:
         values = [v for r in row.done if math.isfinite(v := r.value(metric))]
@@ -154,7 +157,9 @@ def over_attacks(own: list[Row], metric: str) -> str:
     if len(means) == 1:
         return f"{100 * means[0]:.1f}"
     found = mean(np.array(means))
-    return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    least, most = (0.0, 1.0) if metric.endswith("asr") else (-1.0, 1.0)
+    low, high = max(found.low, least), min(found.high, most)
+    return f"{100 * found.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def stable(table: list[Row]) -> str:
