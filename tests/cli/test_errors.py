@@ -34,6 +34,7 @@ def data(tmp_path_factory):
     with (folder / "code.pt").open("wb") as file:
         pickle.dump(Evil(folder / "evil"), file)
     torch.save([1, 2], folder / "list.pt")
+    torch.save({0: torch.zeros(1)}, folder / "numbered.pt")
     return folder
 
 
@@ -97,6 +98,7 @@ SCANS = {
     "weights of another network": ((*GOOD, "--model", "other.safetensors"), "do not fit"),
     "weights with code": ((*GOOD, "--model", "code.pt"), "could run code"),
     "weights that are a list": ((*GOOD, "--model", "list.pt"), "expected tensors by name"),
+    "weights without names": ((*GOOD, "--model", "numbered.pt"), "expected tensors by name"),
     "an unknown origin": (
         (*GOOD, "--model", "other.safetensors", "--model-saw", "all"), "neither, suspect, both",
     ),

@@ -124,7 +124,9 @@ def _unpickled(path: Path) -> dict[str, torch.Tensor]:
         ) from None
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]
-    if not isinstance(found, dict) or not all(isinstance(v, torch.Tensor) for v in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
+    ):
         raise DataError(f"{str(path)!r}: expected tensors by name, as model.state_dict() gives")
     return found
 

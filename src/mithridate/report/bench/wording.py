@@ -32,7 +32,7 @@ METRICS = {
     "reacquired_twin_asr": Meaning("the clean twin's", True, "the same of a network that never had "
                                    "the backdoor"),
     "reacquired_excess": Meaning("backdoor remembered", True, "mean over the epochs of that lesson "
-                                 "of the ASR above the clean twin's; 0 where nothing is left"),
+                                 "of the ASR above the clean twin's; 0 where it learns no sooner"),
     "asr_reduction": Meaning("ASR removed", True, "ASR before minus after the defence, paired"),
     "effectiveness": Meaning("DE", True, "defence effectiveness: share of the ASR that the defence "
                              "removed, negative where the attack got stronger"),
