@@ -52,8 +52,8 @@ def judged(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) -> Judg
     none = cell.defence == "none"
     again = None
     if rules.reacquire and attack:
-        pair = (Reacquire(m, data, trap, seed, rules.reacquire) for m in (model, twin))
-        again = (*pair,)
+        both = (model, _twin_of(model, twin))
+        again = tuple(Reacquire(m, data, trap, seed, rules.reacquire) for m in both)
     return Judge(
         _axes(cell), _described(cell), poison, before,
         before if none else Outcome(model, data, trap, cell.precision), finder, gate,
@@ -70,6 +70,15 @@ def _attacked(
         return implant if attack else twin, implant
     attacker = attack if isinstance(attack, TrainingAttack) else None
     return replace(twin, poison=poison, attacker=attacker), learnt
+
+
+def _twin_of(model: Step, twin: Train) -> Step:
+    """The clean network after the same defence; as it is where a filter drops examples."""
+    if isinstance(model, Repaired):
+        return replace(model, train=twin, gate=None)
+    if isinstance(model, Train):
+        return replace(model, poison=twin.poison, attacker=None, gate=None)
+    return twin
 
 
 def _defended(

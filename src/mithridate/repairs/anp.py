@@ -86,7 +86,6 @@ class Robust:
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Give the mixed loss, float[b]."""
-        self.masked.project()
         shape = list(self.masked.masks) * 2
         start = [torch.empty_like(m).uniform_(-self.budget, self.budget) for m in shape]
         worst = self.climb(batch, start)

@@ -116,8 +116,10 @@ class Masked(nn.Module):
     ) -> torch.Tensor:
         """Give logits[b, c] with masks, plus `weights`, on weights and 1 plus `biases` on biases.
 
-        weights, biases: float[k] for each layer, 0 by default.
+        weights, biases: float[k] for each layer, 0 by default. A step may have taken masks out of
+        [0, 1]; they are put back to its border first, so that no loss is taken beyond it.
         """
+        self.project()
         changed = {}
         for number, name in enumerate(self.groups):
             layer = self.network.get_submodule(name)

@@ -18,7 +18,6 @@ from mithridate.core.agreement import agreement
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.method import Repair
-from mithridate.core.objective import Batch
 from mithridate.core.view import View
 from mithridate.repairs.channels import Masked, deepest
 from mithridate.repairs.trusted import trusted
@@ -62,14 +61,9 @@ class ReconstructiveNeuronPruning(Repair):
         """Unlearn, recover by masks, then cut."""
         learn, held = trusted(view, rng, 0.5)
         masked = Masked(self.unlearnt(view, learn, rng))
-
-        def recovery(batch: Batch) -> torch.Tensor:
-            masked.project()
-            return batch.losses
-
         fit(
             masked, learn, view.domain, self._recipe(self.recover_rate), rng,
-            runtime=view.runtime, objective=recovery, parameters=list(masked.masks),
+            runtime=view.runtime, parameters=list(masked.masks),
         )  # fmt: skip
         return deepest(view, held, masked.values(), self.below, self.tolerance)
 

@@ -15,6 +15,7 @@ from mithridate.bench.steps.data import Data, Split
 from mithridate.bench.steps.learn import state_of
 from mithridate.bench.steps.outcome import Trap
 from mithridate.core.data import Dataset, concatenate
+from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.method import Trained
 from mithridate.core.streams import stream
@@ -30,8 +31,10 @@ class Reacquire(Step):
 
     examples: how many are triggered; clean: how many are not; most: triggered test inputs that are
     asked after every epoch. The examples of both kinds are drawn from the suspects
-    before the attack, the same for every network of a seed. The same is done to the clean twin, so
-    that what a network remembers can be told from what any network learns.
+    before the attack, the same for every network of a seed. The same is done to the clean twin
+    after the same defence, so that what a network remembers can be told from what any network
+    learns, and a defence that makes learning slow does not look like one that forgets.
+    Raises MethodError where there are too few suspects for so many examples.
     """
 
     model: Step
@@ -74,18 +77,25 @@ class Reacquire(Step):
         rng = stream(self.seed, "lesson")
         rows = split.suspects.subset(rng.permutation(len(split.suspects)))
         attack, state = self.trap.attack, state_of(self.trap.learnt, given)
-        many = min(len(rows), 20 * self.examples)  # a goal may aim at one class of many
+        many = min(len(rows) // 2, 20 * self.examples)  # a goal may aim at one class of many
         triggered = attack.trap(rows.subset(range(many)), rng, state)
-        few = triggered.subset(range(min(self.examples, len(triggered))))
-        return concatenate(few, rows.subset(range(many, min(len(rows), many + self.clean))))
+        spare = min(len(rows) - many, self.clean)
+        if len(triggered) < self.examples or spare < self.examples:
+            raise MethodError(
+                f"a lesson of {self.examples} triggered examples needs as many that the attack "
+                f"aims at, found {len(triggered)}, and as many others, found {spare}; "
+                "give more suspects or ask for a shorter lesson"
+            )
+        few = triggered.subset(range(self.examples))
+        return concatenate(few, rows.subset(range(many, many + spare)))
 
 
 def returned(mine: Output, twin: Output) -> dict[str, Interval]:
-    """Give the ASR after the fine-tuning, the twin's, and the share of the way that came back.
+    """Give the ASR after the fine-tuning, the twin's, and by how much the one obeys sooner.
 
     reacquired_asr: after all epochs; reacquired_excess: mean over the epochs of the ASR of the
-    network minus that of its clean twin: 0 where the network learns the trigger as if it had never
-    known it.
+    network minus that of its clean twin under the same defence: 0 where the network learns the
+    trigger as if it had never known it.
     """
     rates, others = mine.facts["asr"], twin.facts["asr"]
     pairs = list(zip(rates[1:], others[1:], strict=True))

@@ -30,7 +30,7 @@ METRICS = {
     "reacquired_asr": Meaning("ASR after a lesson", True, "ASR after fine-tuning the defended "
                               "network on a few triggered examples among clean ones"),
     "reacquired_twin_asr": Meaning("the clean twin's", True, "the same of a network that never had "
-                                   "the backdoor"),
+                                   "the backdoor, after the same defence"),
     "reacquired_excess": Meaning("backdoor remembered", True, "mean over the epochs of that lesson "
                                  "of the ASR above the clean twin's; 0 where it learns no sooner"),
     "asr_reduction": Meaning("ASR removed", True, "ASR before minus after the defence, paired"),
