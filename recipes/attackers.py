@@ -1,7 +1,7 @@
 """The attackers of the tables on CIFAR-10, at the defaults of their triggers.
 
-These are the papers' settings where the docstring of a trigger does not say otherwise; LIRA, Refool,
-SSBA, TrojanNN, label-consistent, Sleeper Agent and targeted weights differ, as told there.
+These are the papers' settings where the docstring of a trigger does not say otherwise; LIRA,
+Refool, SSBA, TrojanNN, label-consistent, Sleeper Agent and targeted weights differ, as told there.
 
 Whether one takes on a small network after a short training is in the tables, void cells included.
 """

@@ -94,7 +94,7 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
             course.stage(everything, self.remaining(), rng)
         elif self.then == "ascend":
             course.stage(groups.learnt, self.remaining(), rng)
-            if self.unlearn(course, groups, rng):
+            if self._unlearnt(course, groups, rng):
                 notes["removed"] = suspects
         else:
             model.load_state_dict(fresh)

@@ -80,6 +80,7 @@ class Judge(Step):
             metrics |= returned(mine, twin)
             found["curves"] |= {"reacquired": mine.facts["asr"], "twin": twin.facts["asr"]}
         given_model = given.output(self.defended.model).facts
+        found.setdefault("evidence", tuple(given_model.get("evidence", ())))
         if "loss" in given_model:
             found["curves"]["loss"] = given_model["loss"]
         found["cost"] = self._cost(given)

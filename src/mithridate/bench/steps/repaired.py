@@ -10,6 +10,7 @@ from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split, lent, together
 from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.train import Train, unpacked
+from mithridate.core.data import Dataset
 from mithridate.core.method import Repair, Trained
 from mithridate.core.streams import stream
 from mithridate.core.threat import ThreatModel
@@ -38,7 +39,8 @@ class Repaired(Step):
         view = defended_view(self.train, given, self.threat)
         model = repair.repair(view, stream(self.seed, "repair"))
         split: Split = given(self.train.data)
-        clean = len(split.trusted) if "clean" in view.used else 0
+        tuned = isinstance(self.repair, Step)  # whatever chose the settings used trusted examples
+        clean = len(split.trusted) if tuned or "clean" in view.used else 0
         facts = {"evidence": sorted(view.used), "clean_samples": clean}
         return Output({f"model.{k}": v for k, v in model.state_dict().items()}, facts)
 
@@ -49,15 +51,21 @@ class Repaired(Step):
         return unpacked(output, given(train.poison), split, train.network, train.trainer)
 
 
-def defended_view(train: Train | Implant, given: Given, threat: ThreatModel) -> View:
-    """Show a defender a network of its own to change, and what the threat model grants."""
+def defended_view(
+    train: Train | Implant, given: Given, threat: ThreatModel, trusted: Dataset | None = None
+) -> View:
+    """Show a defender a network of its own to change, and what the threat model grants.
+
+    trusted: the trusted examples that are lent, by default all.
+    """
     split: Split = given(train.data)
+    few = split.trusted if trusted is None else trusted
     trained: Trained = given(train)
     return View(
         lent(together(given(train.poison), split)),
         domain=split.domain,
         model=given.watched(copy.deepcopy(trained.model)),
-        clean=lent(split.trusted) if len(split.trusted) else None,
+        clean=lent(few) if len(few) else None,
         threat=threat,
         runtime=given.runtime,
         losses=trained.losses.clone() if trained.losses.shape[1] else None,

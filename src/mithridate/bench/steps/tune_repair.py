@@ -49,8 +49,8 @@ class ChosenRepair(Step):
 class TuneRepair(ChosenRepair):
     """Choose settings on a network in which the defender planted a backdoor of his own.
 
-    Trusted examples that were not planted are called right or not, and, with the defender's
-    trigger, planted or not.
+    Half of the trusted examples that were not planted are lent to the repair. The others, which it
+    never sees, are called right or not, and, with the defender's trigger, planted or not.
     """
 
     def run(self, given: Given) -> Output:
@@ -59,8 +59,10 @@ class TuneRepair(ChosenRepair):
         split: Split = given(plant.data)
         used = planted(plant, given)
         rest = split.trusted.subset(~torch.isin(split.trusted.ids, used.ids))
-        trap = plant.attack.trap(rest, stream(self.seed, "probe"))
-        return Output(facts={"tried": tried(self, given, rest, trap)})
+        half = len(rest) // 2
+        asked = rest.subset(range(half, len(rest)))
+        trap = plant.attack.trap(asked, stream(self.seed, "probe"))
+        return Output(facts={"tried": tried(self, given, asked, trap, rest.subset(range(half)))})
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +78,19 @@ class OracleRepair(ChosenRepair):
         return Output(facts={"tried": tried(self, given, split.test, given(self.trap))})
 
 
-def tried(step: ChosenRepair, given: Given, clean: Dataset, trap: Dataset) -> list[dict[str, Any]]:
-    """Repair with every candidate and rank the settings; the first tried wins a tie."""
+def tried(
+    step: ChosenRepair, given: Given, clean: Dataset, trap: Dataset, few: Dataset | None = None
+) -> list[dict[str, Any]]:
+    """Repair with every candidate and rank the settings; the first tried wins a tie.
+
+    few: the trusted examples that the repair is lent, by default all.
+    """
     admit(step.repair)
     split: Split = given(step.train.data)
     found = []
     for settings in candidates(cast(Any, step.repair), step.budget, step.seed):
         chosen = replace(step.repair, **settings)  # type: ignore[type-var]
-        view = defended_view(step.train, given, step.threat)
+        view = defended_view(step.train, given, step.threat, few)
         model = chosen.repair(view, stream(step.seed, "repair"))
         rates = [accuracy(model, d, split.domain, given.runtime).value for d in (clean, trap)]
         found.append({"settings": settings, "accuracy": rates[0], "asr": rates[1]})
