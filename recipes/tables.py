@@ -101,9 +101,10 @@ def taken(table: list[Row]) -> str:
             continue
         cells = [percent(row.metrics.get(name)) for name in ("asr", "accuracy", "r_accuracy")]
         seen = [row.metrics.get(name) for name in VISIBLE]
-        took = sum(r.value("asr") >= 0.5 for r in row.records)
+        ended = [r for r in row.records if math.isfinite(r.value("asr"))]
+        took = sum(r.value("asr") >= 0.5 for r in ended)
         lines.append([
-            row.attacked, *cells, f"{took}/{len(row.records)}",
+            row.attacked, *cells, f"{took}/{len(ended)}",
             *("" if found is None else f"{found.value:.3g}" for found in seen),
         ])  # fmt: skip
     header = ["attack", "ASR", "clean accuracy", "R-Acc", "took (ASR of 50 % or more)"]
