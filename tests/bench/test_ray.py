@@ -71,7 +71,8 @@ def stopped_in_the_middle(node, notes, sweep):
 def answered(sweep):
     out, err = sweep.communicate(timeout=120)
     assert sweep.returncode == 0, err.decode()[-3000:]
-    return json.loads(out.splitlines()[-1])  # Ray itself may speak before
+    spoken = [line for line in out.splitlines() if line.startswith(("{", "["))]
+    return json.loads(spoken[-1])  # Ray itself may speak before and after
 
 
 def outputs(store, keys):
