@@ -71,7 +71,7 @@ def stopped_in_the_middle(node, notes, sweep):
 def answered(sweep):
     out, err = sweep.communicate(timeout=120)
     assert sweep.returncode == 0, err.decode()[-3000:]
-    spoken = [line for line in out.splitlines() if line.startswith(("{", "["))]
+    spoken = [line for line in out.splitlines() if line.startswith((b"{", b"["))]
     return json.loads(spoken[-1])  # Ray itself may speak before and after
 
 
