@@ -85,8 +85,7 @@ def adaptive_patch(amount: float = 0.003, cover_ratio: float = 2.0, target: int 
     return adaptive(weak, full, amount, cover_ratio, target)
 
 
-def trigger_named(name: str, **fields: Any) -> Trigger:
+def trigger_named(name: str, **fields: Any) -> Any:
     """Build a trigger by name: an attack knows the triggers and not the domains they are from."""
     kind: Any = Trigger  # mypy takes a class that leaves a method to others for abstract
-    found: Trigger = get(kind, name, **fields)
-    return found
+    return get(kind, name, **fields)

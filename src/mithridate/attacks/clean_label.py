@@ -5,13 +5,10 @@ Axes: n examples.
 
 from __future__ import annotations
 
-from typing import Any
-
+from mithridate.attacks.adaptive import trigger_named
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import CleanLabel, RandomSelection
-from mithridate.core.method import Trigger
-from mithridate.core.registry import get
 
 
 def label_consistent(amount: float = 0.01, target: int = 0) -> Poisoning:
@@ -20,7 +17,7 @@ def label_consistent(amount: float = 0.01, target: int = 0) -> Poisoning:
     amount: see `CleanLabel`.
     Turner, Tsipras and Madry, Label-Consistent Backdoor Attacks, 2019.
     """
-    trigger = _trigger("label-consistent-trigger")
+    trigger = trigger_named("label-consistent-trigger")
     return Poisoning(trigger, AllToOne(target), CleanLabel(amount), trigger.patch)
 
 
@@ -32,8 +29,8 @@ def narcissus(amount: float = 0.0005, scale: float = 3.0, target: int = 0) -> Po
     Zeng et al., Narcissus: A Practical Clean-Label Backdoor Attack, CCS 2023.
     """
     name = "narcissus-trigger"
-    later = _trigger(name, scale=scale)
-    return Poisoning(_trigger(name), AllToOne(target), CleanLabel(amount), later)
+    later = trigger_named(name, scale=scale)
+    return Poisoning(trigger_named(name), AllToOne(target), CleanLabel(amount), later)
 
 
 def sleeper_agent(amount: float = 0.01, target: int = 0) -> Poisoning:
@@ -42,7 +39,7 @@ def sleeper_agent(amount: float = 0.01, target: int = 0) -> Poisoning:
     amount: see `CleanLabel`, 0.01 in the paper.
     Souri et al., Sleeper Agent: Scalable Hidden Trigger Backdoors, NeurIPS 2022.
     """
-    trigger = _trigger("sleeper-agent-trigger")
+    trigger = trigger_named("sleeper-agent-trigger")
     return Poisoning(trigger, AllToOne(target), CleanLabel(amount), trigger.patch)
 
 
@@ -52,10 +49,4 @@ def adv_door(amount: float = 0.01, target: int = 0) -> Poisoning:
     amount: see `RandomSelection`.
     Zhang et al., AdvDoor: Adversarial Backdoor Attack of Deep Learning System, ISSTA 2021.
     """
-    return Poisoning(_trigger("adv-door-trigger"), AllToOne(target), RandomSelection(amount))
-
-
-def _trigger(name: str, **fields: Any) -> Any:
-    """Build a trigger by name: an attack knows the triggers and not the domains they are from."""
-    kind: Any = Trigger  # mypy takes a class that leaves a method to others for abstract
-    return get(kind, name, **fields)
+    return Poisoning(trigger_named("adv-door-trigger"), AllToOne(target), RandomSelection(amount))
