@@ -25,6 +25,7 @@ LAYERS = (
     ("pipelines",),
     ("bench",),
     ("report",),
+    ("service",),
     ("cli",),
 )
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -9,6 +10,21 @@ import torch
 from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Where a trigger may be sought by gradients: prepared inputs as floats that a network takes.
+
+    low, high: the least and the largest value of an input; pattern: the shape of one input; mask:
+    the shape of a mask that says how much of each place is replaced, which broadcasts against the
+    pattern.
+    """
+
+    low: float
+    high: float
+    pattern: tuple[int, ...]
+    mask: tuple[int, ...]
 
 
 @runtime_checkable
@@ -38,6 +54,27 @@ class Domain(Protocol):
 
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build a freshly initialised classifier for such data; "" names the default one."""
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """The kinds of damage that `corrupt` knows, by name."""
+
+    def corrupt(
+        self, batch: torch.Tensor, kind: str, severity: int, rng: torch.Generator
+    ) -> torch.Tensor:
+        """Damage a prepared batch as the world does, same shape; severity: 1 to 5, 0 for none.
+
+        Raises MethodError for an unknown kind or severity.
+        """
+
+    def mix(self, batch: torch.Tensor, others: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Lay others[n, ...] over a prepared batch[n, ...] in equal parts, same shape."""
+
+    def surface(self, prepared: torch.Tensor) -> Surface:
+        """Say where a trigger may be sought by gradients among such prepared inputs.
+
+        Raises CannotJudge where inputs are not numbers that can move by a little.
+        """
 
     def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         """Measure how far each raw input was changed, by the name of the measure: float64[n].

@@ -6,6 +6,7 @@ MithridateError
 ├── MethodError          a method was configured or called wrongly
 │   └── UnknownMethod    no method of that name; the nearest names are given
 ├── EvidenceWithheld     a method asked for evidence that the threat model withholds
+├── CannotJudge          a method cannot answer here, and says why: no gradient, no spread
 ├── ContractError        a method broke its contract: wrong shape, not finite
 └── MissingExtra         an optional dependency is absent; the install line is given
 """
@@ -33,6 +34,10 @@ class UnknownMethod(MethodError):
 
 class EvidenceWithheld(MithridateError):
     """The threat model does not grant the evidence asked for."""
+
+
+class CannotJudge(MithridateError):
+    """A method cannot answer for this model or these data, which is not the same as clean."""
 
 
 class ContractError(MithridateError):

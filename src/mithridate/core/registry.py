@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from mithridate.core.errors import MethodError, UnknownMethod
 from mithridate.core.method import Method
 
-HOMES = ("domains", "attacks", "detectors", "trainers", "repairs")
+HOMES = ("domains", "attacks", "detectors", "scanners", "trainers", "repairs")
 """The packages that hold methods."""
 
 M = TypeVar("M", bound=Method)

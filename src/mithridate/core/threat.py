@@ -7,7 +7,7 @@ from typing import Literal
 
 from mithridate.core.errors import MethodError
 
-EVIDENCE = ("inputs", "labels", "features", "logits", "losses", "model", "clean")
+EVIDENCE = ("inputs", "labels", "features", "logits", "losses", "model", "clean", "queries")
 """The closed list of evidence; a new name needs two methods that use it and no domain word."""
 
 

@@ -25,6 +25,8 @@ class View:
     that the threat model withholds raises `EvidenceWithheld`; evidence that nothing can supply
     raises `MethodError`. Evidence known already can be given by name: `View(labels=y, features=f)`
     is enough for a method that needs no more.
+    precision: the arithmetic in which the model is run, "bf16", or "fp32" for a model as it is,
+    such as one that was quantised.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class View:
         clean: Dataset | None = None,
         threat: ThreatModel | None = None,
         runtime: Runtime | None = None,
+        precision: str = "bf16",
         **known: torch.Tensor | None,
     ) -> None:
+        self.precision = precision
         self._data, self._domain, self._model, self._clean = data, domain, model, clean
         self._threat, self._runtime = threat or ThreatModel(), runtime or Runtime()
         self._known = {name: value for name, value in known.items() if value is not None}
@@ -94,6 +98,15 @@ class View:
         self._note("model")
         return cast(nn.Module, self._require("model", self._model))
 
+    def ask(self, prepared: torch.Tensor) -> torch.Tensor:
+        """Ask the model about prepared inputs[n, ...] of one's own making: logits, float32[n, c].
+
+        The evidence is called "queries": it needs no look inside the model.
+        """
+        self._note("queries")
+        model = cast(nn.Module, self._require("model", self._model))
+        return answer(model, prepared, self._runtime, self.precision)
+
     @property
     def clean(self) -> Dataset:
         """Examples that the defender trusts."""
@@ -104,6 +117,18 @@ class View:
     def domain(self) -> Domain:
         """The domain of the data, which is no secret."""
         return cast(Domain, self._require("domain", self._domain))
+
+    @property
+    def blank(self) -> torch.Tensor:
+        """A prepared input [1, ...] of zeros, which tells the form of inputs and nothing else."""
+        shown = self._clean if self._data is None else self._data
+        return torch.zeros_like(self.domain.prepare(self._require("data", shown).inputs[:1]))
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, c."""
+        shown = self._clean if self._data is None else self._data
+        return len(self._require("data", shown).classes)
 
     @property
     def runtime(self) -> Runtime:
@@ -119,7 +144,8 @@ class View:
         data = self._require("data", self._data)
         domain = self._require("domain", self._domain)
         assert self._model is not None
-        features, logits = forward(self._model, domain.prepare(data.inputs), self._runtime)
+        prepared = domain.prepare(data.inputs)
+        features, logits = forward(self._model, prepared, self._runtime, None, self.precision)
         self._known.setdefault("features", features)
         self._known.setdefault("logits", logits)
         return features, logits
@@ -149,27 +175,39 @@ def forward(
     the logits, float32[n, c]. The model's mode is restored. precision: "bf16" or "fp32" arithmetic.
     Raises MethodError where the data set is empty or the model has no linear layer.
     """
-    if not len(prepared):
-        raise MethodError("there is nothing to run the model on: the data set is empty")
     features: list[torch.Tensor] = []
-    logits: list[torch.Tensor] = []
 
     def keep(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
         features.append(arguments[0].detach().flatten(1).float().cpu())
 
-    was_training = model.training
     hook = (layer or last_linear(model)).register_forward_pre_hook(keep)
+    try:
+        logits = answer(model, prepared, runtime, precision)
+    finally:
+        hook.remove()
+    return torch.cat(features), logits
+
+
+def answer(
+    model: nn.Module, prepared: torch.Tensor, runtime: Runtime, precision: str = "bf16"
+) -> torch.Tensor:
+    """Give the logits of prepared inputs[n, ...] in evaluation mode, float32[n, c]; see `forward`.
+
+    Any module will do, whatever its layers are. Raises MethodError where the data set is empty.
+    """
+    if not len(prepared):
+        raise MethodError("there is nothing to run the model on: the data set is empty")
+    was_training = model.training
     model.eval().to(runtime.device)
     try:
         with runtime.active(), torch.inference_mode(), autocast(runtime.device, precision):
-            logits += [
+            logits = [
                 model(batch.to(runtime.device)).float().cpu()
                 for batch in prepared.split(runtime.batch_size)
             ]
     finally:
-        hook.remove()
         model.train(was_training)
-    return torch.cat(features), torch.cat(logits)
+    return torch.cat(logits)
 
 
 def features_of(model: nn.Module, prepared: torch.Tensor) -> torch.Tensor:

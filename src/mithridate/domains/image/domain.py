@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
+from mithridate.core.domain import Surface
 from mithridate.core.errors import DataError
 from mithridate.core.streams import torch_seeded
 
@@ -61,6 +62,30 @@ class ImageDomain:
         from mithridate.domains.image.strong import distort
 
         return distort(batch, rng)
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """The kinds of damage that `corrupt` knows; see `corruptions.py`."""
+        from mithridate.domains.image.corruptions import CORRUPTIONS
+
+        return tuple(CORRUPTIONS)
+
+    def corrupt(
+        self, batch: torch.Tensor, kind: str, severity: int, rng: torch.Generator
+    ) -> torch.Tensor:
+        """Damage each image as cameras, weather and codecs do; severity: 1 to 5, 0 for none."""
+        from mithridate.domains.image.corruptions import corrupt
+
+        return corrupt(batch, kind, severity, rng)
+
+    def mix(self, batch: torch.Tensor, others: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Give the mean of each image and the other one, rounded down."""
+        return ((batch.int() + others.int()) // 2).to(batch.dtype)
+
+    def surface(self, prepared: torch.Tensor) -> Surface:
+        """Bytes as floats 0..255; a mask covers all channels of a place alike."""
+        shape = tuple(prepared.shape[1:])
+        return Surface(0.0, 255.0, shape, (1, *shape[1:]))
 
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build one of the image networks; "" is the small residual network."""

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
-from mithridate.core.errors import DataError, MethodError
+from mithridate.core.domain import Surface
+from mithridate.core.errors import CannotJudge, DataError, MethodError
 from mithridate.core.streams import torch_generator
 
 SPAN = 0.3
@@ -134,6 +135,41 @@ class TextDomain:
         first = (drawn * (real - hidden + 1)).floor()
         place = torch.arange(batch.shape[1], device=batch.device)
         return batch.masked_fill((place >= first) & (place < first + hidden), MASK)
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """The kinds of damage that `corrupt` knows: words left out, and neighbours exchanged."""
+        return ("drop", "swap")
+
+    def corrupt(
+        self, batch: torch.Tensor, kind: str, severity: int, rng: torch.Generator
+    ) -> torch.Tensor:
+        """Mask or exchange a tenth of the words of int32[b, t] for each degree of severity."""
+        if kind not in self.corruptions or severity not in range(6):
+            raise MethodError(
+                f"expected one of {', '.join(self.corruptions)} and a severity from 0 to 5; found "
+                f"{kind!r} and {severity}"
+            )
+        drawn = torch.rand(batch.shape[1], generator=rng, device=batch.device) < severity / 10
+        if kind == "drop":
+            return batch.masked_fill(drawn & (batch != PADDING), MASK)
+        after = batch.roll(-1, 1)
+        swap = drawn & (batch != PADDING) & (after != PADDING)
+        swap[:, -1] = False
+        swap[:, 1:] &= ~swap[:, :-1]
+        return torch.where(swap, after, torch.where(swap.roll(1, 1), batch.roll(1, 1), batch))
+
+    def mix(self, batch: torch.Tensor, others: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Replace each word with probability one half by the one in its place in the other text."""
+        drawn = torch.rand(batch.shape[1], generator=rng, device=batch.device) < 0.5
+        return torch.where(drawn & (batch != PADDING) & (others != PADDING), others, batch)
+
+    def surface(self, prepared: torch.Tensor) -> Surface:
+        """Raise CannotJudge: words do not move by a little."""
+        raise CannotJudge(
+            "texts are words, which gradients cannot move by a little; use a scanner or a guard "
+            "that only asks the model"
+        )
 
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build one of the text networks; "" is the convolutional one."""

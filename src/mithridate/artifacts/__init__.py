@@ -1,0 +1,1 @@
+"""Model files: opened safely, quantised, and given a twin that has gradients."""

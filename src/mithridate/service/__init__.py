@@ -1,0 +1,1 @@
+"""A guarded model behind HTTP."""
