@@ -85,7 +85,16 @@ def test_the_list_of_evidence_is_closed_and_short():
     assert len(EVIDENCE) <= 12
     assert all(isinstance(getattr(View, name), property) for name in EVIDENCE)
     public = {name for name, value in vars(View).items() if isinstance(value, property)}
-    assert public - {"domain", "runtime"} == set(EVIDENCE), "neither of the two is a secret"
+    open_to_all = {"domain", "runtime", "blank", "classes"}
+    assert public - open_to_all == set(EVIDENCE), "none of these is a secret"
+
+
+def test_the_model_can_be_asked_about_other_inputs_without_a_look_inside():
+    view, _, inputs = world(precision="fp32")
+    torch.testing.assert_close(view.queries(inputs[:2]), network().eval()(inputs[:2]).float())
+    assert view.used == {"queries"}
+    assert view.classes == 2
+    assert torch.equal(view.blank, torch.zeros(1, 3, dtype=torch.float64))
 
 
 def test_a_pass_restores_the_mode_of_the_model_and_leaves_no_hook():

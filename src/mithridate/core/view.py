@@ -6,6 +6,7 @@ Axes: n examples, c classes, d features, e epochs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -98,14 +99,15 @@ class View:
         self._note("model")
         return cast(nn.Module, self._require("model", self._model))
 
-    def ask(self, prepared: torch.Tensor) -> torch.Tensor:
-        """Ask the model about prepared inputs[n, ...] of one's own making: logits, float32[n, c].
+    @property
+    def queries(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """A way to ask the model about prepared inputs[n, ...] of one's own: float32[n, c] logits.
 
-        The evidence is called "queries": it needs no look inside the model.
+        It needs no look inside the model.
         """
         self._note("queries")
-        model = cast(nn.Module, self._require("model", self._model))
-        return answer(model, prepared, self._runtime, self.precision)
+        model = self._require("queries", self._model)
+        return partial(answer, model, runtime=self._runtime, precision=self.precision)
 
     @property
     def clean(self) -> Dataset:
