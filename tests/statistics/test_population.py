@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from mithridate.core.streams import stream
+from mithridate.stats.population import standing
+
+
+def test_a_hand_computed_standing():
+    """One scanner of whole models: 9 among 0, 1, 2, 3 is the most extreme of five."""
+    found = standing([np.array([[9.0], [0.0], [1.0], [2.0], [3.0]])])
+    assert found.p_value == found.finest_p == 0.2
+    assert found.by_scanner.tolist() == [0.2]
+    middle = standing([np.array([[1.5], [0.0], [1.0], [2.0], [3.0]])])
+    assert middle.p_value == pytest.approx(3 / 5)  # 2 and 3 lie above
+
+
+def test_the_place_among_the_others_is_computed_by_hand():
+    """The z of the suspect: (9 - 1.5) / 1.29 = 5.81; the statistic is that z, scaled once more."""
+    x = np.array([[9.0], [0.0], [1.0], [2.0], [3.0]])
+    z = [(x[i, 0] - np.delete(x[:, 0], i).mean()) / np.delete(x[:, 0], i).std(ddof=1)
+         for i in range(5)]  # fmt: skip
+    assert z[0] == pytest.approx(7.5 / np.std([0, 1, 2, 3], ddof=1))
+    others = np.delete(z, 0)
+    expected = (z[0] - others.mean()) / others.std(ddof=1)
+    assert standing([x]).among[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", ["normal", "skewed", "different scales by class"])
+def test_p_values_of_clean_models_are_uniform(shape):
+    """600 worlds of 20 models, three scanners, ten classes: 5 % lie at or below 0.05."""
+    rng, found, classes = stream(0, "population", shape), [], []
+    for _ in range(600):
+        drawn = rng.standard_normal((3, 20, 10))
+        if shape == "skewed":
+            drawn = np.exp(2 * drawn)
+        if shape == "different scales by class":
+            drawn *= 10.0 ** np.arange(-3, 7)
+        result = standing([drawn[0], drawn[1], drawn[2, :, :1]])
+        found.append(result.p_value)
+        classes.append(result.by_class.min())
+    found, classes = np.array(found), np.array(classes)
+    for level in (0.05, 0.25, 0.5):
+        assert abs((found <= level).mean() - level) < 3.5 * np.sqrt(level * (1 - level) / 600)
+        assert (classes <= level).mean() <= level + 0.03, "any class, over all scanners"
+
+
+def test_a_backdoored_class_is_named_whichever_scanner_sees_it():
+    rng = stream(0, "power")
+    for seen in (0, 1):
+        drawn = rng.standard_normal((2, 40, 10))
+        drawn[seen, 0, 7] += 12
+        result = standing(list(drawn))
+        assert result.p_value == result.finest_p
+        assert result.by_class.argmin() == 7
+        assert (np.delete(result.by_class, 7) > 0.05).all()
+        assert result.by_scanner[seen] == result.finest_p
+
+
+def test_what_shifts_all_classes_of_a_model_alike_is_no_sign():
+    drawn = stream(0, "shift").standard_normal((30, 10))
+    before = standing([drawn]).p_value
+    drawn[0] += 100
+    assert standing([drawn]).p_value == before
+
+
+def test_equal_scores_flag_nothing():
+    assert standing([np.ones((20, 10))]).p_value == 1.0
+    assert (standing([np.full((20, 10), 1e6)]).by_class == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    "scores", [[], [np.zeros((2, 3))], [np.zeros((5, 3)), np.zeros((4, 3))],
+               [np.zeros((5, 3)), np.zeros((5, 4))]]
+)  # fmt: skip
+def test_wrong_shapes_are_refused(scores):
+    with pytest.raises(ValueError, match="expected"):
+        standing(scores)
