@@ -13,12 +13,23 @@ from typing import Literal, TypeAlias, TypeVar
 
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe
-from mithridate.core.method import Attack, Detector, Repair, Trainer
+from mithridate.core.method import Attack, Detector, Method, Repair, Trainer
+from mithridate.core.scanner import Scanner
 from mithridate.core.threat import ThreatModel
 from mithridate.pipelines.finding import Rule
 from mithridate.repairs.controls import DoNothing
 
-Defence: TypeAlias = Detector | Trainer | Repair
+
+@dataclass(frozen=True)
+class Guard(Method):
+    """A detector that watches what arrives at a deployed network instead of its training data."""
+
+    detector: Detector
+
+    kind = "guard"
+
+
+Defence: TypeAlias = Detector | Trainer | Repair | Scanner | Guard
 """A detector is turned into a defence by dropping what it flags and training again."""
 
 Control: TypeAlias = Literal["none", "random-filter", "perfect-filter"]

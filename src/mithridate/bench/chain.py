@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any, Literal
 
-from mithridate.bench.cell import Cell, at_rate
+from mithridate.bench.cell import Cell, Guard, at_rate
 from mithridate.bench.step import Step, plain
 from mithridate.bench.steps.data import Data
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.evidence import Evidence
 from mithridate.bench.steps.filtering import Filter
 from mithridate.bench.steps.gate import Gate
+from mithridate.bench.steps.guarding import Guarding
 from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.judge import Judge
 from mithridate.bench.steps.learn import Learn
@@ -20,12 +21,14 @@ from mithridate.bench.steps.poison import Poison
 from mithridate.bench.steps.reacquire import Reacquire
 from mithridate.bench.steps.repaired import Repaired
 from mithridate.bench.steps.retrain import Retrain
+from mithridate.bench.steps.scan import Scan
 from mithridate.bench.steps.stealth import Stealth
 from mithridate.bench.steps.train import Train
 from mithridate.bench.steps.tune import OracleTune, Plant, Tune
 from mithridate.bench.steps.tune_repair import OracleRepair, TuneRepair
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Attack, Detector, Repair, Trainer, TrainingAttack, WeightsAttack
+from mithridate.core.scanner import Scanner
 from mithridate.domains.catalogue import domain_of
 from mithridate.trainers.standard import Standard
 
@@ -49,6 +52,7 @@ def judged(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) -> Judg
     before = Outcome(train, data, trap, cell.precision)
     gate = Gate(before, rules.took) if attack else None
     model, finder = _defended(cell, poison, train, trap, gate)
+    asked = _asked(cell, train, trap, gate)
     none = cell.defence == "none"
     again = None
     if rules.reacquire and attack:
@@ -56,8 +60,9 @@ def judged(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) -> Judg
         again = tuple(Reacquire(m, data, trap, seed, rules.reacquire) for m in both)
     return Judge(
         _axes(cell), _described(cell), poison, before,
-        before if none else Outcome(model, data, trap, cell.precision), finder, gate,
+        before if none or asked else Outcome(model, data, trap, cell.precision), finder, gate,
         Stealth(Evidence(train), twin, trap) if none and attack else None, again,
+        asked,
     )  # fmt: skip
 
 
@@ -95,11 +100,21 @@ def _defended(
         return Repaired(train, repair, seed, gate, rules.threat), None
     if isinstance(defence, Trainer):
         return Train(poison, train.data, cell.network, defence, seed, None, gate), None
-    if defence == "none":
-        return train, None
+    if defence == "none" or isinstance(defence, (Scanner, Guard)):
+        return train, None  # who scans or guards leaves the network as it is
     by: Literal["chance", "truth"] = "chance" if defence == "random-filter" else "truth"
     finder = Filter(poison, by, rules.random_share if by == "chance" else 0.0, seed, gate)
     return Retrain(train, finder), finder
+
+
+def _asked(cell: Cell, train: Train | Implant, trap: Trap, gate: Step | None) -> Step | None:
+    """The step in which a scanner judges the network, or a guard what arrives at it."""
+    defence, rules, seed = cell.defence, cell.rules, cell.seed
+    if isinstance(defence, Scanner):
+        return Scan(train, trap, defence, seed, cell.precision, gate, rules.threat)
+    if isinstance(defence, Guard):
+        return Guarding(train, trap, defence.detector, seed, cell.precision, gate, rules.threat)
+    return None
 
 
 def _tuned(

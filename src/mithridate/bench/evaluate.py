@@ -18,7 +18,7 @@ from mithridate.core.method import Attack, State
 from mithridate.core.runtime import Runtime
 from mithridate.core.view import forward
 from mithridate.stats.intervals import Interval, proportion
-from mithridate.stats.ranking import auroc, tpr_at_fpr
+from mithridate.stats.ranking import auroc, auroc_interval, tpr_at_fpr
 
 
 def predict(
@@ -124,3 +124,42 @@ def detection(scores: torch.Tensor, truth: Truth, labels: torch.Tensor) -> dict[
         "tpr_1": tpr_at_fpr(scores, poisoned, 0.01),
         "tpr_5": tpr_at_fpr(scores, poisoned, 0.05),
     }
+
+
+def suspicion(scores: torch.Tensor, wanted: torch.Tensor) -> dict[str, Interval]:
+    """Say how the classes that an attacker wants stand among the scores of all classes.
+
+    target_rank: of the most suspicious of them, 1 is the first; target_gap: by how many times the
+    median absolute deviation of the other classes it lies above their median.
+    scores: float[c], or float[1] of a whole model, for which neither is known; wanted: int64[k].
+    """
+    if len(scores) < 3:
+        return {}
+    classes = wanted.unique()
+    top = int(classes[scores[classes].argmax()])
+    others = torch.cat([scores[:top], scores[top + 1 :]])
+    centre = float(others.quantile(0.5))
+    spread = float((others - centre).abs().quantile(0.5)) * 1.4826
+    gap = (float(scores[top]) - centre) / spread if spread else float("nan")
+    rank = float((others >= scores[top]).sum()) + 1
+    return {"target_rank": Interval(rank, rank, rank, 1), "target_gap": Interval(gap, gap, gap, 1)}
+
+
+def guarding(
+    clean: torch.Tensor, under: torch.Tensor, false: torch.Tensor, true: torch.Tensor
+) -> dict[str, Interval]:
+    """Judge a guard by its scores and alarms on clean and on triggered inputs.
+
+    auroc; tpr_5: share of triggered inputs above the threshold that 5 % of the clean ones exceed;
+    false_alarms, caught: share of clean and of triggered inputs on which it sounded the alarm.
+    clean, false: float and bool[t]; under, true: float and bool[k], empty without an attack.
+    """
+    found = {"false_alarms": proportion(int(false.sum()), len(false))}
+    if len(under):
+        scores = torch.cat([clean, under])
+        positive = torch.arange(len(scores)) >= len(clean)
+        caught = tpr_at_fpr(scores, positive, 0.05)
+        found["auroc"] = auroc_interval(scores, positive)
+        found["tpr_5"] = proportion(round(caught * len(under)), len(under))
+        found["caught"] = proportion(int(true.sum()), len(true))
+    return found

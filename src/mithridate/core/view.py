@@ -27,7 +27,8 @@ class View:
     raises `MethodError`. Evidence known already can be given by name: `View(labels=y, features=f)`
     is enough for a method that needs no more.
     precision: the arithmetic in which the model is run, "bf16", or "fp32" for a model as it is,
-    such as one that was quantised.
+    such as one that was quantised; artefact: the model that is really deployed, which queries go
+    to, where `model` is its dequantised twin.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class View:
         threat: ThreatModel | None = None,
         runtime: Runtime | None = None,
         precision: str = "bf16",
+        artefact: nn.Module | None = None,
         **known: torch.Tensor | None,
     ) -> None:
-        self.precision = precision
+        self.precision, self._artefact = precision, artefact or model
         self._data, self._domain, self._model, self._clean = data, domain, model, clean
         self._threat, self._runtime = threat or ThreatModel(), runtime or Runtime()
         self._known = {name: value for name, value in known.items() if value is not None}
@@ -106,7 +108,7 @@ class View:
         It needs no look inside the model.
         """
         self._note("queries")
-        model = self._require("queries", self._model)
+        model = self._require("queries", self._artefact)
         return partial(answer, model, runtime=self._runtime, precision=self.precision)
 
     @property

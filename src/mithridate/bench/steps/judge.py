@@ -26,7 +26,8 @@ class Judge(Step):
     cell: the axes, as pairs; settings: in full, as pairs; undefended, defended: the network before
     and after the defence, the same for "no defence"; finder: what flagged examples, or None;
     gate: lets pass what is about an attack that took; stealth: how visible the attack is, or None;
-    again: how fast the backdoor returns to the network and how fast its clean twin learns it.
+    again: how fast the backdoor returns to the network and how fast its clean twin learns it;
+    asked: what a scanner said of the network or a guard of its inputs, or None.
     """
 
     cell: tuple[tuple[str, Any], ...]
@@ -38,6 +39,7 @@ class Judge(Step):
     gate: Step | None = None
     stealth: Step | None = None
     again: tuple[Step, ...] | None = None
+    asked: Step | None = None
 
     answers_always = True
 
@@ -45,7 +47,9 @@ class Judge(Step):
         """Write down what was measured, or why nothing was."""
         status, why, measured = "done", "", {}
         try:
-            if self.defended == self.undefended:  # its figures stand, void or not
+            if (
+                self.defended == self.undefended and self.asked is None
+            ):  # its figures stand, void or not
                 measured = self._measure(given)
             if self.gate is not None:
                 given(self.gate)
@@ -79,6 +83,8 @@ class Judge(Step):
             mine, twin = (given.output(step) for step in self.again)
             metrics |= returned(mine, twin)
             found["curves"] |= {"reacquired": mine.facts["asr"], "twin": twin.facts["asr"]}
+        if self.asked is not None:
+            self._said(given, metrics, found)
         given_model = given.output(self.defended.model).facts
         found.setdefault("evidence", tuple(given_model.get("evidence", ())))
         if "loss" in given_model:
@@ -103,6 +109,16 @@ class Judge(Step):
             "evidence": tuple(output.facts["evidence"]),
         }
 
+    def _said(self, given: Given, metrics: dict[str, Interval], found: dict[str, Any]) -> None:
+        """What a scanner or a guard answered."""
+        assert self.asked is not None
+        output = given.output(self.asked)
+        metrics |= {name: Interval(*m) for name, m in output.facts["metrics"].items()}
+        found["evidence"] = tuple(output.facts["evidence"])
+        if "scores" in output.tensors:
+            values = [float(value) for value in output.tensors["scores"]]
+            found["per_class"] = {**found["per_class"], "suspicion": values}
+
     def _before(self, given: Given) -> dict[str, Any]:
         """Of a cell that did not end, what is known of the undefended network."""
         try:
@@ -114,7 +130,8 @@ class Judge(Step):
     def _cost(self, given: Given) -> dict[str, float]:
         """Seconds, passes and memory of the defence's own steps, and the seconds of the rest."""
         shared = _ancestors(self.undefended)
-        own = _ancestors(self.defended) | ({self.finder} if self.finder else set())
+        extra = self.finder or self.asked
+        own = _ancestors(self.defended) | ({extra} if extra else set())
         total: dict[str, float] = {"shared_seconds": 0.0, "peak_mb": 0.0}
         for step in own | shared:
             cost = given.cost(step)
@@ -124,8 +141,8 @@ class Judge(Step):
                 continue
             for name in ("seconds", "cpu_seconds", "forward", "backward"):
                 total[name] = total.get(name, 0.0) + cost.get(name, 0.0)
-        if self.finder is not None or self.defended != self.undefended:
-            facts = given.output(self.finder or self.defended.model).facts
+        if extra is not None or self.defended != self.undefended:
+            facts = given.output(extra or self.defended.model).facts
             total["clean_samples"] = float(facts.get("clean_samples", 0))
         return total
 

@@ -9,15 +9,12 @@ from dataclasses import dataclass
 
 from mithridate.bench.evaluate import answers, recovered, score_answers
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Data, Split
+from mithridate.bench.steps.data import Data, Split, lent
 from mithridate.bench.steps.learn import state_of
 from mithridate.core.data import Dataset
-from mithridate.core.errors import MethodError
 from mithridate.core.method import Attack, Trained
 from mithridate.core.streams import stream
-
-PRECISIONS = ("bf16", "fp32")
-"""Arithmetic that a network can be judged in."""
+from mithridate.pipelines.deployment import as_deployed
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,18 +50,15 @@ class Outcome(Step):
     def run(self, given: Given) -> Output:
         """Keep who was right: right bool[t], hit and recovered bool[k], and the rows of the trap.
 
-        Raises MethodError where nothing can judge in the precision.
+        Raises MethodError where nothing is known of the precision.
         """
-        if self.precision not in PRECISIONS:
-            raise MethodError(
-                f"no network can be judged in {self.precision!r} yet; "
-                f"known: {', '.join(PRECISIONS)}"
-            )
         split: Split = given(self.data)
         trained: Trained = given(self.model)
         model, trap = given.watched(trained.model), given(self.trap)
-        clean = answers(model, split.test, split.domain, given.runtime, self.precision)
-        under = answers(model, trap, split.domain, given.runtime, self.precision)
+        trusted = lent(split.trusted) if len(split.trusted) else None
+        place = as_deployed(model, self.precision, split.domain, trusted)
+        clean = answers(place.model, split.test, split.domain, given.runtime, place.precision)
+        under = answers(place.model, trap, split.domain, given.runtime, place.precision)
         tensors = {
             "right": clean.called == split.test.labels,
             "hit": under.called == trap.labels,

@@ -1,0 +1,66 @@
+"""What a scanner says of a network as it is deployed.
+
+Axes: c classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+from mithridate.bench.admission import admit
+from mithridate.bench.evaluate import suspicion
+from mithridate.bench.step import Given, NotDone, Output, Step
+from mithridate.bench.steps.data import Split, lent
+from mithridate.bench.steps.implant import Implant
+from mithridate.bench.steps.outcome import Trap
+from mithridate.bench.steps.train import Train
+from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.method import Trained
+from mithridate.core.scanner import Scanner
+from mithridate.core.streams import stream
+from mithridate.core.threat import ThreatModel
+from mithridate.pipelines.deployment import as_deployed
+
+
+@dataclass(frozen=True, eq=False)
+class Scan(Step):
+    """Scan one network, with what the threat model grants, in one precision.
+
+    trap: tells the referee which class the attacker wants; gate: lets pass what is about an attack
+    that took, None for a clean network.
+    """
+
+    train: Train | Implant
+    trap: Trap
+    scanner: Scanner
+    seed: int
+    precision: str = "bf16"
+    gate: Step | None = None
+    threat: ThreatModel = field(default_factory=ThreatModel)
+
+    heavy = True
+
+    def run(self, given: Given) -> Output:
+        """Keep scores float64[c] and how the wanted class stands among them.
+
+        Raises NotDone, "skipped", where the scanner cannot judge such a network.
+        """
+        admit(self.scanner)
+        split: Split = given(self.train.data)
+        trained: Trained = given(self.train)
+        model = given.watched(copy.deepcopy(trained.model))
+        clean = lent(split.trusted) if len(split.trusted) else None
+        try:
+            place = as_deployed(model, self.precision, split.domain, clean)
+            view = place.view(None, self.threat, given.runtime)
+            scanned = self.scanner.judge(view, stream(self.seed, "scan"))
+        except (CannotJudge, MethodError) as reason:
+            raise NotDone("skipped", f"cannot judge: {reason}") from None
+        values = scanned.scores.values.double()
+        facts = {
+            "evidence": sorted(view.used),
+            "clean_samples": len(split.trusted) if "clean" in view.used else 0,
+            "metrics": suspicion(values, given(self.trap).labels) if self.gate else {},
+        }
+        return Output({"scores": values}, facts)

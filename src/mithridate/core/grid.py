@@ -1,0 +1,79 @@
+"""The grids of integers that weights are rounded to; one home for who deploys and who aims at it.
+
+Axes: o outputs of a layer, d inputs of each of them (all axes of a weight but the first), g groups
+of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from mithridate.core.errors import MethodError
+
+LEAST = torch.finfo(torch.float32).eps
+"""A scale of weights that all are zero; the libraries take the same."""
+
+
+class Integers(NamedTuple):
+    """A weight as integers: codes int8[o, ...] in its shape, scales float32[o, g]."""
+
+    codes: torch.Tensor
+    scales: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Symmetric rounding of a weight to signed integers, with a scale for each output.
+
+    q = clip(round(w / s), -2^(bits-1), 2^(bits-1) - 1) with s = max |w| / (2^(bits-1) - 1/2) over
+    the weights that share the scale, which are restored as q s.
+    bits: of an integer, 2 to 8; group: so many of the d inputs of an output share a scale, the last
+    group may be shorter; 0 for one scale of all.
+    It is the grid of torch.ao, torchao and their static INT8, to the bit: the division is a
+    product with 1 / s, which decides where the largest weight of a group goes, since it lies in
+    the middle of two integers.
+    Raises MethodError where a number is out of range.
+    """
+
+    bits: int = 8
+    group: int = 0
+
+    def __post_init__(self) -> None:
+        if not (2 <= self.bits <= 8 and self.group >= 0):
+            raise MethodError(
+                "a grid has 2 to 8 bits and groups of 0 or more weights, found "
+                f"{self.bits} and {self.group}"
+            )
+
+    def rounded(self, weight: torch.Tensor) -> Integers:
+        """Round a weight[o, ...] to integers."""
+        rows = self._rows(weight.detach().float())
+        half = 2 ** (self.bits - 1)
+        scales = (rows.abs().amax(2) / (half - 0.5)).clamp_min(LEAST)
+        codes = (rows * (1 / scales)[:, :, None]).round().clamp(-half, half - 1)
+        flat = codes.flatten(1)[:, : weight[0].numel()]
+        return Integers(flat.reshape(weight.shape).to(torch.int8), scales)
+
+    def restored(self, integers: Integers) -> torch.Tensor:
+        """Give the weight that integers stand for, float32[o, ...]."""
+        codes, scales = integers
+        rows = self._rows(codes.float()) * scales[:, :, None]
+        return rows.flatten(1)[:, : codes[0].numel()].reshape(codes.shape)
+
+    def through(self, weight: torch.Tensor) -> torch.Tensor:
+        """Give the restored weight with the derivative of the weight itself (straight-through).
+
+        Bengio, Leonard and Courville, Estimating or Propagating Gradients Through Stochastic
+        Neurons, 2013.
+        """
+        return weight + (self.restored(self.rounded(weight)) - weight).detach()
+
+    def _rows(self, weight: torch.Tensor) -> torch.Tensor:
+        """Give the weight by outputs and groups, [o, g, inputs of a group], filled with zeros."""
+        flat = weight.flatten(1)
+        size = min(self.group or flat.shape[1], flat.shape[1])
+        return F.pad(flat, (0, -flat.shape[1] % size)).unflatten(1, (-1, size))

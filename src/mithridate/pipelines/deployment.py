@@ -1,0 +1,85 @@
+"""A network in the precision in which it is deployed, and what a defender may see of it.
+
+Who only asks, asks the artefact itself; who looks inside, or needs derivatives, gets its
+dequantised twin, once the twin has been shown to answer like the artefact.
+Axes: n examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.runtime import Runtime
+from mithridate.core.threat import ThreatModel
+from mithridate.core.view import View, answer
+
+if TYPE_CHECKING:
+    from mithridate.artifacts.precision import Deployed
+
+ARITHMETIC = ("bf16", "fp32")
+"""Precisions that need no artefact: the same weights, run in this arithmetic."""
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A network as it is deployed, with the examples that the defender trusts.
+
+    twin: answers the same and has gradients; None, with the reason in `why`, where there is none.
+    precision: of the arithmetic, "fp32" for an artefact, which knows its own.
+    """
+
+    model: nn.Module
+    twin: nn.Module | None
+    domain: Domain
+    trusted: Dataset | None
+    precision: str = "fp32"
+    why: str = ""
+
+    def view(
+        self,
+        data: Dataset | None = None,
+        threat: ThreatModel | None = None,
+        runtime: Runtime | None = None,
+    ) -> View:
+        """Show a defender the artefact to ask and its twin to look into; data: what arrives."""
+        return View(
+            data, domain=self.domain, model=self.twin, artefact=self.model, clean=self.trusted,
+            threat=threat, runtime=runtime, precision=self.precision,
+        )  # fmt: skip
+
+    def called(self, data: Dataset, runtime: Runtime | None = None) -> Dataset:
+        """Give the same examples with the labels that the artefact calls them by."""
+        prepared = self.domain.prepare(data.inputs)
+        logits = answer(self.model, prepared, runtime or Runtime(), self.precision)
+        return replace(data, labels=logits.argmax(1))
+
+
+def as_deployed(
+    model: nn.Module, precision: str, domain: Domain, trusted: Dataset | None
+) -> Placed:
+    """Bring a network into a precision; see `artifacts.precision`.
+
+    trusted: calibrates activations where a precision needs that, and checks the twin.
+    """
+    if precision in ARITHMETIC:
+        return Placed(model, model, domain, trusted, precision)
+    if trusted is None:
+        raise MethodError(f"{precision} needs trusted examples to calibrate and to check its twin")
+    from mithridate.artifacts.precision import deployed
+
+    return placed(deployed(model, precision, domain.prepare(trusted.inputs)), domain, trusted)
+
+
+def placed(artefact: Deployed, domain: Domain, trusted: Dataset) -> Placed:
+    """Show an artefact that is there already; its twin is checked on the trusted examples."""
+    try:
+        artefact.check(domain.prepare(trusted.inputs))
+    except CannotJudge as reason:
+        return Placed(artefact.model, None, domain, trusted, why=str(reason))
+    return Placed(artefact.model, artefact.twin, domain, trusted)
