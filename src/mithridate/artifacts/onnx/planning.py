@@ -1,0 +1,245 @@
+"""A graph turned into steps: every node is judged, and what does not depend on inputs is computed.
+
+Constant weights of convolutions and of matrix products become layers of torch, so that whoever
+looks for layers finds them; see `weighing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mithridate.artifacts.onnx import (  # noqa: F401  # each enters its operators into the table
+    operators_elementwise,
+    operators_integers,
+    operators_layers,
+    operators_reductions,
+    operators_resize,
+    operators_shapes,
+)
+from mithridate.artifacts.onnx.reading import library
+from mithridate.artifacts.onnx.table import OLDEST, OPERATORS, Call, admit
+from mithridate.artifacts.onnx.weighing import absorbed, layer
+from mithridate.core.errors import CannotJudge
+
+PACKED = (21, 22)
+"""Four-bit whole numbers, which torch has no type for."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A node to be computed. names: of tensors; where: how to speak of it; layer: of torch's."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
+    layer: str = ""
+    last: tuple[str, ...] = ()
+
+
+@dataclass
+class Plan:
+    """What an interpreter does: the steps, what is constant, and the layers by name of a weight."""
+
+    given: str
+    answer: str
+    opset: int
+    batch: int
+    steps: list[Step]
+    constants: dict[str, torch.Tensor]
+    layers: dict[str, nn.Module]
+
+
+def plan(model: Any, output: str = "") -> Plan:
+    """Plan a model of `read`; raises CannotJudge with what is not understood."""
+    if model.functions:
+        model = library("onnx.inliner").inline_local_functions(model)
+    graph = model.graph
+    constants = {tensor.name: constant(tensor) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1 or graph.sparse_initializer:
+        raise CannotJudge(
+            f"expected one input and no sparse tensors, found {[v.name for v in inputs][:4]}"
+        )
+    answer = output or graph.output[0].name
+    opset = _opset(model)
+    steps = _needed([_step(node, place) for place, node in enumerate(graph.node)], answer)
+    steps, layers = _computed(_dynamic(steps, constants), constants, opset)
+    known = {inputs[0].name, *constants, *(name for step in steps for name in step.outputs)}
+    if answer not in known:
+        raise CannotJudge(f"the model computes no output {answer!r}")
+    dims = inputs[0].type.tensor_type.shape.dim
+    batch = dims[0].dim_value if len(dims) else 0
+    used = {name for step in steps for name in step.inputs} | {answer}
+    kept = {name: value for name, value in constants.items() if name in used}
+    return Plan(inputs[0].name, answer, opset, batch, _freed(steps, answer), kept, layers)
+
+
+def _opset(model: Any) -> int:
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if not versions or versions[0] < OLDEST:
+        raise CannotJudge(
+            f"expected operators of version {OLDEST} or later, found {versions or 'none'}; convert "
+            "the file with onnx.version_converter"
+        )
+    return int(versions[0])
+
+
+def constant(tensor: Any) -> torch.Tensor:
+    """Turn a tensor of a file into one of torch; raises CannotJudge for types that have none."""
+    onnx = library("onnx")
+    try:
+        array = onnx.numpy_helper.to_array(tensor)
+        if tensor.data_type in PACKED:  # floats, so that nobody takes their range from their type
+            return torch.from_numpy(array.astype(np.float32))
+        if tensor.data_type == onnx.TensorProto.BFLOAT16:
+            return torch.from_numpy(array.astype(np.float32)).bfloat16()
+        return torch.from_numpy(np.array(array))
+    except Exception as error:
+        raise CannotJudge(
+            f"the tensor {tensor.name!r} of type {tensor.data_type} cannot be used: "
+            f"{str(error)[:200]}"
+        ) from None
+
+
+def _step(node: Any, place: int) -> Step:
+    """Admit a node, or raise CannotJudge."""
+    onnx = library("onnx")
+    where = f"node {node.name or place!r}"
+    attributes = {a.name: _value(a, onnx) for a in node.attribute}
+    outputs = list(node.output)
+    while outputs and not outputs[-1]:
+        outputs.pop()
+    if node.op_type != "Constant" or node.domain:
+        admit(node.op_type, node.domain, attributes, len(outputs), where)
+    return Step(node.op_type, tuple(node.input), tuple(outputs), attributes, where)
+
+
+def _value(attribute: Any, onnx: Any) -> Any:
+    kinds = onnx.AttributeProto
+    if attribute.type == kinds.TENSOR:
+        return constant(attribute.t)
+    value = onnx.helper.get_attribute_value(attribute)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _needed(steps: list[Step], answer: str) -> list[Step]:
+    """Leave out what the answer does not depend on."""
+    wanted, kept = {answer}, []
+    for step in reversed(steps):
+        if wanted & set(step.outputs):
+            wanted |= set(step.inputs) - {""}
+            kept.append(step)
+    return kept[::-1]
+
+
+def _dynamic(steps: list[Step], constants: dict[str, torch.Tensor]) -> list[Step]:
+    """Let dynamic quantisation give real numbers, of scale 1 and zero point 0, where that is safe.
+
+    What a product of whole numbers and its scales then give is the same, and layers see real units.
+    """
+    takers: dict[str, set[str]] = {}
+    for step in steps:
+        for place, name in enumerate(step.inputs):
+            takers.setdefault(name, set()).add(f"{step.operator} {place}")
+    whole = {"MatMulInteger 0", "ConvInteger 0", "DequantizeLinear 0"}
+    allowed = (
+        whole,
+        {"Mul 0", "Mul 1", "DequantizeLinear 1"},
+        {"MatMulInteger 2", "ConvInteger 2", "DequantizeLinear 2"},
+    )
+    found = []
+    for step in steps:
+        safe = step.operator == "DynamicQuantizeLinear" and all(
+            takers.get(name, set()) <= kinds
+            for name, kinds in zip(step.outputs, allowed, strict=False)
+        )
+        if safe:
+            scale, zero = (*step.outputs[1:], "", "")[:2]
+            constants.update({scale: torch.tensor(1.0), zero: torch.tensor(0.0)})
+            step = replace(step, operator="dynamic and back", outputs=step.outputs[:1])
+        found.append(step)
+    return found
+
+
+def _computed(
+    steps: list[Step], constants: dict[str, torch.Tensor], opset: int
+) -> tuple[list[Step], dict[str, nn.Module]]:
+    """Compute what is constant, and turn constant weights into layers."""
+    left: list[Step] = []
+    layers: dict[str, nn.Module] = {}
+    uses = _uses(steps)
+    for step in steps:
+        if all(not name or name in constants for name in step.inputs):
+            values = _once(step, constants, opset)
+            constants.update(zip(step.outputs, values, strict=False))
+            continue
+        merged = absorbed(step, left, layers, constants, uses)
+        if merged is not None:
+            left[merged[0]] = merged[1]
+            continue
+        made = layer(step, constants)
+        if made is not None:
+            key = step.inputs[1] if step.inputs[1] not in layers else step.outputs[0]
+            layers[key] = made
+            step = replace(step, layer=key, inputs=step.inputs[:1])
+        left.append(step)
+    return left, layers
+
+
+def _uses(steps: list[Step]) -> dict[str, int]:
+    uses: dict[str, int] = {}
+    for step in steps:
+        for name in step.inputs:
+            uses[name] = uses.get(name, 0) + 1
+    return uses
+
+
+def _once(step: Step, constants: dict[str, torch.Tensor], opset: int) -> list[torch.Tensor]:
+    """Compute a node that depends on no input."""
+    if step.operator == "Constant":
+        return [_given(step)]
+    inputs = [constants[name] if name else None for name in step.inputs]
+    with torch.no_grad():
+        return run(step, Call(inputs, step.attributes, opset, len(step.outputs)))
+
+
+def _given(step: Step) -> torch.Tensor:
+    """The value of a constant node."""
+    (name, value), *_ = [*step.attributes.items(), ("nothing", None)]
+    if name == "value":
+        return torch.as_tensor(value)
+    if name in ("value_float", "value_floats"):
+        return torch.tensor(value, dtype=torch.float32)
+    if name in ("value_int", "value_ints"):
+        return torch.tensor(value, dtype=torch.int64)
+    raise CannotJudge(f"the constant of {step.where} is given as {name!r}, which is not understood")
+
+
+def run(step: Step, call: Call) -> list[torch.Tensor]:
+    """Compute a node; raises CannotJudge with its name where that fails."""
+    try:
+        found = OPERATORS[step.operator].function(call)
+    except Exception as error:  # whatever a hostile file asks of torch
+        shapes = [None if value is None else list(value.shape) for value in call.inputs]
+        raise CannotJudge(
+            f"{step.operator!r} in {step.where} cannot be computed on {shapes}: {str(error)[:300]}"
+        ) from error
+    return [found] if isinstance(found, torch.Tensor) else list(found)
+
+
+def _freed(steps: list[Step], answer: str) -> list[Step]:
+    """Note at each step which tensors are not needed after it."""
+    seen, found = {answer}, []
+    for step in reversed(steps):
+        last = tuple(name for name in {*step.inputs, *step.outputs} - seen if name)
+        seen |= set(step.inputs)
+        found.append(replace(step, last=last))
+    return found[::-1]

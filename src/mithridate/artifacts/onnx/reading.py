@@ -1,0 +1,208 @@
+"""Files opened safely: what could harm the reader is refused before anything runs.
+
+`dangers` is for whoever only inspects a file; `read` refuses what it names.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mithridate.core.errors import DataError, MissingExtra, UnsafeData
+
+LIMIT = 2**30
+"""Bytes of a file together with the files it refers to."""
+ELEMENTS = 2**28
+"""Elements of one tensor, for a batch of one."""
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+"""Operators that ONNX Runtime brings along; any other needs code that somebody hands over."""
+NODES = 100_000
+"""Nodes after functions were put in their places."""
+
+
+def library(name: str) -> Any:
+    """Import a package of the extra, or raise MissingExtra."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise MissingExtra(
+            f"ONNX files need the package {name.partition('.')[0]!r}; install it with: "
+            "pip install 'mithridate[onnx]'"
+        ) from None
+
+
+def read(path: Path | str, limit: int = LIMIT) -> Any:
+    """Read a model, `onnx.ModelProto`, with tensors from other files put into it.
+
+    limit: bytes that the file may have together with those it refers to.
+    Raises DataError where there is no valid model, and UnsafeData where the file is too large,
+    refers to files outside of its folder, needs operators of somebody's own, or declares tensors of
+    more than `ELEMENTS` elements. Missing packages raise MissingExtra.
+    """
+    onnx, path = library("onnx"), Path(path)
+    if not path.is_file():
+        raise DataError(f"expected an ONNX file, found nothing at {str(path)!r}")
+    if path.stat().st_size > limit:
+        raise UnsafeData(
+            f"{path.name!r}: expected at most {limit} bytes, found {path.stat().st_size}; give a "
+            "larger limit if that is meant"
+        )
+    try:
+        model = onnx.ModelProto.FromString(path.read_bytes())
+    except Exception as error:  # parsers of hostile bytes raise anything
+        raise _broken(path, error) from None
+    found = dangers(model, path.parent, limit - path.stat().st_size)
+    if found:
+        raise UnsafeData(f"{path.name!r}: {found[0]}")
+    try:
+        onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
+        onnx.checker.check_model(model)
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:
+        raise _broken(path, error) from None
+    for name, shape in _shapes(inferred.graph):
+        if math.prod(shape) > ELEMENTS:
+            raise UnsafeData(f"{path.name!r}: {_large(name, shape)}")
+    return model
+
+
+def _broken(path: Path, error: Exception) -> DataError:
+    reason = str(error).strip().partition("\n")[0][:200]
+    return DataError(
+        f"{path.name!r}: expected a valid ONNX model, found a broken one ({reason}); export or "
+        "download it again"
+    )
+
+
+def dangers(model: Any, folder: Path, limit: int = LIMIT) -> list[str]:
+    """Say what makes a model unsafe to read or run; nothing is opened and nothing runs.
+
+    folder: where the file lies; limit: bytes that all files it refers to may have together.
+    """
+    found = _foreign(model) + _outside(model, folder, limit)
+    found += [_large(t.name, list(t.dims)) for t in tensors(model) if _elements(t) > ELEMENTS]
+    count = _unfolded(model)
+    if count > NODES:
+        found.append(f"expected at most {NODES} nodes after functions are put in place, found more")
+    return found
+
+
+def _large(name: str, shape: list[int]) -> str:
+    return f"expected at most {ELEMENTS} elements in {name!r}, it declares the shape {shape}"
+
+
+def _elements(tensor: Any) -> int:
+    dims = list(tensor.dims)
+    return ELEMENTS + 1 if min(dims, default=0) < 0 else math.prod(dims)
+
+
+def nodes(model: Any) -> Iterator[Any]:
+    """Every node of a model, those of inner graphs and functions included."""
+    waiting = [model.graph, *model.functions]
+    while waiting:
+        for node in waiting.pop().node:
+            yield node
+            for attribute in node.attribute:
+                waiting += [attribute.g] if attribute.HasField("g") else []
+                waiting += list(attribute.graphs)
+
+
+def _graphs(model: Any) -> Iterator[Any]:
+    yield model.graph
+    for node in nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield attribute.g
+            yield from attribute.graphs
+
+
+def tensors(model: Any) -> Iterator[Any]:
+    """Every tensor that is kept in a model, wherever it stands."""
+    for graph in _graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _foreign(model: Any) -> list[str]:
+    """Operators that neither ONNX Runtime nor the file itself defines."""
+    own = {(function.domain, function.name) for function in model.functions}
+    named = {(node.domain, node.op_type) for node in nodes(model)} - own
+    found = sorted(f"{domain}.{name}" for domain, name in named if domain not in DOMAINS)
+    if not found:
+        return []
+    return [
+        f"expected the operators of ONNX, found others, which need somebody's code: "
+        f"{', '.join(found)[:300]}"
+    ]
+
+
+def _outside(model: Any, folder: Path, limit: int) -> list[str]:
+    """References to files that are not regular ones of the folder, or that are too large."""
+    found, total, root = [], 0, folder.resolve()
+    for tensor in tensors(model):
+        if not (tensor.external_data or tensor.data_location == 1):
+            continue
+        fields = {entry.key: entry.value for entry in tensor.external_data}
+        location = fields.get("location", "")
+        place = folder / location
+        whole = location and "\0" not in location and "\\" not in location
+        inside = whole and not Path(location).is_absolute() and _within(place, root)
+        if not inside or not place.is_file():
+            found.append(
+                f"expected the data of {tensor.name!r} in a file of the same folder, found "
+                f"{location[:200]!r}"
+            )
+            continue
+        numbers = [fields.get(key, "0") for key in ("offset", "length")]
+        if not all(number.isascii() and number.isdigit() for number in numbers):
+            found.append(f"the place of {tensor.name!r} in {location!r} is no number")
+            continue
+        size, (offset, length) = place.stat().st_size, map(int, numbers)
+        total += length or max(0, size - offset)
+        if offset + length > size:
+            found.append(f"{location!r} ends before the data of {tensor.name!r}")
+    if total > limit:
+        found.append(f"expected at most {limit} bytes in other files, found {total}")
+    return found
+
+
+def _within(place: Path, root: Path) -> bool:
+    """Whether a path, links followed, stays in a folder."""
+    try:
+        return place.resolve().is_relative_to(root) and not place.is_symlink()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _shapes(graph: Any) -> Iterator[tuple[str, list[int]]]:
+    """What is known of the shapes of a graph's values, unknown lengths taken as one."""
+    for value in [*graph.input, *graph.value_info, *graph.output]:
+        dims = value.type.tensor_type.shape.dim
+        yield value.name, [max(1, dim.dim_value) for dim in dims]
+
+
+def _unfolded(model: Any) -> int:
+    """Nodes after every function is put where it is called; NODES + 1 where that has no end."""
+    own = {(function.domain, function.name): function for function in model.functions}
+    known: dict[tuple[str, str], int] = {}
+
+    def size(name: tuple[str, str], above: frozenset[tuple[str, str]]) -> int:
+        if name not in own:
+            return 1
+        if name in above or len(above) > 100:
+            return NODES + 1
+        if name not in known:
+            inner = ((node.domain, node.op_type) for node in own[name].node)
+            known[name] = min(NODES + 1, sum(size(each, above | {name}) for each in inner))
+        return known[name]
+
+    return sum(size((node.domain, node.op_type), frozenset()) for node in nodes(model))

@@ -1,0 +1,40 @@
+"""Small graphs, built by hand, and what the reference of the standard makes of them."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+TYPES = {"f": TensorProto.FLOAT, "u": TensorProto.UINT8}
+
+
+def model(nodes, constants=None, shape=("n", 3, 8, 8), opset=20, kind="f", answer="y", **more):
+    """A model of one input `x` and one output."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TYPES[kind], shape)],
+        [helper.make_tensor_value_info(answer, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10, **more
+    )
+
+
+def expected(node, inputs, opset):
+    """All outputs of one node, by the reference."""
+    names = [name for name in node.input if name]
+    graph = helper.make_graph(
+        [node],
+        "graph",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+            )
+            for name, value in zip(names, inputs, strict=True)
+        ],
+        [onnx.ValueInfoProto(name=name) for name in node.output],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    return ReferenceEvaluator(made).run(None, dict(zip(names, inputs, strict=True)))
