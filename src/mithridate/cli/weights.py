@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,10 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from mithridate.artifacts.opening import fitted, opened
 from mithridate.cli.settings import build
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.errors import DataError, MethodError, UnsafeData
+from mithridate.core.errors import MethodError
 from mithridate.core.method import Trainer
 
 
@@ -49,8 +48,8 @@ def load(
 ) -> nn.Module:
     """Build a network for such data and give it the weights in a file.
 
-    network: its name; "" takes the one that the file names, or the domain's default. The file holds
-    safetensors, or is a .pt or .pth with nothing but tensors by name.
+    network: its name; "" takes the one that the file names, or the domain's default. The file is
+    one that `opened` takes: safetensors, or a .pt, .npz or .h5 with nothing but tensors by name.
     Raises DataError where the file is broken, UnsafeData where it holds more than tensors,
     MethodError where the weights do not fit.
     """
@@ -63,14 +62,12 @@ def load(
     named = note.network
     model = note.form(domain.network(data, network or named, rng))
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        first = [line.strip() for line in str(error).splitlines()[1:3]]
+        return fitted(model, tensors)
+    except MethodError as error:
         raise MethodError(
             f"{str(path)!r}: the weights do not fit the network {network or named or 'by default'} "
-            f"for {len(data.classes)} classes; name theirs with --network ({' '.join(first)})"
+            f"for {len(data.classes)} classes; name theirs with --network ({error})"
         ) from None
-    return model
 
 
 def noted(path: Path) -> Note:
@@ -80,19 +77,13 @@ def noted(path: Path) -> Note:
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], Note]:
     """Read the tensors, and the note beside them."""
-    if not path.is_file():
-        raise DataError(f"{str(path)!r}: no such file; expected the weights of a network")
-    if path.suffix in (".pt", ".pth"):
-        return _unpickled(path), Note()
+    tensors = opened(path)
     try:
-        with safe_open(path, "pt") as opened:
-            words = (opened.metadata() or {}).get("mithridate", "{}")
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        with safe_open(path, "pt") as file:
+            words = (file.metadata() or {}).get("mithridate", "{}")
         return tensors, _note(json.loads(words))
-    except (SafetensorError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{str(path)!r}: expected safetensors, or a .pt of tensors; found neither ({error})"
-        ) from None
+    except (SafetensorError, ValueError, RecursionError):
+        return tensors, Note()
 
 
 def _note(found: Any) -> Note:
@@ -105,30 +96,6 @@ def _note(found: Any) -> Note:
         str(told.get("trainer", "")),
         {str(k): str(v) for k, v in settings.items()} if isinstance(settings, dict) else {},
     )
-
-
-def _unpickled(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that are refused anyway
-            found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise UnsafeData(
-            f"{str(path)!r}: expected nothing but tensors, found objects that could run code, and "
-            "did not open them; save model.state_dict() as safetensors"
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        first = str(error).partition("\n")[0]
-        raise DataError(
-            f"{str(path)!r}: expected a file of torch.save, found none ({first})"
-        ) from None
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
-    ):
-        raise DataError(f"{str(path)!r}: expected tensors by name, as model.state_dict() gives")
-    return found
 
 
 def save(model: nn.Module, path: Path, note: Note) -> None:

@@ -1,0 +1,162 @@
+"""A model file looked at from outside: nothing in it is run, imported or unpickled."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mithridate.artifacts import jail
+from mithridate.artifacts.archives import Archive, archive, bombed
+from mithridate.artifacts.exported import look_at_exported
+from mithridate.artifacts.findings import SEVERITIES, Limits, Log, Report
+from mithridate.artifacts.onnx_graphs import judge_beside
+from mithridate.artifacts.recognise import kind_of_zip, recognised, two_at_once
+from mithridate.artifacts.tensor_files import look_at_npz, look_at_safetensors
+from mithridate.artifacts.torch_files import (
+    look_at_member,
+    look_at_pickles,
+    look_at_zip,
+    second_opinion,
+    suspicious,
+)
+from mithridate.artifacts.torchscript import look_at_torchscript
+from mithridate.core.errors import DataError
+
+NEEDED = {"onnx": ("onnx", "onnx"), "hdf5": ("h5py", "keras")}
+"""The package that reads a format, and the extra that brings it."""
+
+
+def inspected(
+    path: str | Path, *, code: bool = False, values: bool = True, limits: Limits | None = None
+) -> Report:
+    """Say what a model file is and what in it could harm whoever opens it.
+
+    code: whether TorchScript, which is a program, is expected; values: whether weights are read to
+    find NaN and infinity.
+    Raises DataError where there is no file, or nothing in it.
+    """
+    place = Path(path)
+    log = Log(limits or Limits())
+    with opened_file(place) as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise DataError(f"{str(path)!r}: expected a model file, found an empty one")
+        try:
+            kind = _looked_at(file, size, place, log, code, values)
+        except (MemoryError, RecursionError):
+            kind = recognised(file, size)
+            log.danger("looking at the file takes more memory than allowed")
+        if kind in ("torch", "pickle", "torch legacy"):
+            _asked_picklescan(place, log)
+    return Report(str(path), kind, size, log.ended())
+
+
+def opened_file(place: Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe or a device would wait for ever. Raises DataError."""
+    if not place.exists():
+        raise DataError(f"{str(place)!r}: no such file; expected a model")
+    if not stat.S_ISREG(place.stat().st_mode):
+        raise DataError(f"{str(place)!r}: expected a file, found a folder or a device")
+    return place.open("rb")
+
+
+def _looked_at(
+    file: BinaryIO, size: int, place: Path, log: Log, code: bool, values: bool
+) -> str:  # fmt: skip
+    """Recognise a file and look at it; gives its format."""
+    kind = recognised(file, size)
+    if kind == "zip":
+        return _zip(file, size, log, code, values)
+    if two_at_once(file, size):
+        log.danger("the file is an archive as well, and readers take it for different things")
+    if kind == "safetensors":
+        look_at_safetensors(file, size, log, values)
+    elif kind == "pickle":
+        return look_at_pickles(file, size, log, values)
+    elif kind in NEEDED:
+        _inside(kind, file, size, place.parent, log)
+    elif kind == "tar":
+        log.unknown("a tar archive, torch's oldest format, is not looked into",
+                    todo="ask for tensors by name as safetensors")  # fmt: skip
+    elif kind == "machine code":
+        log.danger("the file is machine code")
+    else:
+        log.unknown(f"the format is {kind}, which is not looked into",
+                    todo="ask for safetensors, ONNX or a .pt of tensors")  # fmt: skip
+    return kind
+
+
+def _zip(file: BinaryIO, size: int, log: Log, code: bool, values: bool) -> str:
+    """Look at an archive, and at what it is an archive of."""
+    found = archive(file, size, log)
+    if found is None or bombed(log):
+        return "zip"
+    kind = kind_of_zip(found)
+    if kind == "torch":
+        look_at_zip(found, size, log, values)
+        second_opinion(file, log)
+    elif kind == "torchscript":
+        look_at_torchscript(found, size, log, code, values)
+    elif kind == "pt2":
+        look_at_exported(found, size, log, values)
+    elif kind == "npz":
+        look_at_npz(found, log, values)
+    else:
+        _other(found, size, kind, log)
+    return kind
+
+
+def _other(found: Archive, size: int, kind: str, log: Log) -> None:
+    """Look at an archive of no known kind."""
+    for member in found.members.values():
+        if suspicious(found, member):
+            look_at_member(found, member, size, log)
+    if kind == "torch package":
+        log.danger("a torch package holds Python code, which runs when it is opened")
+    else:
+        log.unknown(f"the {kind} is of no kind that is looked into",
+                    todo="ask for safetensors, ONNX or a .pt of tensors")  # fmt: skip
+
+
+def _inside(kind: str, file: BinaryIO, size: int, folder: Path, log: Log) -> None:
+    """Let a limited process look at a format whose libraries hostile bytes could break."""
+    package, extra = NEEDED[kind]
+    if importlib.util.find_spec(package) is None:
+        log.unknown(f"without the package {package} the file is not looked into",
+                    todo=f"pip install 'mithridate[{extra}]'")  # fmt: skip
+        return
+    if kind == "onnx" and size > log.limits.graph:
+        log.unknown(f"the graph has {size:,} bytes, more than {log.limits.graph:,} are looked at")
+        return
+    try:
+        found = json.loads(jail.inside(kind, file, size, log.limits))
+    except (DataError, ValueError, RecursionError) as error:
+        log.danger(f"looking at the file broke the library that reads it, or its limits: {error}")
+        return
+    for each in found["findings"]:
+        if each["severity"] in SEVERITIES:
+            log.add(each["severity"], each["what"], each["where"], each["todo"])
+    if kind == "onnx":
+        judge_beside(found["beside"], folder, log)
+
+
+def _asked_picklescan(place: Path, log: Log) -> None:
+    """Ask picklescan, where somebody has installed it, for a second opinion."""
+    if importlib.util.find_spec("picklescan") is None:
+        return
+    try:
+        scan: Callable[[str], Any] = importlib.import_module("picklescan.scanner").scan_file_path
+        infected = int(scan(str(place)).infected_files)
+    except Exception as error:  # somebody else's scanner may do anything on hostile bytes
+        log.note(f"picklescan could not judge the file: {type(error).__name__}")
+        return
+    if infected:
+        log.danger("picklescan calls the file infected")
+    else:
+        log.note("picklescan found nothing")

@@ -1,0 +1,131 @@
+"""Weights in HDF5 files, read inside a limited process: data sets alone, never a model's code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from mithridate.artifacts.findings import Limits, Log
+from mithridate.artifacts.values import BITS, absurd, nonfinite, told
+
+MOST = 100_000
+"""Things in a file that are looked at."""
+
+DEEPEST = 50
+STEP = 1 << 18
+
+
+def look(file: BinaryIO) -> bytes:
+    """Walk through a file and give findings as JSON."""
+    import h5py
+
+    log = Log(Limits())
+    size = file.seek(0, 2)
+    try:
+        with h5py.File(file, "r") as opened:
+            _attributes(opened, log)
+            for name, data in _walk(opened, log):
+                _data(name, data, size, log)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SystemError) as error:
+        log.warning(f"the file is broken: {str(error)[:100]}")
+    found = [asdict(finding) for finding in log.ended()]
+    return json.dumps({"findings": found}).encode()
+
+
+def _attributes(opened: Any, log: Log) -> None:
+    """Look for a model beside the weights, which Keras would build, code of layers included."""
+    config = opened.attrs.get("model_config")
+    if config is None:
+        return
+    words = config if isinstance(config, bytes) else str(config).encode("utf-8", "replace")
+    if b"Lambda" in words or b"__lambda__" in words or b"function_type" in words:
+        log.danger(
+            "the model holds a Lambda layer: Keras would run its code", "model_config",
+            "take the weights alone",
+        )  # fmt: skip
+    else:
+        log.note("the file describes a model, too; only its weights are read", "model_config")
+
+
+def _walk(opened: Any, log: Log) -> Iterator[tuple[str, Any]]:
+    """Give every data set once, and follow no link out of the file."""
+    import h5py
+
+    queue: list[tuple[str, Any, int]] = [("", opened, 0)]
+    seen: set[Any] = set()
+    while queue:
+        path, group, depth = queue.pop()
+        for name in group:
+            if len(seen) > MOST or depth > DEEPEST:
+                log.unknown(f"more than {MOST:,} things, or {DEEPEST} levels, are not looked at")
+                return
+            place = f"{path}/{name}"
+            if not _stays(group.get(name, getlink=True), place, log):
+                continue
+            held = group[name]
+            if held.id in seen:
+                continue
+            seen.add(held.id)
+            if isinstance(held, h5py.Group):
+                queue.append((place, held, depth + 1))
+            elif isinstance(held, h5py.Dataset):
+                yield place, held
+
+
+def _stays(link: Any, place: str, log: Log) -> bool:
+    """Tell whether a link is to be followed: only those that own what they name."""
+    import h5py
+
+    if isinstance(link, h5py.ExternalLink):
+        log.danger("a link leads to another file", place)
+    elif isinstance(link, h5py.SoftLink):
+        log.note("a soft link is not followed", place)
+    return isinstance(link, h5py.HardLink)
+
+
+def _data(name: str, data: Any, size: int, log: Log) -> None:
+    """Compare one data set with the file, and read it in pieces."""
+    if data.external or data.is_virtual:
+        log.danger("the values lie in other files", name)
+        return
+    if data.shape is None or data.dtype.kind not in "fiubc":
+        if data.dtype.kind not in "SOU":
+            log.warning(f"its type {data.dtype} is no number", name)
+        return
+    count = absurd(data.shape, name, log)
+    if count is None:
+        return
+    if count * data.dtype.itemsize > 1_000 * size + (1 << 20):
+        log.danger(f"the shape needs {count * data.dtype.itemsize:,} bytes of {size:,}", name)
+    elif data.dtype.name in BITS and count:
+        told(sum(_bad(data, data.dtype.name)), name, log)
+
+
+def _bad(data: Any, kind: str) -> Iterator[int]:
+    """Count what is not finite, so many elements at a time."""
+    if not data.shape:
+        yield nonfinite([np.asarray(data[()]).tobytes()], kind)
+        return
+    inner = int(np.prod(data.shape[1:], dtype=object))
+    rows = max(1, STEP // max(1, inner))
+    for start in range(0, data.shape[0], rows):
+        piece = data[start : start + rows]
+        yield nonfinite([piece.astype(piece.dtype.newbyteorder("<")).tobytes()], kind)
+
+
+def weights(file: BinaryIO) -> bytes:
+    """Give the data sets with numbers by their path, as safetensors."""
+    import h5py
+    from safetensors.numpy import save
+
+    with h5py.File(file, "r") as opened:
+        found = {
+            name.removeprefix("/"): np.ascontiguousarray(data[()])
+            for name, data in _walk(opened, Log())
+            if data.shape is not None and data.dtype.kind in "fiub"
+        }
+    return save(found)

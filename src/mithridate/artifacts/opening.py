@@ -1,0 +1,162 @@
+"""The weights in a model file as tensors by name, after the file was looked at."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from mithridate.artifacts import jail
+from mithridate.artifacts.findings import Limits, Report
+from mithridate.artifacts.inspect import inspected, opened_file
+from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
+
+PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "network.", "net.")
+"""What wrappers of networks put before the names of weights."""
+
+NESTS = ("state_dict", "model_state_dict", "model", "network", "net", "module")
+"""Where training scripts keep the weights in a larger dictionary."""
+
+PROGRAMS = ("torchscript", "pt2")
+TENSORS = ("safetensors", "torch", "torch legacy", "npz", "hdf5")
+
+
+def opened(
+    path: str | Path, *, code: bool = False, limits: Limits | None = None
+) -> dict[str, torch.Tensor]:
+    """Give the weights in a model file by name: safetensors, .pt of tensors, .npz or .h5.
+
+    code: whether a TorchScript archive or an exported program may be opened, too; that happens in a
+    limited process which gives back weights and nothing else.
+    Raises UnsafeData where the file could harm the reader, DataError where it is broken or holds no
+    tensors by name, MissingExtra where a package is needed.
+    """
+    place, bounds = Path(path), limits or Limits()
+    report = inspected(place, code=code, values=False, limits=bounds)
+    _refuse(report, code)
+    try:
+        with opened_file(place) as file:
+            return _loaded(report, file, place, bounds)
+    except pickle.UnpicklingError:
+        raise UnsafeData(
+            f"{str(path)!r}: expected nothing but tensors, found objects that could run code, and "
+            "did not open them; save model.state_dict() as safetensors"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, SafetensorError, MemoryError,
+            zipfile.BadZipFile, AttributeError, TypeError) as error:  # fmt: skip
+        first = str(error).partition("\n")[0]
+        raise DataError(
+            f"{str(path)!r}: expected {report.format} that torch can read, found none ({first}); "
+            "get the file again"
+        ) from None
+
+
+def _refuse(report: Report, code: bool) -> None:
+    """Raise what speaks against opening a file."""
+    name = repr(report.path)
+    for found in report.of("danger"):
+        where = f" in {found.where}" if found.where else ""
+        raise UnsafeData(f"{name}: {found.what}{where}, so it was not opened; {found.todo}")
+    if report.format in PROGRAMS and not code:
+        raise UnsafeData(
+            f"{name}: expected tensors, found an exported program; allow code to let a limited "
+            "process take its weights out"
+        )
+    if report.format == "hdf5" and report.of("unknown"):
+        raise MissingExtra(f"{name}: .h5 needs h5py; pip install 'mithridate[keras]'")
+    if report.format not in TENSORS + PROGRAMS:
+        raise DataError(
+            f"{name}: expected safetensors, or a .pt, .npz or .h5 of tensors; found neither "
+            f"(format: {report.format})"
+        )
+
+
+def _loaded(
+    report: Report, file: BinaryIO, place: Path, limits: Limits
+) -> dict[str, torch.Tensor]:  # fmt: skip
+    """Read the tensors of a format."""
+    if report.format == "safetensors":
+        return load_file(place)
+    if report.format == "npz":
+        return _arrays(file)
+    if report.format in ("torch", "torch legacy"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that are refused anyway
+            return named(torch.load(file, map_location="cpu", weights_only=True), report.path)
+    job = "hdf5 weights" if report.format == "hdf5" else report.format
+    return _converted(jail.inside(job, file, report.size, limits), limits)
+
+
+def _arrays(file: BinaryIO) -> dict[str, torch.Tensor]:
+    """Read the arrays of a NumPy archive."""
+    import numpy as np
+
+    with np.load(file, allow_pickle=False) as archive:
+        return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive}
+
+
+def _converted(words: bytes, limits: Limits) -> dict[str, torch.Tensor]:
+    """Take what a limited process wrote for no more than it is: bytes from outside."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "converted.safetensors"
+        place.write_bytes(words)
+        report = inspected(place, values=False, limits=replace(limits))
+        if report.format != "safetensors" or report.answer != "clean":
+            raise DataError("the limited process gave back something else than tensors")
+        return {name: value.clone() for name, value in load_file(os.fspath(place)).items()}
+
+
+def named(found: Any, path: str) -> dict[str, torch.Tensor]:
+    """Find the tensors by name in what was loaded. Raises DataError, UnsafeData."""
+    for nest in NESTS:
+        if isinstance(found, Mapping) and isinstance(found.get(nest), Mapping):
+            found = found[nest]
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
+    ):
+        raise DataError(f"{path!r}: expected tensors by name, as model.state_dict() gives")
+    for name, value in found.items():
+        plain = value.layout == torch.strided and value.device.type == "cpu"
+        if not plain or value.is_quantized:
+            raise DataError(f"{path!r}: expected plain tensors, found another kind in {name!r}")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UnsafeData(f"{path!r}: {name!r} is said to be larger than what the file holds")
+    return dict(found)
+
+
+def stripped(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Take from all names what wrappers put before them, e.g. `module.` of data parallelism."""
+    found = dict(tensors)
+    while found:
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in found)), None)
+        if prefix is None or any(name == prefix for name in found):
+            return found
+        found = {name.removeprefix(prefix): value for name, value in found.items()}
+    return found
+
+
+def fitted(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Give a network weights by name, and return it; prefixes of wrappers are no obstacle.
+
+    Raises MethodError where names or shapes do not fit.
+    """
+    candidates = [dict(tensors), stripped(tensors)]
+    expected = set(model.state_dict())
+    best = max(candidates, key=lambda names: len(expected & set(names)))
+    try:
+        model.load_state_dict(best)
+    except RuntimeError as error:
+        first = [line.strip() for line in str(error).splitlines()[1:3]]
+        raise MethodError(f"the weights do not fit the network ({' '.join(first)})") from None
+    return model

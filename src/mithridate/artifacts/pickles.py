@@ -1,0 +1,286 @@
+"""Pickles read as programs and never run: which names they import, call and build.
+
+The program is disassembled by `pickletools.genops`; beside it goes a stack of constants, so that a
+name that is put together from strings on the stack is seen, too.
+"""
+
+from __future__ import annotations
+
+import _compat_pickle
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+from mithridate.artifacts.findings import Log
+from mithridate.artifacts.pickle_names import ALLOCATES, STORAGES
+
+
+@dataclass(frozen=True)
+class Name:
+    """Something that a pickle imports by name."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Values:
+    """A tuple on the stack, with the depth of its nesting."""
+
+    items: tuple[Any, ...]
+    depth: int
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Elements that a pickle expects elsewhere: their type, where, and how many."""
+
+    kind: str
+    key: str
+    count: int
+
+
+UNKNOWN, MARK = object(), object()
+"""A value that is not followed, and the mark below a group of values."""
+
+
+@dataclass
+class Program:
+    """What a pickle would do.
+
+    names: imported, with the place of the first mention; called: those of them that are called;
+    storages: expected elsewhere; strings: short ones, in order; value: the result where it is a
+    constant; asked: elements that a call would reserve; hidden: places where a name is computed;
+    extensions: places of registered codes; deep: whether it nests deeper than is looked at;
+    error: why the disassembly ended early; end: the place after the last opcode.
+    """
+
+    names: dict[str, int] = field(default_factory=dict)
+    called: set[str] = field(default_factory=set)
+    storages: list[Storage] = field(default_factory=list)
+    strings: list[str] = field(default_factory=list)
+    value: Any = None
+    asked: int = 0
+    hidden: list[int] = field(default_factory=list)
+    extensions: list[int] = field(default_factory=list)
+    deep: bool = False
+    opcodes: int = 0
+    error: str = ""
+    end: int = 0
+
+
+class Bounded:
+    """A stream of which no single value may be larger than what is left, or than a limit."""
+
+    def __init__(self, stream: BinaryIO, size: int, limit: int) -> None:
+        self.stream, self.left, self.limit = stream, size, limit
+
+    def read(self, count: int) -> bytes:
+        """Read so many bytes."""
+        if count > self.limit:
+            raise ValueError(f"one value has {count} bytes, more than {self.limit} are looked at")
+        found = self.stream.read(min(count, self.left))
+        self.left -= len(found)
+        return found
+
+    def readline(self) -> bytes:
+        """Read a line."""
+        found = self.stream.readline(min(self.left, 1 << 16))
+        self.left -= len(found)
+        return found
+
+    def tell(self) -> int:
+        """Where the stream is."""
+        return self.stream.tell()
+
+
+class Reading:
+    """The stack and the memory of one program, as far as they hold constants."""
+
+    def __init__(self, program: Program, limits_depth: int) -> None:
+        self.program, self.depth = program, limits_depth
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.marks = 0
+
+    def pop(self) -> Any:
+        """Take the topmost value."""
+        if not self.stack:
+            raise ValueError("it takes a value from an empty stack")
+        found = self.stack.pop()
+        self.marks -= found is MARK
+        return found
+
+    def to_mark(self) -> list[Any]:
+        """Take what lies above the last mark, and the mark."""
+        found = []
+        while (value := self.pop()) is not MARK:
+            found.append(value)
+        return found[::-1]
+
+    def push(self, value: Any) -> None:
+        """Put a value on the stack; long ones are forgotten."""
+        long = isinstance(value, str | bytes) and len(value) > 2_000
+        if isinstance(value, str) and not long and len(self.program.strings) < 100_000:
+            self.program.strings.append(value)
+        self.stack.append(UNKNOWN if long else value)
+        self.marks += value is MARK
+        self.program.deep |= self.marks > self.depth
+
+    def tuple_of(self, items: list[Any]) -> None:
+        """Put a tuple on the stack."""
+        depth = 1 + max((v.depth for v in items if isinstance(v, Values)), default=0)
+        self.program.deep |= depth > self.depth
+        known = depth <= self.depth and len(items) <= 1_000
+        self.stack.append(Values(tuple(items), depth) if known else UNKNOWN)
+
+    def name(self, module: Any, name: Any, place: int) -> None:
+        """Put a name on the stack."""
+        if not isinstance(module, str) or not isinstance(name, str):
+            self.program.hidden.append(place)
+            self.stack.append(UNKNOWN)
+            return
+        module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
+        path = f"{_compat_pickle.IMPORT_MAPPING.get(module, module)}.{name}"
+        self.program.names.setdefault(path, place)
+        self.stack.append(Name(path))
+
+    def call(self, what: Any, given: Any) -> None:
+        """Note a call, and put its unknown result on the stack."""
+        if isinstance(what, Name):
+            self.program.called.add(what.path)
+            if ALLOCATES.fullmatch(what.path):
+                self.program.asked = max([self.program.asked, *_numbers(given)])
+        self.stack.append(UNKNOWN)
+
+    def persistent(self, given: Any) -> None:
+        """Note the elements that lie elsewhere."""
+        items = given.items if isinstance(given, Values) else ()
+        if len(items) >= 5 and items[0] == "storage" and isinstance(items[1], Name):
+            kind = items[1].path.rpartition(".")[2].removesuffix("Storage")
+            known = isinstance(items[2], str) and isinstance(items[4], int)
+            key, count = (items[2], items[4]) if known else ("", -1)
+            self.program.storages.append(Storage(STORAGES.get(kind, ""), key, count))
+        else:
+            self.program.storages.append(Storage("", "", -1))
+        self.stack.append(UNKNOWN)
+
+
+def _numbers(given: Any) -> list[int]:
+    """The products of the whole numbers in arguments, at every level."""
+    found, queue = [], [given]
+    while queue:
+        value = queue.pop()
+        if isinstance(value, int):
+            found.append(value)
+        elif isinstance(value, Values):
+            product = 1
+            for item in value.items:
+                product *= item if isinstance(item, int) and item > 0 else 1
+                product = min(product, 1 << 63)
+            found.append(product)
+            queue += value.items
+    return found
+
+
+def _names(r: Reading, op: str, arg: Any, place: int) -> None:
+    if op == "STACK_GLOBAL":
+        name, module = r.pop(), r.pop()
+        r.name(module, name, place)
+        return
+    given = r.to_mark() if op == "INST" else []
+    module, _, name = arg.partition(" ")
+    r.name(module, name, place)
+    if op == "INST":
+        r.call(r.pop(), Values(tuple(given), 1))
+
+
+def _calls(r: Reading, op: str, arg: Any, place: int) -> None:
+    if op == "OBJ":
+        what, *given = r.to_mark() or [UNKNOWN]
+        r.call(what, Values(tuple(given), 1))
+        return
+    if op == "NEWOBJ_EX":
+        r.pop()
+    given, what = r.pop(), r.pop()
+    r.call(what, given)
+
+
+def _tuples(r: Reading, op: str, arg: Any, place: int) -> None:
+    if op == "TUPLE":
+        r.tuple_of(r.to_mark())
+    else:
+        count = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}[op]
+        r.tuple_of([r.pop() for _ in range(count)][::-1])
+
+
+def _memory(r: Reading, op: str, arg: Any, place: int) -> None:
+    if op.endswith("GET"):
+        r.stack.append(r.memo.get(arg, UNKNOWN))
+    elif not r.stack:
+        raise ValueError("it keeps a value of an empty stack")
+    else:
+        r.memo[len(r.memo) if op == "MEMOIZE" else arg] = r.stack[-1]
+
+
+def _others(r: Reading, op: str, arg: Any, place: int) -> None:
+    if op in ("PERSID", "BINPERSID"):
+        r.persistent(r.pop() if op == "BINPERSID" else UNKNOWN)
+    elif op.startswith("EXT"):
+        r.program.extensions.append(place)
+        r.stack.append(UNKNOWN)
+    elif op == "DUP":
+        top = r.pop()
+        r.push(top)
+        r.push(top)
+    elif op == "MARK":
+        r.push(MARK)
+    elif op == "POP":
+        r.pop()
+
+
+HANDLERS: dict[str, Callable[[Reading, str, Any, int], None]] = {
+    **dict.fromkeys(("GLOBAL", "STACK_GLOBAL", "INST"), _names),
+    **dict.fromkeys(("REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ"), _calls),
+    **dict.fromkeys(("TUPLE", "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), _tuples),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
+                    _memory),
+    **dict.fromkeys(("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "DUP", "MARK", "POP"), _others),
+}  # fmt: skip
+
+
+def disassembled(stream: BinaryIO, size: int, log: Log) -> Program:
+    """Read the one pickle that begins where a stream is, in at most `size` bytes; runs nothing."""
+    program = Program(end=stream.tell())
+    reading = Reading(program, log.limits.depth)
+    bounded = Bounded(stream, size, log.limits.pickle)
+    try:
+        for op, arg, place in pickletools.genops(cast(BinaryIO, bounded)):
+            log.opcodes += 1
+            program.opcodes += 1
+            if log.opcodes > log.limits.opcodes:
+                raise ValueError(f"more than {log.limits.opcodes} opcodes are not looked at")
+            _step(reading, op, arg, place or 0)
+        program.value = reading.stack[-1]
+    except (ValueError, OverflowError, IndexError, KeyError, TypeError, AttributeError) as error:
+        program.error = str(error) or type(error).__name__
+    program.end = stream.tell()
+    return program
+
+
+def _step(reading: Reading, op: pickletools.OpcodeInfo, arg: Any, place: int) -> None:
+    handler = HANDLERS.get(op.name)
+    if handler is not None:
+        handler(reading, op.name, arg, place)
+        return
+    if op.name in ("PROTO", "FRAME", "STOP"):
+        if op.name == "STOP" and not reading.stack:
+            raise ValueError("it ends with an empty stack")
+        return
+    if pickletools.markobject in op.stack_before:
+        reading.to_mark()
+    for kind in op.stack_before:
+        if kind not in (pickletools.markobject, pickletools.stackslice):
+            reading.pop()
+    for _ in op.stack_after:
+        reading.push(UNKNOWN if arg is None else arg)

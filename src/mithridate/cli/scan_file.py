@@ -1,0 +1,39 @@
+"""`mithridate scan file FILE`: the flags; the work is in scanning_file.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mithridate.cli.flags import command
+
+
+@dataclass(frozen=True)
+class ScanFile:
+    """Say whether a model file could harm whoever opens it; nothing in it is run.
+
+    Exit status: 0 clean, 1 flagged, 2 error, 3 cannot judge.
+    """
+
+    path: Annotated[str, typer.Argument(help="A model file of any format, whatever its name.")]
+    json: Annotated[Path | None, typer.Option(help="Write the findings there, as JSON.")] = None
+    code: Annotated[
+        bool, typer.Option("--code", help="Expect a program: TorchScript alone is no danger then.")
+    ] = False
+    values: Annotated[
+        bool,
+        typer.Option("--values/--no-values", help="Read all weights to find NaN and infinity."),
+    ] = True
+
+
+def run(request: ScanFile) -> int:
+    """Scan, and give the exit status."""
+    from mithridate.cli.scanning_file import run
+
+    return run(request)
+
+
+verb = command(ScanFile, run)

@@ -1,0 +1,59 @@
+"""The work of `mithridate scan file`: look, say what was found, and write it down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mithridate.artifacts.findings import Report
+from mithridate.artifacts.inspect import inspected
+from mithridate.cli import status
+from mithridate.cli.scan_file import ScanFile
+from mithridate.cli.terminal import grid, say, show
+from mithridate.core.errors import DataError
+from mithridate.report.quoting import shortened, visible
+
+STATUS = {
+    "clean": status.CLEAN,
+    "flagged": status.FLAGGED,
+    "cannot judge": status.CANNOT_JUDGE,
+}
+
+LIMITS = (
+    "This looks at the file, not at what the network does: a backdoor in its weights is not seen."
+)
+
+
+def run(request: ScanFile) -> int:
+    """Scan a model file and say what was found; gives the exit status."""
+    out = request.json
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise DataError(f"{str(out)!r}: expected a file in a folder that exists, for --json")
+    if out is not None and out.exists() and out.resolve() == Path(request.path).resolve():
+        raise DataError(f"{str(out)!r} is the file to scan; choose another for --json")
+    report = inspected(request.path, code=request.code, values=request.values)
+    told(report)
+    if out is not None:
+        # JSON escapes control characters and, by default, all that is not ASCII
+        out.write_text(json.dumps(report.record(), indent=1) + "\n", "ascii")
+        say(f"\nwrote {visible(str(out))}")
+    return STATUS[report.answer]
+
+
+def told(report: Report) -> None:
+    """Print a report."""
+    say(f"{shortened(visible(report.path), 120)}: {report.format}, {report.size:,} bytes")
+    say(f"Verdict: {report.answer.upper()}")
+    if report.findings:
+        table = grid("severity", "found", "where", "what to do")
+        for found in report.findings:
+            table.add_row(
+                found.severity, visible(found.what), shortened(visible(found.where), 60) or "-",
+                visible(found.todo) or "-",
+            )  # fmt: skip
+        show(table)
+    if report.unseen:
+        say("What could not be looked at:")
+        for words in report.unseen:
+            say(f"- {visible(words)}")
+    say(LIMITS)
