@@ -57,6 +57,7 @@ def save(guard: Guarded, folder: Path) -> None:
         "schema": SCHEMA, "sha256": hashlib.sha256(temporary.read_bytes()).hexdigest(),
         "detectors": [detector.config() for detector in guard.detectors],
         "domain": _domain(guard.domain), "classes": list(guard.classes),
+        "form": list(guard.blank.shape[1:]),
         "level": guard.level, "precision": guard.precision, "features": guard.features,
         "fitted_on": guard.fitted_on,
     }  # fmt: skip

@@ -1,0 +1,221 @@
+"""From a trained model to a verdict with a stated error rate.
+
+Scanners give scores without a null. The null is a population of clean reference networks of the
+same form, in the same precision, scanned in the same way: where the suspect is clean and its
+training was like theirs, all are exchangeable and the p-value is exact (`stats/population.py`).
+That assumption is the weak point and is told with every verdict.
+Axes: m reference networks, c classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.fit import Recipe
+from mithridate.core.runtime import Runtime
+from mithridate.core.scanner import Scanned, Scanner
+from mithridate.core.scores import Verdict
+from mithridate.core.streams import stream
+from mithridate.pipelines.deployment import Placed
+from mithridate.pipelines.scan import recipe_for
+from mithridate.pipelines.training import train
+from mithridate.stats.population import Floats, standing
+from mithridate.trainers.standard import Standard
+
+Step = Callable[[str], None]
+"""Is told what begins, in plain words."""
+
+Known = Mapping[str, Floats]
+"""Scores of reference networks by the name of the scanner, float64[m, c]."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelScan:
+    """What was found about a model.
+
+    by_scanner: p-value of each scanner alone; by_class: float64[c], p-values with the probability
+    of any false alarm over scanners and classes controlled, None where no scanner scores classes;
+    scores: of the suspect, row 0, and the references, float64[m + 1, c], by scanner; found: what
+    scanners have to show, by scanner; unheard: why scanners could not judge, by scanner; used:
+    evidence that was asked for.
+    """
+
+    verdict: Verdict
+    by_scanner: dict[str, float]
+    by_class: Floats | None
+    scores: dict[str, Floats]
+    found: dict[str, dict[str, torch.Tensor]]
+    unheard: dict[str, str]
+    used: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelScanner:
+    """How to scan a model: with which scanners, and at which level.
+
+    level: probability of the verdict "flagged" for a clean model like the references.
+    """
+
+    scanners: tuple[Scanner, ...]
+    level: float = 0.05
+
+    @property
+    def fewest(self) -> int:
+        """The smallest number of references with which the level can be reached."""
+        return math.ceil(1 / self.level - 1e-9) - 1
+
+    def scan(
+        self,
+        suspect: Placed,
+        references: Sequence[Placed] | Known,
+        seed: int = 0,
+        *,
+        runtime: Runtime | None = None,
+        step: Step | None = None,
+    ) -> ModelScan:
+        """Scan a model and compare it with reference networks, or with what is known of them.
+
+        A scanner that cannot judge the suspect, or fewer than two references, is left out and
+        named. The verdict is "cannot judge" where all are, or where the references are too few for
+        the level. Raises MethodError where there is no scanner or two have one name.
+        """
+        names = [scanner.name() for scanner in self.scanners]
+        if not names or len(set(names)) < len(names):
+            raise MethodError(f"expected scanners, each of another kind; found {names}")
+        say = step or (lambda _: None)
+        suspects: dict[str, Floats] = {}
+        others: dict[str, dict[int, Floats]] = {}
+        found: dict[str, dict[str, torch.Tensor]] = {}
+        unheard: dict[str, str] = {}
+        used: set[str] = set()
+        for scanner in self.scanners:
+            name = scanner.name()
+            ask = partial(self._heard, scanner, seed=seed, runtime=runtime, used=used)
+            try:
+                say(f"scanning by {name}")
+                mine = ask(suspect)
+                others[name] = self._others(name, references, ask, say)
+            except CannotJudge as reason:
+                unheard[name] = str(reason)
+                continue
+            suspects[name], found[name] = mine.scores.values.double().numpy(), mine.found
+        every = set.intersection(*(set(rows) for rows in others.values())) if others else set()
+        scores = {  # of the references that all of them could judge, so that rows are networks
+            name: np.stack([mine, *(others[name][row] for row in sorted(every))])
+            for name, mine in suspects.items()
+        }
+        return self._told(scores, found, unheard, used, suspect)
+
+    def _others(
+        self,
+        name: str,
+        references: Sequence[Placed] | Known,
+        ask: Callable[[Placed], Scanned],
+        say: Step,
+    ) -> dict[int, Floats]:
+        """The scores of the references by one scanner, without those that it cannot judge."""
+        if isinstance(references, Mapping):
+            if name not in references:
+                raise CannotJudge(f"nothing is known of clean networks by {name}; give references")
+            return dict(enumerate(references[name]))
+        others = {}
+        for number, reference in enumerate(references):
+            say(f"scanning by {name}: clean reference {number + 1} of {len(references)}")
+            try:
+                others[number] = ask(reference).scores.values.double().numpy()
+            except CannotJudge:
+                continue
+        if len(others) < len(references) / 2:
+            raise CannotJudge(
+                f"it can judge only {len(others)} of the {len(references)} clean references"
+            )
+        return others
+
+    def _heard(
+        self, scanner: Scanner, place: Placed, seed: int, runtime: Runtime | None, used: set[str]
+    ) -> Scanned:
+        """Let a scanner judge one model; every model gets the same random stream."""
+        view = place.view(None, None, runtime)
+        try:
+            return scanner.judge(view, stream(seed, "model-scan", scanner.name()))
+        except MethodError as error:
+            raise CannotJudge(str(error)) from error
+        finally:
+            used |= view.used
+
+    def _told(
+        self,
+        scores: dict[str, Floats],
+        found: dict[str, dict[str, torch.Tensor]],
+        unheard: dict[str, str],
+        used: set[str],
+        suspect: Placed,
+    ) -> ModelScan:
+        """Compare, and put the answer together."""
+        classes = suspect.trusted.classes if suspect.trusted else ()
+        evidence = tuple(sorted(used))
+        if not scores or min(len(x) for x in scores.values()) < 3:
+            why = "; ".join(f"{name}: {reason}" for name, reason in unheard.items())
+            why = why or "fewer than two clean references; train more, or give more"
+            verdict = Verdict("cannot judge", self.level, None, None, why, evidence)
+            return ModelScan(verdict, {}, None, {}, {}, unheard, evidence, classes)
+        among = standing(list(scores.values()))
+        by_scanner = dict(zip(scores, map(float, among.by_scanner), strict=True))
+        by_class = among.by_class if len(among.by_class) > 1 else None
+        verdict = self._verdict(among.p_value, among.finest_p, evidence)
+        return ModelScan(verdict, by_scanner, by_class, scores, found, unheard, evidence, classes)
+
+    def _verdict(self, p_value: float, finest_p: float, evidence: tuple[str, ...]) -> Verdict:
+        if finest_p > self.level + 1e-12:
+            why = (
+                f"with {round(1 / finest_p) - 1} clean references no p-value can be below "
+                f"{finest_p:.3g}; the level {self.level:g} needs at least {self.fewest}"
+            )
+            return Verdict("cannot judge", self.level, p_value, finest_p, why, evidence)
+        if p_value <= self.level + 1e-12:
+            return Verdict("flagged", self.level, p_value, finest_p, "", evidence)
+        return Verdict("clean", self.level, p_value, finest_p, "", evidence)
+
+
+@dataclass(frozen=True)
+class References:
+    """How clean reference networks are made: from trusted examples, one seed each.
+
+    count: of networks; network: its name in the domain, "" is the default; recipe: None chooses by
+    the number of examples.
+    """
+
+    count: int = 19
+    network: str = ""
+    recipe: Recipe | None = field(default=None)
+
+    def trained(
+        self,
+        trusted: Dataset,
+        domain: Domain,
+        seed: int = 0,
+        *,
+        runtime: Runtime | None = None,
+        step: Step | None = None,
+    ) -> list[nn.Module]:
+        """Train the networks on the trusted examples, each from another seed."""
+        trainer = Standard(self.recipe or recipe_for(len(trusted)))
+        found = []
+        for number in range(self.count):
+            if step:
+                step(f"training clean reference {number + 1} of {self.count}")
+            place = int(stream(seed, "references", number).integers(2**31))
+            done = train(trainer, trusted, domain, place, network=self.network, runtime=runtime)
+            found.append(done.model.eval())
+        return found

@@ -1,0 +1,142 @@
+"""A model against clean references: exact levels, honest refusals, references that are trained."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from conformance.worlds import domains, learnable
+from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.fit import Recipe
+from mithridate.core.scanner import Scanned, Scanner
+from mithridate.core.scores import Scores
+from mithridate.core.streams import stream
+from mithridate.core.view import last_linear
+from mithridate.pipelines.deployment import Placed
+from mithridate.pipelines.model_scan import ModelScanner, References
+
+DATA, DOMAIN = learnable("image", 64), domains()["image"]
+
+
+@dataclass(frozen=True)
+class Bias(Scanner):
+    """Planted: scores a class by the bias of its output."""
+
+    deaf_above: float = np.inf
+
+    def scan(self, view, rng):
+        bias = last_linear(view.model).bias.detach()
+        if float(bias.max()) > self.deaf_above:
+            raise CannotJudge("this bias is too loud for the planted scanner to judge")
+        return Scanned(Scores(bias, unit="class"), {"bias": bias})
+
+
+@dataclass(frozen=True)
+class Whole(Scanner):
+    """Planted: scores the whole model by the sum of its biases."""
+
+    unit = "model"
+
+    def scan(self, view, rng):
+        return Scanned(Scores(last_linear(view.model).bias.detach().sum()[None], unit="model"))
+
+
+def network(number, lift=0.0, classes=5):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, classes))
+    drawn = stream(number, "bias").standard_normal(classes)
+    drawn[3] += lift
+    model[1].bias.data = torch.from_numpy(drawn).float()
+    return Placed(model, model, DOMAIN, replace_classes(classes), "fp32")
+
+
+def replace_classes(classes):
+    from mithridate.core.data import dataset
+
+    return dataset(DATA.inputs, DATA.labels, classes=[f"c{i}" for i in range(classes)])
+
+
+def clean(n=19):
+    return [network(i) for i in range(1, n + 1)]
+
+
+def test_a_backdoored_model_is_flagged_with_its_class_and_what_can_be_shown():
+    found = ModelScanner((Bias(), Whole())).scan(network(0, lift=50), clean())
+    assert found.verdict.answer == "flagged"
+    assert found.verdict.p_value == found.verdict.finest_p == 0.05
+    assert found.by_class.argmin() == 3
+    assert set(found.found["bias"]) == {"bias"}
+    assert found.scores["bias"].shape == (20, 5)
+    assert found.scores["whole"].shape == (20, 1)
+    assert found.used == ("model",)
+    assert found.verdict.evidence == ("model",)
+
+
+def test_clean_models_are_flagged_no_more_often_than_the_level_says():
+    places = clean(140)
+    flagged = [
+        ModelScanner((Bias(),)).scan(places[i], places[i + 1 : i + 20]).verdict.answer == "flagged"
+        for i in range(0, 120, 3)
+    ]
+    assert sum(flagged) <= 6  # 40 scans at 5 %: more than six has probability 0.003
+
+
+def test_too_few_references_give_no_verdict_and_say_how_many_are_needed():
+    found = ModelScanner((Bias(),)).scan(network(0, lift=50), clean(10))
+    assert found.verdict.answer == "cannot judge"
+    assert "needs at least 19" in found.verdict.why
+    assert ModelScanner((Bias(),), level=0.01).fewest == 99
+
+
+def test_who_cannot_judge_is_named_and_the_others_go_on():
+    found = ModelScanner((Bias(deaf_above=20), Whole())).scan(network(0, lift=50), clean())
+    assert set(found.scores) == {"whole"}
+    assert "too loud" in found.unheard["bias"]
+    assert found.by_class is None
+    assert found.verdict.answer == "flagged"
+
+
+def test_where_nobody_can_judge_the_answer_is_not_clean():
+    found = ModelScanner((Bias(deaf_above=20),)).scan(network(0, lift=50), clean())
+    assert found.verdict.answer == "cannot judge"
+    assert "too loud" in found.verdict.why
+    assert not found.scores
+
+
+def test_a_model_without_a_twin_cannot_be_looked_into():
+    place = network(0)
+    blind = Placed(place.model, None, DOMAIN, place.trusted, why="no twin")
+    found = ModelScanner((Bias(),)).scan(blind, clean())
+    assert found.verdict.answer == "cannot judge"
+    assert "holds no 'model'" in found.verdict.why
+
+
+def test_references_that_a_scanner_cannot_judge_are_left_out():
+    loud = [network(30, lift=50), network(31, lift=50)]
+    found = ModelScanner((Bias(deaf_above=20),), level=0.1).scan(network(0), [*clean(), *loud])
+    assert found.scores["bias"].shape == (20, 5)
+    mostly = ModelScanner((Bias(deaf_above=20),)).scan(network(0), [*clean(1), *loud])
+    assert "only 1 of the 3" in mostly.verdict.why
+
+
+def test_what_is_known_of_references_needs_no_network():
+    known = {"bias": np.stack([stream(i, "bias").standard_normal(5) for i in range(1, 20)])}
+    told = ModelScanner((Bias(),)).scan(network(0, lift=50), known)
+    assert told.verdict.answer == "flagged"
+    assert "nothing is known" in ModelScanner((Whole(),)).scan(network(0), known).verdict.why
+
+
+def test_scanners_are_needed_and_of_different_kinds():
+    for scanners in ((), (Bias(), Bias(3.0))):
+        with pytest.raises(MethodError, match="expected scanners"):
+            ModelScanner(scanners).scan(network(0), clean())
+
+
+def test_references_learn_the_trusted_examples_from_different_seeds():
+    made = References(2, "resnet9:4", Recipe(epochs=3, batch_size=16)).trained(DATA, DOMAIN)
+    first, second = (DOMAIN.prepare(DATA.inputs) for _ in range(2))
+    for model in made:
+        right = (model(first).argmax(1) == DATA.labels).double().mean()
+        assert right > 0.9
+        assert not model.training
+    assert not torch.equal(made[0](first), made[1](second))
