@@ -1,8 +1,6 @@
 """The guard around a deployed model: exact rates, honest groups, and a file that says the same."""
 
 import json
-from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,10 +8,9 @@ import torch
 from scipy import stats
 from torch import nn
 
+from methods.small_guard import First, parity, shaded
 from methods.victim_to_repair import ATTACK, DOMAIN, victim
-from mithridate.core.data import dataset
 from mithridate.core.errors import ContractError, DataError, EvidenceWithheld, MethodError
-from mithridate.core.method import Detector
 from mithridate.core.scores import conformal_p_values
 from mithridate.core.streams import stream
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
@@ -92,32 +89,6 @@ def test_each_group_has_its_own_scale():
     assert own.reached(0, 0.05) == 5 / 101 and own.groups == [0, 1]
 
 
-@dataclass(frozen=True)
-class First(Detector):
-    """Score an input by its first value, whatever the model says."""
-
-    assumes: ClassVar = "the first value tells everything"
-    needs_model: bool = False
-
-    def fit(self, view):
-        return {"seen": torch.tensor([len(view.labels)])}
-
-    def score(self, state, view):
-        if self.needs_model:
-            _ = view.model
-        return view.inputs[:, 0, 0, 0].double()
-
-
-def shaded(n, seed, classes=2):
-    """Images whose first value is uniform and whose second decides the class."""
-    images = torch.from_numpy(stream(seed, "shaded").integers(0, 256, (n, 1, 2, 2), dtype=np.uint8))
-    return dataset(images, images[:, 0, 0, 1] % classes, [str(c) for c in range(classes)])
-
-
-def parity(classes=2):
-    return lambda prepared: torch.eye(classes)[(prepared[:, 0, 0, 1] % classes).long()]
-
-
 def test_clean_inputs_are_refused_at_the_level_for_any_function():
     guard = Guarded.fitted(parity(), shaded(2000, 0), DOMAIN, [First()], 0.1)
     test = shaded(4000, 1)
@@ -144,7 +115,11 @@ def test_a_level_that_cannot_be_reached_abstains_and_says_what_is_needed():
 
 def test_a_class_that_no_trusted_example_has_is_judged_in_the_pool():
     def rarely(prepared):
-        return torch.where(prepared[:, :1, 1, 1] < 9, torch.eye(3)[2], parity(3)(prepared // 2 * 2))
+        return torch.where(
+            prepared[:, :1, 1, 1] < 9,
+            torch.eye(3)[2],
+            torch.eye(3)[(prepared[:, 0, 0, 1] % 2).long()],
+        )
 
     trusted = shaded(400, 0, 3)
     trusted = trusted.subset(trusted.inputs[:, 0, 1, 1] >= 9)

@@ -9,7 +9,7 @@ import traceback
 import typer
 
 from mithridate import __version__
-from mithridate.cli import bench, demo, listing, poison, repair, scan, status, train
+from mithridate.cli import bench, demo, guard, listing, poison, repair, scan, status, train
 from mithridate.cli.flags import as_flags
 from mithridate.cli.terminal import note, quiet_streams, say
 from mithridate.core.errors import MithridateError
@@ -26,6 +26,7 @@ app.add_typer(scan.app, name="scan")
 app.add_typer(bench.app, name="bench")
 app.command("train")(train.verb)
 app.command("repair")(repair.verb)
+app.command("guard")(guard.verb)
 app.command("poison")(poison.verb)
 app.command("demo")(demo.verb)
 app.command("methods")(listing.methods)
