@@ -1,20 +1,20 @@
 """Small graphs, built by hand, and what the reference of the standard makes of them."""
 
-import numpy as np
 import onnx
+import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 TYPES = {"f": TensorProto.FLOAT, "u": TensorProto.UINT8}
 
 
-def model(nodes, constants=None, shape=("n", 3, 8, 8), opset=20, kind="f", answer="y", **more):
+def model(nodes, constants=None, shape=("n", 3, 8, 8), opset=20, kind="f", rank=2, **more):
     """A model of one input `x` and one output."""
     graph = helper.make_graph(
         nodes,
         "graph",
         [helper.make_tensor_value_info("x", TYPES[kind], shape)],
-        [helper.make_tensor_value_info(answer, TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * rank)],
         [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
     )
     return helper.make_model(
@@ -22,8 +22,8 @@ def model(nodes, constants=None, shape=("n", 3, 8, 8), opset=20, kind="f", answe
     )
 
 
-def expected(node, inputs, opset):
-    """All outputs of one node, by the reference."""
+def expected(node, inputs, opset, runtime=False):
+    """All outputs of one node, by the reference or by ONNX Runtime."""
     names = [name for name in node.input if name]
     graph = helper.make_graph(
         [node],
@@ -37,4 +37,8 @@ def expected(node, inputs, opset):
         [onnx.ValueInfoProto(name=name) for name in node.output],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-    return ReferenceEvaluator(made).run(None, dict(zip(names, inputs, strict=True)))
+    given = dict(zip(names, inputs, strict=True))
+    if runtime:
+        providers = ["CPUExecutionProvider"]
+        return ort.InferenceSession(made.SerializeToString(), providers=providers).run(None, given)
+    return ReferenceEvaluator(made).run(None, given)

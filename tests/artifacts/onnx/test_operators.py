@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from artifacts.onnx.graphs import expected
 from onnx import helper, numpy_helper
 
+from artifacts.onnx.graphs import expected
 from mithridate.artifacts.onnx.operators_integers import quantise
 from mithridate.artifacts.onnx.planning import OPERATORS, _step, run
 from mithridate.artifacts.onnx.table import Call
@@ -211,6 +211,20 @@ INTEGERS = [
 ALL = [*ELEMENTWISE, *SHAPES, *REDUCTIONS, *LAYERS, *RESIZES, *INTEGERS]
 
 
+WRONG = {
+    ("LRN", 20): "it takes the axis of examples for that of channels",
+    ("LpNormalization", 20): "it forgets absolute values, and takes axis 0 for none",
+    ("MaxPool", 20): "it rounds SAME_LOWER down",
+    ("Resize", 10): "it does not know scales as the second input",
+    ("Softmax", 11): "it does not flatten, as was the rule",
+    ("Softmax", 12): "it does not flatten, as was the rule",
+    ("LogSoftmax", 11): "it does not flatten, as was the rule",
+    ("LogSoftmax", 12): "it does not flatten, as was the rule",
+    ("Unsqueeze", 11): "it inserts axes in the order of the list",
+}
+"""Where the reference is not right; ONNX Runtime is asked instead."""
+
+
 def ours(node, inputs, opset):
     step = _step(node, 0)
     tensors = iter(inputs)
@@ -223,7 +237,8 @@ def test_operators_do_as_the_standard_says(name, inputs, attributes, opset, outp
     names = ["" if value is None else f"i{place}" for place, value in enumerate(inputs)]
     node = helper.make_node(name, names, [f"o{i}" for i in range(outputs)], **attributes)
     given = [value for value in inputs if value is not None]
-    wanted, found = expected(node, given, opset), ours(node, given, opset)
+    wanted = expected(node, given, opset, runtime=(name, opset) in WRONG)
+    found = ours(node, given, opset)
     assert len(found) == len(wanted)
     for mine, theirs in zip(found, wanted, strict=True):
         assert tuple(mine.shape) == np.shape(theirs)
@@ -241,7 +256,7 @@ def test_every_operator_has_a_case():
         ("AveragePool", (IMAGE[:1],), {**K, "pads": [1, 0, 1, 2], "strides": [2, 2]}),
         ("LayerNormalization", (BLOCK, floats(4), floats(4)), {}),
         ("Selu", (TABLE * 100,), {}),
-        ("Resize", (EVEN[:1], None, SCALES), {"mode": "linear"}),
+        ("Resize", (EVEN[:1, :1, :3, :4], None, SCALES), {"mode": "linear"}),
         ("Pad", (TABLE, whole(1, 2, 0, 3)), {"mode": "reflect"}),
         ("Slice", (BLOCK, whole(-1), whole(-9), whole(2), whole(-2)), {}),
         ("ReduceProd", (TABLE, whole(0, 1)), {}),

@@ -153,7 +153,7 @@ def local_response(call: Call) -> torch.Tensor:
 @operator("LpNormalization", axis=anything, p=only(1, 2))
 def unit_length(call: Call) -> torch.Tensor:
     """Divide by the length along an axis."""
-    return F.normalize(call[0], call.setting("p", 2), call.setting("axis", -1), 0.0)
+    return F.normalize(call[0], call.setting("p", 2), call.setting("axis", -1))
 
 
 def _windows(call: Call) -> tuple[list[int], list[int], list[int], list[tuple[int, int]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -130,7 +131,7 @@ def filled(call: Call) -> torch.Tensor:
 @operator("Expand")
 def expand(call: Call) -> torch.Tensor:
     """Repeat axes of length one; both shapes may be the longer one."""
-    wanted = torch.broadcast_shapes(call[0].shape, call[1].tolist())
+    wanted = np.broadcast_shapes(tuple(call[0].shape), tuple(call[1].tolist()))
     return call[0].expand(bounded(wanted))
 
 
