@@ -1,0 +1,71 @@
+"""Networks of the library written as files, quantised, and compared with what runs them."""
+
+import pytest
+import torch
+from torch import nn
+
+from mithridate.artifacts.onnx import Interpreter, Session, exported, quantised, read
+from mithridate.bench.evaluate import accuracy
+from mithridate.core.errors import DataError, MethodError
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.streams import stream
+from mithridate.core.view import features_of
+from mithridate.domains.image.domain import ImageDomain
+from mithridate.scanners.gradients import check_gradients
+
+DOMAIN = ImageDomain(crop=0.0)
+RECIPE = Recipe(epochs=4, batch_size=64, rate=0.1, augment=False, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def world(digits, tmp_path_factory):
+    """A network that was trained on digits, its file, and inputs."""
+    model = DOMAIN.network(digits, "resnet9:4", stream(0, "network"))
+    fit(model, digits.subset(torch.arange(900)), DOMAIN, RECIPE, stream(0, "train"))
+    folder = tmp_path_factory.mktemp("files")
+    prepared = DOMAIN.prepare(digits.inputs)
+    model.train()
+    path = exported(model, prepared, folder / "model.onnx")
+    assert model.training  # as it was
+    return model.eval(), digits, prepared, path
+
+
+def test_a_whole_network_agrees_in_three_forms(world, capfd):
+    model, _, prepared, path = world
+    session, twin = Session(path), Interpreter(path)
+    with torch.inference_mode():
+        wanted = model(prepared[:300])
+        assert (session(prepared[:300]) - wanted).abs().max() < 1e-4
+        assert (twin(prepared[:300]) - wanted).abs().max() < 1e-4
+    assert torch.allclose(features_of(twin, prepared[:9]), features_of(model, prepared[:9]), 1e-3)
+    check_gradients(twin, prepared, DOMAIN.surface(prepared))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_eight_bits_agree_and_keep_their_derivatives(world, tmp_path, kind):
+    model, data, prepared, path = world
+    small = quantised(path, tmp_path / "small.onnx", prepared[:128], kind)
+    proto = read(small)
+    session, twin = Session(proto), Interpreter(proto)
+    with torch.inference_mode():
+        ours, theirs, floats = twin(prepared[:400]), session(prepared[:400]), model(prepared[:400])
+    assert (ours.argmax(1) == theirs.argmax(1)).float().mean() >= 0.99
+    assert not torch.equal(theirs, floats)  # it was quantised
+    assert small.stat().st_size < 0.6 * path.stat().st_size
+    assert accuracy(twin, data, DOMAIN).value > accuracy(model, data, DOMAIN).value - 0.05
+    check_gradients(twin, prepared, DOMAIN.surface(prepared))
+    kinds = [type(layer) for layer in twin.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert kinds == [nn.Conv2d] * 8 + [nn.Linear]
+
+
+def test_what_cannot_be_written_or_quantised_says_so(world, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("data-dependent flow\nwith a long story")
+
+    model, _, prepared, path = world
+    with pytest.raises(MethodError, match="needs a calibration"):
+        quantised(path, tmp_path / "q.onnx", None)
+    monkeypatch.setattr(torch.onnx, "export", fails)  # a real failure takes seconds
+    with pytest.raises(DataError, match=r"cannot be written as an ONNX file: .* flow$"):
+        exported(model, prepared, tmp_path / "odd.onnx")
