@@ -109,7 +109,13 @@ WORLDS = {
 }
 QUICK = {
     "quick badnets": World(
-        Task("mnist", 2_000, 1_000, replace(SHORT, epochs=5)), square(1), RATE, 300, 300, 24, 64.0
+        Task("mnist", 2_000, 1_000, replace(SHORT, epochs=6, batch_size=32)),
+        square(1),
+        RATE,
+        300,
+        300,
+        24,
+        64.0,
     )
 }
 
