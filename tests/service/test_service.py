@@ -182,12 +182,23 @@ def test_a_body_without_length_is_cut_off():
     assert asyncio.run(once()).status_code == 413
 
 
+def test_a_body_that_does_not_arrive_is_not_waited_for():
+    async def slow():
+        yield b"{"
+        await asyncio.sleep(5)
+
+    async def once():
+        async with client(timeout=0.1) as asking:
+            return await asking.post("/v1/classify", content=slow())
+
+    assert asyncio.run(once()).status_code == 408
+
+
 def test_hostile_strings_come_back_escaped_or_not_at_all():
     texts = np.array(["good film", "bad film"] * 60, dtype=object)
     names = (HOSTILE, "other")
     trusted = dataset(texts, torch.arange(120) % 2, names)
 
-    @staticmethod
     def first(prepared):
         return torch.eye(2)[torch.zeros(len(prepared), dtype=torch.long)]
 
