@@ -74,4 +74,5 @@ def _inverse_root(matrix: torch.Tensor, n: int) -> torch.Tensor:
     above, below = (1 - 2 / d) * squares + 1, (n + 1 - 2 / d) * (squares - 1 / d)
     share = min(1.0, above / below) if below > 0 else 1.0
     shrunk = (1 - share) * values.clamp_min(0) + share / d
-    return vectors * (shrunk * trace).clamp_min(1e-12 * trace).rsqrt()
+    root: torch.Tensor = vectors * (shrunk * trace).clamp_min(1e-12 * trace).rsqrt()
+    return root

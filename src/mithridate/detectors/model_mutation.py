@@ -155,7 +155,8 @@ class ModelMutation(Detector):
 
 def _moved(noise: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """What noise float32[k, c, d] adds to the logits of features [n, d], float32[n, k, c]."""
-    return (features @ noise.flatten(0, 1).T).unflatten(1, noise.shape[:2])
+    moved: torch.Tensor = (features @ noise.flatten(0, 1).T).view(len(features), *noise.shape[:2])
+    return moved
 
 
 def _head(view: View) -> State:
