@@ -133,7 +133,8 @@ def test_scanners_are_needed_and_of_different_kinds():
 
 
 def test_references_learn_the_trusted_examples_from_different_seeds():
-    made = References(2, "resnet9:4", Recipe(epochs=3, batch_size=16)).trained(DATA, DOMAIN)
+    references = References(2, "resnet9:4", Recipe(epochs=3, batch_size=16))
+    made = [references.trained(number, DATA, DOMAIN) for number in range(2)]
     first, second = (DOMAIN.prepare(DATA.inputs) for _ in range(2))
     for model in made:
         right = (model(first).argmax(1) == DATA.labels).double().mean()

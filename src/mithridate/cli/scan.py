@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mithridate.cli import scan_file
+from mithridate.cli import scan_file, scan_model
 from mithridate.cli.flags import command
 
 Flag = typer.Option
@@ -74,6 +74,7 @@ def run(request: ScanData) -> int:
 app = typer.Typer(help="Judge what came from outside.", no_args_is_help=True)
 app.command("data")(command(ScanData, run, "mithridate.pipelines.scan:Scanner"))
 app.command("file")(scan_file.verb)
+app.command("model")(scan_model.verb)
 
 
 @app.callback()

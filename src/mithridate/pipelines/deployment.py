@@ -7,8 +7,10 @@ Axes: n examples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from torch import nn
 
@@ -83,3 +85,63 @@ def placed(artefact: Deployed, domain: Domain, trusted: Dataset) -> Placed:
     except CannotJudge as reason:
         return Placed(artefact.model, None, domain, trusted, why=str(reason))
     return Placed(artefact.model, artefact.twin, domain, trusted)
+
+
+def onnx_placed(
+    file: Path, domain: Domain, trusted: Dataset, mean: Sequence[float], std: Sequence[float]
+) -> Placed:
+    """Show an ONNX file as it is: run by ONNX Runtime, its twin by an interpreter with derivatives.
+
+    mean, std: the file takes (x / 255 - mean) / std; without them it takes prepared inputs.
+    """
+    from mithridate.artifacts.onnx.adapter import Adapter
+    from mithridate.artifacts.onnx.interpreter import Interpreter
+    from mithridate.artifacts.onnx.reading import read
+    from mithridate.artifacts.onnx.runtime import Session
+
+    proto = read(file)
+    adapter = Adapter(mean=mean or (0.0,), std=std or (1.0,)) if mean or std else None
+    session = Session(proto, adapter)
+    try:
+        twin: nn.Module | None = Interpreter(proto, adapter)
+        why = ""
+    except CannotJudge as reason:
+        twin, why = None, str(reason)
+    return _agreeing(Placed(session, twin, domain, trusted, why=why))
+
+
+def placed_as_onnx(
+    model: nn.Module, kind: Literal["fp32", "static", "dynamic"], domain: Domain, trusted: Dataset
+) -> Placed:
+    """Export a network to ONNX, quantise it as `kind` says, and show it like one from outside."""
+    from mithridate.artifacts.onnx.export import both
+
+    session, twin = both(model, domain.prepare(trusted.inputs), kind)
+    return _agreeing(Placed(session, twin, domain, trusted))
+
+
+def onnx_kind(file: Path) -> Literal["fp32", "static", "dynamic"]:
+    """Tell by its operators how an ONNX file was quantised."""
+    from mithridate.artifacts.onnx.reading import nodes, read
+
+    operators = {node.op_type for node in nodes(read(file))}
+    if operators & {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}:
+        return "dynamic"
+    return "static" if "QuantizeLinear" in operators else "fp32"
+
+
+AGREE = 0.98
+"""Share of trusted examples that artefact and twin must call alike."""
+
+
+def _agreeing(place: Placed) -> Placed:
+    """Take away a twin that does not answer like its artefact."""
+    if place.twin is None or place.trusted is None:
+        return place
+    theirs = place.called(place.trusted).labels
+    twins = replace(place, model=place.twin).called(place.trusted).labels
+    share = float((theirs == twins).double().mean())
+    if share >= AGREE:
+        return place
+    why = f"the twin calls only {share:.1%} of the trusted examples like the artefact"
+    return replace(place, twin=None, why=why)

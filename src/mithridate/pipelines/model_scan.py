@@ -29,6 +29,10 @@ from mithridate.core.streams import stream
 from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.scan import recipe_for
 from mithridate.pipelines.training import train
+from mithridate.scanners.mm_bd import MaximumMargin
+from mithridate.scanners.neural_cleanse import NeuralCleanse
+from mithridate.scanners.universal_transfer import UniversalTransfer
+from mithridate.scanners.weight_statistics import WeightStatistics
 from mithridate.stats.population import Floats, standing
 from mithridate.trainers.standard import Standard
 
@@ -37,6 +41,11 @@ Step = Callable[[str], None]
 
 Known = Mapping[str, Floats]
 """Scores of reference networks by the name of the scanner, float64[m, c]."""
+
+
+def default_scanners() -> tuple[Scanner, ...]:
+    """The scanners of an ordinary scan, each with its defaults."""
+    return (NeuralCleanse(), MaximumMargin(), WeightStatistics(), UniversalTransfer())
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +76,7 @@ class ModelScanner:
     level: probability of the verdict "flagged" for a clean model like the references.
     """
 
-    scanners: tuple[Scanner, ...]
+    scanners: tuple[Scanner, ...] = field(default_factory=default_scanners)
     level: float = 0.05
 
     @property
@@ -202,20 +211,15 @@ class References:
 
     def trained(
         self,
+        number: int,
         trusted: Dataset,
         domain: Domain,
         seed: int = 0,
         *,
         runtime: Runtime | None = None,
-        step: Step | None = None,
-    ) -> list[nn.Module]:
-        """Train the networks on the trusted examples, each from another seed."""
+    ) -> nn.Module:
+        """Train one of the networks on the trusted examples; each number begins elsewhere."""
         trainer = Standard(self.recipe or recipe_for(len(trusted)))
-        found = []
-        for number in range(self.count):
-            if step:
-                step(f"training clean reference {number + 1} of {self.count}")
-            place = int(stream(seed, "references", number).integers(2**31))
-            done = train(trainer, trusted, domain, place, network=self.network, runtime=runtime)
-            found.append(done.model.eval())
-        return found
+        place = int(stream(seed, "references", number).integers(2**31))
+        done = train(trainer, trusted, domain, place, network=self.network, runtime=runtime)
+        return done.model.eval()

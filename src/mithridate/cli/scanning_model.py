@@ -1,0 +1,321 @@
+"""The work of `mithridate scan model`: read, make clean references, scan, write, answer.
+
+Axes: n trusted examples, m reference networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+
+from mithridate.cli import weights
+from mithridate.cli.outcome import agreed
+from mithridate.cli.scan_model import ScanModel
+from mithridate.cli.scanning import STATUS, command, device_of
+from mithridate.cli.sources import drawn, find, of_classes
+from mithridate.cli.status import STOPPED
+from mithridate.cli.terminal import Watch, note, say
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.errors import DataError, MethodError, UnsafeData
+from mithridate.core.method import Detector
+from mithridate.core.registry import get
+from mithridate.core.runtime import Runtime
+from mithridate.core.scanner import Scanner
+from mithridate.core.streams import stream
+from mithridate.pipelines.damage import set_apart
+from mithridate.pipelines.deployment import ARITHMETIC, Placed, as_deployed
+from mithridate.pipelines.guarded import Decisions, Guarded
+from mithridate.pipelines.model_scan import (
+    ModelScan,
+    ModelScanner,
+    References,
+    default_scanners,
+)
+from mithridate.pipelines.scan import recipe_for
+from mithridate.report.model_page import ModelWork, write_model_report
+from mithridate.report.quoting import visible
+
+WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".h5")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A scan that is ready to begin.
+
+    learnt: trusted examples that train the references, None where they are given; shown: those that
+    scanners see; place: brings any network of this kind into the precision of the suspect.
+    """
+
+    request: ScanModel
+    scanner: ModelScanner
+    suspect: Placed
+    network: str
+    precision: str
+    learnt: Dataset | None
+    shown: Dataset
+    arriving: Dataset | None
+    domain: Domain
+    runtime: Runtime
+    place: Callable[[nn.Module], Placed]
+    findings: tuple[str, ...]
+
+
+def run(request: ScanModel) -> int:
+    """Scan a model, write the report and say what was found; gives the exit status."""
+    job = prepare(request)
+    what = f"scanning {request.file.name} and {count(job)} clean references"
+    if not agreed(what, estimate(job), request.yes):
+        return STOPPED
+    began = time.perf_counter()
+    try:
+        found, decisions = scan(job)
+    except KeyboardInterrupt:
+        note(
+            f"stopped: the references so far are kept, and the same command goes on:\n  {command()}"
+        )
+        return STOPPED
+    write(job, found, decisions, time.perf_counter() - began)
+    return STATUS[found.verdict.answer]
+
+
+def prepare(request: ScanModel) -> Job:
+    """Look at the file, read it and the data, and settle how it is scanned."""
+    check_flags(request)
+    findings = looked_at(request.file)
+    options = {"size": request.size, "label": request.label, "content": request.content}
+    source = find(request.data, request.split, **options)
+    runtime = Runtime(device=device_of(request.device))
+    onnx = request.file.suffix == ".onnx"
+    kept = weights.Note() if onnx else weights.noted(request.file)
+    trusted = of_classes(source.data, kept.classes or source.data.classes, "trusted")
+    trusted = drawn(trusted, request.count, request.seed, "trusted")
+    learnt, shown = None, trusted
+    if request.clean_models is None:
+        learnt, shown = set_apart(trusted, request.apart, stream(request.seed, "scan", "apart"))
+    network = request.network or kept.network
+    arriving = None
+    if request.inputs:
+        arriving = find(request.inputs, request.split, **options).data
+    scanner = ModelScanner(scanners_of(request.scanners), request.level)
+    domain = source.domain
+    if onnx:
+        suspect, place, precision = opened_onnx(request, domain, shown)
+    else:
+        precision = request.precision
+        place = placing(precision, domain, shown)
+        rng = stream(request.seed, "weights")
+        suspect = place(weights.load(request.file, domain, trusted, request.network, rng))
+    note(
+        f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
+        f"{len(trusted.classes)} classes; scanners see {len(shown):,}"
+    )
+    return Job(request, scanner, suspect, network, precision, learnt, shown, arriving, domain,
+               runtime, place, findings)  # fmt: skip
+
+
+def check_flags(request: ScanModel) -> None:
+    """Refuse at once, and not after the training, what cannot be done."""
+    if request.out.exists() and not request.out.is_dir():
+        raise DataError(f"{str(request.out)!r}: expected a folder for the report, found a file")
+    if not 0 < request.level < 1 or not 0 < request.apart < 1:
+        raise MethodError(
+            "expected --level and --apart between 0 and 1, "
+            f"found {request.level} and {request.apart}"
+        )
+    if request.clean_models is None and request.references < 2:
+        raise MethodError(f"expected at least 2 --references, found {request.references}")
+
+
+def looked_at(file: Path) -> tuple[str, ...]:
+    """Look at the file without opening it; raises UnsafeData where it could harm the reader."""
+    from mithridate.artifacts.inspect import inspected
+
+    found = inspected(file)
+    dangers = [f for f in found.findings if f.severity == "danger"]
+    if dangers:
+        raise UnsafeData(
+            f"{str(file)!r}: {dangers[0].what}; it is not opened (`mithridate scan file` says more)"
+        )
+    return tuple(f.what for f in found.findings if f.severity in ("warning", "unknown"))
+
+
+def scanners_of(names: str) -> tuple[Scanner, ...]:
+    """Build the scanners that were named, or the ordinary ones."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        return default_scanners()
+    return tuple(get(cast(Any, Scanner), name) for name in dict.fromkeys(wanted))
+
+
+def placing(precision: str, domain: Domain, shown: Dataset) -> Callable[[nn.Module], Placed]:
+    """What brings a network into a precision."""
+    return lambda model: as_deployed(model, precision, domain, shown)
+
+
+def opened_onnx(
+    request: ScanModel, domain: Domain, shown: Dataset
+) -> tuple[Placed, Callable[[nn.Module], Placed], str]:
+    """Open an ONNX file as it is, and say how clean networks get into its precision."""
+    from mithridate.pipelines.deployment import onnx_kind, onnx_placed, placed_as_onnx
+
+    mean, std = (numbers(words) for words in (request.mean, request.std))
+    suspect = onnx_placed(request.file, domain, shown, mean, std)
+    kind = onnx_kind(request.file)
+    return suspect, lambda model: placed_as_onnx(model, kind, domain, shown), f"ONNX, {kind}"
+
+
+def numbers(words: str) -> tuple[float, ...]:
+    """Read numbers with commas between them."""
+    try:
+        return tuple(float(word) for word in words.split(",") if word.strip())
+    except ValueError:
+        raise MethodError(f"expected numbers with commas between them, found {words!r}") from None
+
+
+def count(job: Job) -> int:
+    """The number of reference networks."""
+    folder = job.request.clean_models
+    return job.request.references if folder is None else len(files_in(folder))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The weights in a folder; raises DataError where there are fewer than two."""
+    found = sorted(p for p in folder.glob("*") if p.suffix in WEIGHTS) if folder.is_dir() else []
+    if len(found) < 2:
+        raise DataError(f"{str(folder)!r}: expected a folder with the weights of clean networks")
+    return found
+
+
+def maker(job: Job) -> References:
+    """How references are trained."""
+    assert job.learnt is not None
+    recipe = recipe_for(len(job.learnt))
+    if job.request.epochs is not None:
+        recipe = replace(recipe, epochs=job.request.epochs)
+    return References(job.request.references, job.network, recipe)
+
+
+def estimate(job: Job) -> float:
+    """Estimate the seconds: one scan of a fresh network, and one epoch of one training, times m."""
+    m, request = count(job), job.request
+    fresh = job.domain.network(job.shown, job.network, stream(request.seed, "estimate")).eval()
+    began = time.perf_counter()
+    with_one = ModelScanner(job.scanner.scanners, job.scanner.level)
+    with_one.scan(job.place(fresh), {}, request.seed, runtime=job.runtime)
+    scanning = time.perf_counter() - began
+    training = 0.0
+    if job.learnt is not None:
+        made = maker(job)
+        assert made.recipe is not None
+        few = job.learnt.subset(range(min(len(job.learnt), 4 * made.recipe.batch_size)))
+        once = replace(made, recipe=replace(made.recipe, epochs=1))
+        began = time.perf_counter()
+        once.trained(0, few, job.domain, request.seed, runtime=job.runtime)
+        share = len(job.learnt) / len(few) * made.recipe.epochs
+        training = (time.perf_counter() - began) * share
+    return scanning * (m + 1) + training * m
+
+
+def references(job: Job, step: Callable[[str], None]) -> Iterator[Placed]:
+    """Read or train the clean networks, one after the other; what is trained is kept for later."""
+    request = job.request
+    if request.clean_models is not None:
+        for path in files_in(request.clean_models):
+            rng = stream(request.seed, "weights")
+            yield job.place(weights.load(path, job.domain, job.shown, request.network, rng))
+        return
+    assert job.learnt is not None
+    made, folder = maker(job), unfinished(job)
+    for number in range(made.count):
+        path = folder / f"reference-{number}.safetensors"
+        rng = stream(request.seed, "weights")
+        if path.exists():
+            yield job.place(weights.load(path, job.domain, job.shown, job.network, rng))
+            continue
+        step(f"training clean reference {number + 1} of {made.count}")
+        model = made.trained(number, job.learnt, job.domain, request.seed, runtime=job.runtime)
+        weights.save(model, path, weights.Note(job.network, job.shown.classes))
+        yield job.place(model)
+
+
+def unfinished(job: Job) -> Path:
+    """Where trained references are kept until the report is written."""
+    from mithridate.report.record import fingerprint
+
+    assert job.learnt is not None
+    parts = [fingerprint(job.learnt), job.domain, maker(job).recipe, job.network, job.request.seed]
+    key = hashlib.sha256("|".join(map(repr, parts)).encode()).hexdigest()[:16]
+    return job.request.out / f"references-{key}"
+
+
+def scan(job: Job) -> tuple[ModelScan, Decisions | None]:
+    """Scan the model, and watch what arrived, showing how far it is."""
+    with Watch() as watch:
+        population = list(references(job, watch.step))
+        found = job.scanner.scan(
+            job.suspect, population, job.request.seed, runtime=job.runtime, step=watch.step
+        )
+        if job.arriving is None:
+            return found, None
+        watch.step("watching the inputs")
+        names = [name.strip() for name in job.request.guards.split(",") if name.strip()]
+        guards = [get(cast(Any, Detector), name) for name in names]
+        guarded = Guarded.fitted(
+            job.suspect.model, job.shown, job.domain, guards, job.request.level, job.request.seed,
+            runtime=job.runtime, precision=job.suspect.precision,
+        )  # fmt: skip
+        return found, guarded.decide(job.arriving.inputs)
+
+
+def write(job: Job, found: ModelScan, decisions: Decisions | None, seconds: float) -> None:
+    """Write the report, then say what was found and where it is."""
+    request = job.request
+    trained = job.learnt is not None
+    made = (
+        f"{count(job)} networks trained here on {len(job.learnt or ())} trusted examples"
+        if trained else f"{count(job)} networks from {request.clean_models}"
+    )  # fmt: skip
+    work = ModelWork(
+        found, job.scanner.scanners, str(request.file), digest(request.file), job.network,
+        job.precision, job.shown, request.data, f"{made}, in the same precision",
+        agreement_of(job), job.learnt, job.findings, job.arriving, decisions,
+        tuple(name.strip() for name in request.guards.split(",")), {"seconds": seconds},
+    )  # fmt: skip
+    write_model_report(work, request.out, command=command(), seed=request.seed)
+    say(f"Verdict: {visible(str(found.verdict))}")
+    if found.verdict.p_value is not None:
+        say(
+            f"p = {found.verdict.p_value:.3g}; the smallest possible is {found.verdict.finest_p:.3g}"
+        )
+    if found.by_class is not None and found.verdict.answer == "flagged":
+        order = found.by_class.argsort(kind="stable")[:3]
+        for k in order:
+            say(f"- class {visible(found.classes[k])}: p = {found.by_class[k]:.3g}")
+    for name, why in found.unheard.items():
+        say(f"- {name} could not judge: {visible(why)}")
+    say(f"The report: {request.out / 'report.html'}")
+
+
+def agreement_of(job: Job) -> dict[str, float]:
+    """How often artefact and twin give the same class; nothing where they are one."""
+    suspect = job.suspect
+    if suspect.twin is None or job.precision in ARITHMETIC:
+        return {}
+    both = [
+        replace(suspect, model=model).called(job.shown, job.runtime).labels
+        for model in (suspect.model, suspect.twin)
+    ]
+    return {"argmax": float((both[0] == both[1]).double().mean())}
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of the file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

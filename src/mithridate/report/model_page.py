@@ -1,0 +1,237 @@
+"""The report of a scanned model: verdict, recovered triggers, classes against clean networks.
+
+The record is strict JSON; the page is drawn from the record and from nothing else.
+Axes: m reference networks, c classes, n inputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mithridate.core.data import Dataset
+from mithridate.core.runtime import environment
+from mithridate.core.scanner import Scanner
+from mithridate.pipelines.guarded import Decisions
+from mithridate.pipelines.model_scan import ModelScan
+from mithridate.report import pages
+from mithridate.report.quoting import shortened, whole
+from mithridate.report.record import compact, fingerprint, plain, write
+from mithridate.report.shown import shown
+from mithridate.stats.population import Floats
+
+SCHEMA = "mithridate-model-scan/1"
+SHOWN = 12
+"""Classes drawn, and triggers and inputs shown; the record holds all."""
+LEFT, RIGHT, TOP, BOTTOM = 36, 350, 12, 160
+"""The frame of a figure, as in templates/figure.html."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelWork:
+    """What was scanned, and with what.
+
+    origin: of the model file; precision: it was scanned in; agreement: of the artefact and its
+    twin, as measured, empty where they are one; learnt, trusted: the trusted examples on which the
+    references were trained, and those that the scanners saw; references: how many clean networks,
+    and what they are; findings: what the file itself showed; arriving, decisions: inputs that were
+    watched, with what the guard said of them; guards: its detectors.
+    """
+
+    scan: ModelScan
+    scanners: tuple[Scanner, ...]
+    origin: str
+    sha256: str
+    network: str
+    precision: str
+    trusted: Dataset
+    trusted_origin: str
+    references: str
+    agreement: dict[str, float] = field(default_factory=dict)
+    learnt: Dataset | None = None
+    findings: tuple[str, ...] = ()
+    arriving: Dataset | None = None
+    decisions: Decisions | None = None
+    guards: tuple[str, ...] = ()
+    cost: dict[str, float] = field(default_factory=dict)
+
+
+def write_model_report(
+    work: ModelWork, folder: Path, *, command: str = "", seed: int = 0
+) -> dict[str, Any]:
+    """Write report.html and report.json into a folder, the latter last; returns the record."""
+    found = record(work, command, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "report.html", page(found))
+    write(folder / "report.json", compact(found))
+    return found
+
+
+def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
+    """Give all that was found as plain values that strict JSON can hold."""
+    scan, verdict = work.scan, work.scan.verdict
+    by_class = scan.by_class if scan.by_class is not None else np.ones(len(scan.classes))
+    return {
+        "schema": SCHEMA,
+        "verdict": {
+            "answer": verdict.answer, "why": whole(verdict.why), "level": verdict.level,
+            "p_value": verdict.p_value, "finest_p": verdict.finest_p,
+        },
+        "model": {
+            "origin": whole(work.origin), "sha256": work.sha256, "network": whole(work.network),
+            "precision": work.precision, "agreement": work.agreement,
+            "findings": [whole(finding) for finding in work.findings],
+        },
+        "trusted": {
+            "origin": whole(work.trusted_origin), "examples": len(work.trusted),
+            "sha256": fingerprint(work.trusted),
+            "learnt": 0 if work.learnt is None else len(work.learnt),
+        },
+        "references": whole(work.references),
+        "scanners": [_scanner(scanner, scan) for scanner in work.scanners],
+        "classes": [
+            {"name": whole(name), "p_value": float(p)}
+            for name, p in zip(scan.classes, by_class, strict=True)
+        ],
+        "judges_classes": scan.by_class is not None,
+        "triggers": triggers(scan, by_class),
+        "arriving": _arriving(work),
+        "used": list(scan.used),
+        "cost": {name: round(float(value), 3) for name, value in work.cost.items()},
+        "command": whole(command),
+        "seed": seed,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": environment(),
+    }  # fmt: skip
+
+
+def _scanner(scanner: Scanner, scan: ModelScan) -> dict[str, Any]:
+    name = scanner.name()
+    scores = scan.scores.get(name)
+    return {
+        "name": name, "summary": scanner.summary(), "paper": scanner.paper,
+        "assumes": scanner.assumes, "config": plain(scanner.config()),
+        "p_value": scan.by_scanner.get(name),
+        "unheard": whole(scan.unheard.get(name, "")),
+        "scores": None if scores is None else _rounded(scores[0]),
+        "references": None if scores is None else [_rounded(row) for row in scores[1:]],
+    }  # fmt: skip
+
+
+def _rounded(values: Floats) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]
+
+
+def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
+    """Show what scanners recovered for the classes that stand out most, as pictures.
+
+    The picture is the pattern where the mask covers, on mid grey; covered is the mean of the mask.
+    Only what looks like an input of three axes can be shown.
+    """
+    found = []
+    for name, evidence in scan.found.items():
+        pattern, mask = evidence.get("pattern"), evidence.get("mask")
+        if pattern is None or pattern.ndim != 4 or pattern.shape[1] not in (1, 3):
+            continue
+        mask = torch.ones_like(pattern[:, :1]) if mask is None else mask
+        own = scan.scores[name][0]
+        order = sorted(range(len(own)), key=lambda k: (by_class[k], -own[k]))
+        drawn = (mask * pattern + (1 - mask) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        pictures = shown(drawn)
+        found += [
+            {
+                "scanner": name, "class": whole(scan.classes[k]), "p_value": float(by_class[k]),
+                "covered": round(float(mask[k].mean()), 4), "picture": pictures.card(k, {}),
+            }
+            for k in order[: SHOWN // 2]
+        ]  # fmt: skip
+    return found
+
+
+def _arriving(work: ModelWork) -> dict[str, Any] | None:
+    """The inputs that a guard watched, the most suspicious ones with their pictures or texts."""
+    if work.arriving is None or work.decisions is None:
+        return None
+    p, exhibits = work.decisions.p_values, shown(work.arriving.inputs)
+    order = torch.nan_to_num(p, nan=2.0).argsort(stable=True)[:SHOWN].tolist()
+    counts = {a: work.decisions.action.count(a) for a in ("accept", "refuse", "abstain")}
+    return {
+        "kind": exhibits.kind, "guards": list(work.guards), "examples": len(work.arriving),
+        "counts": counts,
+        "shown": [
+            {
+                "row": row, "called": whole(_name(work, int(work.decisions.called[row]))),
+                "p_value": None if math.isnan(float(p[row])) else float(p[row]),
+                "action": work.decisions.action[row], "card": exhibits.card(row, {}),
+            }
+            for row in order
+        ],
+    }  # fmt: skip
+
+
+def _name(work: ModelWork, label: int) -> str:
+    return work.scan.classes[label] if label >= 0 else "nothing: its answer is not finite"
+
+
+def page(found: dict[str, Any]) -> str:
+    """Draw the page of a record."""
+    environment = pages.environment()
+    environment.filters.update(short=shortened, percent=_percent, p=_p)
+    heard = [s for s in found["scanners"] if s["scores"] is not None]
+    names = [c["name"] for c in found["classes"]]
+    ps = [c["p_value"] for c in found["classes"]]
+    return environment.get_template("model.html").render(
+        record=found,
+        strips=[strip(s, names, ps) for s in heard],
+        unheard=[s for s in found["scanners"] if s["scores"] is None],
+        named=[c for c in found["classes"] if c["p_value"] <= found["verdict"]["level"] + 1e-12],
+    )
+
+
+def strip(scanner: dict[str, Any], names: Sequence[str], ps: Sequence[float]) -> dict[str, Any]:
+    """Place the score of each class among those of the references, in the frame of a figure.
+
+    The classes that stand out most come first; dots of a class that is not drawn are in the record.
+    """
+    own, others = np.array(scanner["scores"]), np.array(scanner["references"])
+    whole_model = len(own) == 1
+    order = [0] if whole_model else sorted(range(len(own)), key=lambda k: (ps[k], -own[k]))[:SHOWN]
+    every = np.concatenate([own[None], others])[:, order]
+    low, high = float(every.min()), float(every.max())
+    span = (high - low) or 1.0
+    columns = [LEFT + (i + 0.5) * (RIGHT - LEFT) / len(order) for i in range(len(order))]
+
+    def height(value: float) -> float:
+        return round(BOTTOM - 6 - (value - low) / span * (BOTTOM - TOP - 12), 1)
+
+    return {
+        "name": scanner["name"], "p_value": scanner["p_value"],
+        "references": "".join(
+            f"M{x:.1f} {height(v)}h0"
+            for i, x in enumerate(columns) for v in others[:, order[i]]
+        ),
+        "suspect": "".join(
+            f"M{x:.1f} {height(own[k])}h0" for x, k in zip(columns, order, strict=True)
+        ),
+        "labels": [
+            (round(x, 1), "model" if whole_model else names[k])
+            for x, k in zip(columns, order, strict=True)
+        ],
+        "ticks": [(height(v), f"{v:.3g}") for v in (low, (low + high) / 2, high)],
+        "count": len(others), "drawn": len(order), "classes": len(own),
+    }  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
