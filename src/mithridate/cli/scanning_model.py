@@ -15,12 +15,13 @@ from typing import Any, cast
 from torch import nn
 
 from mithridate.cli import weights
+from mithridate.cli.answer_model import agreement, answer, digest
 from mithridate.cli.outcome import agreed
 from mithridate.cli.scan_model import ScanModel
 from mithridate.cli.scanning import STATUS, command, device_of
 from mithridate.cli.sources import drawn, find, of_classes
 from mithridate.cli.status import STOPPED
-from mithridate.cli.terminal import Watch, note, say
+from mithridate.cli.terminal import Watch, note
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
@@ -30,7 +31,7 @@ from mithridate.core.runtime import Runtime
 from mithridate.core.scanner import Scanner
 from mithridate.core.streams import stream
 from mithridate.pipelines.damage import set_apart
-from mithridate.pipelines.deployment import ARITHMETIC, Placed, as_deployed
+from mithridate.pipelines.deployment import Placed, as_deployed
 from mithridate.pipelines.guarded import Decisions, Guarded
 from mithridate.pipelines.model_scan import (
     ModelScan,
@@ -39,8 +40,7 @@ from mithridate.pipelines.model_scan import (
     default_scanners,
 )
 from mithridate.pipelines.scan import recipe_for
-from mithridate.report.model_page import ModelWork, write_model_report
-from mithridate.report.quoting import visible
+from mithridate.report.model_page import ModelWork
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".h5")
 
@@ -81,7 +81,8 @@ def run(request: ScanModel) -> int:
             f"stopped: the references so far are kept, and the same command goes on:\n  {command()}"
         )
         return STOPPED
-    write(job, found, decisions, time.perf_counter() - began)
+    work = described(job, found, decisions, time.perf_counter() - began)
+    answer(work, request.out, request.seed)
     return STATUS[found.verdict.answer]
 
 
@@ -274,48 +275,15 @@ def scan(job: Job) -> tuple[ModelScan, Decisions | None]:
         return found, guarded.decide(job.arriving.inputs)
 
 
-def write(job: Job, found: ModelScan, decisions: Decisions | None, seconds: float) -> None:
-    """Write the report, then say what was found and where it is."""
+def described(job: Job, found: ModelScan, decisions: Decisions | None, seconds: float) -> ModelWork:
+    """Put what was found into a report."""
     request = job.request
-    trained = job.learnt is not None
-    made = (
-        f"{count(job)} networks trained here on {len(job.learnt or ())} trusted examples"
-        if trained else f"{count(job)} networks from {request.clean_models}"
-    )  # fmt: skip
-    work = ModelWork(
+    made = f"{count(job)} networks from {request.clean_models}"
+    if job.learnt is not None:
+        made = f"{count(job)} networks trained here on {len(job.learnt)} trusted examples"
+    return ModelWork(
         found, job.scanner.scanners, str(request.file), digest(request.file), job.network,
         job.precision, job.shown, request.data, f"{made}, in the same precision",
-        agreement_of(job), job.learnt, job.findings, job.arriving, decisions,
+        agreement(job.suspect, job.precision), job.learnt, job.findings, job.arriving, decisions,
         tuple(name.strip() for name in request.guards.split(",")), {"seconds": seconds},
     )  # fmt: skip
-    write_model_report(work, request.out, command=command(), seed=request.seed)
-    say(f"Verdict: {visible(str(found.verdict))}")
-    if found.verdict.p_value is not None:
-        say(
-            f"p = {found.verdict.p_value:.3g}; the smallest possible is {found.verdict.finest_p:.3g}"
-        )
-    if found.by_class is not None and found.verdict.answer == "flagged":
-        order = found.by_class.argsort(kind="stable")[:3]
-        for k in order:
-            say(f"- class {visible(found.classes[k])}: p = {found.by_class[k]:.3g}")
-    for name, why in found.unheard.items():
-        say(f"- {name} could not judge: {visible(why)}")
-    say(f"The report: {request.out / 'report.html'}")
-
-
-def agreement_of(job: Job) -> dict[str, float]:
-    """How often artefact and twin give the same class; nothing where they are one."""
-    suspect = job.suspect
-    if suspect.twin is None or job.precision in ARITHMETIC:
-        return {}
-    both = [
-        replace(suspect, model=model).called(job.shown, job.runtime).labels
-        for model in (suspect.model, suspect.twin)
-    ]
-    return {"argmax": float((both[0] == both[1]).double().mean())}
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of the file."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from mithridate.artifacts.opening import fitted, opened
 from mithridate.cli.settings import build
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.errors import MethodError
+from mithridate.core.errors import DataError, MethodError
 from mithridate.core.method import Trainer
 
 
@@ -81,9 +81,14 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], Note]:
     try:
         with safe_open(path, "pt") as file:
             words = (file.metadata() or {}).get("mithridate", "{}")
-        return tensors, _note(json.loads(words))
-    except (SafetensorError, ValueError, RecursionError):
+    except SafetensorError:  # another format, which has no room for a note
         return tensors, Note()
+    try:
+        return tensors, _note(json.loads(words))
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{str(path)!r}: expected JSON in the note about the network, found none ({error})"
+        ) from None
 
 
 def _note(found: Any) -> Note:
