@@ -11,7 +11,7 @@ from onnx import helper
 from torch import nn
 
 from artifacts.onnx.graphs import model
-from mithridate.artifacts.onnx import Adapter, Interpreter, Session
+from mithridate.artifacts.onnx import Adapter, Interpreter, Session, check_twin
 from mithridate.artifacts.onnx.weighing import PaddedConv2d
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, DataError, MethodError
@@ -62,6 +62,11 @@ def test_twins_agree_and_one_has_derivatives():
     session, twin = Session(made), Interpreter(made)
     assert (session(batch) - twin(batch)).abs().max() < 1e-5
     check_gradients(twin, batch, SURFACE)
+    assert check_twin(session, twin, batch) == 1
+    with torch.no_grad():
+        last_linear(twin).bias += torch.arange(5) * 1e4
+    with pytest.raises(CannotJudge, match="calls 0"):
+        check_twin(session, twin, batch)
     with pytest.raises(CannotJudge):
         check_gradients(session, batch, SURFACE)
 
@@ -175,6 +180,22 @@ def test_a_product_is_not_merged_where_another_node_needs_it():
     made = model(nodes, {"w": floats(192, 4), "b": floats(4)})
     batch = prepared().float()
     assert torch.allclose(Interpreter(made)(batch), Session(made)(batch), rtol=1e-4)
+
+
+def test_summands_of_rows_are_no_bias():
+    nodes = [node("Flatten", "x", "v"), node("Gemm", "v w c", "y")]
+    made = model(nodes, {"w": floats(192, 4), "c": floats(4, 1)}, [4, 3, 8, 8])
+    batch = prepared(4).float()
+    assert torch.allclose(Interpreter(made)(batch), Session(made)(batch), rtol=1e-4, atol=1e-3)
+
+
+def test_layers_that_fit_nothing_end_in_a_reason():
+    odd = node("Conv", "x w", "y", group=0)
+    with pytest.raises(CannotJudge, match="'Conv' in node 0 cannot be computed"):
+        Interpreter(model([odd], {"w": floats(4, 3, 3, 3)}))
+    twin = Interpreter(network())
+    with pytest.raises(CannotJudge, match="'Conv' in node 2 cannot be computed"):
+        twin(torch.zeros(1, 4, 8, 8))
 
 
 def test_functions_of_the_file_are_put_in_place():

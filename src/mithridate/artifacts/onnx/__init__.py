@@ -6,7 +6,7 @@ differentiable twin in torch, and `exported` and `quantised` write such files.
 
 from mithridate.artifacts.onnx.adapter import Adapter
 from mithridate.artifacts.onnx.export import both, exported, quantised
-from mithridate.artifacts.onnx.interpreter import Interpreter
+from mithridate.artifacts.onnx.interpreter import Interpreter, check_twin
 from mithridate.artifacts.onnx.reading import dangers, read
 from mithridate.artifacts.onnx.runtime import Session
 
@@ -15,6 +15,7 @@ __all__ = [
     "Interpreter",
     "Session",
     "both",
+    "check_twin",
     "dangers",
     "exported",
     "quantised",

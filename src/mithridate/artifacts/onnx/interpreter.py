@@ -11,11 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from mithridate.artifacts.onnx.planning import Plan, Step, plan, run
+from mithridate.artifacts.onnx.planning import Plan, Step, plan, run, run_layer
 from mithridate.artifacts.onnx.reading import read
 from mithridate.artifacts.onnx.runtime import in_batches
 from mithridate.artifacts.onnx.table import Call
+from mithridate.core.errors import CannotJudge
 
+AGREE = 0.95
+"""Of the inputs, at least so many must be called alike by a file and its twin."""
 SCALES = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -85,7 +88,8 @@ class Interpreter(nn.Module):
 
     def _run(self, step: Step, values: dict[str, torch.Tensor], batch: int) -> list[torch.Tensor]:
         if step.layer:
-            return [self.get_submodule(self._layers[step.layer])(values[step.inputs[0]])]
+            made = self.get_submodule(self._layers[step.layer])
+            return run_layer(step, made, values[step.inputs[0]])
         inputs = [self._find(name, values) for name in step.inputs]
         call = Call(inputs, step.attributes, self._opset, len(step.outputs), batch)
         return run(step, call)
@@ -98,6 +102,22 @@ class Interpreter(nn.Module):
     def _constant(self, name: str) -> torch.Tensor:
         found: torch.Tensor = getattr(self, self._constants[name])
         return found
+
+
+def check_twin(session: nn.Module, twin: nn.Module, prepared: torch.Tensor) -> float:
+    """Compare what a file and its twin call prepared inputs[n, ...]: the share that is equal.
+
+    Raises CannotJudge below `AGREE`: what is found in the twin says nothing of the file then.
+    """
+    with torch.inference_mode():
+        same = session(prepared).argmax(1) == twin(prepared).argmax(1)
+    share = float(same.float().mean())
+    if share < AGREE:
+        raise CannotJudge(
+            f"the twin calls {share:.3f} of {len(same)} inputs as the file does, {AGREE} are "
+            "needed; use methods without gradients on the session instead"
+        )
+    return share
 
 
 def _in_order(made: Plan) -> list[str]:

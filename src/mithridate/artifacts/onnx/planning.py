@@ -185,7 +185,10 @@ def _computed(
         if merged is not None:
             left[merged[0]] = merged[1]
             continue
-        made = layer(step, constants)
+        try:
+            made = layer(step, constants)
+        except Exception as error:  # sizes of a hostile file that fit nowhere
+            raise _failed(step, list(step.inputs), error) from error
         if made is not None:
             key = step.inputs[1] if step.inputs[1] not in layers else step.outputs[0]
             layers[key] = made
@@ -229,10 +232,22 @@ def run(step: Step, call: Call) -> list[torch.Tensor]:
         found = OPERATORS[step.operator].function(call)
     except Exception as error:  # whatever a hostile file asks of torch
         shapes = [None if value is None else list(value.shape) for value in call.inputs]
-        raise CannotJudge(
-            f"{step.operator!r} in {step.where} cannot be computed on {shapes}: {str(error)[:300]}"
-        ) from error
+        raise _failed(step, shapes, error) from error
     return [found] if isinstance(found, torch.Tensor) else list(found)
+
+
+def run_layer(step: Step, made: nn.Module, given: torch.Tensor) -> list[torch.Tensor]:
+    """Compute a node whose weights are a layer; raises CannotJudge where that fails."""
+    try:
+        return [made(given)]
+    except Exception as error:
+        raise _failed(step, [list(given.shape)], error) from error
+
+
+def _failed(step: Step, inputs: Any, error: Exception) -> CannotJudge:
+    return CannotJudge(
+        f"{step.operator!r} in {step.where} cannot be computed on {inputs}: {str(error)[:300]}"
+    )
 
 
 def _freed(steps: list[Step], answer: str) -> list[Step]:

@@ -107,8 +107,8 @@ def _linear(
     matrix = matrix * step.attributes.get("alpha", 1.0)
     out, inner = matrix.shape
     if bias is not None:
-        if bias.numel() not in (1, out) or (bias.ndim and bias.shape[-1] not in (1, out)):
-            return None
+        if bias.numel() != 1 and (bias.numel() != out or bias.shape[-1] != out):
+            return None  # one summand for each row
         bias = (bias * step.attributes.get("beta", 1.0)).flatten().expand(out)
     made = nn.Linear(inner, out, bias=bias is not None, device="meta")
     return _filled(made, matrix, bias)
