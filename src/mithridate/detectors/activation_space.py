@@ -31,6 +31,7 @@ class ActivationSpace(Detector):
     is -L, L, or how unusual L is in its class, in either direction (`two_sided.py`).
     components: directions kept of each layer; neighbours: k; seeks: "unlikely" switches, as in the
     paper, "likely" ones, or "either".
+    Where the model errs often, clean inputs switch more than triggered ones do: seek "likely".
     With votes of one voice this is the paper's likelihood; shares are kept where the paper takes
     the majority, since a few layers of 0 and 1 give hundreds of inputs the same score. The paper
     looks at every layer, here at most six (`activations.py`).
