@@ -6,7 +6,7 @@ looks for layers finds them; see `weighing`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,7 +70,7 @@ def plan(model: Any, output: str = "") -> Plan:
         )
     answer = output or graph.output[0].name
     opset = _opset(model)
-    steps = _needed([_step(node, place) for place, node in enumerate(graph.node)], answer)
+    steps = [_step(node, place) for place, node in _needed(graph.node, answer)]
     steps, layers = _computed(_dynamic(steps, constants), constants, opset)
     known = {inputs[0].name, *constants, *(name for step in steps for name in step.outputs)}
     if answer not in known:
@@ -130,13 +130,13 @@ def _value(attribute: Any, onnx: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _needed(steps: list[Step], answer: str) -> list[Step]:
-    """Leave out what the answer does not depend on."""
+def _needed(nodes: Sequence[Any], answer: str) -> list[tuple[int, Any]]:
+    """Leave out what the answer does not depend on; nodes keep their numbers."""
     wanted, kept = {answer}, []
-    for step in reversed(steps):
-        if wanted & set(step.outputs):
-            wanted |= set(step.inputs) - {""}
-            kept.append(step)
+    for place, node in reversed(list(enumerate(nodes))):
+        if wanted & set(node.output):
+            wanted |= set(node.input) - {""}
+            kept.append((place, node))
     return kept[::-1]
 
 
