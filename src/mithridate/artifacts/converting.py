@@ -18,6 +18,15 @@ DTYPES = {
 """The numbers of the types in an exported program."""
 
 
+def prepare() -> None:
+    """Import what is needed, down to what only the first use imports."""
+    import torch
+    from safetensors.torch import save
+
+    save({"warm": torch.zeros(1)})
+    torch.frombuffer(bytearray(8), dtype=torch.float32).as_strided([1], [1], 0).clone()
+
+
 def torchscript(file: BinaryIO) -> bytes:
     """Open a TorchScript archive and give its weights as safetensors."""
     import torch

@@ -140,8 +140,8 @@ def _inside(kind: str, file: BinaryIO, size: int, folder: Path, log: Log) -> Non
         log.danger(f"looking at the file broke the library that reads it, or its limits: {error}")
         return
     for each in found["findings"]:
-        if each["severity"] in SEVERITIES:
-            log.add(each["severity"], each["what"], each["where"], each["todo"])
+        severity = next(known for known in SEVERITIES if known == each["severity"])
+        log.add(severity, str(each["what"]), str(each["where"]), str(each["todo"]))
     if kind == "onnx":
         judge_beside(found["beside"], folder, log)
 

@@ -21,13 +21,13 @@ from mithridate.artifacts.findings import Limits
 from mithridate.core.errors import DataError
 
 JOBS = {
-    "onnx": ("mithridate.artifacts.onnx_graphs:look", ("onnx", "numpy")),
-    "hdf5": ("mithridate.artifacts.keras_weights:look", ("h5py", "numpy")),
-    "hdf5 weights": ("mithridate.artifacts.keras_weights:weights", ("h5py", "safetensors.numpy")),
-    "torchscript": ("mithridate.artifacts.converting:torchscript", ("torch", "safetensors.torch")),
-    "pt2": ("mithridate.artifacts.converting:exported", ("torch", "safetensors.torch")),
+    "onnx": "mithridate.artifacts.onnx_graphs:look",
+    "hdf5": "mithridate.artifacts.keras_weights:look",
+    "hdf5 weights": "mithridate.artifacts.keras_weights:weights",
+    "torchscript": "mithridate.artifacts.converting:torchscript",
+    "pt2": "mithridate.artifacts.converting:exported",
 }
-"""What may be done inside, and what is imported before the limits are set."""
+"""What may be done inside. Each module has a `prepare` that imports what the job will need."""
 
 START = "import sys; sys.path.insert(0, sys.argv[1]); from mithridate.artifacts.jail import main"
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,17 +78,15 @@ def _why(status: int, err: BinaryIO) -> str:
 def main() -> None:
     """Do what the command line names, on standard input; the result goes to standard output."""
     job, memory, seconds, longest = sys.argv[2], *map(int, sys.argv[3:6])
-    place, packages = JOBS[job]
-    for package in packages:
-        importlib.import_module(package)
-    module, _, name = place.partition(":")
-    function = getattr(importlib.import_module(module), name)
+    place, _, name = JOBS[job].partition(":")
+    module = importlib.import_module(place)
+    module.prepare()
     # What a file makes the library print must not end up in the result.
     result = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     limit(memory, seconds, longest)
     try:
-        found = function(sys.stdin.buffer)
+        found = getattr(module, name)(sys.stdin.buffer)
     except MemoryError:
         raise SystemExit("it needs more memory than allowed") from None
     except Exception as error:

@@ -19,6 +19,22 @@ DEEPEST = 50
 STEP = 1 << 18
 
 
+def prepare() -> None:
+    """Import what is needed, down to what only the first use imports."""
+    import io
+
+    import h5py
+    from safetensors.numpy import save
+
+    held = io.BytesIO()
+    with h5py.File(held, "w") as opened:
+        opened["warm"] = np.zeros(1)
+        opened.attrs["warm"] = "words"
+    with h5py.File(held, "r") as opened:
+        save({name: data[()] for name, data in _walk(opened, Log())})
+        opened.attrs.get("warm")
+
+
 def look(file: BinaryIO) -> bytes:
     """Walk through a file and give findings as JSON."""
     import h5py
@@ -124,7 +140,7 @@ def weights(file: BinaryIO) -> bytes:
 
     with h5py.File(file, "r") as opened:
         found = {
-            name.removeprefix("/"): np.ascontiguousarray(data[()])
+            name.removeprefix("/"): np.array(data[()], order="C")
             for name, data in _walk(opened, Log())
             if data.shape is not None and data.dtype.kind in "fiub"
         }

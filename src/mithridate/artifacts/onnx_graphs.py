@@ -29,6 +29,13 @@ ELEMENTS = {
 STEP = 1 << 20
 
 
+def prepare() -> None:
+    """Import what is needed."""
+    import onnx
+
+    onnx.ModelProto().SerializeToString()
+
+
 def look(file: BinaryIO) -> bytes:
     """Parse a file and give findings as JSON, with the files that it asks for beside it."""
     import onnx

@@ -103,7 +103,7 @@ def _arrays(file: BinaryIO) -> dict[str, torch.Tensor]:
     import numpy as np
 
     with np.load(file, allow_pickle=False) as archive:
-        return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive}
+        return {name: torch.from_numpy(np.array(archive[name], order="C")) for name in archive}
 
 
 def _converted(words: bytes, limits: Limits) -> dict[str, torch.Tensor]:

@@ -70,11 +70,18 @@ def look_at_member(
     words = found.read(member, log.limits.pickle, log)
     if words is None:
         return None
-    program = disassembled(io.BytesIO(words), len(words), log)
-    judged(program, member.name, log, size, allowed)
-    if not program.error and program.end < len(words):
-        log.warning(f"{len(words) - program.end:,} bytes follow the pickle", member.name)
-    return program
+    stream = io.BytesIO(words)
+    first = program = disassembled(stream, len(words), log)
+    judged(first, member.name, log, size, allowed)
+    for _ in range(MANY):
+        if program.error or program.end >= len(words):
+            break
+        program = disassembled(stream, len(words) - program.end, log)
+        if program.names or program.hidden:  # raw bytes behind a pickle make no sense as one
+            judged(program, member.name, log, size, allowed)
+    if not first.error and first.end < len(words):
+        log.warning(f"{len(words) - first.end:,} bytes follow the pickle", member.name)
+    return first
 
 
 def _records(
