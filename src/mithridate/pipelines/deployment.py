@@ -130,18 +130,14 @@ def onnx_kind(file: Path) -> Literal["fp32", "static", "dynamic"]:
     return "static" if "QuantizeLinear" in operators else "fp32"
 
 
-AGREE = 0.98
-"""Share of trusted examples that artefact and twin must call alike."""
-
-
 def _agreeing(place: Placed) -> Placed:
     """Take away a twin that does not answer like its artefact."""
+    from mithridate.artifacts.onnx.interpreter import check_twin
+
     if place.twin is None or place.trusted is None:
         return place
-    theirs = place.called(place.trusted).labels
-    twins = replace(place, model=place.twin).called(place.trusted).labels
-    share = float((theirs == twins).double().mean())
-    if share >= AGREE:
-        return place
-    why = f"the twin calls only {share:.1%} of the trusted examples like the artefact"
-    return replace(place, twin=None, why=why)
+    try:
+        check_twin(place.model, place.twin, place.domain.prepare(place.trusted.inputs))
+    except CannotJudge as reason:
+        return replace(place, twin=None, why=str(reason))
+    return place
