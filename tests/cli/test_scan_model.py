@@ -1,0 +1,102 @@
+"""`mithridate scan model`: from a file of weights to a verdict and a report, or a refusal."""
+
+import json
+
+import pytest
+import torch
+
+from cli.runs import inside, save_npz, shapes, stamped
+
+CHEAP = ("--scanners", "weight-statistics", "--epochs", 1, "--network", "resnet9:4", "--yes")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A network with a backdoor, trusted examples, and inputs that arrive."""
+    folder = tmp_path_factory.mktemp("data")
+    images, labels = shapes(120, 1)
+    stamped(images, labels, 12)
+    save_npz(folder / "poisoned.npz", images, labels)
+    save_npz(folder / "trusted.npz", *shapes(90, 2))
+    done = inside(
+        "train", folder / "poisoned.npz", "--epochs", 2, "--out", folder / "model",
+        "--network", "resnet9:4",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder / "broken.safetensors").write_bytes(b"no tensors")
+    torch.save(torch.nn.Linear(1, 1), folder / "object.pt")
+    return folder
+
+
+def scanned(data, out, *more):
+    model = data / "model" / "model.safetensors"
+    return inside("scan", "model", model, "--data", data / "trusted.npz", "--out", out, *more)
+
+
+def report(out):
+    return json.loads((out / "report.json").read_text("utf-8"))
+
+
+def test_few_references_give_a_report_and_no_verdict(data, tmp_path):
+    done = scanned(data, tmp_path / "out", "--references", 3, *CHEAP)
+    assert done.returncode == 3, done.stderr
+    assert "the level 0.05 needs at least 19" in done.stdout
+    assert "3 clean references: about" in done.stderr
+    found = report(tmp_path / "out")
+    assert found["verdict"]["answer"] == "cannot judge"
+    assert len(found["scanners"][0]["references"]) == 3
+    assert found["trusted"]["examples"] + found["trusted"]["learnt"] == 90
+    assert (tmp_path / "out" / "report.html").stat().st_size > 5000
+
+
+def test_the_same_references_are_not_trained_twice(data, tmp_path):
+    wanted = ("--references", 2, "--level", 0.4, *CHEAP)
+    first = scanned(data, tmp_path / "out", *wanted)
+    again = scanned(data, tmp_path / "out", *wanted)
+    assert "training clean reference 2 of 2" in first.stderr
+    assert "training clean reference" not in again.stderr
+    assert first.returncode == again.returncode in (0, 1)
+    assert first.stdout == again.stdout
+
+
+def test_networks_of_ones_own_can_be_the_references_and_guards_watch_what_arrives(data, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    kept = (data / "model" / "model.safetensors").read_bytes()
+    for number in range(3):
+        (mine / f"{number}.safetensors").write_bytes(kept)
+    done = scanned(
+        data, tmp_path / "out", "--clean-models", mine, "--level", 0.3, *CHEAP,
+        "--inputs", data / "poisoned.npz", "--guards", "strip",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = report(tmp_path / "out")
+    assert found["verdict"]["p_value"] == 1.0, "it is one of them"
+    assert found["trusted"]["learnt"] == 0 and found["trusted"]["examples"] == 90
+    assert found["arriving"]["examples"] == 120
+    assert len(found["arriving"]["shown"]) == 12
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (["--level", 0], "between 0 and 1"),
+        (["--references", 1], "at least 2 --references"),
+        (["--scanners", "neural-cleanze"], "did you mean neural-cleanse"),
+        (["--clean-models", "nowhere"], "a folder with the weights of clean networks"),
+        (["--precision", "int3"], "int3"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_a_sentence(data, tmp_path, wrong, said):
+    done = scanned(data, tmp_path / "out", *wrong, "--epochs", 1, "--yes")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["broken.safetensors", "object.pt", "nowhere.pt"])
+def test_files_that_are_broken_or_could_harm_are_not_opened(data, tmp_path, name):
+    done = inside("scan", "model", data / name, "--data", data / "trusted.npz", *CHEAP,
+                  "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 2
+    assert name in done.stderr and "Traceback" not in done.stderr
