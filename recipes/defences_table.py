@@ -1,6 +1,6 @@
 """Ten attacks, robust trainers and repairs: the tables of Part 3 on a part of CIFAR-10.
 
-    mithridate bench run recipes/defences_table.py         # one seed; :three for three
+    mithridate bench run recipes/defences_table.py         # two seeds; :three for three
     python recipes/defences_table.py   # writes tables and records under results/defences_table
 
 Repairs get 1,000 trusted examples, 5 % of the data as in the published benchmark. After each of
@@ -28,7 +28,7 @@ def defences() -> dict[str, Defence]:
     return repairs | trainers
 
 
-def sweep(seeds: tuple[int, ...] = (0,)) -> list[Cell]:
+def sweep(seeds: tuple[int, ...] = (0, 1)) -> list[Cell]:
     """Ten attacks x two rates and the clean twin x repairs and trainers."""
     shared = {
         "trusted": (1_000,), "networks": (NETWORK,), "seeds": seeds,
