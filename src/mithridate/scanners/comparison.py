@@ -53,7 +53,7 @@ def compared(
             f"reference {reference.classes}; give the reference's view the same data"
         )
     search = search or RandomSearch()
-    drawn = sources(view, search.examples, rng, share=0.25)
+    drawn = sources(view, search.examples, rng)
     surface, ask, asked = view.domain.surface(drawn.prepared), view.queries, reference.queries
 
     def apart(inputs: torch.Tensor) -> torch.Tensor:

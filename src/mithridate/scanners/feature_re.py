@@ -34,7 +34,7 @@ class FeatureRE(Scanner):
     found: "success", "likeness" (the cosine) and "size" (the root mean square) float[c].
     size: as a share of the range of inputs; deviation: in those of the same feature over trusted
     inputs; share: of the features; steps: of both; rate: of v, as a share of the range; examples:
-    trusted ones to learn from for each class, of half of them, at most.
+    trusted ones to learn from for each class, of a quarter of them, at most.
     The paper's F is a U-Net, which can also warp and blur and follow the input; s and v cannot, so
     triggers that move what is there are not reached. It cuts the network at an earlier layer too,
     and takes 400 epochs for each class. The bounds for size and deviation are ours.

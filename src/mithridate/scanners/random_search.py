@@ -64,7 +64,7 @@ class RandomSearch(Scanner):
             raise MethodError(
                 f"side must lie in (0, 1], starts, candidates and examples be at least 1: {self}"
             )
-        drawn = sources(view, self.examples, rng, share=0.25)
+        drawn = sources(view, self.examples, rng)
         surface, ask = view.domain.surface(drawn.prepared), view.queries
         mask, pattern = self.search(
             lambda inputs: ask(inputs).log_softmax(1), drawn.prepared[drawn.learn], surface, rng

@@ -32,7 +32,7 @@ class Sources(NamedTuple):
     held: torch.Tensor
 
 
-def sources(view: View, examples: int, rng: np.random.Generator, share: float = 0.5) -> Sources:
+def sources(view: View, examples: int, rng: np.random.Generator, share: float = 0.25) -> Sources:
     """Draw trusted examples of other classes to learn from, and others to test on.
 
     examples: of each class to learn from, at most; up to twice as many are held out. share: of the
@@ -75,4 +75,7 @@ def differentiable(view: View, prepared: torch.Tensor, surface: Surface) -> Iter
 
 def groups(classes: int, each: int, runtime: Runtime) -> tuple[torch.Tensor, ...]:
     """Split the classes so that one pass, `each` inputs a class, fits the runtime's batch."""
-    return torch.arange(classes).split(max(1, runtime.batch_size // each))
+    parts: tuple[torch.Tensor, ...] = torch.arange(classes).split(
+        max(1, runtime.batch_size // each)
+    )
+    return parts

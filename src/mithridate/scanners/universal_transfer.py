@@ -30,7 +30,8 @@ class UniversalTransfer(Scanner):
     x' + v_k that is called k; "pattern" v_k float[c, ...].
     size: root mean square of the perturbation over the d values of an input, as a share of their
     range; steps: normalised gradient steps; rate: the first step as a share of the bound, it falls
-    to 0 linearly; examples: trusted ones to learn from for each class, of half of them, at most.
+    to 0 linearly; examples: trusted ones to learn from for each class, of a quarter of them, at
+    most; the rest is held out.
     The bound is Euclidean: with the largest change bounded instead, a trigger of few places is
     out of reach. The paper repeats DeepFool over examples and asks for no class; here one descent
     serves all, and the size is fixed so that classes compare.

@@ -6,7 +6,7 @@ Axes: c classes, d features.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -62,8 +62,8 @@ class WeightStatistics(Scanner):
 def head(view: View, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Read the weights float64[c, d] and biases float64[c] of the last linear layer.
 
-    Raises CannotJudge where there is none, where its weights are packed or not finite, or where its
-    outputs are not the classes.
+    Raises CannotJudge where there is none, as where all are packed, where its weights are not
+    finite, or where its outputs are not the classes.
     """
     try:
         layer = last_linear(view.model)
@@ -72,20 +72,14 @@ def head(view: View, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
             f"the weights of the last layer cannot be read: {error}; scan a dequantised twin, or "
             "use a scanner that only asks the model"
         ) from error
-    weight: Any = layer.weight
-    if callable(weight):  # a quantised layer packs its weights and unpacks them when called
-        weight = weight()
-    weight = weight.dequantize() if weight.is_quantized else weight
-    rows = cast(torch.Tensor, weight.detach().double().cpu())
+    rows = layer.weight.detach().dequantize().double().cpu()
     if rows.ndim != 2 or len(rows) != classes or not bool(torch.isfinite(rows).all()):
         raise CannotJudge(
             f"the last linear layer must have one finite row for each of {classes} classes, found "
             f"shape {list(rows.shape)}: use another scanner"
         )
-    bias: Any = layer.bias
-    bias = bias() if callable(bias) and not isinstance(bias, torch.Tensor) else bias
     none = torch.zeros(classes, dtype=torch.float64)
-    return rows, none if bias is None else bias.detach().double().cpu()
+    return rows, none if layer.bias is None else layer.bias.detach().double().cpu()
 
 
 def standardised(values: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,65 @@
+"""Maximum margins: of a linear model by hand, and of a backdoor and its clean twin."""
+
+import pytest
+import torch
+
+from methods.model_to_scan import Linear, scores, twin, view_of
+from methods.victim_to_repair import victim
+from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.streams import stream
+from mithridate.scanners.mm_bd import MaximumMargin, margins, relative
+
+
+def separate(*heights):
+    """Each class adds up five places of its own."""
+    weight = torch.zeros(len(heights), 16)
+    for k, height in enumerate(heights):
+        weight[k, 5 * k : 5 * k + 5] = height
+    return Linear(weight)
+
+
+def test_a_linear_model_over_a_box():
+    """The best input has the five places of its class at 1 and the others at 0."""
+    scanned = MaximumMargin().judge(view_of(separate(2.0, 1.0, 3.0)), stream(0, "scan"))
+    assert scanned.found["margin"].tolist() == pytest.approx([10, 5, 15], rel=1e-4)
+    assert scanned.scores.values.tolist() == pytest.approx([10 / 10, 5 / 12.5, 15 / 7.5], rel=1e-4)
+    best = scanned.found["pattern"][2].flatten()
+    assert best[10:15].tolist() == [255] * 5
+    assert best[:10].max() < 0.1
+
+
+def test_a_margin_is_to_the_next_class():
+    logits = torch.tensor([[1.0, 5.0, 3.0], [1.0, 5.0, 3.0]])
+    assert margins(logits, torch.tensor([1, 2])).tolist() == [2, -2]
+
+
+def test_a_backdoor_reaches_the_largest_margin():
+    suspect, clean = scores(MaximumMargin(), victim()[0]), scores(MaximumMargin(), twin())
+    assert suspect.argmax() == 0
+    assert suspect.max() > clean.max()
+
+
+def test_the_scale_of_the_logits_does_not_matter():
+    small = scores(MaximumMargin(steps=3), separate_scale(1.0))
+    large = scores(MaximumMargin(steps=3), separate_scale(50.0))
+    assert torch.allclose(small, large, rtol=1e-3)
+
+
+def separate_scale(scale):
+    model = twin()
+
+    class Scaled(torch.nn.Module):
+        def forward(self, batch):
+            return scale * model(batch)
+
+    return Scaled().eval()
+
+
+def test_edges():
+    with pytest.raises(CannotJudge, match="no positive margin"):
+        MaximumMargin().judge(view_of(separate(1.0, 0.0, 0.0)), stream(0, "scan"))
+    with pytest.raises(CannotJudge, match="only one"):
+        relative(torch.ones(1))
+    for wrong in (MaximumMargin(starts=0), MaximumMargin(steps=0), MaximumMargin(rate=0.0)):
+        with pytest.raises(MethodError, match="at least 1"):
+            wrong.judge(view_of(separate(1.0, 1.0, 1.0)), stream(0, "scan"))
