@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from conformance.worlds import (
     triggers,
 )
 from mithridate.core.domain import Domain
-from mithridate.core.errors import DataError, MethodError
+from mithridate.core.errors import CannotJudge, DataError, MethodError
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.view import forward, last_linear
@@ -103,6 +104,98 @@ def test_the_strong_variation_changes_every_ordinary_input_and_differs_by_draw(n
     )
     assert (first != prepared).flatten(1).any(1).all()
     assert (first != second).any()
+
+
+def damages():
+    """Every (domain, kind of damage)."""
+    return [(name, kind) for name, domain in DOMAINS.items() for kind in domain.corruptions]
+
+
+@pytest.mark.parametrize("name, kind", damages())
+def test_damage_keeps_form_and_argument_and_obeys_its_stream(name, kind):
+    domain = DOMAINS[name]
+    for family, inputs in {"ordinary": ORDINARY[name], **EDGES[name]}.items():
+        prepared = domain.prepare(inputs)
+        before = prepared.clone()
+        first, second = (
+            domain.corrupt(prepared, kind, 3, torch_generator(stream(1, kind))) for _ in range(2)
+        )
+        assert first.shape == prepared.shape, family
+        assert first.dtype == prepared.dtype, family
+        assert torch.equal(first, second), family
+        assert torch.equal(prepared, before), family
+
+
+@pytest.mark.parametrize("name, kind", damages())
+def test_damage_is_none_at_severity_0_grows_and_treats_every_input_alone(name, kind):
+    domain = DOMAINS[name]
+    prepared = domain.prepare(ORDINARY[name])
+
+    def damaged(severity, rows=slice(None), seed=0):
+        return domain.corrupt(prepared[rows], kind, severity, torch_generator(stream(seed, kind)))
+
+    assert torch.equal(damaged(0), prepared)
+    assert torch.equal(damaged(4)[3:5], damaged(4, slice(3, 5)))
+    assert len(damaged(2, slice(0, 0))) == 0
+    much = [
+        sum(amount(damaged(severity, seed=seed), prepared) for seed in range(6))
+        for severity in range(1, 6)
+    ]
+    grows = [0.95 * before <= after for before, after in pairwise(much)]  # noise has no coarse part
+    assert all(grows) and 0 < much[0] < much[-1], much
+
+
+def amount(damaged, prepared):
+    """Mean distance of numbers that are near to each other, and else the share that differs."""
+    distance = (damaged.double() - prepared.double()).abs()
+    return float((distance if prepared.dtype == torch.uint8 else distance > 0).double().mean())
+
+
+@each
+def test_unknown_damage_is_refused_with_the_known_kinds(name):
+    domain = DOMAINS[name]
+    prepared = domain.prepare(ORDINARY[name])
+    known = domain.corruptions[0]
+    for kind, severity in (("no-such-kind", 1), (known, 6), (known, -1)):
+        with pytest.raises(MethodError, match="from 0 to 5" if kind == known else known):
+            domain.corrupt(prepared, kind, severity, torch_generator(stream(1, "damage")))
+
+
+@each
+def test_a_mixture_keeps_form_and_arguments_and_treats_every_pair_alone(name):
+    domain = DOMAINS[name]
+    prepared = domain.prepare(ORDINARY[name])
+    others = prepared.flip(0).clone()
+    before = prepared.clone(), others.clone()
+    first, second = (
+        domain.mix(prepared, others, torch_generator(stream(1, "mix"))) for _ in range(2)
+    )
+    assert first.shape == prepared.shape and first.dtype == prepared.dtype
+    assert torch.equal(first, second)
+    assert torch.equal(prepared, before[0]) and torch.equal(others, before[1])
+    alone = domain.mix(prepared[3:5], others[3:5], torch_generator(stream(1, "mix")))
+    assert torch.equal(first[3:5], alone)
+    assert torch.equal(domain.mix(prepared, prepared, torch_generator(stream(1, "mix"))), prepared)
+    differ = (prepared != others).flatten(1).any(1)
+    for pure in (prepared, others):
+        assert (first != pure).flatten(1).any(1)[differ].all()
+
+
+@each
+def test_a_surface_fits_its_inputs_or_there_is_a_reason_for_none(name):
+    domain = DOMAINS[name]
+    prepared = domain.prepare(ORDINARY[name])
+    try:
+        surface = domain.surface(prepared)
+    except CannotJudge as reason:
+        assert len(str(reason).split()) >= 8
+        return
+    assert surface.low <= float(prepared.min()) <= float(prepared.max()) <= surface.high
+    assert surface.pattern == tuple(prepared.shape[1:])
+    assert torch.broadcast_shapes(surface.mask, surface.pattern) == prepared.shape[1:]
+    model = built(name, "").eval()
+    with torch.inference_mode():  # floats and what was prepared mean the same
+        assert torch.allclose(model(prepared.float()), model(prepared), atol=1e-4)
 
 
 @each

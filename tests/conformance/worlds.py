@@ -78,6 +78,9 @@ ORDINARY: dict[str, Inputs] = {
 }
 """Forty raw inputs as a user has them, in each domain."""
 
+SMALL = {"image": "resnet9:2"}
+"""Networks for methods that ask a model many questions, where the default one is not small."""
+
 EDGES: dict[str, dict[str, Inputs]] = {
     "image": {
         "grey": random_bytes("grey", 5, 1, 28, 28),
