@@ -253,7 +253,7 @@ def run(worlds: dict[str, World], seeds: list[int], store: Path, kept: bool) -> 
 
 
 def table(found: list[Any]) -> str:
-    """Write AUROC, share found and share of clean inputs refused, by world, guard and input.
+    """Write how each guard ranks and finds backdoor and adversarial inputs, by world.
 
     The interval is that of the inputs for one seed, and Student's over the means of several.
     """
@@ -263,24 +263,29 @@ def table(found: list[Any]) -> str:
         took = [r for r in cells if r["status"] == "done"]
         if len(took) < len(cells):
             void = f"void in {len(cells) - len(took)} of {len(cells)}"
-            rows.append([world, f"{void}: the attack did not take", *[""] * 6])
-        for guard, kind in itertools.product(GUARDS, KINDS):
-            each = [r["guards"][guard] for r in took if kind in r["guards"][guard]]
-            if each:
-                rows.append([world, guard, kind, *_figures(each, kind)])
-    header = ["task and attack", "guard", "inputs", "AUROC (%)", "found at 5 % (%)"]
-    return markdown([*header, "clean refused (%)", "backdoor above it (%)", "n"], rows)
+            rows.append([world, f"{void}: the attack did not take", *[""] * 7])
+        rows += [[world, guard, *_figures([r["guards"][guard] for r in took])]
+                 for guard in GUARDS if took]  # fmt: skip
+    header = ["task and attack", "guard", "AUROC, backdoor", "found at 5 %", "AUROC, CW"]
+    header += ["AUROC, PGD", "clean refused", "backdoor above CW", "inputs"]
+    return markdown(header, rows)
+
+
+def _figures(each: list[Any]) -> list[str]:
+    """The columns of a row, from the records of several seeds."""
+    backdoor, cw, pgd = ([r.get(kind, {}) for r in each] for kind in KINDS)
+    columns = [
+        [r.get("auroc") for r in backdoor], [r.get("tpr") for r in backdoor],
+        [r.get("auroc") for r in cw], [r.get("auroc") for r in pgd], [r["fpr"] for r in each],
+        [r.get("backdoor_above") for r in cw],
+    ]  # fmt: skip
+    counts = [
+        "/".join(str(r[kind]["auroc"][3]) if kind in r else "0" for kind in KINDS) for r in each
+    ]
+    return [*(_over(column) for column in columns), ", ".join(counts)]
 
 
 KINDS = ("backdoor", "adversarial, CW", "adversarial, PGD")
-
-
-def _figures(each: list[Any], kind: str) -> list[str]:
-    """The columns of a row, from the records of several seeds."""
-    columns = [[r[kind]["auroc"] for r in each], [r[kind]["tpr"] for r in each]]
-    columns += [[r["fpr"] for r in each], [r[kind].get("backdoor_above") for r in each]]
-    number = " + ".join(str(r[kind]["auroc"][3]) for r in each)
-    return [*(_over(column) for column in columns), number]
 
 
 def _over(column: list[Any]) -> str:
