@@ -40,8 +40,8 @@ class RandomSearch(Scanner):
     each class, of a quarter of them, at most. It asks c * examples * (starts + generations *
     candidates) times, for all classes at once, and needs the values of the answers, not only
     labels. Extreme blocks are the moves of the Square Attack, which changes one input anywhere;
-    here one patch of bounded area is sought for many inputs. A model without a backdoor has such
-    patches too, for classes that a few colours tell: only clean models say how good is too good.
+    here one patch serves many inputs. Clean models have such patches too, for classes that a few
+    colours tell, and a small trigger is found from some seeds only: scan with several.
     Raises CannotJudge where there are no trusted examples of other classes, or where inputs are no
     numbers in a range.
     """
