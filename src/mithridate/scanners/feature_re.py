@@ -26,7 +26,7 @@ class FeatureRE(Scanner):
     """Search for a trigger in feature space: features that one transform of inputs makes constant.
 
     A network is b(a(x)), b its last linear layer. For every class k a transform F(x) = s * x + v
-    and a mask m of features are learnt in turn, so that b(m * a(F(x)) + (1 - m) * a(x')) is k for
+    and a mask m of features are learnt together, so that b(m * a(F(x)) + (1 - m) * a(x')) is k for
     other trusted x, x' of other classes, while rms(F(x) - x) <= size, mean over the mask of the
     standard deviation of a(F(x)) <= deviation, |m|_1 <= share * d, and a(F(x)) stays apart from the
     class's own features. With r the relative excesses over these three bounds,
