@@ -1,0 +1,50 @@
+"""Networks on enlarged digits, with a backdoor and without, in which triggers are sought."""
+
+from functools import cache
+
+from torch import nn
+
+from mithridate.attacks.goals import AllToOne, SourceSpecific
+from mithridate.attacks.poisoning import Poisoning
+from mithridate.attacks.selections import RandomSelection
+from mithridate.core.data import Dataset, dataset
+from mithridate.core.fit import Recipe, fit
+from mithridate.core.streams import stream
+from mithridate.core.view import View
+from mithridate.domains.catalogue import named
+from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.image.triggers import PatchTrigger
+
+DOMAIN = ImageDomain(crop=0.0)
+TARGET = 7
+GOALS = {
+    "all to one": Poisoning(PatchTrigger(), AllToOne(TARGET), RandomSelection(0.1)),
+    "from one": Poisoning(PatchTrigger(), SourceSpecific(3, TARGET), RandomSelection(0.05)),
+}
+
+
+@cache
+def examples() -> Dataset:
+    """Digits of 16x16, so that a patch is small beside them."""
+    data = named("digits").data
+    data = data.subset(stream(0, "split").permutation(len(data)))
+    larger = data.inputs.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return dataset(larger, data.labels, classes=data.classes)
+
+
+@cache
+def network(world: str) -> nn.Module:
+    """Train a network on 1,000 digits: "clean", or poisoned by one of `GOALS`."""
+    data = examples().subset(range(1000))
+    if world != "clean":
+        data = GOALS[world].poison(data, stream(0, "poison")).data
+    model = DOMAIN.network(data, "resnet9:4", stream(0, "network"))
+    recipe = Recipe(6, 64, 0.1, augment=False)
+    fit(model, data, DOMAIN, recipe, stream(0, "train"))
+    return model.eval()
+
+
+def view(world: str, n: int = 200, model: nn.Module | None = None) -> View:
+    """What a scanner sees: the network and trusted examples that it was not trained on."""
+    trusted = examples().subset(range(1000, 1000 + n))
+    return View(domain=DOMAIN, model=model or network(world), clean=trusted, precision="fp32")
