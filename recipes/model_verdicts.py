@@ -1,6 +1,5 @@
 """Verdicts about models with error rates: scanners on clean and on backdoored networks.
 
-    mithridate bench run recipes/populations.py:networks   # trains them all first
     mithridate bench run recipes/model_verdicts.py
     python recipes/model_verdicts.py   # writes the table and the records under results/
 

@@ -83,12 +83,6 @@ def population(
     ]  # fmt: skip
 
 
-def networks() -> list[Cell]:
-    """All networks without a defence: what must be trained before anything is scanned."""
-    found = [c for place in PLACES for c in population(place, {"none": "none"}, "bf16")]
-    return found + signs({"none": "none"}, "bf16")
-
-
 def signs(defences: Mapping[str, Defence | Control], precision: str) -> list[Cell]:
     """GTSRB: twenty clean networks and eight with two backdoors at a tenth of the data."""
     return population(
