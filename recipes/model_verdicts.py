@@ -27,6 +27,7 @@ from mithridate.bench.verdicts import Judged, Worth, judge_all, suspects, textbo
 from mithridate.core.scanner import Scanner
 from mithridate.scanners.mm_bd import MaximumMargin
 from mithridate.scanners.neural_cleanse import NeuralCleanse
+from mithridate.scanners.random_search import RandomSearch
 from mithridate.scanners.universal_transfer import UniversalTransfer
 from mithridate.scanners.weight_statistics import WeightStatistics
 from mithridate.stats.intervals import Interval
@@ -37,6 +38,7 @@ SCANNERS: dict[str, Scanner] = {
     "maximum-margin": MaximumMargin(),
     "weight-statistics": WeightStatistics(),
     "universal-transfer": UniversalTransfer(),
+    "random-search": RandomSearch(),
 }
 TEXTBOOK = "neural-cleanse"
 """The scanner whose scores are minus the logarithms of norms."""
