@@ -1,0 +1,161 @@
+"""Do quantised models hide their backdoors? "Quantization Blindspots", run again with care.
+
+    mithridate bench run recipes/blindspots.py             # CIFAR-10, four precisions
+    mithridate bench run recipes/blindspots.py:gtsrb       # GTSRB
+    python recipes/blindspots.py published --store STORE   # the five rules as their code ran them
+    python recipes/blindspots.py table --store STORE       # writes results/blindspots
+
+Ours: scanners on the artefact and its dequantised twin, each model against clean ones of the same
+precision, so that false alarms are counted at every precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from as_published import RULES, detected, int4_simulated
+from cells import RESULTS, done, markdown, records, save
+from mithridate.bench.cell import Cell
+from mithridate.bench.chain import judged
+from mithridate.bench.execute import Workbench
+from mithridate.bench.export import to_parquet
+from mithridate.bench.plan import planned
+from mithridate.bench.record import Record
+from mithridate.bench.records import records as read
+from mithridate.bench.step import NotDone
+from mithridate.bench.store import Store
+from mithridate.bench.verdicts import judge_all, suspects, worth
+from mithridate.core.runtime import environment
+from mithridate.pipelines.deployment import as_deployed
+from model_verdicts import SCANNERS, share
+from populations import population, signs
+
+PRECISIONS = ("fp32", "int8-dynamic", "int8-static", "int4-weights")
+FEWER = {name: SCANNERS[name] for name in ("neural-cleanse", "maximum-margin", "weight-statistics")}
+"""For 43 classes; the others take minutes for each network."""
+FOLDER = "blindspots"
+AS_RUN = (0, 1, 100, 102)
+"""Seeds of the networks that the published rules see: two clean ones, two backdoored ones."""
+
+
+def sweep() -> list[Cell]:
+    """CIFAR-10: clean networks, and those with the two triggers of the paper."""
+    return [
+        cell
+        for precision in PRECISIONS
+        for cell in population(("cifar10", "resnet9:8"), SCANNERS, precision)
+        if not cell.rate or cell.names[1].startswith(("badnets", "blended"))
+    ]
+
+
+def gtsrb() -> list[Cell]:
+    """GTSRB: the same questions with 43 classes."""
+    return [cell for precision in PRECISIONS for cell in signs(FEWER, precision)]
+
+
+def published(store: Store) -> None:
+    """Run the five rules on a few networks of the sweep, in every precision; resumes."""
+    bench = Workbench(store)
+    cells = {c.seed: c for c in sweep() if c.names[2] == "weight-statistics"}
+    for seed in AS_RUN:
+        end = judged(cells[seed])
+        split, trained = bench(end.undefended.data), bench(end.undefended.model)
+        images = split.test.inputs[:500]
+        for precision in ("fp32", "int8-dynamic", "int8-static", "int4-simulated"):
+            name = f"published-{precision}-seed{seed}"
+            if done(FOLDER, name):
+                continue
+            if precision == "int4-simulated":
+                model = int4_simulated(copy.deepcopy(trained.model))
+            else:
+                model = as_deployed(trained.model, precision, split.domain, split.trusted).model
+            said = {n: detected(r, model, images, len(split.test.classes))
+                    for n, r in RULES.items()}  # fmt: skip
+            save(FOLDER, name, {
+                "precision": precision, "seed": seed, "attack": cells[seed].names[1],
+                "rate": cells[seed].rate, "said": said, "asr": _success(bench, end),
+                "environment": environment(),
+            })  # fmt: skip
+
+
+def _success(bench: Workbench, end: Any) -> float | None:
+    try:
+        return float(bench(end.undefended).facts["metrics"]["asr"][0])
+    except NotDone:
+        return None
+
+
+def table(found: list[Record], seen: list[dict[str, Any]]) -> str:
+    """Ours by task and precision, what became of accuracy and success, and the published rules."""
+    networks = suspects(found)
+    rows = []
+    for place in sorted({n.place for n in networks}, key=_order):
+        own = [n for n in networks if n.place == place]
+        here = [r for r in found if (r.cell["task"], r.cell["precision"]) == (place[0], place[2])]
+        names = list(FEWER if place[0] == "gtsrb" else SCANNERS)
+        for label, scanners in [("all together", names), *((n, [n]) for n in names)]:
+            value = worth(judge_all(own, scanners))
+            rows.append([
+                place[0], place[2], label, share(value.tpr_5), share(value.caught),
+                share(value.false_alarms), f"{value.auroc.value:.3f}", str(value.unheard),
+                _mean(here, "asr", poisoned=True), _mean(here, "accuracy"),
+            ])  # fmt: skip
+    header = ["task", "precision", "scanner", "TPR at 5 % FPR", "flagged, backdoored"]
+    header += ["flagged, clean", "AUROC", "could not judge", "ASR", "accuracy"]
+    return f"{markdown(header, rows)}\n\n{as_run(seen)}\n"
+
+
+def _order(place: tuple[str, str, str]) -> tuple[str, int]:
+    return place[0], PRECISIONS.index(place[2])
+
+
+def _mean(found: list[Record], metric: str, poisoned: bool = False) -> str:
+    values = [
+        r.value(metric) for r in found
+        if r.status == "done" and metric in r.metrics and (r.cell["rate"] or not poisoned)
+    ]  # fmt: skip
+    return f"{100 * sum(values) / len(values):.1f}" if values else ""
+
+
+def as_run(seen: list[dict[str, Any]]) -> str:
+    """How many backdoored and clean networks each published rule flags, and what went wrong."""
+    rows = []
+    for precision in dict.fromkeys(record["precision"] for record in seen):
+        for rule in RULES:
+            cells = []
+            for bad in (True, False):
+                own = [r["said"][rule] for r in seen
+                       if r["precision"] == precision and bool(r["rate"]) == bad]  # fmt: skip
+                cells.append(f"{sum(flag for flag, _ in own)}/{len(own)}")
+            errors = {r["said"][rule][1] for r in seen if r["precision"] == precision} - {""}
+            rows.append([precision, rule, *cells, "; ".join(sorted(errors))[:120]])
+    header = ["precision", "rule as their code runs it", "flagged, backdoored", "flagged, clean"]
+    return markdown([*header, 'error that counts as "not detected"'], rows)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["published", "table"])
+    parser.add_argument("--store", type=Path, default=Path("mithridate-bench"))
+    arguments = parser.parse_args()
+    store = Store(arguments.store)
+    if arguments.what == "published":
+        torch.set_num_threads(1)
+        published(store)
+        return
+    found = read(planned(sweep() + gtsrb()), store)
+    home = RESULTS / FOLDER
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "table.md").write_text(table(found, records(FOLDER, "published-*")))
+    to_parquet(found, home / "records.parquet")
+    print((home / "table.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
