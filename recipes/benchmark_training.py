@@ -111,15 +111,23 @@ def without_encoding(network: nn.Module) -> nn.Module:
     return plainly
 
 
-def loader(data: Dataset, seed: int, recipe: Recipe) -> DataLoader[tuple[torch.Tensor, int]]:
+def loader(
+    data: Dataset, seed: int, recipe: Recipe, served: Rows[tuple[torch.Tensor, int]] | None = None
+) -> DataLoader[tuple[torch.Tensor, int]]:
     """The data loader of the plain recipe; without workers, since one core is compared."""
     torch.manual_seed(seed)
-    return DataLoader(Transformed(data), batch_size=recipe.batch_size, shuffle=True)
+    return DataLoader(served or Transformed(data), batch_size=recipe.batch_size, shuffle=True)
 
 
-def plain(network: nn.Module, data: Dataset, recipe: Recipe, seed: int) -> Iterator[int]:
-    """Train as most research code does; yields the epochs done."""
-    batches = loader(data, seed, recipe)
+def plain(
+    network: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    seed: int,
+    served: Rows[tuple[torch.Tensor, int]] | None = None,
+) -> Iterator[int]:
+    """Train as most research code does; yields the epochs done. served: instead of the data."""
+    batches = loader(data, seed, recipe, served)
     network.train()
     optimiser = torch.optim.SGD(
         network.parameters(), lr=recipe.rate, momentum=recipe.momentum, nesterov=True,
