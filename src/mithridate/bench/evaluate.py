@@ -16,7 +16,7 @@ from mithridate.core.data import Dataset, Truth
 from mithridate.core.domain import Domain
 from mithridate.core.method import Attack, State
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import forward
+from mithridate.core.view import answer
 from mithridate.stats.intervals import Interval, proportion
 from mithridate.stats.ranking import auroc, auroc_interval, tpr_at_fpr
 
@@ -67,7 +67,7 @@ def answers(
     model: nn.Module, data: Dataset, domain: Domain, runtime: Runtime, precision: str = "bf16"
 ) -> Answers:
     """Ask a network about every example."""
-    logits = forward(model, domain.prepare(data.inputs), runtime, precision=precision)[1].double()
+    logits = answer(model, domain.prepare(data.inputs), runtime, precision).double()
     return Answers(logits.argmax(1), F.cross_entropy(logits, data.labels, reduction="none"))
 
 

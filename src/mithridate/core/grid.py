@@ -6,16 +6,22 @@ of these.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mithridate.core.errors import MethodError
 
 LEAST = torch.finfo(torch.float32).eps
 """A scale of weights that all are zero; the libraries take the same."""
+
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""The layers whose weights are rounded; normalisation, biases and embeddings stay floats."""
 
 
 class Integers(NamedTuple):
@@ -55,14 +61,12 @@ class Grid:
         half = 2 ** (self.bits - 1)
         scales = (rows.abs().amax(2) / (half - 0.5)).clamp_min(LEAST)
         codes = (rows * (1 / scales)[:, :, None]).round().clamp(-half, half - 1)
-        flat = codes.flatten(1)[:, : weight[0].numel()]
-        return Integers(flat.reshape(weight.shape).to(torch.int8), scales)
+        return Integers(self._flat(codes, weight).to(torch.int8), scales)
 
     def restored(self, integers: Integers) -> torch.Tensor:
         """Give the weight that integers stand for, float32[o, ...]."""
         codes, scales = integers
-        rows = self._rows(codes.float()) * scales[:, :, None]
-        return rows.flatten(1)[:, : codes[0].numel()].reshape(codes.shape)
+        return self._flat(self._rows(codes.float()) * scales[:, :, None], codes)
 
     def through(self, weight: torch.Tensor) -> torch.Tensor:
         """Give the restored weight with the derivative of the weight itself (straight-through).
@@ -72,8 +76,53 @@ class Grid:
         """
         return weight + (self.restored(self.rounded(weight)) - weight).detach()
 
+    def cells(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the box in which a weight may move while its integers stay: low, high[o, ...].
+
+        The largest weights of each group may not move, since they set the scale; others may not
+        outgrow them. A thousandth of a step is left free on both sides, for rounding.
+        """
+        weight = weight.detach().float()
+        codes, scales = self.rounded(weight)
+        rows = self._rows(weight)
+        most = rows.abs().amax(2, keepdim=True)
+        middle = self._rows(codes.float()) * scales[:, :, None]
+        reach = (0.499 * scales)[:, :, None]
+        fixed = rows.abs() >= most
+        low = torch.where(fixed, rows, (middle - reach).maximum(-most)).minimum(rows)
+        high = torch.where(fixed, rows, (middle + reach).minimum(most)).maximum(rows)
+        return self._flat(low, weight), self._flat(high, weight)
+
     def _rows(self, weight: torch.Tensor) -> torch.Tensor:
         """Give the weight by outputs and groups, [o, g, inputs of a group], filled with zeros."""
         flat = weight.flatten(1)
         size = min(self.group or flat.shape[1], flat.shape[1])
-        return F.pad(flat, (0, -flat.shape[1] % size)).unflatten(1, (-1, size))
+        rows: torch.Tensor = F.pad(flat, (0, -flat.shape[1] % size)).unflatten(1, (-1, size))
+        return rows
+
+    def _flat(self, rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Undo `_rows`."""
+        return rows.flatten(1)[:, : like[0].numel()].reshape(like.shape)
+
+
+INT8 = Grid()
+"""One scale for each output: the weights of static INT8 and of INT8 weights."""
+INT4 = Grid(4, 32)
+"""Groups of 32, as is usual for INT4 weights."""
+
+
+def weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Give the weights of a network that are rounded, by their names in it."""
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, LAYERS)}
+    return {
+        f"{name}.weight".lstrip("."): cast(nn.Parameter, m.weight) for name, m in layers.items()
+    }
+
+
+def rounded(model: nn.Module, grid: Grid) -> nn.Module:
+    """Give a copy of a network whose weights lie on a grid, still as floats."""
+    made = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in weights(made).values():
+            weight.copy_(grid.restored(grid.rounded(weight)))
+    return made
