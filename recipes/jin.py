@@ -49,7 +49,7 @@ from mithridate.detectors.ted import Ted
 from mithridate.domains.image.adversarial import carlini_wagner, projected_gradient
 from mithridate.domains.image.global_triggers import BlendTrigger
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.stats.intervals import Interval, mean, proportion
+from mithridate.stats.intervals import Interval, proportion
 from mithridate.stats.ranking import auroc_interval
 
 FOLDER, NETWORK, LEVEL, TOOK = "jin", "resnet9:8", 0.05, 0.5
@@ -255,7 +255,8 @@ def run(worlds: dict[str, World], seeds: list[int], store: Path, kept: bool) -> 
 def table(found: list[Any]) -> str:
     """Write how each guard ranks and finds backdoor and adversarial inputs, by world.
 
-    The interval is that of the inputs for one seed, and Student's over the means of several.
+    One seed: its figure with the interval of the inputs. Several: their mean and their range, since
+    two or three say little of their spread.
     """
     rows = []
     for world in dict.fromkeys(record["world"] for record in found):
@@ -293,7 +294,10 @@ def _over(column: list[Any]) -> str:
     values = [value for value in column if value is not None]
     if not values:
         return ""
-    return percent(values[0] if len(values) == 1 else mean([value[0] for value in values]))
+    if len(values) == 1:
+        return percent(values[0])
+    each = [100 * value[0] for value in values]
+    return f"{sum(each) / len(each):.1f} ({min(each):.1f} to {max(each):.1f})"
 
 
 def main() -> None:
