@@ -17,10 +17,11 @@ and schedule as ours. The others add one thing at a time, so that it is seen wha
     resting          classes that got no further for `PATIENCE` checks leave
     bandit           steps go to the classes that shrink or are small; half of the steps at most
 
-Only the first four take the same steps; the last two show what giving up early buys and risks. All take turns in one process with one thread, forth and
-back, and the ratio of each turn counts, in processor time. Every turn has other draws. The verdict
-of a turn is the class with the smallest mask; whether it is that of the serial way in the same
-turn is recorded, and by how much masks differ.
+Only the first four take the same steps; the last two show what giving up early buys and risks. All
+take turns in one process with one thread, forth and back, and the ratio of each turn counts, in
+processor time. Every turn has other draws. The verdict of a turn is the class with the smallest
+mask; the table says in how many turns it is that of the serial way, and the record holds the sizes
+of all masks.
 
 Ten classes: CIFAR-10, of which a tenth carries a patch that means class 0, and a ResNet-9 of width
 8. Forty-three classes: the same network, untrained, on random inputs: for time alone, since

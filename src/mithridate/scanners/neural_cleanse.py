@@ -41,7 +41,7 @@ class NeuralCleanse(Scanner):
     Differs from the paper: all classes are searched together on the same draws, success is counted
     over the batches since the last check rather than over a pass through the data, 0.95 rather than
     0.99 of them, and the weight moves at each check rather than after five. It starts at 0.01 and
-    the rate is 0.2, rather than 0.001 and 0.1: on four small networks 100 steps then ranked as 200.
+    the rate is 0.2, not 0.001 and 0.1: in three small networks 100 steps then found what 200 had.
     Raises CannotJudge where the model has no gradient, a class has fewer than two examples of other
     classes, no class is reached, or the norms have no spread (MAD 0).
     """
