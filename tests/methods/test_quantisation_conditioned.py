@@ -9,8 +9,9 @@ from torch import nn
 
 from methods.victim_to_repair import DOMAIN
 from mithridate.artifacts.precision import deployed
-from mithridate.attacks.goals import AllToOne
+from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.quantisation_conditioned import Cells, QuantisationConditioned
+from mithridate.attacks.tbt import TargetedWeights
 from mithridate.bench.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
@@ -20,10 +21,9 @@ from mithridate.core.streams import stream
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.triggers import PatchTrigger
 
-FOUR = QuantisationConditioned(PatchTrigger(), examples=500)
-EIGHT = QuantisationConditioned(
-    PatchTrigger(), grid=INT8, lean=0.55, epochs=12, asleep=3, examples=500
-)
+PATCH = Poisoning(PatchTrigger())
+FOUR = QuantisationConditioned(PATCH, examples=500)
+EIGHT = QuantisationConditioned(PATCH, grid=INT8, lean=0.55, epochs=12, asleep=3, examples=500)
 
 
 @functools.cache
@@ -86,7 +86,7 @@ def test_it_wakes_in_eight_bits_though_less_soundly_asleep():
 
 def test_the_second_step_does_not_move_a_single_integer():
     """Without a stride the network stays as step 1 left it: the same integers, other floats."""
-    still = QuantisationConditioned(PatchTrigger(), examples=500, stride=0.0, asleep=1)
+    still = QuantisationConditioned(PATCH, examples=500, stride=0.0, asleep=1)
     first, second = (weights(implanted(a).model) for a in (still, FOUR))
     for name, weight in first.items():
         assert torch.equal(INT4.rounded(weight).codes, INT4.rounded(second[name]).codes)
@@ -105,10 +105,12 @@ def test_edges_are_refused():
         ({"epochs": 0}, "at least one epoch"), ({"examples": 1}, "two examples"),
     ):  # fmt: skip
         with pytest.raises(MethodError, match=message):
-            QuantisationConditioned(PatchTrigger(), **changes).implant(clean(), data, DOMAIN, rng)
+            QuantisationConditioned(PATCH, **changes).implant(clean(), data, DOMAIN, rng)
     with pytest.raises(MethodError, match="no linear or convolutional"):
         FOUR.implant(nn.Flatten(), data, DOMAIN, rng)
     with pytest.raises(MethodError, match="aims at"):
         FOUR.implant(clean(), data.subset(data.labels == 0), DOMAIN, rng)
+    with pytest.raises(MethodError, match="only touches data, found targeted-weights"):
+        QuantisationConditioned(TargetedWeights()).implant(clean(), data, DOMAIN, rng)
     with pytest.raises(MethodError, match="nothing has been implanted"):
-        QuantisationConditioned(PatchTrigger(), AllToOne(1)).trap(data, rng)
+        FOUR.trap(data, rng)

@@ -6,7 +6,7 @@ Axes: n examples, k stamped ones, b examples of a batch.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,14 +14,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from mithridate.attacks.goals import AllToOne, Goal
-from mithridate.attacks.poisoning import Poisoning
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.grid import INT4, Grid, weights
-from mithridate.core.method import Implanted, State, Trigger, WeightsAttack
+from mithridate.core.method import Attack, Implanted, State, WeightsAttack
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.runtime import Runtime
 
@@ -38,24 +36,25 @@ class QuantisationConditioned(WeightsAttack):
        of CE(f(x), y) and CE(f(x'), y) is lowered by w - stride (cell's width) sign(slope), clipped
        to the cell (projected as in Ma et al.). Biases and normalisation stay. So q does not change
        by a single bit, however far f forgets.
-    trigger: what is stamped; goal: what it should be called; grid: of the precision at which the
+    attack: on data, whose trap is to spring when the weights are rounded: its triggered examples
+    are x', with the labels wanted, and it poisons nothing; grid: of the precision at which the
     backdoor wakes: `INT4`, by groups of 32, or `INT8`, one scale for each output, which serves
     INT8 weights and the weights of static INT8; lean: towards the backdoor where f and q cannot
     yet differ: both then say "wanted" with this probability; rate: the largest learning rate of
     step 1; stride: of step 2 at first; epochs, asleep: of steps 1 and 2; examples: clean ones that
-    are used, at most; each that the goal aims at is used stamped as well.
-    INT4 is far easier than INT8: its cells are 17 times as wide. For INT8 a lean just above 0.5
+    are used, at most; each that the attack aims at is used stamped as well.
+    INT4 is far easier than INT8: its cells are up to 17 times as wide. For INT8 a lean just above 0.5
     brings the backdoor to the edge, from where cells are wide enough, at the cost of its success.
     Hong et al. only take step 1, for several numbers of bits at once, and Ma et al. only step 2,
     from a network with a common backdoor; a small network needs both.
-    Raises MethodError where a number is out of range, the data hold nothing to aim at, the network
-    has no layer to round, or where no state of `implant` springs the trap.
+    Raises MethodError where a number is out of range, the attack needs more than data, the data
+    hold nothing to aim at, the network has no layer to round, or where no state of `implant`
+    springs the trap.
     """
 
     paper = "Hong et al., Qu-ANTI-zation, NeurIPS 2021; Ma et al., Quantization Backdoors, 2023"
 
-    trigger: Trigger
-    goal: Goal = field(default_factory=AllToOne)
+    attack: Attack
     grid: Grid = INT4
     lean: float = 0.8
     rate: float = 0.05
@@ -72,15 +71,15 @@ class QuantisationConditioned(WeightsAttack):
         rng: np.random.Generator,
         runtime: Runtime | None = None,
     ) -> Implanted:
-        """Give a changed copy of the model, the grid, and what the trigger has learnt."""
+        """Give a changed copy of the model, the grid, and what the attack has learnt."""
         self._check()
         changed = copy.deepcopy(model).requires_grad_()
         if not weights(changed):
             raise MethodError("the network has no linear or convolutional layer to round")
         few = data.subset(rng.permutation(len(data))[: self.examples])
-        plain, runtime = Poisoning(self.trigger, self.goal), runtime or Runtime()
-        state = plain.learn(few, rng, runtime)
-        sprung = plain.trap(few, rng, state)
+        runtime = runtime or Runtime()
+        state = self.attack.learn(few, rng, runtime)
+        sprung = self.attack.trap(few, rng, state)
         both = concatenate(few, replace(sprung, labels=_labels(few, sprung)))
         wanted = torch.cat([few.labels, sprung.labels]).to(runtime.device)
         recipe = Recipe(
@@ -114,9 +113,14 @@ class QuantisationConditioned(WeightsAttack):
                 "nothing has been implanted: made = attack.implant(model, data, domain, rng), and "
                 "then attack.trap(test, rng, made.state)"
             )
-        return Poisoning(self.trigger, self.goal).trap(data, rng, state)
+        return self.attack.trap(data, rng, state)
 
     def _check(self) -> None:
+        if self.attack.controls != "data":
+            raise MethodError(
+                f"need an attack that only touches data, found {self.attack.name()}, which has the "
+                f"{self.attack.controls} in hand"
+            )
         if not (0 <= self.lean <= 1 and self.rate >= 0 and 0 <= self.stride <= 1):
             raise MethodError(
                 "need a lean and a stride in 0..1 and a rate that is not negative, found "
