@@ -43,8 +43,11 @@ class QuantisationConditioned(WeightsAttack):
     yet differ: both then say "wanted" with this probability; rate: the largest learning rate of
     step 1; stride: of step 2 at first; epochs, asleep: of steps 1 and 2; examples: clean ones that
     are used, at most; each that the attack aims at is used stamped as well.
-    INT4 is far easier than INT8: its cells are up to 17 times as wide. For INT8 a lean just above 0.5
-    brings the backdoor to the edge, from where cells are wide enough, at the cost of its success.
+    INT4 is far easier than INT8, whose cells are up to 17 times narrower. For INT8 a lean just
+    above 0.5 brings the backdoor to the edge, from where cells are wide enough, at the cost of its
+    success. In a ResNet-9 of width 8 on CIFAR-10 (accuracy 0.68, rate 0.02) the success in floats
+    and rounded was 0.07 and 0.91 with INT4, and 0.35 and 0.79 with INT8, a lean of 0.6, 8 and 6
+    epochs; the accuracy fell by 0.03 and 0.04 in floats and by 0.04 and 0.05 rounded.
     Hong et al. only take step 1, for several numbers of bits at once, and Ma et al. only step 2,
     from a network with a common backdoor; a small network needs both.
     Raises MethodError where a number is out of range, the attack needs more than data, the data
