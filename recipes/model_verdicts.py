@@ -60,7 +60,7 @@ def line(name: str, found: Worth, calibrated: bool = True) -> list[str]:
     return [
         name, f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]",
         share(found.tpr_5) if calibrated else "-", share(found.caught),
-        share(found.false_alarms), str(found.unheard),
+        share(found.clean), str(found.unheard),
     ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def record(scores, rate=0.0, seed=0, defence="s", status="done", network="n", wh
     return Record(f"{cell}", cell, {}, status, why, rank, per_class)
 
 
-def population(lift, clean=20, poisoned=10, scanners=("s",)):
+def population(lift, clean=21, poisoned=10, scanners=("s",)):
     rng, found = stream(0, "records"), []
     for scanner in scanners:
         for seed in range(clean + poisoned):
@@ -37,8 +37,8 @@ def test_a_scanner_that_sees_is_worth_much_and_its_false_alarms_are_few():
     found = worth(judge_all(suspects(population(20.0)), ["s"]))
     assert found.auroc.value == 1
     assert found.caught.value == found.tpr_5.value == 1
-    assert found.false_alarms.value <= 0.1
-    assert found.false_alarms.n == 20
+    assert found.clean.value <= 0.1
+    assert found.clean.n == 21
     assert found.unheard == 0
 
 
@@ -56,7 +56,7 @@ def test_two_scanners_are_judged_together():
 
 def test_void_networks_fall_out_and_failures_are_not_passed_over():
     good = population(20.0)
-    assert len(suspects([*good, record(None, 0.1, 99, status="void", why="no")])) == 30
+    assert len(suspects([*good, record(None, 0.1, 99, status="void", why="no")])) == 31
     with pytest.raises(DataError, match="run it again"):
         suspects([*good, record(None, 0.1, 99, status="failed", why="no")])
 
@@ -72,9 +72,26 @@ def test_networks_are_compared_within_their_architecture_only():
     other = [record(np.arange(10) * 100.0 + s, 0.0, s, network="other") for s in range(3)]
     alone = [record(np.arange(10.0), 0.0, 0, network="alone")]
     judged = judge_all(suspects([*population(20.0), *other, *alone]), ["s"])
-    assert {len(j.standing.among) for j in judged if j.suspect.place[1] == "n"} == {20, 21}
+    assert {len(j.standing.among) for j in judged if j.suspect.place[1] == "n"} == {21}
     assert {len(j.standing.among) for j in judged if j.suspect.place[1] == "other"} == {3}
     assert [j.standing for j in judged if j.suspect.place[1] == "alone"] == [None]
+
+
+def test_clean_networks_that_were_made_otherwise_are_judged_by_the_population():
+    """By construction one in twenty-one of the population is flagged; of the others, whatever."""
+    same = suspects(population(20.0))
+    assert worth(judge_all(same, ["s"])).clean.value == pytest.approx(1 / 21)
+    rng = stream(0, "otherwise")
+    odd = [record(rng.standard_normal(10) * 8, 0.0, s, network="other") for s in range(8)]
+    found = worth(judge_all(suspects(odd), ["s"], same))
+    assert found.clean.value > 0.5
+    assert found.clean.n == 8
+
+
+def test_too_few_clean_networks_for_the_level_are_no_verdict():
+    found = worth(judge_all(suspects(population(20.0, clean=12)), ["s"]))
+    assert found.caught.value == 0
+    assert found.unheard == 22
 
 
 def test_the_textbook_rule_by_hand():
@@ -83,4 +100,4 @@ def test_the_textbook_rule_by_hand():
     assert anomaly_index(np.zeros(5)) == 0
     found = textbook(suspects([record(-np.log(norms), 0.1), record(np.zeros(5))]), "s")
     assert found.caught.value == 1
-    assert found.false_alarms.value == 0
+    assert found.clean.value == 0

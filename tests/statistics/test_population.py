@@ -56,6 +56,19 @@ def test_a_backdoored_class_is_named_whichever_scanner_sees_it():
         assert result.by_scanner[seen] == result.finest_p
 
 
+def test_a_class_that_stands_out_does_not_make_innocent_ones_look_guilty():
+    """300 worlds with one bad class: at 5 %, another one is named in no more than that."""
+    rng, innocent, named = stream(0, "innocent"), 0, 0
+    for _ in range(300):
+        drawn = rng.standard_normal((21, 10))
+        drawn[0, 7] += 30
+        found = standing([drawn]).by_class
+        named += found[7] <= 0.05
+        innocent += bool((np.delete(found, 7) <= 0.05).any())
+    assert named == 300
+    assert innocent <= 26  # 15 are expected at most; 26 lie three deviations above
+
+
 def test_what_shifts_all_classes_of_a_model_alike_is_no_sign():
     drawn = stream(0, "shift").standard_normal((30, 10))
     before = standing([drawn]).p_value

@@ -1,8 +1,10 @@
 """What scanners of models are worth, from records: each network against the clean ones beside it.
 
 A record of a scan holds the scores of the classes and no verdict, since one network alone has no
-null. Here the clean networks of the same task, architecture and precision are the population; each
-of them is judged as a suspect, too, by the others, which counts the false alarms.
+null. Here clean networks of the same task, architecture and precision are the population. That of
+clean networks made alike a share of `level` is flagged is no measurement: ranks make it so. What can
+be measured is how many backdoored ones are flagged, and how many clean ones that were made in
+another way than the population.
 Axes: m clean networks of a group.
 """
 
@@ -87,16 +89,26 @@ class Judged:
         return self.standing is not None and self.standing.p_value <= level + 1e-12
 
 
-def judge_all(networks: Sequence[Suspect], scanners: Sequence[str]) -> list[Judged]:
+def judge_all(
+    networks: Sequence[Suspect], scanners: Sequence[str], others: Sequence[Suspect] | None = None
+) -> list[Judged]:
     """Compare every network with the clean ones of its place, by these scanners together.
 
-    A scanner counts for a network where it could judge it and at least two clean ones.
+    others: the clean networks to compare with, whatever their place, for suspects that were made in
+    another way. A clean network of the population is compared with the rest, and every other one
+    with as many, so that all face the same number. A scanner counts for a network where it could
+    judge it and at least two clean ones.
     """
-    clean = defaultdict(list)
-    for network in networks:
+    clean: dict[Place | None, list[Suspect]] = defaultdict(list)
+    for network in networks if others is None else others:
         if not network.poisoned:
-            clean[network.place].append(network)
-    return [_judged(n, [c for c in clean[n.place] if c is not n], scanners) for n in networks]
+            clean[network.place if others is None else None].append(network)
+    found = []
+    for network in networks:
+        same = clean[network.place if others is None else None]
+        rest = [c for c in same if c is not network]
+        found.append(_judged(network, rest[: len(same) - 1], scanners))
+    return found
 
 
 def _judged(network: Suspect, clean: Sequence[Suspect], scanners: Sequence[str]) -> Judged:
@@ -113,14 +125,15 @@ class Worth:
     """What scanners together are worth on a set of networks.
 
     auroc; tpr_5: share of poisoned networks above the threshold that 5 % of the clean ones exceed;
-    caught, false_alarms: flagged by the exact p-value at the level; unheard: networks that nothing
-    judged.
+    caught, clean: flagged by the p-value at the level; of clean networks of the population the
+    latter is 1 in m + 1 for each place, by construction; unheard: networks that nothing judged, or
+    that too few clean ones stand beside for the level.
     """
 
     auroc: Interval
     tpr_5: Interval
     caught: Interval
-    false_alarms: Interval
+    clean: Interval
     unheard: int
 
 
@@ -139,7 +152,7 @@ def worth(judged: Sequence[Judged], level: float = 0.05) -> Worth:
         proportion(round(at_5 * n), n) if n else proportion(0, 0),
         proportion(int(flagged[poisoned].sum()), n),
         proportion(int(flagged[~poisoned].sum()), int((~poisoned).sum())),
-        sum(j.standing is None for j in judged),
+        sum(j.standing is None or j.standing.finest_p > level + 1e-12 for j in judged),
     )
 
 

@@ -25,8 +25,9 @@ class Standing:
     """How a suspect stands among clean models.
 
     p_value: of the whole question; by_scanner: float64[s], of each scanner alone; by_class:
-    float64[c], with the probability of any false alarm over scanners and classes controlled; among:
-    float64[m + 1], the statistic of suspect and references; finest_p: 1 / (m + 1).
+    float64[c], with the probability controlled of naming any class that nothing is wrong with,
+    whatever is wrong with others; among: float64[m + 1], the statistic of suspect and references;
+    finest_p: 1 / (m + 1).
     """
 
     p_value: float
@@ -44,24 +45,46 @@ def standing(scores: Sequence[Floats]) -> Standing:
     score is taken from the median of its classes. Then, for model i, scanner s and class k,
     z_isk = (x_isk - mean) / spread over the other models; t_is = max_k z_isk; z is centred and
     scaled once more by the t of the other models, so that scanners are comparable, and
-    T_i = max_sk of that. p = (1 + #{i > 0 : T_i >= T_0}) / (m + 1), which is exact; a class is
-    compared with the same T_i: the single-step maximum of Westfall and Young, Resampling-Based
-    Multiple Testing, 1993.
+    T_i = max_sk of that. p = (1 + #{i > 0 : T_i >= T_0}) / (m + 1), which is exact. Classes are
+    named step by step: the most suspicious one by that p, then the next by the same test without
+    the former in any model, since a class that stands out makes the others look ordinary or not:
+    the step-down maximum of Westfall and Young, Resampling-Based Multiple Testing, 1993.
     Raises ValueError where there is no scanner, fewer than two references, or a shape is wrong.
     """
     _check(scores)
-    classes = max(x.shape[1] for x in scores)
-    parts = [_scaled(_standardised(_from_median(np.asarray(x, np.float64)))) for x in scores]
-    per_scanner = np.stack([part.max(1) for part in parts])
-    by_class = np.max([part[0] for part in parts if part.shape[1] == classes], 0)
-    total = per_scanner.max(0)
+    given = [np.asarray(x, np.float64) for x in scores]
+    parts, total = _statistic(given)
     return Standing(
         _p(total[0], total),
-        np.array([_p(t[0], t) for t in per_scanner]),
-        np.array([_p(value, total) for value in by_class]),
+        np.array([_p(part.max(1)[0], part.max(1)) for part in parts]),
+        _by_class(given),
         total,
         1 / len(total),
     )
+
+
+def _statistic(scores: Sequence[Floats]) -> tuple[list[Floats], Floats]:
+    """The comparable scores float64[m + 1, c] of each scanner, and the largest of each model."""
+    parts = [_scaled(_standardised(_from_median(x))) for x in scores]
+    return parts, np.max([part.max(1) for part in parts], 0)
+
+
+def _by_class(scores: Sequence[Floats]) -> Floats:
+    """P-values of the classes, step by step from the most suspicious one; they never fall."""
+    classes = max(x.shape[1] for x in scores)
+    left, found, least = np.arange(classes), np.ones(classes), 0.0
+    while len(left):
+        parts, total = _statistic(
+            [x[:, left] if x.shape[1] == classes else x for x in scores]
+        )  # fmt: skip
+        own = np.max([part[0] for part in parts if part.shape[1] == len(left)], 0)
+        top = int(own.argmax())
+        least = max(least, _p(own[top], total))
+        found[left[top]] = least
+        if least >= 1:
+            break
+        left = np.delete(left, top)
+    return found
 
 
 def _check(scores: Sequence[Floats]) -> None:
