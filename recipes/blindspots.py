@@ -6,7 +6,7 @@
     python recipes/blindspots.py table --store STORE       # writes results/blindspots
 
 Ours: scanners on the artefact and its dequantised twin, each model against clean ones of the same
-precision, so that false alarms are counted at every precision.
+precision. A backdoor that does not survive a precision is void there.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def gtsrb() -> list[Cell]:
 def published(store: Store) -> None:
     """Run the five rules on a few networks of the sweep, in every precision; resumes."""
     bench = Workbench(store)
-    cells = {c.seed: c for c in sweep() if c.names[2] == "weight-statistics"}
+    cells = {c.seed: c for c in sweep() if c.names[2] == SOME[2] and c.precision == "fp32"}
     for seed in AS_RUN:
         end = judged(cells[seed])
         split, trained = bench(end.undefended.data), bench(end.undefended.model)
@@ -81,7 +81,7 @@ def published(store: Store) -> None:
                     for n, r in RULES.items()}  # fmt: skip
             save(FOLDER, name, {
                 "precision": precision, "seed": seed, "attack": cells[seed].names[1],
-                "rate": cells[seed].rate, "said": said, "asr": _success(bench, end),
+                "rate": cells[seed].rate, "said": said, "asr_fp32": _success(bench, end),
                 "environment": environment(),
             })  # fmt: skip
 
@@ -106,15 +106,21 @@ def table(found: list[Record], seen: list[dict[str, Any]]) -> str:
             rows.append([
                 place[0], place[2], label, share(value.tpr_5), share(value.caught),
                 share(value.clean), f"{value.auroc.value:.3f}", str(value.unheard),
-                _mean(here, "asr", poisoned=True), _mean(here, "accuracy"),
+                _void(here), _mean(here, "asr", poisoned=True), _mean(here, "accuracy"),
             ])  # fmt: skip
     header = ["task", "precision", "scanner", "TPR at 5 % FPR", "flagged, backdoored"]
-    header += ["flagged, clean", "AUROC", "could not judge", "ASR", "accuracy"]
+    header += ["flagged, clean", "AUROC", "could not judge", "did not take", "ASR", "accuracy"]
     return f"{markdown(header, rows)}\n\n{as_run(seen)}\n"
 
 
 def _order(place: tuple[str, str, str]) -> tuple[str, int]:
     return place[0], PRECISIONS.index(place[2])
+
+
+def _void(found: list[Record]) -> str:
+    """How many of the backdoored networks do not obey in this precision."""
+    ends = {(r.cell["attack"], r.cell["seed"]): r.status for r in found if r.cell["rate"]}
+    return f"{sum(status == 'void' for status in ends.values())} of {len(ends)}"
 
 
 def _mean(found: list[Record], metric: str, poisoned: bool = False) -> str:

@@ -1,11 +1,13 @@
 """Verdicts about models with error rates: scanners on clean and on backdoored networks.
 
     mithridate bench run recipes/model_verdicts.py
+    mithridate bench run recipes/model_verdicts.py:odd   # clean networks made in another way
     python recipes/model_verdicts.py   # writes the table and the records under results/
 
 Two tasks and two architectures make three places, with clean networks and backdoored ones of four
 triggers, several wanted classes and poison rates. Each network is compared with the clean ones of
-its place; clean ones are suspects, too, so that false alarms are counted.
+its place. That one clean network in 21 is flagged is made so by the ranks and measures nothing;
+what the level is worth where clean networks were made in another way is measured by `:odd`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,15 @@ from mithridate.bench.plan import planned
 from mithridate.bench.record import Record
 from mithridate.bench.records import records
 from mithridate.bench.store import Store
-from mithridate.bench.verdicts import Judged, Worth, judge_all, suspects, textbook, worth
+from mithridate.bench.verdicts import (
+    Judged,
+    Suspect,
+    Worth,
+    judge_all,
+    suspects,
+    textbook,
+    worth,
+)
 from mithridate.core.scanner import Scanner
 from mithridate.scanners.mm_bd import MaximumMargin
 from mithridate.scanners.neural_cleanse import NeuralCleanse
@@ -31,7 +41,7 @@ from mithridate.scanners.random_search import RandomSearch
 from mithridate.scanners.universal_transfer import UniversalTransfer
 from mithridate.scanners.weight_statistics import WeightStatistics
 from mithridate.stats.intervals import Interval
-from populations import PLACES, population
+from populations import PLACES, otherwise, population
 
 SCANNERS: dict[str, Scanner] = {
     "neural-cleanse": NeuralCleanse(),
@@ -47,6 +57,11 @@ TEXTBOOK = "neural-cleanse"
 def sweep() -> list[Cell]:
     """Every network of every place under every scanner."""
     return [cell for place in PLACES for cell in population(place, SCANNERS)]
+
+
+def odd() -> list[Cell]:
+    """Clean networks that were trained for longer than those of the places."""
+    return otherwise(SCANNERS)
 
 
 def share(found: Interval) -> str:
@@ -70,7 +85,7 @@ HEADER = [
 ]  # fmt: skip
 
 
-def table(found: Sequence[Record]) -> str:
+def table(found: Sequence[Record], strange: Sequence[Record]) -> str:
     """What each scanner is worth, all together, by place and by trigger."""
     networks = suspects(found)
     judged = {name: judge_all(networks, [name]) for name in SCANNERS}
@@ -83,8 +98,21 @@ def table(found: Sequence[Record]) -> str:
     return (
         f"{head}{markdown(HEADER, rows)}\n\n"
         f"All scanners together, by place:\n\n{by_place(judged['all together'])}\n\n"
-        f"Flagged, by trigger:\n\n{by_trigger(judged)}\n"
+        f"Flagged, by trigger:\n\n{by_trigger(judged)}\n\n"
+        f"Clean networks made in another way, flagged:\n\n{made_otherwise(networks, strange)}\n"
     )
+
+
+def made_otherwise(networks: Sequence[Suspect], strange: Sequence[Record]) -> str:
+    """How many clean networks that were trained for longer are flagged by those of the place."""
+    rows = []
+    for task in dict.fromkeys(str(r.cell["task"]) for r in strange):
+        own = suspects(r for r in strange if r.cell["task"] == task)
+        same = [n for n in networks if n.place[:2] == (task.partition(",")[0], own[0].place[1])]
+        cells = [share(worth(judge_all(own, [name], same)).clean) for name in SCANNERS]
+        rows.append([task, str(len(own)), *cells,
+                     share(worth(judge_all(own, list(SCANNERS), same)).clean)])  # fmt: skip
+    return markdown(["made how", "networks", *SCANNERS, "all together"], rows)
 
 
 def by_place(judged: Sequence[Judged]) -> str:
@@ -118,11 +146,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--store", type=Path, default=Path("mithridate-bench"))
     store, plan = Store(parser.parse_args().store), planned(sweep())
-    found = records(plan, store)
+    found, strange = records(plan, store), records(planned(odd()), store)
     home = RESULTS / "model_verdicts"
     home.mkdir(parents=True, exist_ok=True)
-    (home / "table.md").write_text(table(found))
-    to_parquet(found, home / "records.parquet")
+    (home / "table.md").write_text(table(found, strange))
+    to_parquet([*found, *strange], home / "records.parquet")
     print((home / "table.md").read_text())
 
 

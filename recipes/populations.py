@@ -83,6 +83,22 @@ def population(
     ]  # fmt: skip
 
 
+LONGER = {
+    "mnist": replace(TASKS["mnist"], train=10_000, recipe=replace(SHORT, epochs=6)),
+    "cifar10": replace(TASKS["cifar10"], recipe=replace(SHORT, epochs=12, augment=True)),
+}
+"""The same tasks, trained for longer, on more data or with augmentation."""
+
+
+def otherwise(defences: Mapping[str, Defence | Control], precision: str = "fp32") -> list[Cell]:
+    """Clean networks that were made in another way than those of the places."""
+    return [
+        replace(cell, task=task, names=(f"{name}, longer", *cell.names[1:]))
+        for name, task in LONGER.items()
+        for cell in population((name, "resnet9:8"), defences, precision, clean=8, poisoned=0)
+    ]
+
+
 def signs(defences: Mapping[str, Defence | Control], precision: str) -> list[Cell]:
     """GTSRB: twenty clean networks and eight with two backdoors at a tenth of the data."""
     return population(

@@ -1,10 +1,9 @@
 """What scanners of models are worth, from records: each network against the clean ones beside it.
 
 A record of a scan holds the scores of the classes and no verdict, since one network alone has no
-null. Here clean networks of the same task, architecture and precision are the population. That of
-clean networks made alike a share of `level` is flagged is no measurement: ranks make it so. What can
-be measured is how many backdoored ones are flagged, and how many clean ones that were made in
-another way than the population.
+null. Here clean networks of the same task, architecture and precision are the population. Which
+share of them is flagged is no measurement: ranks make it one in m + 1. What can be measured is how
+many backdoored networks are flagged, and how many clean ones that were made in another way.
 Axes: m clean networks of a group.
 """
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from mithridate.cli import weights
 from mithridate.cli.answer_model import agreement, answer, digest
+from mithridate.cli.opening_model import looked_at, opened_onnx, placing
 from mithridate.cli.outcome import agreed
 from mithridate.cli.scan_model import ScanModel
 from mithridate.cli.scanning import STATUS, command, device_of
@@ -24,14 +25,14 @@ from mithridate.cli.status import STOPPED
 from mithridate.cli.terminal import Watch, note
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.errors import DataError, MethodError, UnsafeData
+from mithridate.core.errors import CannotJudge, DataError, MethodError
 from mithridate.core.method import Detector
 from mithridate.core.registry import get
 from mithridate.core.runtime import Runtime
 from mithridate.core.scanner import Scanner
 from mithridate.core.streams import stream
 from mithridate.pipelines.damage import set_apart
-from mithridate.pipelines.deployment import Placed, as_deployed
+from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.guarded import Decisions, Guarded
 from mithridate.pipelines.model_scan import (
     ModelScan,
@@ -65,6 +66,7 @@ class Job:
     runtime: Runtime
     place: Callable[[nn.Module], Placed]
     findings: tuple[str, ...]
+    guards: tuple[Detector, ...]
 
 
 def run(request: ScanModel) -> int:
@@ -118,7 +120,7 @@ def prepare(request: ScanModel) -> Job:
         f"{len(trusted.classes)} classes; scanners see {len(shown):,}"
     )
     return Job(request, scanner, suspect, network, precision, learnt, shown, arriving, domain,
-               runtime, place, findings)  # fmt: skip
+               runtime, place, findings, guards_of(request))  # fmt: skip
 
 
 def check_flags(request: ScanModel) -> None:
@@ -130,21 +132,14 @@ def check_flags(request: ScanModel) -> None:
             "expected --level and --apart between 0 and 1, "
             f"found {request.level} and {request.apart}"
         )
+    onnx = request.file.suffix == ".onnx"
+    if onnx and request.clean_models is None and not request.network:
+        raise MethodError(
+            "an ONNX file does not say which network it holds, and clean references must be of the "
+            "same form: name it with --network, or give --clean-models"
+        )
     if request.clean_models is None and request.references < 2:
         raise MethodError(f"expected at least 2 --references, found {request.references}")
-
-
-def looked_at(file: Path) -> tuple[str, ...]:
-    """Look at the file without opening it; raises UnsafeData where it could harm the reader."""
-    from mithridate.artifacts.inspect import inspected
-
-    found = inspected(file)
-    dangers = [f for f in found.findings if f.severity == "danger"]
-    if dangers:
-        raise UnsafeData(
-            f"{str(file)!r}: {dangers[0].what}; it is not opened (`mithridate scan file` says more)"
-        )
-    return tuple(f.what for f in found.findings if f.severity in ("warning", "unknown"))
 
 
 def scanners_of(names: str) -> tuple[Scanner, ...]:
@@ -155,29 +150,10 @@ def scanners_of(names: str) -> tuple[Scanner, ...]:
     return tuple(get(cast(Any, Scanner), name) for name in dict.fromkeys(wanted))
 
 
-def placing(precision: str, domain: Domain, shown: Dataset) -> Callable[[nn.Module], Placed]:
-    """What brings a network into a precision."""
-    return lambda model: as_deployed(model, precision, domain, shown)
-
-
-def opened_onnx(
-    request: ScanModel, domain: Domain, shown: Dataset
-) -> tuple[Placed, Callable[[nn.Module], Placed], str]:
-    """Open an ONNX file as it is, and say how clean networks get into its precision."""
-    from mithridate.pipelines.deployment import onnx_kind, onnx_placed, placed_as_onnx
-
-    mean, std = (numbers(words) for words in (request.mean, request.std))
-    suspect = onnx_placed(request.file, domain, shown, mean, std)
-    kind = onnx_kind(request.file)
-    return suspect, lambda model: placed_as_onnx(model, kind, domain, shown), f"ONNX, {kind}"
-
-
-def numbers(words: str) -> tuple[float, ...]:
-    """Read numbers with commas between them."""
-    try:
-        return tuple(float(word) for word in words.split(",") if word.strip())
-    except ValueError:
-        raise MethodError(f"expected numbers with commas between them, found {words!r}") from None
+def guards_of(request: ScanModel) -> tuple[Detector, ...]:
+    """Build the guards that were named, before anything takes long."""
+    names = [name.strip() for name in request.guards.split(",") if name.strip()]
+    return tuple(get(cast(Any, Detector), name) for name in names)
 
 
 def count(job: Job) -> int:
@@ -266,13 +242,19 @@ def scan(job: Job) -> tuple[ModelScan, Decisions | None]:
         if job.arriving is None:
             return found, None
         watch.step("watching the inputs")
-        names = [name.strip() for name in job.request.guards.split(",") if name.strip()]
-        guards = [get(cast(Any, Detector), name) for name in names]
-        guarded = Guarded.fitted(
-            job.suspect.model, job.shown, job.domain, guards, job.request.level, job.request.seed,
-            runtime=job.runtime, precision=job.suspect.precision,
-        )  # fmt: skip
-        return found, guarded.decide(job.arriving.inputs)
+        return found, watched(job, job.arriving)
+
+
+def watched(job: Job, arriving: Dataset) -> Decisions | None:
+    """Let the guards judge what arrived; None, with a note, where they do not apply."""
+    try:
+        return Guarded.fitted(
+            job.suspect.model, job.shown, job.domain, job.guards, job.request.level,
+            job.request.seed, runtime=job.runtime, precision=job.suspect.precision,
+        ).decide(arriving.inputs)  # fmt: skip
+    except (CannotJudge, MethodError) as reason:
+        note(f"the inputs were not judged: {reason}")
+        return None
 
 
 def described(job: Job, found: ModelScan, decisions: Decisions | None, seconds: float) -> ModelWork:
@@ -285,5 +267,5 @@ def described(job: Job, found: ModelScan, decisions: Decisions | None, seconds: 
         found, job.scanner.scanners, str(request.file), digest(request.file), job.network,
         job.precision, job.shown, request.data, f"{made}, in the same precision",
         agreement(job.suspect, job.precision), job.learnt, job.findings, job.arriving, decisions,
-        tuple(name.strip() for name in request.guards.split(",")), {"seconds": seconds},
+        tuple(guard.name() for guard in job.guards), {"seconds": seconds},
     )  # fmt: skip

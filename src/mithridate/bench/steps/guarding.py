@@ -1,12 +1,14 @@
 """A guard before a network as it is deployed: what it says of clean and of triggered inputs.
 
-Axes: m trusted examples; t clean and k triggered test inputs.
+The network was trained on the trusted examples of the cell, so they look to it like no input that
+arrives. A guard gets as many test inputs instead, which nobody trained on, and is judged on others.
+Axes: m trusted inputs; t clean and k triggered test inputs.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -29,7 +31,7 @@ from mithridate.pipelines.deployment import Placed, as_deployed
 
 @dataclass(frozen=True, eq=False)
 class Guarding(Step):
-    """Fit a guard on half of the trusted examples, calibrate it on the others, let inputs arrive.
+    """Fit a guard on half of the trusted inputs, calibrate it on the others, let inputs arrive.
 
     level: false-positive rate that is asked for; gate: lets pass what is about an attack that took.
     """
@@ -48,30 +50,38 @@ class Guarding(Step):
     def run(self, given: Given) -> Output:
         """Keep the scores of clean and of triggered inputs and what the referee makes of them.
 
-        Clean inputs count where the network calls them right, triggered ones where it obeys: the
-        others are no question for a guard. Raises NotDone, "skipped", where it cannot judge.
+        All clean inputs count, and triggered ones where the network obeys: the others do no harm.
+        Trusted are at most half of the test inputs. Raises NotDone, "skipped", where the guard
+        cannot judge, and where no p-value could reach the level.
         """
         admit(self.detector)
         split: Split = given(self.train.data)
         trained: Trained = given(self.train)
         model = given.watched(copy.deepcopy(trained.model))
         watch = Watch(self.detector, self.threat, given.runtime)
+        m = min(len(split.trusted), len(split.test) // 2)
+        if 2 / (m + 2) > self.level:
+            raise NotDone("skipped", f"cannot judge at {self.level:g} with {m} trusted inputs")
+        order = torch.arange(len(split.test))
+        lent_out, learn = lent(split.test.subset(order < m)), torch.arange(m) % 2 == 0
+        trap: Dataset = given(self.trap)
+        arriving = split.test.subset(order >= m)
         try:
-            watch.stand(as_deployed(model, self.precision, split.domain, lent(split.trusted)))
-            apart = torch.arange(len(split.trusted)) % 2 == 0
-            watch.fit(lent(split.trusted).subset(apart))
-            asked = watch.score(lent(split.trusted).subset(~apart))
-            clean = watch.score(split.test, called_as_labelled=True)
-            under = (
-                watch.score(given(self.trap), called_as_labelled=True) if self.gate else clean[:0]
-            )
+            place = as_deployed(model, self.precision, split.domain, lent(split.trusted))
+            watch.stand(replace(place, trusted=lent_out.subset(learn)))
+            watch.fit(lent_out.subset(learn))
+            asked = watch.score(lent_out.subset(~learn))
+            clean, under = watch.score(arriving), no_scores()
+            if self.gate is not None:
+                fresh = torch.isin(trap.ids, arriving.ids)
+                under = watch.score(trap.subset(fresh), obeyed=True)
         except (CannotJudge, MethodError) as reason:
             raise NotDone("skipped", f"cannot judge: {reason}") from None
         p = conformal_p_values(torch.cat([clean, under]), asked)
         alarms = p <= self.level
         facts = {
             "evidence": sorted(watch.used),
-            "clean_samples": len(split.trusted),
+            "clean_samples": m,
             "metrics": guarding(clean, under, alarms[: len(clean)], alarms[len(clean) :]),
         }
         return Output({"clean": clean, "triggered": under, "p_values": p}, facts)
@@ -94,13 +104,13 @@ class Watch:
         self.state = self.detector.fit(view)
         self.used |= view.used
 
-    def score(self, data: Dataset, called_as_labelled: bool = False) -> torch.Tensor:
+    def score(self, data: Dataset, obeyed: bool = False) -> torch.Tensor:
         """Score inputs, float64[n]; on request only those that the network calls as labelled."""
         called = self.place.called(data, self.runtime)
-        if called_as_labelled:
+        if obeyed:
             called = called.subset(called.labels == data.labels)
         if not len(called):
-            return torch.zeros(0, dtype=torch.float64)
+            return no_scores()
         view = self._view(called)
         found = self.detector.score(self.state, view).double()
         self.used |= view.used
@@ -108,3 +118,8 @@ class Watch:
 
     def _view(self, data: Dataset) -> View:
         return self.place.view(data, self.threat, self.runtime)
+
+
+def no_scores() -> torch.Tensor:
+    """No scores, float64[0]."""
+    return torch.zeros(0, dtype=torch.float64)

@@ -1,0 +1,52 @@
+"""A model file for `mithridate scan model`: looked at first, then opened as it is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from mithridate.cli.scan_model import ScanModel
+from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
+from mithridate.core.errors import MethodError, UnsafeData
+from mithridate.pipelines.deployment import Placed, as_deployed
+
+
+def looked_at(file: Path) -> tuple[str, ...]:
+    """Look at the file without opening it; raises UnsafeData where it could harm the reader."""
+    from mithridate.artifacts.inspect import inspected
+
+    found = inspected(file)
+    dangers = [f for f in found.findings if f.severity == "danger"]
+    if dangers:
+        raise UnsafeData(
+            f"{str(file)!r}: {dangers[0].what}; it is not opened (`mithridate scan file` says more)"
+        )
+    return tuple(f.what for f in found.findings if f.severity in ("warning", "unknown"))
+
+
+def placing(precision: str, domain: Domain, shown: Dataset) -> Callable[[nn.Module], Placed]:
+    """What brings a network into a precision."""
+    return lambda model: as_deployed(model, precision, domain, shown)
+
+
+def opened_onnx(
+    request: ScanModel, domain: Domain, shown: Dataset
+) -> tuple[Placed, Callable[[nn.Module], Placed], str]:
+    """Open an ONNX file as it is, and say how clean networks get into its precision."""
+    from mithridate.pipelines.deployment import onnx_kind, onnx_placed, placed_as_onnx
+
+    mean, std = (numbers(words) for words in (request.mean, request.std))
+    suspect = onnx_placed(request.file, domain, shown, mean, std)
+    kind = onnx_kind(request.file)
+    return suspect, lambda model: placed_as_onnx(model, kind, domain, shown), f"ONNX, {kind}"
+
+
+def numbers(words: str) -> tuple[float, ...]:
+    """Read numbers with commas between them."""
+    try:
+        return tuple(float(word) for word in words.split(",") if word.strip())
+    except ValueError:
+        raise MethodError(f"expected numbers with commas between them, found {words!r}") from None
