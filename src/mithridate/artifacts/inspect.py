@@ -16,7 +16,7 @@ from mithridate.artifacts.archives import Archive, archive, bombed
 from mithridate.artifacts.exported import look_at_exported
 from mithridate.artifacts.findings import SEVERITIES, Limits, Log, Report
 from mithridate.artifacts.onnx_graphs import judge_beside
-from mithridate.artifacts.recognise import kind_of_zip, recognised, two_at_once
+from mithridate.artifacts.recognise import kind_of_zip, late, pickled, recognised, two_at_once
 from mithridate.artifacts.tensor_files import look_at_npz, look_at_safetensors
 from mithridate.artifacts.torch_files import (
     look_at_member,
@@ -75,6 +75,10 @@ def _looked_at(
         return _zip(file, size, log, code, values)
     if two_at_once(file, size):
         log.danger("the file is an archive as well, and readers take it for different things")
+    if kind in ("onnx", "hdf5", "safetensors") and pickled(file, size, kind):
+        log.danger("the file is a pickle as well, which runs in readers that take it for one")
+    if kind == "hdf5" and late(file):
+        log.danger("the file begins with something else than HDF5, which other readers may run")
     if kind == "safetensors":
         look_at_safetensors(file, size, log, values)
     elif kind == "pickle":

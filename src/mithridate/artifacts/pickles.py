@@ -52,7 +52,8 @@ class Program:
     storages: expected elsewhere; strings: short ones, in order; value: the result where it is a
     constant; asked: elements that a call would reserve; hidden: places where a name is computed;
     extensions: places of registered codes; deep: whether it nests deeper than is looked at;
-    error: why the disassembly ended early; end: the place after the last opcode.
+    error: why the disassembly ended early; cut: whether at a limit of ours, so that readers may go
+    further; end: the place after the last opcode.
     """
 
     names: dict[str, int] = field(default_factory=dict)
@@ -66,7 +67,12 @@ class Program:
     deep: bool = False
     opcodes: int = 0
     error: str = ""
+    cut: bool = False
     end: int = 0
+
+
+class Unread(ValueError):  # noqa: N818 - no fault of the file
+    """A limit was reached before the end of a pickle."""
 
 
 class Bounded:
@@ -77,8 +83,10 @@ class Bounded:
 
     def read(self, count: int) -> bytes:
         """Read so many bytes."""
+        if self.limit < count <= self.left:
+            raise Unread(f"one value has {count} bytes, more than {self.limit} are looked at")
         if count > self.limit:
-            raise ValueError(f"one value has {count} bytes, more than {self.limit} are looked at")
+            raise ValueError(f"one value has {count} bytes, and {self.left} are left")
         found = self.stream.read(min(count, self.left))
         self.left -= len(found)
         return found
@@ -259,11 +267,12 @@ def disassembled(stream: BinaryIO, size: int, log: Log) -> Program:
             log.opcodes += 1
             program.opcodes += 1
             if log.opcodes > log.limits.opcodes:
-                raise ValueError(f"more than {log.limits.opcodes} opcodes are not looked at")
+                raise Unread(f"more than {log.limits.opcodes} opcodes are not looked at")
             _step(reading, op, arg, place or 0)
         program.value = reading.stack[-1]
     except (ValueError, OverflowError, IndexError, KeyError, TypeError, AttributeError) as error:
         program.error = str(error) or type(error).__name__
+        program.cut = isinstance(error, Unread)
     program.end = stream.tell()
     return program
 

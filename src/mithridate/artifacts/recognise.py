@@ -116,6 +116,24 @@ def kind_of_zip(found: Archive) -> str:
     return "keras archive" if {"config.json", "model.weights.h5"} <= last else "zip"
 
 
+def pickled(file: BinaryIO, size: int, kind: str) -> bool:
+    """Tell whether a file of another kind is a program to whoever unpickles it.
+
+    Real files stop making sense as one at the first or second byte.
+    """
+    file.seek(0)
+    program = disassembled(file, size, Log(Limits(opcodes=10_000)))
+    if program.names or program.hidden or program.extensions or not program.error:
+        return True
+    return kind in ("onnx", "hdf5") and (program.opcodes > 1 or program.cut)
+
+
+def late(file: BinaryIO) -> bool:
+    """Tell whether a file of HDF5 begins with something else."""
+    file.seek(0)
+    return file.read(len(HDF5)) != HDF5
+
+
 def two_at_once(file: BinaryIO, size: int) -> bool:
     """Tell whether a file that is no archive ends like one."""
     tail = min(size, 65_557)
