@@ -118,7 +118,8 @@ def archive(file: BinaryIO, size: int, log: Log) -> Archive | None:
     _names(infos, log)
     _sizes(members, size, log)
     found = Archive(file, {m.name: m for m in members if not m.name.endswith("/")})
-    _contents(found, log)
+    if not log.bomb:
+        _contents(found, log)
     return found
 
 
@@ -209,6 +210,7 @@ def _sizes(members: list[Member], size: int, log: Log) -> None:
     total = sum(member.size for member in members)
     if total > log.limits.slack and total > log.limits.ratio * size:
         log.danger(f"{size:,} bytes unpack to {total:,}: the archive is a bomb")
+        log.bomb = True
 
 
 def _contents(archive: Archive, log: Log) -> None:
@@ -219,8 +221,3 @@ def _contents(archive: Archive, log: Log) -> None:
             log.danger("the member is machine code", name)
         elif head.startswith(NESTED) and not name.endswith((".pt", ".pth")):
             log.warning("the member is an archive itself and was not looked into", name)
-
-
-def bombed(log: Log) -> bool:
-    """Tell whether an archive is not worth unpacking."""
-    return any(found.what.endswith("is a bomb") for found in log.findings)

@@ -54,12 +54,18 @@ class Limits:
 
 @dataclass
 class Log:
-    """Findings as they come in."""
+    """Findings as they come in.
+
+    opcodes: read so far; cut: whether a pickle was not read to its end; bomb: whether an archive is
+    not worth unpacking.
+    """
 
     limits: Limits = Limits()
     findings: list[Finding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     opcodes: int = 0
+    cut: bool = False
+    bomb: bool = False
 
     def add(self, severity: Severity, what: str, where: str = "", todo: str = "") -> None:
         """Keep a finding once, or count it where there are many of its kind."""
@@ -105,13 +111,15 @@ def _short(words: str, limit: int = 300) -> str:
 class Report:
     """What is known of a file without opening it.
 
-    path: as it was given; format: that its bytes have; size: in bytes; findings: the worst first.
+    path: as it was given; format: that its bytes have; size: in bytes; findings: the worst first;
+    cut: whether a pickle in it was not read to its end.
     """
 
     path: str
     format: str
     size: int
     findings: tuple[Finding, ...]
+    cut: bool = False
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of one severity."""

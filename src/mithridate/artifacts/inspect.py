@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mithridate.artifacts import jail
-from mithridate.artifacts.archives import Archive, archive, bombed
+from mithridate.artifacts.archives import Archive, archive
 from mithridate.artifacts.exported import look_at_exported
 from mithridate.artifacts.findings import SEVERITIES, Limits, Log, Report
 from mithridate.artifacts.onnx_graphs import judge_beside
@@ -54,7 +54,7 @@ def inspected(
             log.danger("looking at the file takes more memory than allowed")
         if kind in ("torch", "pickle", "torch legacy"):
             _asked_picklescan(place, log)
-    return Report(str(path), kind, size, log.ended())
+    return Report(str(path), kind, size, log.ended(), log.cut)
 
 
 def opened_file(place: Path) -> BinaryIO:
@@ -73,12 +73,7 @@ def _looked_at(
     kind = recognised(file, size)
     if kind == "zip":
         return _zip(file, size, log, code, values)
-    if two_at_once(file, size):
-        log.danger("the file is an archive as well, and readers take it for different things")
-    if kind in ("onnx", "hdf5", "safetensors") and pickled(file, size, kind):
-        log.danger("the file is a pickle as well, which runs in readers that take it for one")
-    if kind == "hdf5" and late(file):
-        log.danger("the file begins with something else than HDF5, which other readers may run")
+    _disguises(kind, file, size, log)
     if kind == "safetensors":
         look_at_safetensors(file, size, log, values)
     elif kind == "pickle":
@@ -96,15 +91,26 @@ def _looked_at(
     return kind
 
 
+def _disguises(kind: str, file: BinaryIO, size: int, log: Log) -> None:
+    """Look for what the file is to readers that take it for something else."""
+    if two_at_once(file, size):
+        log.danger("the file is an archive as well, and readers take it for different things")
+    if kind in ("onnx", "hdf5", "safetensors") and pickled(file, size, kind):
+        log.danger("the file is a pickle as well, which runs in readers that take it for one")
+    if kind == "hdf5" and late(file):
+        log.danger("the file begins with something else than HDF5, which other readers may run")
+
+
 def _zip(file: BinaryIO, size: int, log: Log, code: bool, values: bool) -> str:
     """Look at an archive, and at what it is an archive of."""
     found = archive(file, size, log)
-    if found is None or bombed(log):
+    if found is None or log.bomb:
         return "zip"
     kind = kind_of_zip(found)
     if kind == "torch":
         look_at_zip(found, size, log, values)
-        second_opinion(file, log)
+        if not (log.cut or log.counts["danger"] or log.counts["unknown"]):
+            second_opinion(file, log)  # without limits, so only on what was read to its end
     elif kind == "torchscript":
         look_at_torchscript(found, size, log, code, values)
     elif kind == "pt2":

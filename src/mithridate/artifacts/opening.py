@@ -68,6 +68,11 @@ def _refuse(report: Report, code: bool) -> None:
     for found in report.of("danger"):
         where = f" in {found.where}" if found.where else ""
         raise UnsafeData(f"{name}: {found.what}{where}, so it was not opened; {found.todo}")
+    if report.cut and report.format in ("torch", "torch legacy"):
+        raise UnsafeData(
+            f"{name}: expected a pickle that can be read to its end before it is opened, found a "
+            "broken or too long one; ask for tensors by name as safetensors"
+        )
     if report.format in PROGRAMS and not code:
         raise UnsafeData(
             f"{name}: expected tensors, found an exported program; allow code to let a limited "

@@ -44,7 +44,7 @@ HARMLESS = re.compile(
 )
 """Names of plain arrays, which that loader refuses and which run nothing by themselves."""
 
-ALLOCATES = re.compile(r"builtins\.bytearray|torch\.([a-z]+\.)*\w*(Tensor|Storage)")
+ALLOCATES = re.compile(r"builtins\.bytearray|_codecs\.encode|torch\.([a-z]+\.)*\w*(Tensor|Storage)")
 """What reserves as much memory as its arguments ask for."""
 
 
@@ -63,10 +63,11 @@ def judged(
     if program.extensions:
         log.danger(f"the pickle uses a registered code (byte {program.extensions[0]})", where)
     if program.asked > 8 * size + (1 << 20):
-        log.danger(f"the pickle asks for {program.asked:,} elements at once", where)
+        log.danger(f"the pickle asks for {program.asked:,} elements", where)
     if program.deep:
         log.warning(f"the pickle nests deeper than {log.limits.depth} levels", where)
     if program.error:
+        log.cut = True
         log.warning(f"the pickle is broken or not read to its end: {program.error}", where)
 
 

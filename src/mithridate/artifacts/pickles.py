@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from mithridate.artifacts.findings import Log
 from mithridate.artifacts.pickle_names import ALLOCATES, STORAGES
+from mithridate.artifacts.pickle_stream import Bounded, Unread
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,35 @@ class Name:
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Values:
-    """A tuple on the stack, with the depth of its nesting."""
+    """A tuple on the stack, with the depth of its nesting, or something else that has a size.
+
+    asked: the elements that a call with it may reserve; kept, since a tuple may hold another one
+    many times over and comparing or walking through it would never end.
+    """
 
     items: tuple[Any, ...]
     depth: int
+    asked: int
+
+    @classmethod
+    def of(cls, items: list[Any]) -> Values:
+        """Make one of the values in it."""
+        product = 1
+        for item in items:
+            product = min(product * max(1, item), 1 << 63) if isinstance(item, int) else product
+        depth = 1 + max((item.depth for item in items if isinstance(item, Values)), default=0)
+        return cls(tuple(items), depth, max([product, *map(_asked, items)]))
+
+
+def _asked(value: Any) -> int:
+    """The elements that a call with a value may reserve."""
+    if isinstance(value, Values):
+        return value.asked
+    if isinstance(value, str | bytes):
+        return len(value)
+    return min(value, 1 << 63) if isinstance(value, int) else 0
 
 
 @dataclass(frozen=True)
@@ -50,7 +74,7 @@ class Program:
 
     names: imported, with the place of the first mention; called: those of them that are called;
     storages: expected elsewhere; strings: short ones, in order; value: the result where it is a
-    constant; asked: elements that a call would reserve; hidden: places where a name is computed;
+    constant; asked: elements that all calls would reserve; hidden: places where a name is computed;
     extensions: places of registered codes; deep: whether it nests deeper than is looked at;
     error: why the disassembly ended early; cut: whether at a limit of ours, so that readers may go
     further; end: the place after the last opcode.
@@ -69,37 +93,6 @@ class Program:
     error: str = ""
     cut: bool = False
     end: int = 0
-
-
-class Unread(ValueError):  # noqa: N818 - no fault of the file
-    """A limit was reached before the end of a pickle."""
-
-
-class Bounded:
-    """A stream of which no single value may be larger than what is left, or than a limit."""
-
-    def __init__(self, stream: BinaryIO, size: int, limit: int) -> None:
-        self.stream, self.left, self.limit = stream, size, limit
-
-    def read(self, count: int) -> bytes:
-        """Read so many bytes."""
-        if self.limit < count <= self.left:
-            raise Unread(f"one value has {count} bytes, more than {self.limit} are looked at")
-        if count > self.limit:
-            raise ValueError(f"one value has {count} bytes, and {self.left} are left")
-        found = self.stream.read(min(count, self.left))
-        self.left -= len(found)
-        return found
-
-    def readline(self) -> bytes:
-        """Read a line."""
-        found = self.stream.readline(min(self.left, 1 << 16))
-        self.left -= len(found)
-        return found
-
-    def tell(self) -> int:
-        """Where the stream is."""
-        return self.stream.tell()
 
 
 class Reading:
@@ -127,20 +120,20 @@ class Reading:
         return found[::-1]
 
     def push(self, value: Any) -> None:
-        """Put a value on the stack; long ones are forgotten."""
+        """Put a value on the stack; of long ones the length is kept."""
         long = isinstance(value, str | bytes) and len(value) > 2_000
         if isinstance(value, str) and not long and len(self.program.strings) < 100_000:
             self.program.strings.append(value)
-        self.stack.append(UNKNOWN if long else value)
+        self.stack.append(Values((), 0, len(value)) if long else value)
         self.marks += value is MARK
         self.program.deep |= self.marks > self.depth
 
     def tuple_of(self, items: list[Any]) -> None:
         """Put a tuple on the stack."""
-        depth = 1 + max((v.depth for v in items if isinstance(v, Values)), default=0)
-        self.program.deep |= depth > self.depth
-        known = depth <= self.depth and len(items) <= 1_000
-        self.stack.append(Values(tuple(items), depth) if known else UNKNOWN)
+        made = Values.of(items)
+        self.program.deep |= made.depth > self.depth
+        known = made.depth <= self.depth and len(items) <= 1_000
+        self.stack.append(made if known else Values((), 0, made.asked))
 
     def name(self, module: Any, name: Any, place: int) -> None:
         """Put a name on the stack."""
@@ -158,7 +151,10 @@ class Reading:
         if isinstance(what, Name):
             self.program.called.add(what.path)
             if ALLOCATES.fullmatch(what.path):
-                self.program.asked = max([self.program.asked, *_numbers(given)])
+                asked = max(1, _asked(given))
+                self.program.asked += asked
+                self.stack.append(Values((), 0, asked))
+                return
         self.stack.append(UNKNOWN)
 
     def persistent(self, given: Any) -> None:
@@ -174,23 +170,6 @@ class Reading:
         self.stack.append(UNKNOWN)
 
 
-def _numbers(given: Any) -> list[int]:
-    """The products of the whole numbers in arguments, at every level."""
-    found, queue = [], [given]
-    while queue:
-        value = queue.pop()
-        if isinstance(value, int):
-            found.append(value)
-        elif isinstance(value, Values):
-            product = 1
-            for item in value.items:
-                product *= item if isinstance(item, int) and item > 0 else 1
-                product = min(product, 1 << 63)
-            found.append(product)
-            queue += value.items
-    return found
-
-
 def _names(r: Reading, op: str, arg: Any, place: int) -> None:
     if op == "STACK_GLOBAL":
         name, module = r.pop(), r.pop()
@@ -200,13 +179,13 @@ def _names(r: Reading, op: str, arg: Any, place: int) -> None:
     module, _, name = arg.partition(" ")
     r.name(module, name, place)
     if op == "INST":
-        r.call(r.pop(), Values(tuple(given), 1))
+        r.call(r.pop(), Values.of(given))
 
 
 def _calls(r: Reading, op: str, arg: Any, place: int) -> None:
     if op == "OBJ":
         what, *given = r.to_mark() or [UNKNOWN]
-        r.call(what, Values(tuple(given), 1))
+        r.call(what, Values.of(given))
         return
     if op == "NEWOBJ_EX":
         r.pop()

@@ -123,7 +123,8 @@ def pickled(file: BinaryIO, size: int, kind: str) -> bool:
     """
     file.seek(0)
     program = disassembled(file, size, Log(Limits(opcodes=10_000)))
-    if program.names or program.hidden or program.extensions or not program.error:
+    named = any(IDENTIFIER.fullmatch(name) for name in program.names)
+    if named or program.hidden or program.extensions or not program.error:
         return True
     return kind in ("onnx", "hdf5") and (program.opcodes > 1 or program.cut)
 

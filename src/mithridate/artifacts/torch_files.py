@@ -69,6 +69,7 @@ def look_at_member(
     """Read one pickle in an archive; allowed: the names that it may mention."""
     words = found.read(member, log.limits.pickle, log)
     if words is None:
+        log.cut = True
         return None
     stream = io.BytesIO(words)
     first = program = disassembled(stream, len(words), log)
@@ -122,7 +123,8 @@ def look_at_pickles(file: BinaryIO, size: int, log: Log, values: bool) -> str:
         quiet = Log(log.limits, opcodes=log.opcodes) if programs else log
         program = disassembled(file, size - begin, quiet)
         log.opcodes = quiet.opcodes
-        if programs and program.error and not program.names and not program.hidden:
+        blank = program.error and not program.cut and not program.names and not program.hidden
+        if programs and blank:
             log.warning(f"{size - begin:,} bytes follow the pickle and are none", f"byte {begin}")
             break
         judged(program, f"pickle {len(programs) + 1}", log, size)
@@ -149,6 +151,7 @@ def _after(file: BinaryIO, size: int, programs: list[Program], log: Log, values:
     """Compare the storages behind the pickles of an old file with what the pickles expect."""
     if len(programs) < 5 or any(program.error for program in programs):
         log.warning("the file ends before its tensors: it was cut off")
+        log.cut = True
         return
     expected = {storage.key: storage for storage in programs[3].storages}
     for key in programs[4].strings:

@@ -1,0 +1,120 @@
+"""Files that one reader takes for tensors and another for a program, or that wear a reader out."""
+
+import io
+import pickle
+import time
+import zipfile
+
+import pytest
+import torch
+
+from mithridate.artifacts.archives import Archive
+from mithridate.artifacts.findings import Limits, Log
+from mithridate.artifacts.inspect import inspected
+from mithridate.artifacts.opening import opened
+from mithridate.artifacts.pickles import disassembled
+from mithridate.core.errors import UnsafeData
+
+CALL = b"cos\nsystem\n(S'false'\ntR."
+
+
+def archive(path, program, **members):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("m/data.pkl", program)
+        for name, words in members.items():
+            file.writestr(f"m/{name}", words)
+    return path
+
+
+@pytest.mark.parametrize("user_block", [CALL, b"\x80\x02N.", b"words"])
+def test_hdf5_behind_something_else_is_a_danger(user_block, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "m", "w", userblock_size=512) as file:
+        file["a"] = torch.ones(2).numpy()
+    assert not inspected(tmp_path / "m").of("note")
+    with (tmp_path / "m").open("r+b") as file:
+        file.write(user_block)
+    report = inspected(tmp_path / "m")
+    assert report.format == "hdf5"
+    assert any("else than HDF5" in found.what for found in report.of("danger"))
+    assert any("a pickle" in found.what for found in report.of("danger")) != (
+        user_block == b"words"
+    )
+    with pytest.raises(UnsafeData):
+        opened(tmp_path / "m")
+
+
+@pytest.mark.parametrize("behind", [CALL, b"N.", b"cos\nsystem\n"])
+def test_a_graph_that_is_a_pickle_as_well_is_a_danger(behind, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [], [])
+    made = onnx.helper.make_model(graph, ir_version=10)
+    made.ClearField("opset_import")
+    real = made.SerializeToString()
+    (tmp_path / "m").write_bytes(real)
+    assert not inspected(tmp_path / "m").of("danger")
+    # To a pickle: a mark, and bytes whose length is the next four; to ONNX: three small fields.
+    head, skipped = b"(B\x08\x08\x28\0", 0x280808
+    doc = bytes([0x32, 0x80 | skipped & 0x7F, 0x80 | skipped >> 7 & 0x7F,
+                 0x80 | skipped >> 14 & 0x7F, skipped >> 21])  # fmt: skip
+    before = b"x" * (skipped - len(real) - len(doc))
+    rest = b"x" * (skipped - len(before) - len(behind))
+    (tmp_path / "m").write_bytes(head + real + doc + before + behind + rest)
+    report = inspected(tmp_path / "m")
+    assert report.format == "onnx"
+    assert any("a pickle" in found.what for found in report.of("danger"))
+
+
+def test_tuples_that_hold_each_other_many_times_take_no_time():
+    levels = b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"h" + bytes([n]) + b"\x87"
+                      for n in range(60))  # fmt: skip
+    words = b"c__builtin__\nbytearray\n" + b"K\x02" + levels + b"\x85R."
+    began = time.process_time()
+    read = disassembled(io.BytesIO(words), len(words), Log())
+    assert time.process_time() - began < 1
+    assert not read.error and read.asked == 8
+
+
+def test_what_calls_reserve_is_added_up(tmp_path):
+    call = b"c__builtin__\nbytearray\nq\x00" + b"h\x00J\x00\x00\x10\x00\x85R0" * 2_000 + b"N."
+    path = archive(tmp_path / "m.pt", call)
+    assert inspected(path).of("danger")[0].what == "the pickle asks for 2,097,152,000 elements"
+    copied = b"c__builtin__\nbytearray\nq\x00h\x00J\x00\x00\x10\x00\x85Rq\x01"
+    copied += b"0h\x00h\x01\x85R" * 100 + b"."
+    path = archive(tmp_path / "m.pt", copied)
+    assert "elements" in inspected(path).of("danger")[0].what
+    torch.save({"a": torch.ones(3), "b": b"x" * 3_000}, path)
+    assert inspected(path).answer == "clean"
+
+
+@pytest.mark.parametrize("limits", [Limits(opcodes=100), Limits(pickle=100)])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_was_not_read_to_its_end_is_not_opened(limits, zipped, tmp_path):
+    path = tmp_path / "m.pt"
+    torch.save({f"{'n' * 150}{n}": torch.ones(1) for n in range(50)}, path,
+               _use_new_zipfile_serialization=zipped)  # fmt: skip
+    assert len(opened(path)) == 50
+    with pytest.raises(UnsafeData, match="read to its end"):
+        opened(path, limits=limits)
+
+
+def test_torch_is_asked_only_about_what_was_read(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("mithridate.artifacts.inspect.second_opinion", lambda *_: asked.append(1))
+    path = archive(tmp_path / "m.pt", pickle.dumps({"a": 1}, 2))
+    inspected(path)
+    assert len(asked) == 1
+    inspected(archive(path, CALL))
+    inspected(archive(path, pickle.dumps(["x" * 200], 2)), limits=Limits(pickle=100))
+    inspected(archive(path, b"N" * 300), limits=Limits(opcodes=100))
+    assert len(asked) == 1
+
+
+def test_a_bomb_behind_many_dangers_is_not_unpacked(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "m", "w", zipfile.ZIP_DEFLATED) as file:
+        for number in range(60):
+            file.writestr(f"../{number}", b"")
+        file.writestr("m/data.pkl", bytes(8 << 20))
+    monkeypatch.setattr(Archive, "chunks", lambda *_: pytest.fail("it was unpacked"))
+    report = inspected(tmp_path / "m", limits=Limits(slack=1 << 20))
+    assert len(report.of("danger")) == 51
