@@ -75,6 +75,9 @@ def _domains(model: Any, log: Log) -> None:
 def _operator(node: Any, model: Any, log: Log) -> None:
     """Look at one operator."""
     own = {(function.domain, function.name) for function in model.functions}
+    if node.domain in STANDARD and node.op_type in ("Loop", "Scan", "SequenceMap"):
+        log.warning(f"the graph holds a {node.op_type}, with which it may never end", node.name,
+                    "ask for the network without control flow")  # fmt: skip
     if node.domain in STANDARD or (node.domain, node.op_type) in own:
         return
     name = f"{node.domain}.{node.op_type}"
@@ -97,23 +100,28 @@ def _graphs(model: Any) -> Iterator[Any]:
     while queue:
         graph = queue.pop()
         yield graph
-        for node in graph.node:
-            for attribute in node.attribute:
-                queue += [attribute.g] if attribute.HasField("g") else []
-                queue += attribute.graphs
+        for attribute in _attributes(graph):
+            queue += [attribute.g] if attribute.HasField("g") else []
+            queue += attribute.graphs
+
+
+def _attributes(graph: Any) -> Iterator[Any]:
+    """The attributes of a graph's nodes, and what a function takes where none is given."""
+    yield from getattr(graph, "attribute_proto", ())
+    for node in graph.node:
+        yield from node.attribute
 
 
 def _tensors(graph: Any, log: Log) -> Iterator[Any]:
     """Every tensor of a graph: weights, sparse weights and constants."""
     yield from getattr(graph, "initializer", ())
     sparse = list(getattr(graph, "sparse_initializer", ()))
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            sparse += [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
-            sparse += attribute.sparse_tensors
+    for attribute in _attributes(graph):
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        sparse += [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+        sparse += attribute.sparse_tensors
     for each in sparse:
         yield each.values
         yield each.indices

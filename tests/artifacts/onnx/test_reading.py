@@ -7,6 +7,7 @@ import torch
 from onnx import TensorProto, helper
 
 from artifacts.onnx.graphs import model
+from mithridate.artifacts.inspect import inspected
 from mithridate.artifacts.onnx import Interpreter, Session, dangers, read
 from mithridate.core.errors import CannotJudge, DataError, MissingExtra, UnsafeData
 
@@ -86,6 +87,56 @@ def test_operators_of_somebody_are_refused_with_their_names(tmp_path):
     made.graph.node.append(helper.make_node("If", ["y"], ["w"], then_branch=inner))
     onnx.save(made, tmp_path / "m.onnx")
     with pytest.raises(UnsafeData, match=r"deep\.Hidden, evil\.ops\.Boom"):
+        read(tmp_path / "m.onnx")
+
+
+def endless():
+    """An inner graph that runs 10^15 times."""
+    bounds = [("i", TensorProto.INT64), ("on", TensorProto.BOOL)]
+    inner = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["go"])], "inner",
+        [helper.make_tensor_value_info(name, kind, []) for name, kind in bounds],
+        [helper.make_tensor_value_info("go", TensorProto.BOOL, [])],
+    )  # fmt: skip
+    return helper.make_node("Loop", ["many", ""], [], body=inner)
+
+
+@pytest.mark.parametrize("place", ["graph", "branch", "function", "default of a function"])
+def test_a_graph_that_may_never_end_is_refused_and_flagged(place, tmp_path):
+    made = small()
+    if place == "graph":
+        made.graph.node.append(endless())
+    else:
+        inner = helper.make_graph([endless()], "g", [], [])
+        branch = helper.make_node("If", ["y"], ["w"], then_branch=inner)
+        plain = helper.make_node("Relu", ["a"], ["b"])
+        body = {"function": [endless()], "branch": [branch]}.get(place, [plain])
+        function = helper.make_function("own", "f", ["a"], ["b"], body, [])
+        if place.startswith("default"):
+            function.attribute_proto.append(helper.make_attribute("body", inner))
+        made.functions.append(function)
+    onnx.save(made, tmp_path / "m.onnx")
+    with pytest.raises(UnsafeData, match=r"found .*Loop"):
+        read(tmp_path / "m.onnx")
+    assert any("a Loop" in found.what for found in inspected(tmp_path / "m.onnx").of("warning"))
+
+
+@pytest.mark.parametrize("place", ["constant", "weight"])
+def test_sparse_weights_in_other_files_are_refused(place, tmp_path):
+    made = small()
+    values = helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0])
+    values.ClearField("float_data")
+    values.data_location = TensorProto.EXTERNAL
+    values.external_data.add(key="location", value="../secret" if place == "constant" else "w.bin")
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [0])
+    sparse = helper.make_sparse_tensor(values, indices, [4])
+    if place == "constant":
+        made.graph.node.append(helper.make_node("Constant", [], ["s"], sparse_value=sparse))
+    else:
+        made.graph.sparse_initializer.append(sparse)
+    (tmp_path / "w.bin").write_bytes(bytes(4))
+    onnx.save_model(made, tmp_path / "m.onnx")
+    with pytest.raises(DataError, match=r"the same folder|another file"):
         read(tmp_path / "m.onnx")
 
 

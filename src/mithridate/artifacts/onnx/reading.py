@@ -1,5 +1,7 @@
-"""Files opened safely: what could harm the reader is refused before anything runs.
+"""Files opened with care: what is known to harm the reader is refused before anything runs.
 
+The parser, the checker and ONNX Runtime are run by whoever reads a file, in the same process: their
+input is bounded in size, and their time is not. `inspected` reads files in a process with limits.
 `dangers` is for whoever only inspects a file; `read` refuses what it names.
 """
 
@@ -19,6 +21,8 @@ ELEMENTS = 2**28
 """Elements of one tensor, for a batch of one."""
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """Operators that ONNX Runtime brings along; any other needs code that somebody hands over."""
+BRANCHING = ("If", "Loop", "Scan", "SequenceMap")
+"""Operators that run an inner graph, a Loop as often as the file says."""
 NODES = 100_000
 """Nodes after functions were put in their places."""
 
@@ -39,8 +43,8 @@ def read(path: Path | str, limit: int = LIMIT) -> Any:
 
     limit: bytes that the file may have together with those it refers to.
     Raises DataError where there is no valid model, and UnsafeData where the file is too large,
-    refers to files outside of its folder, needs operators of somebody's own, or declares tensors of
-    more than `ELEMENTS` elements. Missing packages raise MissingExtra.
+    refers to files outside of its folder, needs operators of somebody's own or control flow, or
+    declares tensors of more than `ELEMENTS` elements. Missing packages raise MissingExtra.
     """
     onnx, path = library("onnx"), Path(path)
     if not path.is_file():
@@ -58,15 +62,23 @@ def read(path: Path | str, limit: int = LIMIT) -> Any:
     if found:
         raise UnsafeData(f"{path.name!r}: {found[0]}")
     try:
-        onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
-        onnx.checker.check_model(model)
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred = _completed(onnx, model, path.parent)
     except Exception as error:
         raise _broken(path, error) from None
     for name, shape in _shapes(inferred.graph):
         if math.prod(shape) > ELEMENTS:
             raise UnsafeData(f"{path.name!r}: {_large(name, shape)}")
     return model
+
+
+def _completed(onnx: Any, model: Any, folder: Path) -> Any:
+    """Put tensors from other files into a model; gives it with all shapes."""
+    onnx.external_data_helper.load_external_data_for_model(model, str(folder))
+    if any(tensor.data_location == 1 for tensor in tensors(model)):
+        # ONNX Runtime would look for them in the folder of the process
+        raise ValueError("weights that no reader of ONNX looks for in another file")
+    onnx.checker.check_model(model)
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 
 def _broken(path: Path, error: Exception) -> DataError:
@@ -82,7 +94,7 @@ def dangers(model: Any, folder: Path, limit: int = LIMIT) -> list[str]:
 
     folder: where the file lies; limit: bytes that all files it refers to may have together.
     """
-    found = _foreign(model) + _outside(model, folder, limit)
+    found = _foreign(model) + _branching(model) + _outside(model, folder, limit)
     found += [_large(t.name, list(t.dims)) for t in tensors(model) if _elements(t) > ELEMENTS]
     count = _unfolded(model)
     if count > NODES:
@@ -103,33 +115,42 @@ def nodes(model: Any) -> Iterator[Any]:
     """Every node of a model, those of inner graphs and functions included."""
     waiting = [model.graph, *model.functions]
     while waiting:
-        for node in waiting.pop().node:
+        holder = waiting.pop()
+        given = list(getattr(holder, "attribute_proto", ()))
+        for node in holder.node:
             yield node
-            for attribute in node.attribute:
-                waiting += [attribute.g] if attribute.HasField("g") else []
-                waiting += list(attribute.graphs)
+            given += node.attribute
+        for attribute in given:
+            waiting += _inner(attribute)
 
 
-def _graphs(model: Any) -> Iterator[Any]:
-    yield model.graph
+def _attributes(model: Any) -> Iterator[Any]:
+    """Every attribute of a model's nodes, and what functions take where none is given."""
+    for function in model.functions:
+        yield from function.attribute_proto
     for node in nodes(model):
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield attribute.g
-            yield from attribute.graphs
+        yield from node.attribute
+
+
+def _inner(attribute: Any) -> list[Any]:
+    """The graphs that an attribute holds."""
+    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
 def tensors(model: Any) -> Iterator[Any]:
     """Every tensor that is kept in a model, wherever it stands."""
-    for graph in _graphs(model):
+    graphs, rare = [model.graph], []
+    for attribute in _attributes(model):
+        graphs += _inner(attribute)
+        yield from [attribute.t] if attribute.HasField("t") else []
+        yield from attribute.tensors
+        rare += [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+        rare += attribute.sparse_tensors
+    for graph in graphs:
         yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-    for node in nodes(model):
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
+        rare += graph.sparse_initializer
+    for sparse in rare:
+        yield from (sparse.values, sparse.indices)
 
 
 def _foreign(model: Any) -> list[str]:
@@ -142,6 +163,23 @@ def _foreign(model: Any) -> list[str]:
     return [
         f"expected the operators of ONNX, found others, which need somebody's code: "
         f"{', '.join(found)[:300]}"
+    ]
+
+
+def _branching(model: Any) -> list[str]:
+    """Operators with which a file may never answer, and which no ordinary classifier has."""
+    found = sorted(
+        {
+            node.op_type
+            for node in nodes(model)
+            if node.op_type in BRANCHING or any(map(_inner, node.attribute))
+        }
+    )
+    if not found:
+        return []
+    return [
+        f"expected operators that run once each, found {', '.join(found)}, with which a file may "
+        "never answer; export the network without control flow"
     ]
 
 
