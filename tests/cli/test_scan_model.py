@@ -59,6 +59,30 @@ def test_the_same_references_are_not_trained_twice(data, tmp_path):
     assert first.stdout == again.stdout
 
 
+def test_the_clean_networks_of_an_earlier_scan_are_taken_again(data, tmp_path):
+    first = scanned(data, tmp_path / "first", "--references", 3, "--level", 0.3, *CHEAP)
+    earlier = tmp_path / "first" / "report.json"
+    again = scanned(
+        data, tmp_path / "again", "--clean-scores", earlier, "--level", 0.3, *CHEAP
+    )  # fmt: skip
+    assert "training clean reference" not in again.stderr
+    assert again.returncode == first.returncode
+    kept = ("verdict", "scanners", "classes")
+    assert [report(tmp_path / "again")[k] for k in kept] == [
+        report(tmp_path / "first")[k] for k in kept
+    ]
+    other = scanned(data, tmp_path / "o", "--clean-scores", earlier, "--precision", "bf16", *CHEAP)
+    assert other.returncode == 2 and "found ('resnet9:4', 'fp32', 3)" in other.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "mithridate-model-scan/1"}'])
+def test_a_file_that_is_no_report_is_refused(data, tmp_path, text):
+    (tmp_path / "r.json").write_text(text)
+    done = scanned(data, tmp_path / "out", "--clean-scores", tmp_path / "r.json", *CHEAP)
+    assert done.returncode == 2
+    assert "expected the report.json" in done.stderr
+
+
 def test_networks_of_ones_own_can_be_the_references_and_guards_watch_what_arrives(data, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -39,6 +39,10 @@ class ScanModel:
     clean_models: Annotated[
         Path | None, Flag(help="A folder of weights of clean networks, instead of training any.")
     ] = None
+    clean_scores: Annotated[
+        str | None,
+        Flag(help="The report.json of an earlier scan: its clean networks are taken again."),
+    ] = None
     inputs: Annotated[
         str | None, Flag(help="Inputs that arrived, to be watched by guards: a path or a set.")
     ] = None

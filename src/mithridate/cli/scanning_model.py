@@ -16,6 +16,7 @@ from torch import nn
 
 from mithridate.cli import weights
 from mithridate.cli.answer_model import agreement, answer, digest
+from mithridate.cli.known_references import known
 from mithridate.cli.opening_model import looked_at, opened_onnx, placing
 from mithridate.cli.outcome import agreed
 from mithridate.cli.scan_model import ScanModel
@@ -42,6 +43,7 @@ from mithridate.pipelines.model_scan import (
 )
 from mithridate.pipelines.scan import recipe_for
 from mithridate.report.model_page import ModelWork
+from mithridate.stats.population import Floats
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".h5")
 
@@ -51,7 +53,8 @@ class Job:
     """A scan that is ready to begin.
 
     learnt: trusted examples that train the references, None where they are given; shown: those that
-    scanners see; place: brings any network of this kind into the precision of the suspect.
+    scanners see; place: brings any network of this kind into the precision of the suspect; scores:
+    of clean networks of an earlier scan, or None.
     """
 
     request: ScanModel
@@ -67,6 +70,7 @@ class Job:
     place: Callable[[nn.Module], Placed]
     findings: tuple[str, ...]
     guards: tuple[Detector, ...]
+    scores: dict[str, Floats] | None = None
 
 
 def run(request: ScanModel) -> int:
@@ -102,6 +106,7 @@ def prepare(request: ScanModel) -> Job:
     learnt, shown = None, trusted
     if request.clean_models is None:
         learnt, shown = set_apart(trusted, request.apart, stream(request.seed, "scan", "apart"))
+    learnt = None if request.clean_scores else learnt
     network = request.network or kept.network
     arriving = None
     if request.inputs:
@@ -119,8 +124,12 @@ def prepare(request: ScanModel) -> Job:
         f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes; scanners see {len(shown):,}"
     )
+    scores = None
+    if request.clean_scores:
+        scores = known(request.clean_scores, scanner.scanners, network, precision,
+                       len(trusted.classes))  # fmt: skip
     return Job(request, scanner, suspect, network, precision, learnt, shown, arriving, domain,
-               runtime, place, findings, guards_of(request))  # fmt: skip
+               runtime, place, findings, guards_of(request), scores)  # fmt: skip
 
 
 def check_flags(request: ScanModel) -> None:
@@ -132,6 +141,8 @@ def check_flags(request: ScanModel) -> None:
             "expected --level and --apart between 0 and 1, "
             f"found {request.level} and {request.apart}"
         )
+    if request.clean_models is not None and request.clean_scores:
+        raise MethodError("--clean-models and --clean-scores both give the references; name one")
     onnx = request.file.suffix == ".onnx"
     if onnx and request.clean_models is None and not request.network:
         raise MethodError(
@@ -158,6 +169,8 @@ def guards_of(request: ScanModel) -> tuple[Detector, ...]:
 
 def count(job: Job) -> int:
     """The number of reference networks."""
+    if job.scores is not None:
+        return max((len(rows) for rows in job.scores.values()), default=0)
     folder = job.request.clean_models
     return job.request.references if folder is None else len(files_in(folder))
 
@@ -187,6 +200,8 @@ def estimate(job: Job) -> float:
     with_one = ModelScanner(job.scanner.scanners, job.scanner.level)
     with_one.scan(job.place(fresh), {}, request.seed, runtime=job.runtime)
     scanning = time.perf_counter() - began
+    if job.scores is not None:
+        return scanning
     training = 0.0
     if job.learnt is not None:
         made = maker(job)
@@ -235,7 +250,9 @@ def unfinished(job: Job) -> Path:
 def scan(job: Job) -> tuple[ModelScan, Decisions | None]:
     """Scan the model, and watch what arrived, showing how far it is."""
     with Watch() as watch:
-        population = list(references(job, watch.step))
+        population: list[Placed] | dict[str, Floats] | None = job.scores
+        if population is None:
+            population = list(references(job, watch.step))
         found = job.scanner.scan(
             job.suspect, population, job.request.seed, runtime=job.runtime, step=watch.step
         )
@@ -260,7 +277,7 @@ def watched(job: Job, arriving: Dataset) -> Decisions | None:
 def described(job: Job, found: ModelScan, decisions: Decisions | None, seconds: float) -> ModelWork:
     """Put what was found into a report."""
     request = job.request
-    made = f"{count(job)} networks from {request.clean_models}"
+    made = f"{count(job)} networks from {request.clean_models or request.clean_scores}"
     if job.learnt is not None:
         made = f"{count(job)} networks trained here on {len(job.learnt)} trusted examples"
     return ModelWork(

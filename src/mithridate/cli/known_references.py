@@ -1,0 +1,86 @@
+"""What is known of clean networks from an earlier scan, so that none need be trained again.
+
+Axes: m reference networks, c classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mithridate.core.errors import DataError
+from mithridate.core.scanner import Scanner
+from mithridate.report.model_page import SCHEMA
+from mithridate.report.record import plain
+from mithridate.stats.population import Floats
+
+LARGEST = 64 << 20
+"""Bytes of a report: it may come from outside."""
+
+
+def known(
+    where: str, scanners: Sequence[Scanner], network: str, precision: str, classes: int
+) -> dict[str, Floats]:
+    """Read the scores of clean networks by scanner, float64[m, c], from the report of a scan.
+
+    where: a report.json of `mithridate scan model`, or the name of a population that comes with the
+    library. A scanner that is not in it with the same settings is left out.
+    Raises DataError where there is no such report, or it is about networks of another form,
+    precision or number of classes.
+    """
+    found = _read(where)
+    theirs = (found["model"]["network"], found["model"]["precision"], len(found["classes"]))
+    if theirs != (network, precision, classes):
+        raise DataError(
+            f"{where!r}: expected clean networks like the model, (network, precision, classes) = "
+            f"{(network, precision, classes)}; found {theirs}"
+        )
+    settings = {s.name(): json.loads(json.dumps(plain(s.config()))) for s in scanners}
+    return {
+        each["name"]: _scores(where, each["references"], classes)
+        for each in found["scanners"]
+        if each["references"] and settings.get(each["name"]) == each["config"]
+    }
+
+
+def _read(where: str) -> dict[str, Any]:
+    """The report, with the parts that are looked at."""
+    path = Path(where)
+    shipped = resources.files("mithridate.pipelines") / "populations" / f"{path.name}.json"
+    if not path.exists() and path.name == where and shipped.is_file():
+        found: Any = json.loads(shipped.read_text("utf-8"))
+    else:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            raise DataError(f"{where!r}: expected the report.json of a scan of a model")
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except (ValueError, RecursionError):
+            raise DataError(
+                f"{where!r}: expected the report.json of a scan, found no JSON"
+            ) from None
+    try:
+        if found["schema"] == SCHEMA and isinstance(found["classes"], list):
+            _ = [(s["name"], s["config"], s["references"]) for s in found["scanners"]]
+            _ = found["model"]["network"], found["model"]["precision"]
+            return dict(found)
+    except (KeyError, TypeError):
+        pass
+    raise DataError(f"{where!r}: expected the report.json of `mithridate scan model`")
+
+
+def _scores(where: str, rows: Any, classes: int) -> Floats:
+    try:
+        scores = np.asarray(rows, dtype=np.float64)
+    except (TypeError, ValueError):
+        scores = np.zeros(0)
+    if scores.ndim != 2 or scores.shape[1] not in (1, classes) or not np.isfinite(scores).all():
+        raise DataError(
+            f"{where!r}: expected finite scores of every reference and class, found "
+            f"shape {list(scores.shape)}"
+        )
+    return scores
