@@ -2,15 +2,17 @@
 
 import io
 import pickle
+import struct
 import time
 import zipfile
 
 import pytest
 import torch
 
+from mithridate.artifacts import jail
 from mithridate.artifacts.archives import Archive
 from mithridate.artifacts.findings import Limits, Log
-from mithridate.artifacts.inspect import inspected
+from mithridate.artifacts.inspect import _inside, inspected
 from mithridate.artifacts.opening import opened
 from mithridate.artifacts.pickles import disassembled
 from mithridate.core.errors import UnsafeData
@@ -118,3 +120,43 @@ def test_a_bomb_behind_many_dangers_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(Archive, "chunks", lambda *_: pytest.fail("it was unpacked"))
     report = inspected(tmp_path / "m", limits=Limits(slack=1 << 20))
     assert len(report.of("danger")) == 51
+
+
+def test_long_headers_are_read_once(tmp_path):
+    """Forty thousand names with one of them twice, and a shape of so many axes."""
+    names = "".join(f'"{number}":0,' for number in range(40_000))
+    shape = "[" + "1000000007," * 40_000 + "1]"
+    header = f'{{{names}"0":0,"a":{{"dtype":"F32","shape":{shape},"data_offsets":[0,4]}}}}'.encode()
+    (tmp_path / "m").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    began = time.process_time()
+    found = [each.what for each in inspected(tmp_path / "m").of("danger")]
+    assert time.process_time() - began < 2
+    assert "a name occurs twice, and readers take different ones" in found
+    assert "the shape is absurd: 40001 axes" in found
+
+
+@pytest.mark.parametrize("why", ["no Unix", "no package"])
+def test_where_no_limited_process_can_look_nothing_is_said_against_a_file(
+    why, tmp_path, monkeypatch
+):
+    (tmp_path / "m").write_bytes(b"\x08\x07\x3a\x00\x42\x00")
+    if why == "no Unix":
+        monkeypatch.setattr(jail.os, "name", "nt")
+    else:
+        hidden = f"{jail.START}; sys.modules['onnx'] = None"
+        monkeypatch.setattr(jail, "START", hidden)
+    found = Log()
+    with (tmp_path / "m").open("rb") as file:
+        _inside("onnx", file, 6, tmp_path, found)
+    monkeypatch.undo()
+    assert [each.severity for each in found.findings] == ["unknown"]
+
+
+def test_words_in_hdf5_are_said_to_be_unseen(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "m", "w") as file:
+        file["a"] = torch.ones(2).numpy()
+        file["words"] = "payload"
+    report = inspected(tmp_path / "m")
+    assert report.answer == "cannot judge" and report.of("unknown")[0].where == "/words"
+    assert list(opened(tmp_path / "m")) == ["a"]

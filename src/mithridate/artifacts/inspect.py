@@ -146,6 +146,10 @@ def _inside(kind: str, file: BinaryIO, size: int, folder: Path, log: Log) -> Non
         return
     try:
         found = json.loads(jail.inside(kind, file, size, log.limits))
+    except jail.NoJail as error:
+        todo = f"install {package} where the interpreter itself looks, on Unix"
+        log.unknown(f"the file is not looked into: {error}", todo=todo)
+        return
     except (DataError, ValueError, RecursionError) as error:
         log.danger(f"looking at the file broke the library that reads it, or its limits: {error}")
         return

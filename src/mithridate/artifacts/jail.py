@@ -38,13 +38,22 @@ UNLIMITED = 64 << 20
 """Bytes of output that are allowed beside eight times the size of the file."""
 
 
+LACKING = 77
+"""How the child ends where it lacks a package."""
+
+
+class NoJail(DataError):
+    """A limited process cannot be started here, which says nothing about a file."""
+
+
 def inside(job: str, file: BinaryIO, size: int, limits: Limits) -> bytes:
     """Do a job on an open file in a limited process; gives what the job wrote.
 
-    Raises DataError where the job fails, is out of memory or takes too long.
+    Raises DataError where the job fails, is out of memory or takes too long, and NoJail where it
+    cannot begin.
     """
     if os.name != "posix":
-        raise DataError(f"a {job} file is only read inside a limited process, which needs Unix")
+        raise NoJail(f"a {job} file is only read inside a limited process, which needs Unix")
     longest = 8 * size + UNLIMITED
     command = [sys.executable, "-I", "-c", f"{START}; main()", str(ROOT), job,
                str(limits.memory + 4 * size), str(limits.seconds), str(longest)]  # fmt: skip
@@ -60,6 +69,10 @@ def inside(job: str, file: BinaryIO, size: int, limits: Limits) -> bytes:
             raise DataError(f"reading the {job} file took longer than allowed") from None
         out.seek(0)
         err.seek(0)
+        if status == LACKING:
+            raise NoJail(
+                f"the limited process finds no package to read {job} with ({_why(1, err)})"
+            )
         if status:
             raise DataError(f"the {job} file could not be read: {_why(status, err)}")
         return out.read(longest)
@@ -79,8 +92,13 @@ def main() -> None:
     """Do what the command line names, on standard input; the result goes to standard output."""
     job, memory, seconds, longest = sys.argv[2], *map(int, sys.argv[3:6])
     place, _, name = JOBS[job].partition(":")
-    module = importlib.import_module(place)
-    module.prepare()
+    try:
+        module = importlib.import_module(place)
+        module.prepare()
+    except ImportError as error:  # it looks only where the interpreter itself installs
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        os._exit(LACKING)
     # What a file makes the library print must not end up in the result.
     result = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -109,7 +109,9 @@ def _data(name: str, data: Any, size: int, log: Log) -> None:
         log.danger("the values lie in other files", name)
         return
     if data.shape is None or data.dtype.kind not in "fiubc":
-        if data.dtype.kind not in "SOU":
+        if data.dtype.kind in "SOU":
+            log.unknown("words and objects are not looked at", name)
+        else:
             log.warning(f"its type {data.dtype} is no number", name)
         return
     count = absurd(data.shape, name, log)
@@ -138,10 +140,13 @@ def weights(file: BinaryIO) -> bytes:
     import h5py
     from safetensors.numpy import save
 
+    log = Log()
     with h5py.File(file, "r") as opened:
         found = {
             name.removeprefix("/"): np.array(data[()], order="C")
-            for name, data in _walk(opened, Log())
+            for name, data in _walk(opened, log)
             if data.shape is not None and data.dtype.kind in "fiub"
         }
+    if log.counts["unknown"]:
+        raise ValueError(log.findings[-1].what)
     return save(found)

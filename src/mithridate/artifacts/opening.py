@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pickle
 import tempfile
@@ -78,7 +79,7 @@ def _refuse(report: Report, code: bool) -> None:
             f"{name}: expected tensors, found an exported program; allow code to let a limited "
             "process take its weights out"
         )
-    if report.format == "hdf5" and report.of("unknown"):
+    if report.format == "hdf5" and importlib.util.find_spec("h5py") is None:
         raise MissingExtra(f"{name}: .h5 needs h5py; pip install 'mithridate[keras]'")
     if report.format not in TENSORS + PROGRAMS:
         raise DataError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -63,9 +64,7 @@ class _Pairs:
         self.given = dict(pairs)
         names = [name for name, _ in pairs]
         inner = [v.repeated for _, v in pairs if isinstance(v, _Pairs) and v.repeated]
-        twice = (
-            [n for n in set(names) if names.count(n) > 1] if len(self.given) < len(names) else []
-        )
+        twice = [name for name, count in Counter(names).items() if count > 1]
         self.repeated: str = (twice + inner + [""])[0]
 
 

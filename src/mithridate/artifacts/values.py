@@ -56,11 +56,14 @@ def told(count: int, name: str, log: Log) -> None:
 def absurd(shape: Iterable[object], name: str, log: Log) -> int | None:
     """Give the number of elements of a shape; None, with a finding, where it cannot be."""
     axes = list(shape)
+    if len(axes) > 64:  # before their product, which may have millions of digits
+        log.danger(f"the shape is absurd: {len(axes)} axes", name)
+        return None
     if not all(isinstance(axis, int) and not isinstance(axis, bool) and axis >= 0 for axis in axes):
         log.danger("the shape holds something that is no size", name)
         return None
     count: int = prod(axis for axis in axes if isinstance(axis, int))
-    if count > LARGEST or len(axes) > 64:
+    if count > LARGEST:
         log.danger(f"the shape is absurd: {len(axes)} axes, {min(count, 1 << 63):,} elements", name)
         return None
     return count
