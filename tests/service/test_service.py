@@ -63,7 +63,7 @@ async def client(guard=GUARD, **settings):
     transport = httpx.ASGITransport(made, raise_app_exceptions=False)
     asking = httpx.AsyncClient(transport=transport, base_url="http://guard")
     async with made.router.lifespan_context(made), asking:
-        asking.service = made.state.service
+        asking.made, asking.service = made, made.state.service
         yield asking
 
 
@@ -191,6 +191,31 @@ def test_a_body_that_does_not_arrive_is_not_waited_for():
             return await asking.post("/v1/classify", content=slow())
 
     assert asyncio.run(once()).status_code == 408
+
+
+def test_a_client_that_goes_away_in_mid_body_is_no_failure(caplog):
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+        "path": "/v1/classify", "raw_path": b"/v1/classify", "query_string": b"", "root_path": "",
+        "scheme": "http", "headers": [(b"content-type", b"application/json")],
+        "client": None, "server": ("guard", 80),
+    }  # fmt: skip
+    arriving = [{"type": "http.request", "body": b"{", "more_body": True}]
+    sent = []
+
+    async def receive():
+        return arriving.pop() if arriving else {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    async def once():
+        async with client() as asking:
+            await asking.made(scope, receive, send)
+
+    asyncio.run(once())
+    assert sent[0]["status"] == 400
+    assert not caplog.records
 
 
 def test_hostile_strings_come_back_escaped_or_not_at_all():

@@ -78,6 +78,8 @@ class Service:
             return said(503, {"error": "shutting down"}, {"Retry-After": "5"})
         except TimeoutError:
             return said(504, {"error": f"no answer within {self.settings.timeout:g} seconds"})
+        except _hung_up():
+            return said(400, {"error": "the connection was closed before the request was whole"})
         except Exception:
             LOG.exception("a request failed")
             return said(500, {"error": "the guard failed, so nothing was accepted"})
@@ -144,6 +146,13 @@ class Service:
             yield
         finally:
             await self.batcher.close()
+
+
+def _hung_up() -> type[Exception]:
+    """What is raised where a client goes away; nobody reads the answer, and it is no fault."""
+    from starlette.requests import ClientDisconnect
+
+    return ClientDisconnect
 
 
 def said(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
