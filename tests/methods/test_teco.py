@@ -83,3 +83,5 @@ def test_it_only_asks_the_model_and_blocks_do_not_matter(monkeypatch):
 def test_one_kind_of_damage_has_no_spread():
     with pytest.raises(CannotJudge, match="two kinds"):
         TeCo().score({}, levels(100, domain=Lessening(kinds=("1",))))
+    with pytest.raises(CannotJudge, match="two kinds"):
+        TeCo().fit(levels(100, domain=Lessening(kinds=("1",))))

@@ -45,17 +45,13 @@ class TeCo(Detector):
     seed: int = 0
 
     def fit(self, view: View) -> State:
-        """Nothing is learnt."""
+        """Nothing is learnt; what cannot be judged is said here already."""
+        _kinds(view)
         return {}
 
     def score(self, state: State, view: View) -> torch.Tensor:
         """Score every input by at most 5 q + 1 questions to the model, float64[n]."""
-        kinds = view.domain.corruptions
-        if len(kinds) < 2:
-            raise CannotJudge(
-                f"a spread needs two kinds of damage at least, and the domain knows {list(kinds)}; "
-                "use another guard that only asks the model"
-            )
+        kinds = _kinds(view)
         prepared = view.domain.prepare(view.inputs)
         blocks = prepared.split(max(1, COPIES // len(kinds)))
         return torch.cat([self._spread(view, kinds, block) for block in blocks])
@@ -77,3 +73,14 @@ class TeCo(Detector):
             for number, (row, answer) in enumerate(zip(rows, answers, strict=True)):
                 changes[number, row[answer != called[row]]] = severity
         return changes.double().std(0, correction=0)
+
+
+def _kinds(view: View) -> tuple[str, ...]:
+    """The kinds of damage that the domain knows."""
+    kinds = view.domain.corruptions
+    if len(kinds) < 2:
+        raise CannotJudge(
+            f"a spread needs two kinds of damage at least, and the domain knows {list(kinds)}; "
+            "use another guard that only asks the model"
+        )
+    return kinds

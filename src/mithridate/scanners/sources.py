@@ -6,6 +6,7 @@ Axes: n trusted examples, c classes, b examples of a class, r rows.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -60,17 +61,22 @@ def sources(view: View, examples: int, rng: np.random.Generator, share: float = 
 def differentiable(view: View, prepared: torch.Tensor, surface: Surface) -> Iterator[nn.Module]:
     """Give the model of a view in evaluation mode, once its gradients were tested.
 
-    It stands on the device of the view's runtime; its mode is restored.
+    It stands on the device of the view's runtime; afterwards it stands where it stood, and each of
+    its modules has the mode that it had.
     Raises CannotJudge where its gradients cannot be trusted.
     """
     model, device = view.model, view.runtime.device
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
+    first = next(itertools.chain(model.parameters(), model.buffers()), None)
+    stood = device if first is None else first.device
     try:
         with view.runtime.active():
             check_gradients(model.to(device), prepared.to(device), surface)
             yield model.eval()
     finally:
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
+        model.to(stood)
 
 
 def groups(classes: int, each: int, runtime: Runtime) -> tuple[torch.Tensor, ...]:
