@@ -67,6 +67,13 @@ def test_a_graph_that_is_a_pickle_as_well_is_a_danger(behind, tmp_path):
     assert any("a pickle" in found.what for found in report.of("danger"))
 
 
+@pytest.mark.parametrize("length", [0x2E88, 0x8288, 0x5042])
+def test_a_header_whose_length_spells_opcodes_is_no_disguise(length, tmp_path):
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    (tmp_path / "m").write_bytes(struct.pack("<Q", length) + header + bytes(4))
+    assert inspected(tmp_path / "m").answer == "clean"
+
+
 def test_tuples_that_hold_each_other_many_times_take_no_time():
     levels = b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"h" + bytes([n]) + b"\x87"
                       for n in range(60))  # fmt: skip
