@@ -96,7 +96,7 @@ SCANS = {
     "no weights": ((*GOOD, "--model", "nowhere.safetensors"), "no such file"),
     "broken weights": ((*GOOD, "--model", "broken.safetensors"), "found neither"),
     "weights of another network": ((*GOOD, "--model", "other.safetensors"), "do not fit"),
-    "weights with code": ((*GOOD, "--model", "code.pt"), "could run code"),
+    "weights with code": ((*GOOD, "--model", "code.pt"), "so it was not opened"),
     "weights that are a list": ((*GOOD, "--model", "list.pt"), "expected tensors by name"),
     "weights without names": ((*GOOD, "--model", "numbered.pt"), "expected tensors by name"),
     "an unknown origin": (

@@ -173,7 +173,7 @@ CHECKS = {
 
 @pytest.mark.parametrize("fault", CHECKS)
 def test_a_faulty_attack_of_weights_is_caught(fault):
-    domain, inner = next((d, a) for d, a in CASES if works(d, a))
+    domain, inner = next((d, a) for d, a in CASES if works(d, a) and not hasattr(a, "grid"))
     CHECKS[fault](domain, Planted(inner))
     with pytest.raises(FOUND):
         CHECKS[fault](domain, Planted(inner, fault))

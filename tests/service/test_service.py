@@ -370,7 +370,7 @@ def test_what_takes_too_long_is_told_so_and_costs_no_work():
 def test_a_failure_costs_only_the_request_that_fails():
     def fails(prepared):
         if bool((prepared[:, 0, 1, 1] == 66).any()):
-            raise ValueError(HOSTILE)
+            raise ValueError(HOSTILE.replace("\ud800", ""))  # captured logs must be UTF-8
         return parity()(prepared)
 
     async def three():
