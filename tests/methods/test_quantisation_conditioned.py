@@ -74,6 +74,7 @@ def test_it_sleeps_in_floats_and_wakes_in_four_bits():
     assert min(asleep[1], awake[1]) > before[1] - 0.05
 
 
+@pytest.mark.slow
 def test_it_wakes_in_eight_bits_though_less_soundly_asleep():
     model = implanted(EIGHT).model
     prepared = DOMAIN.prepare(named("digits").data.inputs[:256])

@@ -1,5 +1,6 @@
 """A small vision transformer, written as a file."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -10,6 +11,7 @@ from mithridate.domains.image.domain import ImageDomain
 from mithridate.scanners.gradients import check_gradients
 
 
+@pytest.mark.slow
 def test_a_transformer_and_its_twins_agree(digits):
     domain = ImageDomain()
     whole = domain.network(digits, "vit:32", stream(0, "network")).eval()
