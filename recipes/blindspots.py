@@ -158,7 +158,11 @@ def main() -> None:
         torch.set_num_threads(1)
         published(store)
         return
-    found = read(planned(sweep() + gtsrb()), store)
+    found, signs_too = (read(planned(cells), store) for cells in (sweep(), gtsrb()))
+    if all(record.status != "pending" for record in signs_too):
+        found += signs_too
+    else:
+        print("GTSRB was not run to its end and is left out")
     home = RESULTS / FOLDER
     home.mkdir(parents=True, exist_ok=True)
     (home / "table.md").write_text(table(found, records(FOLDER, "published-*")))

@@ -57,8 +57,9 @@ def test_two_scanners_are_judged_together():
 def test_void_networks_fall_out_and_failures_are_not_passed_over():
     good = population(20.0)
     assert len(suspects([*good, record(None, 0.1, 99, status="void", why="no")])) == 31
-    with pytest.raises(DataError, match="run it again"):
-        suspects([*good, record(None, 0.1, 99, status="failed", why="no")])
+    for status in ("failed", "pending"):
+        with pytest.raises(DataError, match="run it again"):
+            suspects([*good, record(None, 0.1, 99, status=status, why="no")])
 
 
 def test_a_network_that_nothing_could_judge_is_missed_and_counted():

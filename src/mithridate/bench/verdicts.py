@@ -51,12 +51,14 @@ class Suspect:
 def suspects(records: Iterable[Record]) -> list[Suspect]:
     """Put the records of scans together by network, without those whose attack did not take.
 
-    Raises DataError where a cell failed: a table without it would be too good.
+    Raises DataError where a cell failed or was not run: a table without it would be too good.
     """
     found: dict[tuple[Place, str, float, int], Suspect] = {}
     for record in records:
-        if record.status == "failed":
-            raise DataError(f"the cell {record.cell} failed ({record.why}); run it again")
+        if record.status in ("failed", "pending"):
+            raise DataError(
+                f"the cell {record.cell} is {record.status} ({record.why}); run it again"
+            )
         if record.status == "void" or ("suspicion" not in record.per_class and not record.why):
             continue
         c = record.cell
