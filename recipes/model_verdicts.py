@@ -75,7 +75,8 @@ def line(name: str, found: Worth, calibrated: bool = True) -> list[str]:
     return [
         name, f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]",
         share(found.tpr_5) if calibrated else "-", share(found.caught),
-        share(found.clean), str(found.unheard),
+        f"{100 * found.clean.value:.0f} %, made so" if calibrated else share(found.clean),
+        str(found.unheard),
     ]  # fmt: skip
 
 
