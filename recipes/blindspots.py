@@ -105,7 +105,8 @@ def table(found: list[Record], seen: list[dict[str, Any]]) -> str:
             value = worth(judge_all(own, scanners))
             rows.append([
                 place[0], place[2], label, share(value.tpr_5), share(value.caught),
-                f"{100 * value.clean.value:.0f} %, made so", f"{value.auroc.value:.3f}", str(value.unheard),
+                f"{100 * value.clean.value:.0f} %, made so", f"{value.auroc.value:.3f}",
+                str(value.unheard),
                 _void(here), _mean(here, "asr", poisoned=True), _mean(here, "accuracy"),
             ])  # fmt: skip
     header = ["task", "precision", "scanner", "TPR at 5 % FPR", "flagged, backdoored"]

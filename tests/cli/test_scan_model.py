@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from cli.runs import inside, save_npz, shapes, stamped
+from mithridate.cli.known_references import known
+from mithridate.pipelines.model_scan import default_scanners
 
 CHEAP = ("--scanners", "weight-statistics", "--epochs", 1, "--network", "resnet9:4", "--yes")
 
@@ -73,6 +75,14 @@ def test_the_clean_networks_of_an_earlier_scan_are_taken_again(data, tmp_path):
     ]
     other = scanned(data, tmp_path / "o", "--clean-scores", earlier, "--precision", "bf16", *CHEAP)
     assert other.returncode == 2 and "found ('resnet9:4', 'fp32', 3)" in other.stderr
+
+
+def test_the_population_that_comes_with_the_library_is_that_of_the_default_scanners():
+    """Where defaults have changed it is out of date: python recipes/shipped_population.py."""
+    wanted = default_scanners()
+    found = known("digits", wanted, "resnet9:8", "fp32", 10)
+    assert set(found) == {scanner.name() for scanner in wanted}
+    assert {scores.shape for scores in found.values()} == {(39, 10)}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "mithridate-model-scan/1"}'])

@@ -41,7 +41,9 @@ class ScanModel:
     ] = None
     clean_scores: Annotated[
         str | None,
-        Flag(help="The report.json of an earlier scan: its clean networks are taken again."),
+        Flag(
+            help="The report.json of an earlier scan, for its clean networks; or `digits`."
+        ),
     ] = None
     inputs: Annotated[
         str | None, Flag(help="Inputs that arrived, to be watched by guards: a path or a set.")
