@@ -1,5 +1,7 @@
 """The report of a scanned model: strict JSON, one offline page, honest words, harmless texts."""
 
+import base64
+import io
 import json
 import re
 from dataclasses import dataclass, replace
@@ -7,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mithridate.core.data import dataset
 from mithridate.core.scanner import Scanner
@@ -143,6 +146,17 @@ def test_only_triggers_that_are_pictures_are_shown():
     flat.found["inverts"]["pattern"] = torch.zeros(10, 16)
     assert record(work(scan=flat))["triggers"] == []
     assert len(record(work())["triggers"]) == 6
+
+
+def test_a_pattern_that_is_added_is_stretched_around_mid_grey():
+    added = scan()
+    pattern = torch.zeros(10, 3, 8, 8)
+    pattern[3, :, 0, 0], pattern[3, :, 0, 1] = -2.0, 1.0
+    added.found["inverts"] = {"pattern": pattern}
+    address = record(work(scan=added))["triggers"][0]["picture"]["src"]
+    seen = np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+    assert seen[0, 0].tolist() == [0, 0, 0] and seen[0, 1].tolist() == [191, 191, 191]
+    assert seen[4, 4].tolist() == [128, 128, 128]
 
 
 def hostile():

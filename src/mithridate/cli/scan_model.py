@@ -41,9 +41,7 @@ class ScanModel:
     ] = None
     clean_scores: Annotated[
         str | None,
-        Flag(
-            help="The report.json of an earlier scan, for its clean networks; or `digits`."
-        ),
+        Flag(help="The report.json of an earlier scan, for its clean networks; or `digits`."),
     ] = None
     inputs: Annotated[
         str | None, Flag(help="Inputs that arrived, to be watched by guards: a path or a set.")

@@ -132,14 +132,18 @@ def _rounded(values: Floats) -> list[float]:
 def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
     """Show what scanners recovered for the classes that stand out most, as pictures.
 
-    The picture is the pattern where the mask covers, on mid grey; covered is the mean of the mask.
-    Only what looks like an input of three axes can be shown.
+    The picture is the pattern where the mask covers, on mid grey; covered is the mean of the mask. A
+    pattern without a mask that has negative values is added to inputs: its largest value is drawn
+    black or white. Only what looks like an input of three axes can be shown.
     """
     found = []
     for name, evidence in scan.found.items():
         pattern, mask = evidence.get("pattern"), evidence.get("mask")
         if pattern is None or pattern.ndim != 4 or pattern.shape[1] not in (1, 3):
             continue
+        if mask is None and bool((pattern < 0).any()):
+            largest = pattern.abs().flatten(1).amax(1).clamp_min(1e-9).view(-1, 1, 1, 1)
+            pattern = 127.5 + pattern * (127.5 / largest)
         mask = torch.ones_like(pattern[:, :1]) if mask is None else mask
         own = scan.scores[name][0]
         order = sorted(range(len(own)), key=lambda k: (by_class[k], -own[k]))
