@@ -132,8 +132,8 @@ def _rounded(values: Floats) -> list[float]:
 def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
     """Show what scanners recovered for the classes that stand out most, as pictures.
 
-    The picture is the pattern where the mask covers, on mid grey; covered is the mean of the mask. A
-    pattern without a mask that has negative values is added to inputs: its largest value is drawn
+    The picture is the pattern where the mask covers, on mid grey; covered is the mean of the mask.
+    A pattern without a mask that has negative values is added to inputs: its largest value is drawn
     black or white. Only what looks like an input of three axes can be shown.
     """
     found = []
