@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from mithridate.bench.record import Record
-from mithridate.core.errors import DataError
+from mithridate.core.errors import CannotJudge, DataError
+from mithridate.scanners import neural_cleanse
 from mithridate.stats.intervals import Interval, proportion
 from mithridate.stats.population import Floats, Standing, standing
 from mithridate.stats.ranking import auroc_interval, tpr_at_fpr
@@ -181,7 +182,9 @@ def textbook(networks: Sequence[Suspect], scanner: str, threshold: float = 2.0) 
 
 def anomaly_index(scores: Floats) -> float:
     """The largest anomaly index of the classes whose norm is below the median; 0 without spread."""
-    norms = np.exp(-scores)
-    centre = np.median(norms)
-    spread = 1.4826 * np.median(np.abs(norms - centre))
-    return float(max(0.0, (centre - norms.min()) / spread)) if spread else 0.0
+    try:
+        return max(
+            0.0, float(neural_cleanse.anomaly_index(torch.from_numpy(np.exp(-scores))).max())
+        )
+    except CannotJudge:
+        return 0.0  # as the rule does: it flags nothing then
