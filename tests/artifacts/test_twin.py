@@ -11,6 +11,7 @@ from methods.victim_to_repair import DOMAIN, victim
 from mithridate.artifacts.precision import PRECISIONS, deployed, received
 from mithridate.artifacts.twin import OnGrid, twin_of
 from mithridate.core.errors import CannotJudge
+from mithridate.core.rounder import unclipped
 from mithridate.core.view import last_linear
 from mithridate.scanners.gradients import check_gradients
 
@@ -34,6 +35,35 @@ def test_rounding_of_activations_by_hand():
     assert found.tolist() == [-1.0, -1.0, 0.0, 0.5, 126.5]
     (slope,) = torch.autograd.grad(found.sum(), values)
     assert slope.tolist() == [0, 1, 1, 1, 0]
+
+
+def test_a_range_that_is_open_keeps_only_the_end_that_rectifies():
+    """Zero point 2 of 0..255 leaves a range below zero: both ends open; zero point 0: only one."""
+    values = torch.tensor([-3.0, 0.3, 200.0], requires_grad=True)
+    two, zero = OnGrid(0.5, 2), OnGrid(0.5, 0)
+    with unclipped(nn.Sequential(two, zero)):
+        assert torch.equal(two(values), values)
+        found = zero(values)
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.3, 200.0]))
+    assert torch.autograd.grad(found.sum(), values)[0].tolist() == [0, 1, 1]
+    assert two(values).tolist() == [-1.0, 0.5, 126.5] and two.clips and zero.clips
+
+
+def test_without_its_ranges_the_twin_of_static_int8_goes_where_the_weights_take_it():
+    """Inputs of twenty times the size: floats answer strongly, the artefact does not."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        floats, usual = (
+            nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)),
+            torch.randn(64, 4),
+        )
+    place, loud = deployed(floats, "int8-static", usual), 20 * usual
+    most = floats(loud).abs().max().item()
+    assert place.model(loud).abs().max() < most / 5
+    for _ in range(2):
+        assert place.twin(loud).abs().max() < most / 5
+        with unclipped(place.twin):
+            assert (place.twin(loud) - floats(loud)).abs().max() < most / 20
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -6,6 +6,7 @@ Axes: n inputs.
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -15,6 +16,7 @@ from torch import fx, nn
 
 from mithridate.artifacts.packed import replaced
 from mithridate.core.errors import CannotJudge
+from mithridate.core.rounder import Rounder
 
 ranged: Callable[..., tuple[float, int]] = vars(torch)["_choose_qparams_per_tensor"]
 """Torch's own choice of a scale and a zero point, which has no public name."""
@@ -35,7 +37,7 @@ class OnRange(nn.Module):
         return on_grid(values, scale, zero)
 
 
-class OnGrid(nn.Module):
+class OnGrid(Rounder):
     """Rounds activations to the integers of a quantised layer and lets gradients pass.
 
     A value beyond the range is clipped and has no gradient, as it has none in truth.
@@ -47,45 +49,62 @@ class OnGrid(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Round."""
-        return on_grid(values, self.scale, self.zero, self.dtype)
+        return on_grid(values, self.scale, self.zero, self.dtype, clips=self.clips)
 
 
 def on_grid(
-    values: torch.Tensor, scale: Any, zero: Any, dtype: torch.dtype = torch.quint8
-) -> torch.Tensor:
-    """Round to integers of a scale and a zero point, with straight-through gradients."""
+    values: torch.Tensor, scale: Any, zero: Any, dtype: torch.dtype = torch.quint8, *,
+    clips: bool = True,
+) -> torch.Tensor:  # fmt: skip
+    """Round to integers of a scale and a zero point, with straight-through gradients.
+
+    clips: as a `Rounder` does; what is not clipped is not rounded either.
+    """
+    lowest, highest = RANGES[dtype]
+    if not clips:
+        return values.float().clamp_min(0) if int(zero) == lowest else values.float()
     rounded: torch.Tensor = torch.fake_quantize_per_tensor_affine(
-        values.float(), float(scale), int(zero), *RANGES[dtype]
+        values.float(), float(scale), int(zero), lowest, highest
     )
     return rounded
 
 
-def added(first: Any, second: Any, scale: Any, zero: Any) -> torch.Tensor:
-    """Add and round."""
-    return on_grid(first + second, scale, zero)
+class OnGridAfter(Rounder):
+    """A function of a quantised graph: computes with floats, then rounds to a scale and a zero."""
+
+    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *given: Any) -> torch.Tensor:
+        """Compute and round; the last two are the scale and the zero point."""
+        *values, scale, zero = given
+        return on_grid(self.function(*values), scale, zero, clips=self.clips)
 
 
-def added_rectified(first: Any, second: Any, scale: Any, zero: Any) -> torch.Tensor:
-    """Add, rectify and round."""
-    return on_grid((first + second).relu(), scale, zero)
+class OnGridGiven(Rounder):
+    """Rounds to a scale, a zero point and a type that come with the values."""
+
+    def forward(self, values: torch.Tensor, *grid: Any) -> torch.Tensor:
+        """Round."""
+        return on_grid(values, *grid, clips=self.clips)
 
 
-def multiplied(first: Any, second: Any, scale: Any, zero: Any) -> torch.Tensor:
-    """Multiply and round."""
-    return on_grid(first * second, scale, zero)
+def _added_rectified(first: Any, second: Any) -> torch.Tensor:
+    return cast(torch.Tensor, (first + second).relu())
 
 
-def joined(parts: Any, axis: Any, scale: Any, zero: Any) -> torch.Tensor:
-    """Join and round."""
-    return on_grid(torch.cat(list(parts), axis), scale, zero)
+def _joined(parts: Any, axis: Any) -> torch.Tensor:
+    return torch.cat(list(parts), axis)
 
 
-def _twin_of_functions() -> dict[object, Callable[..., torch.Tensor]]:
+def _twin_of_functions() -> dict[object, Rounder]:
     """What stands for the functions of quantised graphs."""
     ops = torch.ops.quantized
     return {
-        torch.quantize_per_tensor: on_grid, ops.add: added, ops.add_relu: added_rectified,
-        ops.mul: multiplied, ops.cat: joined,
+        torch.quantize_per_tensor: OnGridGiven(), ops.add: OnGridAfter(operator.add),
+        ops.add_relu: OnGridAfter(_added_rectified), ops.mul: OnGridAfter(operator.mul),
+        ops.cat: OnGridAfter(_joined),
     }  # fmt: skip
 
 
@@ -205,7 +224,9 @@ def _rewrite(part: fx.GraphModule) -> None:
         if node.op != "call_function":
             continue
         if node.target in known:
-            node.target = known[node.target]
+            name = f"rounded_{node.name}"
+            part.add_submodule(name, copy.deepcopy(known[node.target]))
+            node.op, node.target = "call_module", name
         elif "quantized" in str(getattr(node.target, "__module__", "")) + str(node.target):
             raise CannotJudge(
                 f"no differentiable twin is known of the quantised function {node.target}; use a "

@@ -13,6 +13,7 @@ from torch import nn
 
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.rounder import unclipped
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.streams import torch_generator
@@ -33,6 +34,8 @@ class MaximumMargin(Scanner):
     The paper takes plain gradient steps until the margin stands still, from 30 starts; steps by the
     sign of the gradient need fewer, and end in a corner where the margin is linear. It fits an
     exponential null to the margins of the other classes; here p-values come from clean models.
+    Activations of static INT8 may leave their ranges meanwhile: clipped to what trusted inputs
+    reach, every class has nearly the same margin, and that of a backdoor shows no longer.
     Raises CannotJudge without gradients, and where the other classes' median margin is not
     positive: the ascent did not find inputs that the model gives to them.
     """
@@ -60,7 +63,7 @@ class MaximumMargin(Scanner):
         first = (surface.low + (surface.high - surface.low) * noise).to(device)
         wanted = torch.arange(classes, device=device).repeat_interleave(self.starts)
         tops, ends = [], []
-        with differentiable(view, first, surface) as model:
+        with differentiable(view, first, surface) as model, unclipped(model):
             for group in groups(classes, self.starts, view.runtime):
                 rows = (wanted >= group[0]) & (wanted <= group[-1])
                 end = self.climb(model, first[rows], wanted[rows], surface)

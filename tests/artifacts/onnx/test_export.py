@@ -8,6 +8,7 @@ from mithridate.artifacts.onnx import Interpreter, Session, exported, quantised,
 from mithridate.bench.evaluate import accuracy
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.rounder import unclipped
 from mithridate.core.streams import stream
 from mithridate.core.view import features_of
 from mithridate.domains.image.domain import ImageDomain
@@ -55,6 +56,12 @@ def test_eight_bits_agree_and_keep_their_derivatives(world, tmp_path, kind):
     assert small.stat().st_size < 0.6 * path.stat().st_size
     assert accuracy(twin, data, DOMAIN).value > accuracy(model, data, DOMAIN).value - 0.05
     check_gradients(twin, prepared, DOMAIN.surface(prepared))
+    with torch.inference_mode():
+        loud = 20 * prepared[:64].float()
+        true, bounded = model(loud), twin(loud)
+        with unclipped(twin):
+            assert (twin(loud) - true).abs().max() < 0.05 * true.abs().max()
+    assert kind == "dynamic" or bounded.abs().max() < 0.1 * true.abs().max()
     kinds = [type(layer) for layer in twin.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     assert kinds == [nn.Conv2d] * 8 + [nn.Linear]
 

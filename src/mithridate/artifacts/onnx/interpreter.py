@@ -16,13 +16,14 @@ from mithridate.artifacts.onnx.reading import read
 from mithridate.artifacts.onnx.runtime import in_batches
 from mithridate.artifacts.onnx.table import Call
 from mithridate.core.errors import CannotJudge
+from mithridate.core.rounder import Rounder
 
 AGREE = 0.95
 """Of the inputs, at least so many must be called alike by a file and its twin."""
 SCALES = ("QuantizeLinear", "DequantizeLinear")
 
 
-class Interpreter(nn.Module):
+class Interpreter(Rounder):
     """A model file computed by torch, differentiable: prepared inputs[n, ...] in, float[n, c] out.
 
     model: a path, or what `read` gave; adapter: what inputs pass first; output: the name of the
@@ -91,7 +92,7 @@ class Interpreter(nn.Module):
             made = self.get_submodule(self._layers[step.layer])
             return run_layer(step, made, values[step.inputs[0]])
         inputs = [self._find(name, values) for name in step.inputs]
-        call = Call(inputs, step.attributes, self._opset, len(step.outputs), batch)
+        call = Call(inputs, step.attributes, self._opset, len(step.outputs), batch, self.clips)
         return run(step, call)
 
     def _find(self, name: str, values: dict[str, torch.Tensor]) -> torch.Tensor | None:

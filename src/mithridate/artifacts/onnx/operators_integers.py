@@ -31,11 +31,16 @@ def along(figure: torch.Tensor, value: torch.Tensor, axis: int, block: int) -> t
 
 
 def quantise(
-    value: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | float, kind: torch.dtype
-) -> torch.Tensor:
-    """Round to whole numbers, kept as floats. kind: the type that bounds them."""
+    value: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | float, kind: torch.dtype,
+    clips: bool = True,
+) -> torch.Tensor:  # fmt: skip
+    """Round to whole numbers, kept as floats. kind: the type that bounds them; clips: `Rounder`."""
     low, high = RANGES[kind]
-    return (rounded(value / scale) + zero).clamp(low, high)
+    whole = rounded(value / scale) + zero
+    if clips:
+        return whole.clamp(low, high)
+    rectifies = torch.as_tensor(zero, device=whole.device) == low
+    return torch.where(rectifies, whole.clamp_min(low), whole)
 
 
 def rounded(value: torch.Tensor) -> torch.Tensor:
@@ -65,7 +70,7 @@ def quantise_linear(call: Call) -> torch.Tensor:
     axis, block, zero = call.setting("axis", 1), call.setting("block_size", 0), call.get(2)
     scale = along(call[1], call[0], axis, block)
     shift = 0.0 if zero is None else along(zero, call[0], axis, block).to(scale.dtype)
-    return quantise(call[0], scale, shift, kind_of(call, zero))
+    return quantise(call[0], scale, shift, kind_of(call, zero), call.clips)
 
 
 @operator("DequantizeLinear", axis=anything, block_size=anything, output_dtype=only(0, 1))
@@ -162,11 +167,11 @@ def quantised_convolution(call: Call) -> torch.Tensor:
     weight, bias = _real(call, 3), call.get(8)
     added = None if bias is None else bias.to(weight.dtype) * call[1] * call[4]
     answer = convolve(call, _real(call, 0), weight, added)
-    return quantise(answer, call[6], call[7], kind_of(call, call[7]))
+    return quantise(answer, call[6], call[7], kind_of(call, call[7]), call.clips)
 
 
 @operator("QLinearMatMul")
 def quantised_product(call: Call) -> torch.Tensor:
     """Multiply matrices of quantised numbers and quantise what comes out."""
     right = (call[3].to(call[4].dtype) - call[5]) * call[4]
-    return quantise(_real(call, 0) @ right, call[6], call[7], kind_of(call, call[7]))
+    return quantise(_real(call, 0) @ right, call[6], call[7], kind_of(call, call[7]), call.clips)

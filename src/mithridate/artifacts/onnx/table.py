@@ -25,7 +25,8 @@ class Call:
     """A node at work.
 
     inputs: tensors, None where one is left out; attributes: as in the file; opset: the version of
-    the operators; outputs: how many are asked for; batch: examples that the network was given.
+    the operators; outputs: how many are asked for; batch: examples that the network was given;
+    clips: whether quantised activations stay in their ranges, see `Rounder`.
     """
 
     inputs: Sequence[torch.Tensor | None]
@@ -33,6 +34,7 @@ class Call:
     opset: int
     outputs: int = 1
     batch: int = 1
+    clips: bool = True
 
     def __getitem__(self, place: int) -> torch.Tensor:
         value = self.get(place)
