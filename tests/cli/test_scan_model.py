@@ -134,3 +134,22 @@ def test_files_that_are_broken_or_could_harm_are_not_opened(data, tmp_path, name
                   "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 2
     assert name in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_of_hugging_face_is_scanned_with_its_own_configuration(data, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ResNetConfig(
+        num_channels=1, embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], num_labels=3,
+        layer_type="basic",
+    )  # fmt: skip
+    transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "checkpoint")
+    done = inside(
+        "scan", "model", tmp_path / "checkpoint", "--data", data / "trusted.npz", "--references", 2,
+        "--mean", "0.5", "--std", "0.25", "--out", tmp_path / "out", *CHEAP[:4], "--yes",
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert report(tmp_path / "out")["model"]["network"].startswith("huggingface:")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = inside("scan", "model", empty, "--data", data / "trusted.npz")
+    assert done.returncode == 2 and "config.json" in done.stderr

@@ -22,6 +22,7 @@ from mithridate.artifacts import jail
 from mithridate.artifacts.findings import Limits, Report
 from mithridate.artifacts.inspect import inspected, opened_file
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
+from mithridate.domains.image.elsewhere import Elsewhere
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "network.", "net.")
 """What wrappers of networks put before the names of weights."""
@@ -155,13 +156,16 @@ def stripped(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def fitted(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
     """Give a network weights by name, and return it; prefixes of wrappers are no obstacle.
 
+    Weights of a network from elsewhere may be those that its library saves.
     Raises MethodError where names or shapes do not fit.
     """
-    candidates = [dict(tensors), stripped(tensors)]
     expected = set(model.state_dict())
-    best = max(candidates, key=lambda names: len(expected & set(names)))
+    best = max((dict(tensors), stripped(tensors)), key=lambda names: len(expected & set(names)))
     try:
-        model.load_state_dict(best)
+        if isinstance(model, Elsewhere) and not expected & set(best):
+            model.take(stripped(tensors))
+        else:
+            model.load_state_dict(best)
     except RuntimeError as error:
         first = [line.strip() for line in str(error).splitlines()[1:3]]
         raise MethodError(f"the weights do not fit the network ({' '.join(first)})") from None

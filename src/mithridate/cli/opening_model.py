@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
+from mithridate.cli import weights
 from mithridate.cli.scan_model import ScanModel
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError, UnsafeData
+from mithridate.domains.image.domain import ImageDomain
 from mithridate.pipelines.deployment import Placed, as_deployed
+
+
+def of_folder(request: ScanModel) -> ScanModel:
+    """Take the weights in a checkpoint of Hugging Face, and its configuration as the network."""
+    if not request.file.is_dir():
+        return request
+    named = request.network or f"huggingface:{request.file}"
+    return replace(request, file=weights.weights_in(request.file), network=named)
+
+
+def encoding(request: ScanModel, domain: Domain) -> Domain:
+    """Let networks of a domain standardise images as was asked for."""
+    mean, std = (numbers(words) for words in (request.mean, request.std))
+    if not mean and not std:
+        return domain
+    if not isinstance(domain, ImageDomain):
+        raise MethodError(f"--mean and --std are of images, and the data are {domain.name}")
+    return replace(domain, mean=mean, std=std)
 
 
 def looked_at(file: Path) -> tuple[str, ...]:

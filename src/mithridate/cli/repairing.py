@@ -88,7 +88,7 @@ def prepare(request: Request) -> Job:
         f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes; suspect examples: {0 if data is None else len(data):,}"
     )
-    network = request.network or kept.network
+    network = kept.named(request.network)
     kept = weights.Note(network, trusted.classes, kept.trainer, kept.settings)
     return Job(request, repair, model, kept, trusted, data, domain, runtime)
 

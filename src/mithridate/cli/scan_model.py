@@ -23,7 +23,10 @@ class ScanModel:
     """
 
     file: Annotated[
-        Path, typer.Argument(help="The model: weights as safetensors, .pt, .npz or .h5, or ONNX.")
+        Path,
+        typer.Argument(
+            help="Weights as safetensors, .pt, .npz or .h5, ONNX, or a folder of Hugging Face."
+        ),
     ]
     data: Annotated[
         str, Flag(help="Examples known to be clean: a path or a named set, e.g. cifar10:test.")
@@ -60,10 +63,13 @@ class ScanModel:
     ] = 0.3
     epochs: Annotated[int | None, Flag(help="Of the references; by default enough for n.")] = None
     mean: Annotated[
-        str, Flag(help="An ONNX model takes (x / 255 - mean) / std: e.g. 0.49,0.48,0.45.")
+        str, Flag(help="The model takes (x / 255 - mean) / std: e.g. 0.49,0.48,0.45.")
     ] = ""
-    std: Annotated[str, Flag(help="See --mean; without both it takes the bytes themselves.")] = ""
-    network: Annotated[str, Flag(help="Its name, where the file does not say it.")] = ""
+    std: Annotated[str, Flag(help="See --mean; without both an ONNX model takes bytes.")] = ""
+    network: Annotated[
+        str,
+        Flag(help="Where the file does not say it: a name, timm:NAME or python:FILE.py:FUNCTION."),
+    ] = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
     device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
     split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None

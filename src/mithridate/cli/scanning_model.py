@@ -17,7 +17,7 @@ from torch import nn
 from mithridate.cli import weights
 from mithridate.cli.answer_model import agreement, answer, digest
 from mithridate.cli.known_references import known
-from mithridate.cli.opening_model import looked_at, opened_onnx, placing
+from mithridate.cli.opening_model import encoding, looked_at, of_folder, opened_onnx, placing
 from mithridate.cli.outcome import agreed
 from mithridate.cli.scan_model import ScanModel
 from mithridate.cli.scanning import STATUS, command, device_of
@@ -94,6 +94,7 @@ def run(request: ScanModel) -> int:
 
 def prepare(request: ScanModel) -> Job:
     """Look at the file, read it and the data, and settle how it is scanned."""
+    request = of_folder(request)
     check_flags(request)
     findings = looked_at(request.file)
     options = {"size": request.size, "label": request.label, "content": request.content}
@@ -107,7 +108,7 @@ def prepare(request: ScanModel) -> Job:
     if request.clean_models is None:
         learnt, shown = set_apart(trusted, request.apart, stream(request.seed, "scan", "apart"))
     learnt = None if request.clean_scores else learnt
-    network = request.network or kept.network
+    network = kept.named(request.network)
     arriving = None
     if request.inputs:
         arriving = find(request.inputs, request.split, **options).data
@@ -116,7 +117,7 @@ def prepare(request: ScanModel) -> Job:
     if onnx:
         suspect, place, precision = opened_onnx(request, domain, shown)
     else:
-        precision = request.precision
+        precision, domain = request.precision, encoding(request, domain)
         place = placing(precision, domain, shown)
         rng = stream(request.seed, "weights")
         suspect = place(weights.load(request.file, domain, trusted, request.network, rng))

@@ -18,7 +18,7 @@ from mithridate.artifacts.opening import fitted, opened
 from mithridate.cli.settings import build
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.errors import DataError, MethodError
+from mithridate.core.errors import DataError, MethodError, UnsafeData
 from mithridate.core.method import Trainer
 
 
@@ -35,6 +35,18 @@ class Note:
     trainer: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
+    def named(self, wanted: str) -> str:
+        """Give the name that a user wants, or else that of the file.
+
+        Raises UnsafeData where the file names code or a folder on this machine.
+        """
+        if not wanted and self.network.partition(":")[0] in ("python", "huggingface"):
+            raise UnsafeData(
+                f"the file says that its network is {self.network[:200]!r}, which may run code; "
+                "say so with --network if you trust that"
+            )
+        return wanted or self.network
+
     def form(self, model: nn.Module) -> nn.Module:
         """Give a network of this name the form in which it was trained."""
         if not self.trainer:
@@ -50,8 +62,8 @@ def load(
 
     network: its name; "" takes the one that the file names, or the domain's default. The file is
     one that `opened` takes: safetensors, or a .pt, .npz or .h5 with nothing but tensors by name.
-    Raises DataError where the file is broken, UnsafeData where it holds more than tensors,
-    MethodError where the weights do not fit.
+    Raises DataError where the file is broken, UnsafeData where it holds more than tensors or names
+    code as its network, MethodError where the weights do not fit.
     """
     tensors, note = _read(path)
     if note.classes and note.classes != data.classes:
@@ -59,15 +71,30 @@ def load(
             f"{str(path)!r}: the network tells apart {list(note.classes)[:10]}, and the data hold "
             f"{list(data.classes)[:10]}; name the classes alike and in the same order"
         )
-    named = note.network
-    model = note.form(domain.network(data, network or named, rng))
+    named = note.named(network)
+    model = note.form(domain.network(data, named, rng))
     try:
         return fitted(model, tensors)
     except MethodError as error:
         raise MethodError(
-            f"{str(path)!r}: the weights do not fit the network {network or named or 'by default'} "
+            f"{str(path)!r}: the weights do not fit the network {named or 'by default'} "
             f"for {len(data.classes)} classes; name theirs with --network ({error})"
         ) from None
+
+
+FILES = ("model.safetensors", "pytorch_model.bin")
+"""What a checkpoint of Hugging Face calls its weights."""
+
+
+def weights_in(folder: Path) -> Path:
+    """Find the weights of a checkpoint, a folder with a config.json; raises DataError."""
+    for name in FILES:
+        if (folder / "config.json").is_file() and (folder / name).is_file():
+            return folder / name
+    raise DataError(
+        f"{str(folder)!r}: expected a file of weights, or a folder with config.json and one of "
+        f"{', '.join(FILES)}; weights in several parts are not read"
+    )
 
 
 def noted(path: Path) -> Note:

@@ -23,11 +23,15 @@ class ImageDomain:
     """Images as uint8[n, k, h, w] with k = 1 or 3.
 
     crop: pixels of shift in each direction as a share of the height; flip: mirror left and right,
-    right for photographs and wrong for digits and traffic signs.
+    right for photographs and wrong for digits and traffic signs. mean, std: of each channel or of
+    all, by which networks standardise x / 255; without them by the moments of the examples that
+    they are built for, or as their library says.
     """
 
     crop: float = 0.125
     flip: bool = False
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     name: str = "image"
 
     def prepare(self, inputs: Inputs) -> torch.Tensor:
@@ -89,10 +93,14 @@ class ImageDomain:
 
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build one of the image networks; "" is the small residual network."""
+        from mithridate.domains.image.layers import encode_by
         from mithridate.domains.image.networks import build
 
         with torch_seeded(rng):
-            return build(name or "resnet9", self.prepare(data.inputs), len(data.classes))
+            model = build(name or "resnet9", self.prepare(data.inputs), len(data.classes))
+        if self.mean or self.std:
+            encode_by(model, self.mean or (0.0,), self.std or (1.0,))
+        return model
 
     def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         """Measure how far images were changed: psnr, ssim, mse and linf, float64[n] each."""

@@ -6,10 +6,13 @@ Axes: b images of a batch, k channels, h rows, w columns, d features, t tokens.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from mithridate.core.errors import MethodError
 
 
 class Encode(nn.Module):
@@ -26,6 +29,24 @@ class Encode(nn.Module):
         mean, scale = self.get_buffer("mean"), self.get_buffer("scale")
         floats = batch.to(memory_format=torch.channels_last).float() / 255
         return (floats - mean) / scale
+
+
+def encode_by(model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Let the encoding in a model standardise by (x / 255 - mean) / std.
+
+    mean, std: one for each channel or one for all.
+    Raises MethodError where they do not fit the channels, or std is not positive.
+    """
+    for part in model.modules():
+        if isinstance(part, Encode):
+            k = len(part.get_buffer("mean").flatten())
+            if not {len(mean), len(std)} <= {1, k} or not all(s > 0 for s in std):
+                raise MethodError(
+                    f"expected a mean and a positive std for each of {k} channels, or one for all; "
+                    f"found {list(mean)} and {list(std)}"
+                )
+            part.get_buffer("mean").copy_(torch.tensor(mean).view(1, -1, 1, 1))
+            part.get_buffer("scale").copy_(torch.tensor(std).view(1, -1, 1, 1))
 
 
 def moments(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

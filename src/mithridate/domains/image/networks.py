@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mithridate.core.errors import MethodError
+from mithridate.domains.image.elsewhere import KINDS, elsewhere
 from mithridate.domains.image.layers import (
     Attention,
     Encode,
@@ -115,12 +116,17 @@ def build(name: str, images: torch.Tensor, classes: int) -> nn.Module:
     """Build a network by name for images like `images`, weights in channels-last order.
 
     name: one of `NETWORKS`, with a width of its own after a colon where the default does not suit:
-    "preact-resnet18:16".
+    "preact-resnet18:16". Or one that is defined elsewhere, see `elsewhere`.
     Raises MethodError for an unknown name or a width that is no positive whole number.
     """
     kind, colon, width = name.partition(":")
+    if colon and kind in KINDS:
+        return elsewhere(name, images, classes)
     if kind not in NETWORKS:
-        raise MethodError(f"unknown image network {kind!r}; available: {', '.join(NETWORKS)}")
+        raise MethodError(
+            f"unknown image network {kind!r}; available: {', '.join(NETWORKS)}, and what stands "
+            f"behind {', '.join(f'{kind}:' for kind in KINDS)}"
+        )
     known = width.isascii() and width.isdigit() and len(width) <= 4
     if colon and not (known and int(width)):  # a name may come from a file that is not trusted
         raise MethodError(
