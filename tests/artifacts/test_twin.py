@@ -169,3 +169,18 @@ def test_floats_are_their_own_twin():
     twin = twin_of(model)
     assert twin is not model
     torch.testing.assert_close(twin(trusted()[:9]), model(trusted()[:9]))
+
+
+class Tenfold(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, batch):
+        return self.layer(batch) * 10
+
+
+def test_an_arithmetic_with_a_number_has_no_twin_and_says_so():
+    """It rounds in another way than that of two tensors."""
+    place = deployed(Tenfold(), "int8-static", torch.randn(64, 4))
+    assert place.twin is None and "no differentiable twin" in place.why

@@ -148,7 +148,11 @@ def test_a_folder_of_hugging_face_is_scanned_with_its_own_configuration(data, tm
         "--mean", "0.5", "--std", "0.25", "--out", tmp_path / "out", *CHEAP[:4], "--yes",
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
-    assert report(tmp_path / "out")["model"]["network"].startswith("huggingface:")
+    found = report(tmp_path / "out")
+    assert found["model"]["network"].startswith("huggingface:")
+    assert "config.json does not name the classes" in json.dumps(found)
+    done = scanned(data, tmp_path / "own", "--mean", "0.5", *CHEAP)
+    assert done.returncode == 2 and "files of this library hold their own" in done.stderr
     empty = tmp_path / "empty"
     empty.mkdir()
     done = inside("scan", "model", empty, "--data", data / "trusted.npz")

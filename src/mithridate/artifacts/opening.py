@@ -144,12 +144,17 @@ def named(found: Any, path: str) -> dict[str, torch.Tensor]:
 
 def stripped(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Take from all names what wrappers put before them, e.g. `module.` of data parallelism."""
-    found = dict(tensors)
-    while found:
-        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in found)), None)
-        if prefix is None or any(name == prefix for name in found):
-            return found
-        found = {name.removeprefix(prefix): value for name, value in found.items()}
+    return _forms(tensors)[-1]
+
+
+def _forms(tensors: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    """The names as they are, and without one, two and more of what wrappers put before them."""
+    found = [dict(tensors)]
+    while last := found[-1]:
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in last)), None)
+        if prefix is None or any(name == prefix for name in last):
+            break
+        found.append({name.removeprefix(prefix): value for name, value in last.items()})
     return found
 
 
@@ -159,11 +164,11 @@ def fitted(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
     Weights of a network from elsewhere may be those that its library saves.
     Raises MethodError where names or shapes do not fit.
     """
-    expected = set(model.state_dict())
-    best = max((dict(tensors), stripped(tensors)), key=lambda names: len(expected & set(names)))
+    expected, forms = set(model.state_dict()), _forms(tensors)
+    best = max(forms, key=lambda names: len(expected & set(names)))
     try:
         if isinstance(model, Elsewhere) and not expected & set(best):
-            model.take(stripped(tensors))
+            model.take(*forms)
         else:
             model.load_state_dict(best)
     except RuntimeError as error:

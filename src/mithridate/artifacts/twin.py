@@ -223,7 +223,7 @@ def _rewrite(part: fx.GraphModule) -> None:
             part.graph.erase_node(node)
         if node.op != "call_function":
             continue
-        if node.target in known:
+        if node.target in known and len(node.args) == 4:
             name = f"rounded_{node.name}"
             part.add_submodule(name, copy.deepcopy(known[node.target]))
             node.op, node.target = "call_module", name

@@ -13,7 +13,9 @@ from mithridate.cli.scan_model import ScanModel
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError, UnsafeData
+from mithridate.domains.image.checkpoints import labels_in, weights_in
 from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.image.elsewhere import is_elsewhere
 from mithridate.pipelines.deployment import Placed, as_deployed
 
 
@@ -22,16 +24,38 @@ def of_folder(request: ScanModel) -> ScanModel:
     if not request.file.is_dir():
         return request
     named = request.network or f"huggingface:{request.file}"
-    return replace(request, file=weights.weights_in(request.file), network=named)
+    return replace(request, file=weights_in(request.file), network=named)
+
+
+def classes_of(
+    request: ScanModel, kept: weights.Note, there: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the classes in the order of the outputs, and what is to be said of them.
+
+    kept: what the file says; there: those of the data, whose order is taken where nothing is said.
+    """
+    kind, _, folder = request.network.partition(":")
+    if kept.classes or kind != "huggingface":
+        return kept.classes or there, ()
+    named = labels_in(Path(folder))
+    if set(named) == set(there):
+        return named, ()
+    return there, (
+        "config.json does not name the classes as the data do, so the order of its outputs is "
+        "taken to be that of the data",
+    )
 
 
 def encoding(request: ScanModel, domain: Domain) -> Domain:
-    """Let networks of a domain standardise images as was asked for."""
+    """Let networks from elsewhere standardise images as was asked for."""
     mean, std = (numbers(words) for words in (request.mean, request.std))
     if not mean and not std:
         return domain
-    if not isinstance(domain, ImageDomain):
-        raise MethodError(f"--mean and --std are of images, and the data are {domain.name}")
+    if not isinstance(domain, ImageDomain) or not is_elsewhere(request.network):
+        raise MethodError(
+            "--mean and --std are for images in ONNX files and in networks that --network says are "
+            "from elsewhere; files of this library hold their own"
+        )
     return replace(domain, mean=mean, std=std)
 
 

@@ -17,7 +17,14 @@ from torch import nn
 from mithridate.cli import weights
 from mithridate.cli.answer_model import agreement, answer, digest
 from mithridate.cli.known_references import known
-from mithridate.cli.opening_model import encoding, looked_at, of_folder, opened_onnx, placing
+from mithridate.cli.opening_model import (
+    classes_of,
+    encoding,
+    looked_at,
+    of_folder,
+    opened_onnx,
+    placing,
+)
 from mithridate.cli.outcome import agreed
 from mithridate.cli.scan_model import ScanModel
 from mithridate.cli.scanning import STATUS, command, device_of
@@ -102,7 +109,8 @@ def prepare(request: ScanModel) -> Job:
     runtime = Runtime(device=device_of(request.device))
     onnx = request.file.suffix == ".onnx"
     kept = weights.Note() if onnx else weights.noted(request.file)
-    trusted = of_classes(source.data, kept.classes or source.data.classes, "trusted")
+    classes, doubts = classes_of(request, kept, source.data.classes)
+    trusted = of_classes(source.data, classes, "trusted")
     trusted = drawn(trusted, request.count, request.seed, "trusted")
     learnt, shown = None, trusted
     if request.clean_models is None:
@@ -130,7 +138,7 @@ def prepare(request: ScanModel) -> Job:
         scores = known(request.clean_scores, scanner.scanners, network, precision,
                        len(trusted.classes))  # fmt: skip
     return Job(request, scanner, suspect, network, precision, learnt, shown, arriving, domain,
-               runtime, place, findings, guards_of(request), scores)  # fmt: skip
+               runtime, place, findings + doubts, guards_of(request), scores)  # fmt: skip
 
 
 def check_flags(request: ScanModel) -> None:

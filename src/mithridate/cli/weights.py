@@ -20,6 +20,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
 from mithridate.core.method import Trainer
+from mithridate.domains.image.elsewhere import is_elsewhere
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,13 @@ class Note:
     def named(self, wanted: str) -> str:
         """Give the name that a user wants, or else that of the file.
 
-        Raises UnsafeData where the file names code or a folder on this machine.
+        Raises UnsafeData where the file names code, a folder on this machine, or a network of a
+        library that may be larger than the file could fill.
         """
-        if not wanted and self.network.partition(":")[0] in ("python", "huggingface"):
+        if not wanted and is_elsewhere(self.network):
             raise UnsafeData(
-                f"the file says that its network is {self.network[:200]!r}, which may run code; "
-                "say so with --network if you trust that"
+                f"the file says that its network is {self.network[:200]!r}, which may run code or "
+                "fill the memory; say so with --network if you trust that"
             )
         return wanted or self.network
 
@@ -80,21 +82,6 @@ def load(
             f"{str(path)!r}: the weights do not fit the network {named or 'by default'} "
             f"for {len(data.classes)} classes; name theirs with --network ({error})"
         ) from None
-
-
-FILES = ("model.safetensors", "pytorch_model.bin")
-"""What a checkpoint of Hugging Face calls its weights."""
-
-
-def weights_in(folder: Path) -> Path:
-    """Find the weights of a checkpoint, a folder with a config.json; raises DataError."""
-    for name in FILES:
-        if (folder / "config.json").is_file() and (folder / name).is_file():
-            return folder / name
-    raise DataError(
-        f"{str(folder)!r}: expected a file of weights, or a folder with config.json and one of "
-        f"{', '.join(FILES)}; weights in several parts are not read"
-    )
 
 
 def noted(path: Path) -> Note:

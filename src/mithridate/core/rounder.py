@@ -12,7 +12,9 @@ class Rounder(nn.Module):
     """Rounds activations to the integers of a range, and clips what lies beyond.
 
     clips: whether it does. Where it does not, the range has no upper end; nor a lower one, unless
-    the lowest integer stands for zero: quantisers let such a range do the work of a rectifier.
+    the lowest integer stands for zero: quantisers let such a range do the work of a rectifier. In
+    ONNX files an upper end at 6 stays, too, for it does the work of a ReLU6; one whose calibration
+    did not reach 6 cannot be told from a plain rectifier and is lost.
     """
 
     clips = True

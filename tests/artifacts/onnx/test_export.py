@@ -66,6 +66,21 @@ def test_eight_bits_agree_and_keep_their_derivatives(world, tmp_path, kind):
     assert kinds == [nn.Conv2d] * 8 + [nn.Linear]
 
 
+def test_a_range_that_stands_for_a_relu6_stays_closed(tmp_path):
+    """The quantiser leaves Clip(0, 6) out, because the range of the integers does its work."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        inputs = torch.randn(64, 3, 8, 8)
+        layers = [nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.Flatten(), nn.Linear(144, 3)]
+    model = nn.Sequential(*layers).eval()
+    path = exported(model, 20 * inputs, tmp_path / "six.onnx")
+    small = read(quantised(path, tmp_path / "small.onnx", 20 * inputs, "static"))
+    assert "Clip" not in {node.op_type for node in small.graph.node}
+    twin = Interpreter(small)
+    with torch.no_grad(), unclipped(twin):
+        assert (twin(400 * inputs) - model(400 * inputs)).abs().max() < 0.5
+
+
 def test_what_cannot_be_written_or_quantised_says_so(world, tmp_path, monkeypatch):
     def fails(*_, **__):
         raise RuntimeError("data-dependent flow\nwith a long story")

@@ -13,9 +13,9 @@ from mithridate.cli import weights
 from mithridate.core.data import dataset
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
 from mithridate.core.streams import stream
+from mithridate.domains.image.checkpoints import labels_in, read_json, weights_in
 from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.image.elsewhere import Elsewhere, read_config
-from mithridate.domains.image.layers import Encode
+from mithridate.domains.image.elsewhere import Elsewhere
 
 IMAGES = torch.randint(0, 256, (12, 3, 16, 16), generator=torch.Generator().manual_seed(0)).byte()
 DATA = dataset(IMAGES, torch.arange(12) % 3)
@@ -59,15 +59,30 @@ def test_a_function_of_the_user_makes_the_network_and_its_weights_fit(own):
     assert torch.equal(fitted(again, ours).inner[0].weight, made.inner[0].weight)
 
 
+def test_a_network_whose_parts_are_called_as_wrappers_are(own, tmp_path):
+    """Names such as `model.` are taken off only where that helps."""
+    (tmp_path / "nets.py").write_text(
+        "from __future__ import annotations\nimport dataclasses, torch\n\n"
+        "@dataclasses.dataclass\nclass Settings:\n    width: int = 5\n\n"
+        "class Net(torch.nn.Module):\n    def __init__(self, classes):\n"
+        "        super().__init__()\n"
+        "        self.model = torch.nn.Sequential(\n"
+        "            torch.nn.Flatten(), torch.nn.Linear(768, classes))\n"
+        "    def forward(self, x):\n        return self.model(x)\n\nbuild = Net\n"
+    )
+    made = network(own)
+    for prefix in ("", "module."):
+        theirs = {f"{prefix}{k}": v + 1 for k, v in made.inner.state_dict().items()}
+        found = fitted(network(own), theirs)
+        assert torch.equal(found.inner.model[1].bias, made.inner.model[1].bias + 1)
+
+
 def test_images_are_standardised_as_they_were_in_training(own):
     plain = network(own)
     torch.testing.assert_close(plain.encode(IMAGES), IMAGES / 255)
     other = network(own, ImageDomain(mean=(0.5, 0.4, 0.3), std=(0.2,)))
     wanted = (IMAGES / 255 - torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1)) / 0.2
     torch.testing.assert_close(other.encode(IMAGES), wanted)
-    ours = network("resnet9:4", ImageDomain(mean=(0.5,)))
-    encode = next(part for part in ours.modules() if isinstance(part, Encode))
-    torch.testing.assert_close(encode(IMAGES), IMAGES / 255 - 0.5)
     with pytest.raises(MethodError, match="mean and a positive std for each of 3"):
         network(own, ImageDomain(mean=(0.5, 0.5)))
     with pytest.raises(MethodError, match="positive"):
@@ -99,8 +114,12 @@ def test_a_file_cannot_name_code(own, tmp_path):
     assert isinstance(weights.load(path, ImageDomain(), DATA, own, stream(0)), Elsewhere)
 
 
+HALVES = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
+
+
 def folder(tmp_path, config=VIT, **more):
     (tmp_path / "config.json").write_text(json.dumps({**config, **more}))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(HALVES))
     return f"huggingface:{tmp_path}"
 
 
@@ -110,10 +129,8 @@ def test_a_checkpoint_of_transformers_answers_as_it_does_there(tmp_path):
     torch.manual_seed(1)
     theirs = transformers.ViTForImageClassification(config).eval()
     theirs.save_pretrained(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text(
-        json.dumps({"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]})
-    )
-    name, path = f"huggingface:{tmp_path}", weights.weights_in(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(HALVES))
+    name, path = f"huggingface:{tmp_path}", weights_in(tmp_path)
     found = weights.load(path, ImageDomain(), DATA, name, stream(0)).eval()
     with torch.no_grad():
         wanted = theirs((IMAGES / 255 - 0.5) / 0.25).logits
@@ -127,30 +144,87 @@ def test_a_checkpoint_of_transformers_answers_as_it_does_there(tmp_path):
         weights.load(path, ImageDomain(), DATA, name, stream(0))
 
 
+def test_half_precision_on_the_disk_is_float_here(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(**{**VIT, "id2label": {0: "a", 1: "b", 2: "c"}})
+    transformers.ViTForImageClassification(config).half().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(HALVES))
+    made = weights.load(
+        weights_in(tmp_path), ImageDomain(), DATA, f"huggingface:{tmp_path}", stream(0)
+    )
+    assert {value.dtype for value in made.state_dict().values()} == {torch.float32}
+    assert labels_in(tmp_path) == ("a", "b", "c")
+
+
 @pytest.mark.parametrize("setting, value, error, why", [
     ("model_type", "own", MethodError, "never run"),
-    ("model_type", "bert", MethodError, "no classifier of images"),
+    ("model_type", "bert", MethodError, "never run"),
+    ("model_type", "timm_wrapper", MethodError, "never run"),
     ("image_size", 32, MethodError, "--size"),
-    ("hidden_size", 100_000_000, DataError, "more than is ever built"),
-    ("num_hidden_layers", 100_000, DataError, "more than is ever built"),
-    ("hidden_size", 1e400, DataError, "more than is ever built"),
-    ("hidden_size", 500_000, DataError, "weights is more"),
+    ("hidden_act", "x", MethodError, "no classifier"),
+    ("hidden_size", "16", DataError, "hidden_size"),
+    ("hidden_size", -16, DataError, "hidden_size"),
+    ("hidden_size", {"a": 1}, DataError, "hidden_size"),
+    ("hidden_size", 10**12, DataError, "hidden_size"),
+    ("num_hidden_layers", 100_000, DataError, "num_hidden_layers"),
+    ("num_attention_heads", [1] * 9, DataError, "num_attention_heads"),
+    ("layer_norm_eps", 1e400, DataError, "layer_norm_eps"),
+    ("hidden_act", "os.system", DataError, "hidden_act"),
+    ("intermediate_size", 16_384, DataError, "at most"),
+    ("patch_size", 1, DataError, "patch_size"),
 ])  # fmt: skip
 def test_hostile_or_unfit_configurations_end_in_an_error(tmp_path, setting, value, error, why):
+    """Nothing that could choose code, a download or a compiler is even looked at."""
     pytest.importorskip("transformers")
     (tmp_path / "own.py").write_text("raise SystemExit('ran')")
-    more = {"auto_map": {"AutoConfig": "own.Config", "AutoModelForImageClassification": "own.Net"}}
+    (tmp_path / "model.safetensors").write_bytes(bytes(100))  # so that few weights are allowed
     with pytest.raises(error, match=why):
-        network(folder(tmp_path, **{setting: value}, **more))
+        network(folder(tmp_path, **{setting: value}, **HOSTILE))
+
+
+def test_settings_that_could_choose_code_change_nothing(tmp_path):
+    pytest.importorskip("transformers")
+    plain = network(folder(tmp_path))
+    hostile = network(folder(tmp_path, **HOSTILE))
+    assert torch.equal(plain(IMAGES), hostile(IMAGES))
+    assert hostile.inner.whole.config._attn_implementation == "eager"
+
+
+HOSTILE = {
+    "auto_map": {"AutoConfig": "own.Config", "AutoModelForImageClassification": "own.Net"},
+    "attn_implementation": "flex_attention", "_attn_implementation": "own/kernels",
+    "attribute_map": {"hidden_size": "zz", "architecture": "zz"}, "zz": "hf-hub:some/thing",
+    "quantization_config": {"quant_method": "bitsandbytes"}, "dtype": "load",
+    "torch_dtype": "float16", "model_args": {"checkpoint_path": "own.py"}, "backbone": "resnet18",
+    "use_pretrained_backbone": True, "pruned_heads": {"0": [0]}, "num_labels": 10**9,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("told", [
+    None, {}, {"image_mean": [0.5] * 3}, {**HALVES, "do_normalize": False},
+    {**HALVES, "do_rescale": False}, {**HALVES, "rescale_factor": 1 / 127.5},
+    {**HALVES, "do_flip_channel_order": True}, {**HALVES, "image_mean": [123, 116, 103]},
+    {**HALVES, "image_std": 0}, {**HALVES, "image_mean": ["0.5"]},
+])  # fmt: skip
+def test_where_the_encoding_is_not_said_it_is_asked_for_and_never_guessed(tmp_path, told):
+    pytest.importorskip("transformers")
+    name = folder(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    path.unlink()
+    if told is not None:
+        path.write_text(json.dumps(told))
+    with pytest.raises(MethodError, match="--mean and --std"):
+        network(name)
+    assert network(name, ImageDomain(mean=(0.5,), std=(0.5,)))(IMAGES).shape == (12, 3)
 
 
 def test_a_configuration_is_small_json_with_names(tmp_path):
     for words in ("", "[]", "{", "[" * 100_000, " " * (2 << 20)):
         (tmp_path / "config.json").write_text(words)
         with pytest.raises(DataError):
-            read_config(tmp_path / "config.json")
+            read_json(tmp_path / "config.json")
     with pytest.raises(DataError, match=r"config\.json and one of"):
-        weights.weights_in(tmp_path)
+        weights_in(tmp_path)
 
 
 def test_networks_of_timm_come_by_name(tmp_path):
@@ -167,6 +241,11 @@ def test_networks_of_timm_come_by_name(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(made(IMAGES), theirs((IMAGES / 255 - mean) / std))
     assert network(folder(tmp_path, {"architecture": "resnet18"}))(IMAGES).shape == (12, 3)
+    with pytest.raises(MethodError, match="model_args"):
+        network(folder(tmp_path, {"architecture": "resnet18", "model_args": {"act_layer": "gelu"}}))
+    with pytest.raises(DataError, match="at most"):
+        (tmp_path / "model.safetensors").write_bytes(bytes(100))
+        network(folder(tmp_path, {"architecture": "resnet18"}))
     for name in ("hf-hub:someone/something", "local-dir:/tmp", "nothing"):
         with pytest.raises(MethodError, match="unknown network"):
             network(f"timm:{name}")

@@ -17,6 +17,8 @@ RANGES = {
     torch.uint16: (0, 65535),
     torch.int16: (-32768, 32767),
 }
+NEAR_SIX = 0.01
+"""A range that ends this near to 6 stands for a ReLU6, which quantisers leave out beside it."""
 NAMED = {0: None, 2: torch.uint8, 3: torch.int8, 4: torch.uint16, 5: torch.int16}
 
 
@@ -39,8 +41,10 @@ def quantise(
     whole = rounded(value / scale) + zero
     if clips:
         return whole.clamp(low, high)
-    rectifies = torch.as_tensor(zero, device=whole.device) == low
-    return torch.where(rectifies, whole.clamp_min(low), whole)
+    shift = torch.as_tensor(zero, device=whole.device)
+    six = ((high - shift) * scale - 6).abs() < NEAR_SIX
+    above = torch.where(six, whole.clamp_max(high), whole)
+    return torch.where(shift == low, above.clamp_min(low), above)
 
 
 def rounded(value: torch.Tensor) -> torch.Tensor:

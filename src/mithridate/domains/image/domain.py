@@ -24,8 +24,7 @@ class ImageDomain:
 
     crop: pixels of shift in each direction as a share of the height; flip: mirror left and right,
     right for photographs and wrong for digits and traffic signs. mean, std: of each channel or of
-    all, by which networks standardise x / 255; without them by the moments of the examples that
-    they are built for, or as their library says.
+    all, by which networks from elsewhere standardise x / 255; without them as their library says.
     """
 
     crop: float = 0.125
@@ -92,15 +91,17 @@ class ImageDomain:
         return Surface(0.0, 255.0, shape, (1, *shape[1:]))
 
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
-        """Build one of the image networks; "" is the small residual network."""
-        from mithridate.domains.image.layers import encode_by
+        """Build one of the image networks, or one from elsewhere; "" is the small residual one."""
+        from mithridate.domains.image.checkpoints import Standardised
+        from mithridate.domains.image.elsewhere import elsewhere, is_elsewhere
         from mithridate.domains.image.networks import build
 
+        images, classes = self.prepare(data.inputs), len(data.classes)
         with torch_seeded(rng):
-            model = build(name or "resnet9", self.prepare(data.inputs), len(data.classes))
-        if self.mean or self.std:
-            encode_by(model, self.mean or (0.0,), self.std or (1.0,))
-        return model
+            if is_elsewhere(name):
+                given = Standardised(self.mean or (0.0,), self.std or (1.0,))
+                return elsewhere(name, images, classes, given if self.mean or self.std else None)
+            return build(name or "resnet9", images, classes)
 
     def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         """Measure how far images were changed: psnr, ssim, mse and linf, float64[n] each."""

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mithridate.core.errors import MethodError
-from mithridate.domains.image.elsewhere import KINDS, elsewhere
+from mithridate.domains.image.elsewhere import KINDS
 from mithridate.domains.image.layers import (
     Attention,
     Encode,
@@ -116,12 +116,10 @@ def build(name: str, images: torch.Tensor, classes: int) -> nn.Module:
     """Build a network by name for images like `images`, weights in channels-last order.
 
     name: one of `NETWORKS`, with a width of its own after a colon where the default does not suit:
-    "preact-resnet18:16". Or one that is defined elsewhere, see `elsewhere`.
+    "preact-resnet18:16".
     Raises MethodError for an unknown name or a width that is no positive whole number.
     """
     kind, colon, width = name.partition(":")
-    if colon and kind in KINDS:
-        return elsewhere(name, images, classes)
     if kind not in NETWORKS:
         raise MethodError(
             f"unknown image network {kind!r}; available: {', '.join(NETWORKS)}, and what stands "
