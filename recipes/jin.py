@@ -1,6 +1,7 @@
 """Guards against backdoor and adversarial inputs: the comparison of Jin et al., and later guards.
 
-    python recipes/jin.py run --seeds 0 1 2     # continues where it was stopped
+    python recipes/jin.py run --seeds 0 1     # continues where it was stopped
+    python recipes/jin.py run --seeds 2 3 --worlds "cifar10 wanet, strength 3"
     python recipes/jin.py run --quick           # a small world, printed and not kept
     python recipes/jin.py table
 
@@ -312,6 +313,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=list(WORLDS))
     parser.add_argument("--store", type=Path, default=Path(".cache/jin"))
     parser.add_argument("--quick", action="store_true", help="a small world, printed, not kept")
     arguments = parser.parse_args()
@@ -320,7 +322,8 @@ def main() -> None:
             print(table(run(QUICK, arguments.seeds[:1], Path(folder), kept=False)))
         return
     if arguments.what == "run":
-        run(WORLDS, arguments.seeds, arguments.store, kept=True)
+        worlds = {name: WORLDS[name] for name in arguments.worlds}
+        run(worlds, arguments.seeds, arguments.store, kept=True)
     text = table(records(FOLDER, "*-seed*"))
     (RESULTS / FOLDER / "table.md").write_text(text)
     print(text)
