@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from hostile_code import deep, malicious, programs
+from hostile_disguises import disguised
 from hostile_formats import archives, damaged, graphs, tensors
 from hostile_good import Sample, good_files, network, scripted_bytes
 from mithridate.artifacts.inspect import inspected
@@ -49,6 +50,7 @@ def samples(seed: int, marker: str, rounds: int = 4, cuts: int = 2) -> Iterator[
     yield from tensors(rng)
     yield from graphs(rng)
     yield from deep(rng)
+    yield from disguised(marker)
 
 
 def scanned(path: Path) -> dict[str, Any]:
