@@ -15,9 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mithridate.core.runtime import Runtime
-from mithridate.core.view import forward
-
 BATCH, STEPS, FEW = 64, 50, 320
 
 
@@ -49,9 +46,26 @@ def _norm(model: nn.Module, images: torch.Tensor, label: int) -> float:
     return float(torch.sigmoid(mask).sum())
 
 
+def seen(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features float[n, d], what the last linear layer is given, quantised or not, and logits."""
+    last = [m for m in model.modules() if type(m).__name__ in ("Linear", "LinearReLU")][-1]
+    features: list[torch.Tensor] = []
+
+    def note(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        features.append(given[0].dequantize().float())
+
+    hook = last.register_forward_pre_hook(note)
+    try:
+        with torch.no_grad():
+            logits = [model(batch) for batch in images.split(BATCH)]
+    finally:
+        hook.remove()
+    return torch.cat(features), torch.cat(logits)
+
+
 def activation_clustering(model: nn.Module, images: torch.Tensor, classes: int) -> bool:
     """Flagged where the norms of the features of one predicted class scatter by half their mean."""
-    features, logits = forward(model, images, Runtime(), None, "fp32")
+    features, logits = seen(model, images)
     norms, called = features.norm(dim=1), logits.argmax(1)
     own = [norms[called == label] for label in range(classes)]
     return any(float(n.std() / n.mean()) > 0.5 for n in own if len(n) > 1)
@@ -74,7 +88,7 @@ def spectral_signatures(model: nn.Module, images: torch.Tensor, classes: int) ->
 
     Whether the code centres the features first is not known to us; here they are centred.
     """
-    features = forward(model, images, Runtime(), None, "fp32")[0]
+    features = seen(model, images)[0]
     left, extents, _ = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     scores, shares = left[:, 0].square(), extents.square()
     above = (scores > scores.quantile(0.95)).double().mean() > 0.1
