@@ -67,6 +67,7 @@ SCANS = {
     "no such path": (("nowhere",), "no such file or folder"),
     "nearly a named set": (("digit",), "did you mean 'digits'"),
     "no such split": (("digits:dev",), "has no split 'dev'"),
+    "a named set of another size": (("digits", "--size", 16), "keeps its size [8, 8]"),
     "an empty folder": (("empty",), "found an empty folder"),
     "a truncated picture": (("truncated",), "(--keep-going lists such"),
     "a broken archive": (("broken.npz",), "broken.npz"),

@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from cli.runs import inside, save_npz, shapes, stamped
-from mithridate.cli.known_references import known
+from mithridate.cli.known_references import Form, asked_with, known
+from mithridate.core.errors import DataError
+from mithridate.core.streams import stream
+from mithridate.domains.catalogue import named
+from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.model_scan import default_scanners
 
 CHEAP = ("--scanners", "weight-statistics", "--epochs", 1, "--network", "resnet9:4", "--yes")
@@ -74,13 +78,36 @@ def test_the_clean_networks_of_an_earlier_scan_are_taken_again(data, tmp_path):
         report(tmp_path / "first")[k] for k in kept
     ]
     other = scanned(data, tmp_path / "o", "--clean-scores", earlier, "--precision", "bf16", *CHEAP)
-    assert other.returncode == 2 and "found ('resnet9:4', 'fp32', 3)" in other.stderr
+    assert other.returncode == 2 and "precision='fp32'" in other.stderr
+    for change in (("--seed", 1), ("--count", 80), ("--apart", 0.4)):
+        other = scanned(data, tmp_path / "o", "--clean-scores", earlier, *change, *CHEAP)
+        assert other.returncode == 2 and "scanned with other trusted examples" in other.stderr
+
+
+def test_clean_models_and_their_scores_say_the_same(data, tmp_path):
+    """With --clean-models all trusted examples are shown, and so they are with their scores."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    kept = (data / "model" / "model.safetensors").read_bytes()
+    for number in range(3):
+        (mine / f"{number}.safetensors").write_bytes(kept)
+    wanted = ("--level", 0.3, *CHEAP)
+    scanned(data, tmp_path / "first", "--clean-models", mine, *wanted)
+    scanned(data, tmp_path / "again", "--clean-scores", tmp_path / "first" / "report.json", *wanted)
+    first, again = report(tmp_path / "first"), report(tmp_path / "again")
+    assert first["trusted"]["examples"] == again["trusted"]["examples"] == 90
+    assert first["verdict"] == again["verdict"]
 
 
 def test_the_population_that_comes_with_the_library_is_that_of_the_default_scanners():
     """Where defaults have changed it is out of date: python recipes/shipped_population.py."""
     wanted = default_scanners()
-    found = known("digits", wanted, "resnet9:8", "fp32", 10)
+    found = known("digits", wanted, Form("resnet9:8", "fp32", 10))
+    everything = named("digits", split="test").data
+    shown = set_apart(everything, 0.3, stream(0, "scan", "apart"))[1]
+    assert asked_with("digits", (everything, shown), 0) is shown
+    with pytest.raises(DataError, match="other trusted examples"):
+        asked_with("digits", (everything.subset(range(100)),), 0)
     assert set(found) == {scanner.name() for scanner in wanted}
     assert {scores.shape for scores in found.values()} == {(39, 10)}
 
@@ -157,3 +184,43 @@ def test_a_folder_of_hugging_face_is_scanned_with_its_own_configuration(data, tm
     empty.mkdir()
     done = inside("scan", "model", empty, "--data", data / "trusted.npz")
     assert done.returncode == 2 and "config.json" in done.stderr
+
+
+OWN = """
+import torch
+
+def build(classes):
+    return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(144, classes))
+"""
+
+
+def test_references_are_fed_as_the_onnx_file_is(data, tmp_path):
+    """The same network three times, in a file of ONNX and as weights: nothing tells them apart."""
+    pytest.importorskip("onnxruntime")
+    from mithridate.artifacts.onnx import exported
+
+    (tmp_path / "nets.py").write_text(OWN)
+    scope = {}
+    exec(OWN, scope)
+    torch.manual_seed(0)
+    model, mine = scope["build"](3).eval(), tmp_path / "mine"
+    mine.mkdir()
+    for number in range(3):
+        torch.save(model.state_dict(), mine / f"{number}.pt")
+    exported(model, torch.rand(8, 1, 8, 8), tmp_path / "m.onnx")
+    wanted = (
+        "--data", data / "trusted.npz", "--clean-models", mine, "--level", 0.3, "--yes",
+        "--network", f"python:{tmp_path / 'nets.py'}:build", "--scanners", "maximum-margin",
+    )  # fmt: skip
+    said = ("--mean", "0.5", "--std", "0.25", "--out", tmp_path / "out")
+    done = inside("scan", "model", tmp_path / "m.onnx", *wanted, *said)
+    assert done.returncode == 0, done.stderr
+    (scanner,) = report(tmp_path / "out")["scanners"]
+    for row in scanner["references"]:
+        assert row == pytest.approx(scanner["scores"], rel=1e-3)
+    done = inside("scan", "model", tmp_path / "m.onnx", *wanted, "--out", tmp_path / "bytes")
+    assert (
+        done.returncode == 3 and "without --mean and --std the file is given bytes" in done.stderr
+    )
+    assert "there is nothing that has derivatives" in report(tmp_path / "bytes")["verdict"]["why"]

@@ -108,13 +108,15 @@ def test_a_model_without_a_twin_cannot_be_looked_into():
     blind = Placed(place.model, None, DOMAIN, place.trusted, why="no twin")
     found = ModelScanner((Bias(),)).scan(blind, clean())
     assert found.verdict.answer == "cannot judge"
-    assert "holds no 'model'" in found.verdict.why
+    assert "holds no 'model'" in found.verdict.why and "no twin" in found.verdict.why
 
 
 def test_references_that_a_scanner_cannot_judge_are_left_out():
     loud = [network(30, lift=50), network(31, lift=50)]
     found = ModelScanner((Bias(deaf_above=20),), level=0.1).scan(network(0), [*clean(), *loud])
-    assert found.scores["bias"].shape == (20, 5)
+    assert found.scores["bias"].shape == (20, 5) and found.dropped == {"bias": 2}
+    few = ModelScanner((Bias(deaf_above=20),)).scan(network(0), [*clean(18), *loud])
+    assert few.verdict.answer == "cannot judge" and "were left out: bias 2" in few.verdict.why
     mostly = ModelScanner((Bias(deaf_above=20),)).scan(network(0), [*clean(1), *loud])
     assert "only 1 of the 3" in mostly.verdict.why
 

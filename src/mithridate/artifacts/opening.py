@@ -77,8 +77,8 @@ def _refuse(report: Report, code: bool) -> None:
         )
     if report.format in PROGRAMS and not code:
         raise UnsafeData(
-            f"{name}: expected tensors, found an exported program; allow code to let a limited "
-            "process take its weights out"
+            f"{name}: expected tensors, found an exported program; in Python, "
+            "opened(path, code=True) lets a limited process take its weights out"
         )
     if report.format == "hdf5" and importlib.util.find_spec("h5py") is None:
         raise MissingExtra(f"{name}: .h5 needs h5py; pip install 'mithridate[keras]'")
@@ -158,6 +158,13 @@ def _forms(tensors: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]
     return found
 
 
+def _few(line: str, most: int = 3) -> str:
+    """A line that names weights, with the first few of them."""
+    names = line.split(", ")
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def fitted(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
     """Give a network weights by name, and return it; prefixes of wrappers are no obstacle.
 
@@ -172,6 +179,6 @@ def fitted(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
         else:
             model.load_state_dict(best)
     except RuntimeError as error:
-        first = [line.strip() for line in str(error).splitlines()[1:3]]
+        first = [_few(line.strip()) for line in str(error).splitlines()[1:3]]
         raise MethodError(f"the weights do not fit the network ({' '.join(first)})") from None
     return model

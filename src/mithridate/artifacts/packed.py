@@ -5,12 +5,9 @@ Axes: b inputs of a batch, o outputs of a layer, g groups of the inputs of an ou
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
-import logging
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -19,6 +16,7 @@ from torch import nn
 
 from mithridate.core.errors import MethodError, MissingExtra
 from mithridate.core.grid import LAYERS, Grid, Integers
+from mithridate.core.quiet import quiet
 
 CONVOLUTIONS: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
     nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d,
@@ -123,16 +121,3 @@ def torchao() -> Any:
         raise MissingExtra(
             "integer weights need torchao; install it with: pip install 'mithridate[quant]'"
         ) from None
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Leave out what quantisers write on the terminal: extensions not found, and deprecations."""
-    before = logging.root.manager.disable
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(before)

@@ -15,10 +15,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from mithridate.artifacts.packed import packed, quiet
+from mithridate.artifacts.packed import packed
 from mithridate.artifacts.twin import twin_of
 from mithridate.core.errors import CannotJudge, MethodError, MissingExtra
 from mithridate.core.grid import INT4, INT8
+from mithridate.core.quiet import quiet
 from mithridate.core.runtime import Runtime
 from mithridate.core.view import answer, autocast
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from mithridate.cli import status, weights
+from mithridate.cli.encoding import encoded
 from mithridate.cli.guard import Guard as Request
 from mithridate.cli.scanning import device_of
 from mithridate.cli.settings import build, split
@@ -76,8 +77,11 @@ def check(request: Request) -> None:
     """Refuse at once, and not after the fitting, what cannot be done."""
     if (request.trusted is None) == (request.fitted is None):
         raise MethodError("expected either --trusted examples or a --fitted guard")
-    if request.fitted and (request.fit_only or request.guard or request.set):
-        raise MethodError("--fitted serves a guard as it is; --fit-only, --guard and --set fit one")
+    fits = (request.fit_only, request.guard, request.set, request.mean, request.std)
+    if request.fitted and any(fits):
+        raise MethodError(
+            "--fitted serves a guard as it is; --fit-only, --guard, --set, --mean and --std fit one"
+        )
     out = request.fit_only
     if out and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{str(out)!r}: expected a new or empty folder, found something there")
@@ -109,14 +113,15 @@ def fitted(request: Request) -> tuple[Guarded, Dataset]:
     source = find(cast(str, request.trusted), request.split, **options)
     trusted = of_classes(source.data, kept.classes or source.data.classes, "trusted")
     rng = stream(request.seed, "weights")
-    model = weights.load(request.model, source.domain, trusted, request.network, rng)
+    domain = encoded(source.domain, request.network, request.mean, request.std)
+    model = weights.load(request.model, domain, trusted, request.network, rng)
     note(
         f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes"
     )
     began = time.perf_counter()
     guard = Guarded.fitted(
-        model, trusted, source.domain, detectors, request.level, request.seed,
+        model, trusted, domain, detectors, request.level, request.seed,
         calibrate=request.calibrate, runtime=runtime,
     )  # fmt: skip
     note(f"fitted {', '.join(names)} in {duration(time.perf_counter() - began)}")

@@ -9,40 +9,73 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.core.scanner import Scanner
 from mithridate.report.model_page import SCHEMA
-from mithridate.report.record import plain
+from mithridate.report.record import fingerprint, plain
 from mithridate.stats.population import Floats
 
 LARGEST = 64 << 20
 """Bytes of a report: it may come from outside."""
 
 
-def known(
-    where: str, scanners: Sequence[Scanner], network: str, precision: str, classes: int
-) -> dict[str, Floats]:
+class Form(NamedTuple):
+    """What references must have in common with a model: how it is built, deployed and fed.
+
+    encoding: the mean and standard deviation that were given for its images.
+    """
+
+    network: str
+    precision: str
+    classes: int
+    encoding: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+
+
+def asked_with(where: str, several: Sequence[Dataset], seed: int) -> Dataset:
+    """Give the trusted examples, of several choices, that the scanners saw in an earlier scan.
+
+    Scores are compared between models only where the same examples and draws were used.
+    Raises DataError where none of them are, or the seed was another.
+    """
+    found = _read(where)
+    trusted = found.get("trusted")
+    theirs = trusted.get("sha256") if isinstance(trusted, dict) else None
+    same = [data for data in several if fingerprint(data) == theirs]
+    if not same or found.get("seed", 0) != seed:
+        origin = str(trusted.get("origin"))[:200] if isinstance(trusted, dict) else "nothing"
+        raise DataError(
+            f"{where!r}: the clean networks in it were scanned with other trusted examples (of "
+            f"{origin!r}) or another seed, so their scores do not compare; give the same --data, "
+            "--split, --count, --apart and --seed, or let references be trained"
+        )
+    return same[0]
+
+
+def known(where: str, scanners: Sequence[Scanner], form: Form) -> dict[str, Floats]:
     """Read the scores of clean networks by scanner, float64[m, c], from the report of a scan.
 
     where: a report.json of `mithridate scan model`, or the name of a population that comes with the
     library. A scanner that is not in it with the same settings is left out.
-    Raises DataError where there is no such report, or it is about networks of another form,
-    precision or number of classes.
+    Raises DataError where there is no such report, or it is about networks of another form.
     """
     found = _read(where)
-    theirs = (found["model"]["network"], found["model"]["precision"], len(found["classes"]))
-    if theirs != (network, precision, classes):
+    model = found["model"]
+    mean, std = model.get("encoding") or ((), ())
+    theirs = Form(
+        model["network"], model["precision"], len(found["classes"]), (tuple(mean), tuple(std))
+    )
+    if theirs != form:
         raise DataError(
-            f"{where!r}: expected clean networks like the model, (network, precision, classes) = "
-            f"{(network, precision, classes)}; found {theirs}"
+            f"{where!r}: expected clean networks like the model, {form}; found {theirs}"
         )
     settings = {s.name(): json.loads(json.dumps(plain(s.config()))) for s in scanners}
     return {
-        each["name"]: _scores(where, each["references"], classes)
+        each["name"]: _scores(where, each["references"], form.classes)
         for each in found["scanners"]
         if each["references"] and settings.get(each["name"]) == each["config"]
     }

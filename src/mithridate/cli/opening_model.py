@@ -9,14 +9,40 @@ from pathlib import Path
 from torch import nn
 
 from mithridate.cli import weights
+from mithridate.cli.encoding import numbers
 from mithridate.cli.scan_model import ScanModel
+from mithridate.cli.terminal import note
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.errors import MethodError, UnsafeData
+from mithridate.core.errors import DataError, MethodError, UnsafeData
 from mithridate.domains.image.checkpoints import labels_in, weights_in
-from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.image.elsewhere import is_elsewhere
 from mithridate.pipelines.deployment import Placed, as_deployed
+
+
+def check_flags(request: ScanModel) -> None:
+    """Refuse at once, and not after the training, what cannot be done."""
+    if request.out.exists() and not request.out.is_dir():
+        raise DataError(f"{str(request.out)!r}: expected a folder for the report, found a file")
+    if not 0 < request.level < 1 or not 0 < request.apart < 1:
+        raise MethodError(
+            "expected --level and --apart between 0 and 1, "
+            f"found {request.level} and {request.apart}"
+        )
+    if request.clean_models is not None and request.clean_scores:
+        raise MethodError("--clean-models and --clean-scores both give the references; name one")
+    onnx = request.file.suffix == ".onnx"
+    if onnx and request.clean_models is None and not request.network:
+        raise MethodError(
+            "an ONNX file does not say which network it holds, and clean references must be of the "
+            "same form: name it with --network, or give --clean-models"
+        )
+    if request.clean_models is None and request.references < 2:
+        raise MethodError(f"expected at least 2 --references, found {request.references}")
+
+
+def encoding(request: ScanModel) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and standard deviation that were given."""
+    return numbers(request.mean), numbers(request.std)
 
 
 def of_folder(request: ScanModel) -> ScanModel:
@@ -46,19 +72,6 @@ def classes_of(
     )
 
 
-def encoding(request: ScanModel, domain: Domain) -> Domain:
-    """Let networks from elsewhere standardise images as was asked for."""
-    mean, std = (numbers(words) for words in (request.mean, request.std))
-    if not mean and not std:
-        return domain
-    if not isinstance(domain, ImageDomain) or not is_elsewhere(request.network):
-        raise MethodError(
-            "--mean and --std are for images in ONNX files and in networks that --network says are "
-            "from elsewhere; files of this library hold their own"
-        )
-    return replace(domain, mean=mean, std=std)
-
-
 def looked_at(file: Path) -> tuple[str, ...]:
     """Look at the file without opening it; raises UnsafeData where it could harm the reader."""
     from mithridate.artifacts.inspect import inspected
@@ -83,15 +96,10 @@ def opened_onnx(
     """Open an ONNX file as it is, and say how clean networks get into its precision."""
     from mithridate.pipelines.deployment import onnx_kind, onnx_placed, placed_as_onnx
 
-    mean, std = (numbers(words) for words in (request.mean, request.std))
+    mean, std = encoding(request)
     suspect = onnx_placed(request.file, domain, shown, mean, std)
+    if suspect.twin is None:
+        hint = "" if mean or std else "; without --mean and --std the file is given bytes"
+        note(f"methods that need derivatives cannot look into the file: {suspect.why}{hint}")
     kind = onnx_kind(request.file)
     return suspect, lambda model: placed_as_onnx(model, kind, domain, shown), f"ONNX, {kind}"
-
-
-def numbers(words: str) -> tuple[float, ...]:
-    """Read numbers with commas between them."""
-    try:
-        return tuple(float(word) for word in words.split(",") if word.strip())
-    except ValueError:
-        raise MethodError(f"expected numbers with commas between them, found {words!r}") from None

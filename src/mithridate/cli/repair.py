@@ -40,7 +40,14 @@ class Repair:
     apart: Annotated[
         float, Flag(help="Share of the trusted examples that the repair never sees: they measure.")
     ] = 0.3
-    network: Annotated[str, Flag(help="Its name, where the file does not say it.")] = ""
+    network: Annotated[
+        str,
+        Flag(help="Where the file does not say it: a name, timm:NAME or python:FILE.py:FUNCTION."),
+    ] = ""
+    mean: Annotated[
+        str, Flag(help="A network from elsewhere takes (x / 255 - mean) / std: e.g. 0.5,0.4,0.3.")
+    ] = ""
+    std: Annotated[str, Flag(help="See --mean.")] = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
     device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
     split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None

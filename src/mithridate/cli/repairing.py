@@ -14,6 +14,7 @@ from typing import Any, cast, get_args
 from torch import nn
 
 from mithridate.cli import outcome, status, weights
+from mithridate.cli.encoding import encoded
 from mithridate.cli.repair import Repair as Request
 from mithridate.cli.scanning import command, device_of, flipped
 from mithridate.cli.settings import build, plain
@@ -82,6 +83,7 @@ def prepare(request: Request) -> Job:
     trusted = of_classes(source.data, kept.classes or source.data.classes, "trusted")
     data = suspects(request, source, trusted, options)
     domain = flipped(source.domain, request.flip)
+    domain = encoded(domain, request.network, request.mean, request.std)
     rng = stream(request.seed, "weights")
     model = weights.load(request.model, domain, trusted, request.network, rng)
     note(

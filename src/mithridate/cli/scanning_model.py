@@ -16,8 +16,10 @@ from torch import nn
 
 from mithridate.cli import weights
 from mithridate.cli.answer_model import agreement, answer, digest
-from mithridate.cli.known_references import known
+from mithridate.cli.encoding import encoded
+from mithridate.cli.known_references import Form, asked_with, known
 from mithridate.cli.opening_model import (
+    check_flags,
     classes_of,
     encoding,
     looked_at,
@@ -39,6 +41,7 @@ from mithridate.core.registry import get
 from mithridate.core.runtime import Runtime
 from mithridate.core.scanner import Scanner
 from mithridate.core.streams import stream
+from mithridate.domains.image.elsewhere import is_elsewhere
 from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.guarded import Decisions, Guarded
@@ -112,10 +115,7 @@ def prepare(request: ScanModel) -> Job:
     classes, doubts = classes_of(request, kept, source.data.classes)
     trusted = of_classes(source.data, classes, "trusted")
     trusted = drawn(trusted, request.count, request.seed, "trusted")
-    learnt, shown = None, trusted
-    if request.clean_models is None:
-        learnt, shown = set_apart(trusted, request.apart, stream(request.seed, "scan", "apart"))
-    learnt = None if request.clean_scores else learnt
+    learnt, shown = divided(request, trusted)
     network = kept.named(request.network)
     arriving = None
     if request.inputs:
@@ -124,8 +124,10 @@ def prepare(request: ScanModel) -> Job:
     domain = source.domain
     if onnx:
         suspect, place, precision = opened_onnx(request, domain, shown)
-    else:
-        precision, domain = request.precision, encoding(request, domain)
+    if not onnx or is_elsewhere(network):
+        domain = encoded(domain, network, request.mean, request.std)
+    if not onnx:
+        precision = request.precision
         place = placing(precision, domain, shown)
         rng = stream(request.seed, "weights")
         suspect = place(weights.load(request.file, domain, trusted, request.network, rng))
@@ -135,31 +137,18 @@ def prepare(request: ScanModel) -> Job:
     )
     scores = None
     if request.clean_scores:
-        scores = known(request.clean_scores, scanner.scanners, network, precision,
-                       len(trusted.classes))  # fmt: skip
+        form = Form(network, precision, len(trusted.classes), encoding(request))
+        scores = known(request.clean_scores, scanner.scanners, form)
     return Job(request, scanner, suspect, network, precision, learnt, shown, arriving, domain,
                runtime, place, findings + doubts, guards_of(request), scores)  # fmt: skip
 
 
-def check_flags(request: ScanModel) -> None:
-    """Refuse at once, and not after the training, what cannot be done."""
-    if request.out.exists() and not request.out.is_dir():
-        raise DataError(f"{str(request.out)!r}: expected a folder for the report, found a file")
-    if not 0 < request.level < 1 or not 0 < request.apart < 1:
-        raise MethodError(
-            "expected --level and --apart between 0 and 1, "
-            f"found {request.level} and {request.apart}"
-        )
-    if request.clean_models is not None and request.clean_scores:
-        raise MethodError("--clean-models and --clean-scores both give the references; name one")
-    onnx = request.file.suffix == ".onnx"
-    if onnx and request.clean_models is None and not request.network:
-        raise MethodError(
-            "an ONNX file does not say which network it holds, and clean references must be of the "
-            "same form: name it with --network, or give --clean-models"
-        )
-    if request.clean_models is None and request.references < 2:
-        raise MethodError(f"expected at least 2 --references, found {request.references}")
+def divided(request: ScanModel, trusted: Dataset) -> tuple[Dataset | None, Dataset]:
+    """Give the examples that train references, None where they are given, and those to show."""
+    learnt, shown = set_apart(trusted, request.apart, stream(request.seed, "scan", "apart"))
+    if request.clean_scores:
+        return None, asked_with(request.clean_scores, (shown, trusted), request.seed)
+    return (learnt, shown) if request.clean_models is None else (None, trusted)
 
 
 def scanners_of(names: str) -> tuple[Scanner, ...]:
@@ -247,7 +236,7 @@ def references(job: Job, step: Callable[[str], None]) -> Iterator[Placed]:
 
 
 def unfinished(job: Job) -> Path:
-    """Where trained references are kept until the report is written."""
+    """Where trained references are kept, so that the same scan need not train them again."""
     from mithridate.report.record import fingerprint
 
     assert job.learnt is not None
@@ -293,5 +282,5 @@ def described(job: Job, found: ModelScan, decisions: Decisions | None, seconds: 
         found, job.scanner.scanners, str(request.file), digest(request.file), job.network,
         job.precision, job.shown, request.data, f"{made}, in the same precision",
         agreement(job.suspect, job.precision), job.learnt, job.findings, job.arriving, decisions,
-        tuple(guard.name() for guard in job.guards), {"seconds": seconds},
+        tuple(guard.name() for guard in job.guards), {"seconds": seconds}, encoding(request),
     )  # fmt: skip

@@ -23,7 +23,8 @@ def find(where: str, split: str | None = None, **options: Any) -> Source:
     """Read a file, a folder or a named set, of which "cifar10:test" names a split.
 
     split: of several, where the name does not say it; options: of `domains.formats.read`, which a
-    named set has no use for.
+    named set has no use for. Raises DataError where there is no such data, or a named set of
+    images has another size than is asked for.
     """
     if Path(where).exists():
         return read(where, split=split, **options)
@@ -32,7 +33,14 @@ def find(where: str, split: str | None = None, **options: Any) -> Source:
     if before and Path(before).exists():
         return read(before, split=part, **options)
     if is_named(name):
-        return named(name, split=part or "train")
+        found = named(name, split=part or "train")
+        size, shape = options.get("size"), list(getattr(found.data.inputs, "shape", ()))[2:]
+        if size is not None and shape != [size, size]:
+            raise DataError(
+                f"{where!r} is a named set and keeps its size {shape}; --size {size} resizes files "
+                "and folders of your own only"
+            )
+        return found
     near = difflib.get_close_matches(name, SETS, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise DataError(

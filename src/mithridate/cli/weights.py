@@ -78,9 +78,10 @@ def load(
     try:
         return fitted(model, tensors)
     except MethodError as error:
+        told = str(error).removeprefix("the weights do not fit the network ")
         raise MethodError(
             f"{str(path)!r}: the weights do not fit the network {named or 'by default'} "
-            f"for {len(data.classes)} classes; name theirs with --network ({error})"
+            f"for {len(data.classes)} classes; name theirs with --network {told}"
         ) from None
 
 

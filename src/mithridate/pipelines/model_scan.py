@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -24,7 +24,7 @@ from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import Recipe
 from mithridate.core.runtime import Runtime
 from mithridate.core.scanner import Scanned, Scanner
-from mithridate.core.scores import Verdict
+from mithridate.core.scores import Scores, Verdict
 from mithridate.core.streams import stream
 from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.scan import recipe_for
@@ -56,7 +56,8 @@ class ModelScan:
     of any false alarm over scanners and classes controlled, None where no scanner scores classes;
     scores: of the suspect, row 0, and the references, float64[m + 1, c], by scanner; found: what
     scanners have to show, by scanner; unheard: why scanners could not judge, by scanner; used:
-    evidence that was asked for.
+    evidence that was asked for; dropped: how many references a scanner could not judge, which were
+    left out, by scanner.
     """
 
     verdict: Verdict
@@ -67,6 +68,7 @@ class ModelScan:
     unheard: dict[str, str]
     used: tuple[str, ...]
     classes: tuple[str, ...]
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,16 @@ class ModelScanner:
             except CannotJudge as reason:
                 unheard[name] = str(reason)
                 continue
-            suspects[name], found[name] = mine.scores.values.double().numpy(), mine.found
+            suspects[name], found[name] = as_kept(mine.scores), mine.found
+        known = isinstance(references, Mapping)
+        dropped = {} if known else {n: len(references) - len(rows) for n, rows in others.items()}
         every = set.intersection(*(set(rows) for rows in others.values())) if others else set()
         scores = {  # of the references that all of them could judge, so that rows are networks
             name: np.stack([mine, *(others[name][row] for row in sorted(every))])
             for name, mine in suspects.items()
         }
-        return self._told(scores, found, unheard, used, suspect)
+        told = self._told(scores, found, unheard, used, suspect)
+        return _with_dropped(told, {name: number for name, number in dropped.items() if number})
 
     def _others(
         self,
@@ -142,7 +147,7 @@ class ModelScanner:
         for number, reference in enumerate(references):
             say(f"scanning by {name}: clean reference {number + 1} of {len(references)}")
             try:
-                others[number] = ask(reference).scores.values.double().numpy()
+                others[number] = as_kept(ask(reference).scores)
             except CannotJudge:
                 continue
         if len(others) < len(references) / 2:
@@ -155,11 +160,13 @@ class ModelScanner:
         self, scanner: Scanner, place: Placed, seed: int, runtime: Runtime | None, used: set[str]
     ) -> Scanned:
         """Let a scanner judge one model; every model gets the same random stream."""
+        if scanner.gradients and place.twin is None and place.why:
+            raise CannotJudge(f"there is nothing that has derivatives: {place.why}")
         view = place.view(None, None, runtime)
         try:
             return scanner.judge(view, stream(seed, "model-scan", scanner.name()))
         except MethodError as error:
-            raise CannotJudge(str(error)) from error
+            raise CannotJudge(f"{error}; {place.why}" if place.why else str(error)) from error
         finally:
             used |= view.used
 
@@ -195,6 +202,21 @@ class ModelScanner:
         if p_value <= self.level + 1e-12:
             return Verdict("flagged", self.level, p_value, finest_p, "", evidence)
         return Verdict("clean", self.level, p_value, finest_p, "", evidence)
+
+
+def as_kept(scores: Scores) -> Floats:
+    """Scores as reports keep them, to six digits: what is equal stays so beside a report."""
+    return np.array([float(f"{value:.6g}") for value in scores.values.double().tolist()])
+
+
+def _with_dropped(told: ModelScan, dropped: dict[str, int]) -> ModelScan:
+    """Say which references were left out, and why there are too few where that is the reason."""
+    verdict = told.verdict
+    if dropped and verdict.answer == "cannot judge":
+        which = ", ".join(f"{name} {number}" for name, number in dropped.items())
+        why = f"{verdict.why}; references that a scanner could not judge were left out: {which}"
+        verdict = replace(verdict, why=why)
+    return replace(told, verdict=verdict, dropped=dropped)
 
 
 @dataclass(frozen=True)

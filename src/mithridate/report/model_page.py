@@ -42,7 +42,8 @@ class ModelWork:
     twin, as measured, empty where they are one; learnt, trusted: the trusted examples on which the
     references were trained, and those that the scanners saw; references: how many clean networks,
     and what they are; findings: what the file itself showed; arriving, decisions: inputs that were
-    watched, with what the guard said of them; guards: its detectors.
+    watched, with what the guard said of them; guards: its detectors; encoding: the mean and
+    standard deviation that were given for images.
     """
 
     scan: ModelScan
@@ -61,6 +62,7 @@ class ModelWork:
     decisions: Decisions | None = None
     guards: tuple[str, ...] = ()
     cost: dict[str, float] = field(default_factory=dict)
+    encoding: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
 
 
 def write_model_report(
@@ -87,6 +89,7 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
         "model": {
             "origin": whole(work.origin), "sha256": work.sha256, "network": whole(work.network),
             "precision": work.precision, "agreement": work.agreement,
+            "encoding": [list(part) for part in work.encoding],
             "findings": [whole(finding) for finding in work.findings],
         },
         "trusted": {
@@ -119,14 +122,10 @@ def _scanner(scanner: Scanner, scan: ModelScan) -> dict[str, Any]:
         "name": name, "summary": scanner.summary(), "paper": scanner.paper,
         "assumes": scanner.assumes, "config": plain(scanner.config()),
         "p_value": scan.by_scanner.get(name),
-        "unheard": whole(scan.unheard.get(name, "")),
-        "scores": None if scores is None else _rounded(scores[0]),
-        "references": None if scores is None else [_rounded(row) for row in scores[1:]],
+        "unheard": whole(scan.unheard.get(name, "")), "dropped": scan.dropped.get(name, 0),
+        "scores": None if scores is None else scores[0].tolist(),
+        "references": None if scores is None else [row.tolist() for row in scores[1:]],
     }  # fmt: skip
-
-
-def _rounded(values: Floats) -> list[float]:
-    return [float(f"{value:.6g}") for value in values]
 
 
 def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
@@ -195,6 +194,7 @@ def page(found: dict[str, Any]) -> str:
         record=found,
         strips=[strip(s, names, ps) for s in heard],
         unheard=[s for s in found["scanners"] if s["scores"] is None],
+        summaries={s["name"]: s["summary"] for s in found["scanners"]},
         named=[c for c in found["classes"] if c["p_value"] <= found["verdict"]["level"] + 1e-12],
     )
 
@@ -228,9 +228,15 @@ def strip(scanner: dict[str, Any], names: Sequence[str], ps: Sequence[float]) ->
             (round(x, 1), "model" if whole_model else names[k])
             for x, k in zip(columns, order, strict=True)
         ],
-        "ticks": [(height(v), f"{v:.3g}") for v in (low, (low + high) / 2, high)],
+        "ticks": [(height(v), _tick(v)) for v in (low, (low + high) / 2, high)],
         "count": len(others), "drawn": len(order), "classes": len(own),
     }  # fmt: skip
+
+
+def _tick(value: float) -> str:
+    """A number of at most six characters."""
+    small = 0 < abs(value) < 0.01
+    return f"{value:.0e}".replace("e-0", "e-") if small else f"{value:.3g}"
 
 
 def _percent(share: float) -> str:

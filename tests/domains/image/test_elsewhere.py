@@ -95,9 +95,10 @@ def test_a_network_from_elsewhere_is_deployed_like_any_other(own):
 
 
 @pytest.mark.parametrize("name, why", [
-    ("python:nowhere.py:build", "python:FILE.py:FUNCTION"),
-    ("OWN:nothing", "returns a torch module"),
-    ("OWN:absent", "returns a torch module"),
+    ("python:nowhere.py:build", "a Python file with the network"),
+    ("python:nowhere.py", "python:FILE.py:FUNCTION"),
+    ("OWN:nothing", "to return a torch module, found NoneType"),
+    ("OWN:absent", r"a function absent\(classes\), found none"),
     ("elsewhere:resnet", "timm:, huggingface:, python:"),
 ])  # fmt: skip
 def test_what_is_no_network_says_so(own, name, why):

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from mithridate.core.errors import DataError, MethodError, MissingExtra
+from mithridate.core.quiet import quiet
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """What a checkpoint calls its weights."""
@@ -192,9 +193,10 @@ def of_transformers(folder: Path, config: Mapping[str, Any], classes: int, side:
         made = library_.CONFIG_MAPPING[kind](**plain, num_labels=classes)
         options = {"attn_implementation": "eager", "dtype": torch.float32}
         build = library_.AutoModelForImageClassification.from_config
-        with torch.device("meta"):
-            within(build(made, **options), folder)
-        return Logits(build(made, **options))
+        with quiet():
+            with torch.device("meta"):
+                within(build(made, **options), folder)
+            return Logits(build(made, **options))
     except DataError:
         raise
     except Exception as error:  # whatever a library that is given odd settings raises
@@ -249,7 +251,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def library(module: str, extra: str) -> Any:
     """Import a library; timm fails with RuntimeError beside a torchvision for another torch."""
     try:
-        return importlib.import_module(module)
+        with quiet():
+            return importlib.import_module(module)
     except (ImportError, RuntimeError) as error:
         raise MissingExtra(
             f"networks of {module} need it: pip install 'mithridate[{extra}]' ({first_line(error)})"

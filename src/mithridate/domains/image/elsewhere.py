@@ -95,7 +95,7 @@ def elsewhere(
     except Exception as error:  # whatever somebody's network raises
         raise MethodError(
             f"{name!r} does not take images of {list(images.shape[1:])} ({first_line(error)}); "
-            "--size resizes them"
+            "it may need another size, which --size gives, or number of channels"
         ) from None
     if shape != (min(2, len(images)), classes):
         raise MethodError(
@@ -126,9 +126,9 @@ def of_folder(where: str, wanted: Wanted) -> Found:
     config = checkpoints.read_json(folder / "config.json")
     if "architecture" in config:
         return _of_timm_folder(folder, config, wanted)
-    given = wanted.given or checkpoints.standardisation_in(folder)
     side = max(wanted.images.shape[2:])
-    return checkpoints.of_transformers(folder, config, wanted.classes, side), given
+    inner = checkpoints.of_transformers(folder, config, wanted.classes, side)
+    return inner, wanted.given or checkpoints.standardisation_in(folder)
 
 
 def _of_timm_folder(folder: Path, config: Mapping[str, Any], wanted: Wanted) -> Found:
@@ -156,8 +156,10 @@ def of_python(where: str, wanted: Wanted) -> Found:
     """Call a function in a file of the user's."""
     place, _, function = where.rpartition(":")
     path = Path(place)
-    if not path.is_file() or not function.isidentifier():
+    if not function.isidentifier():
         raise MethodError(f"expected python:FILE.py:FUNCTION, found {f'python:{where}'!r}")
+    if not path.is_file():
+        raise MethodError(f"{place!r}: expected a Python file with the network, found none")
     label = f"mithridate_user_{path.stem}"
     spec = importlib.util.spec_from_file_location(label, path)
     assert spec is not None and spec.loader is not None
@@ -168,13 +170,15 @@ def of_python(where: str, wanted: Wanted) -> Found:
     try:
         spec.loader.exec_module(module)
         made = getattr(module, function, None)
-        inner = made(wanted.classes) if callable(made) else None
+        if not callable(made):
+            raise MethodError(f"{place!r}: expected a function {function}(classes), found none")
+        inner = made(wanted.classes)
     finally:
         sys.path.remove(home)
     if not isinstance(inner, nn.Module):
         raise MethodError(
-            f"{place!r}: expected a function {function}(classes) that returns a torch module, "
-            f"found {type(made if inner is None else inner).__name__}"
+            f"{place!r}: expected {function}(classes) to return a torch module, "
+            f"found {type(inner).__name__}"
         )
     return inner, wanted.given or Standardised((0.0,), (1.0,))
 

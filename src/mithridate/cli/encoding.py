@@ -1,0 +1,33 @@
+"""How images enter a network from elsewhere, as a user says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mithridate.core.domain import Domain
+from mithridate.core.errors import MethodError
+from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.image.elsewhere import is_elsewhere
+
+
+def encoded(domain: Domain, network: str, mean: str, std: str) -> Domain:
+    """Let networks from elsewhere standardise images by (x / 255 - mean) / std.
+
+    Raises MethodError where the network is not from elsewhere or the data are no images.
+    """
+    if not mean and not std:
+        return domain
+    if not isinstance(domain, ImageDomain) or not is_elsewhere(network):
+        raise MethodError(
+            "--mean and --std are for images in ONNX files and in networks that --network says are "
+            "from elsewhere; files of this library hold their own"
+        )
+    return replace(domain, mean=numbers(mean), std=numbers(std))
+
+
+def numbers(words: str) -> tuple[float, ...]:
+    """Read numbers with commas between them."""
+    try:
+        return tuple(float(word) for word in words.split(",") if word.strip())
+    except ValueError:
+        raise MethodError(f"expected numbers with commas between them, found {words!r}") from None
