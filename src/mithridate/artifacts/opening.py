@@ -159,10 +159,11 @@ def _forms(tensors: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]
 
 
 def _few(line: str, most: int = 3) -> str:
-    """A line that names weights, with the first few of them."""
-    names = line.split(", ")
-    more = f", and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    """A line that lists names of weights, with the first few of them."""
+    names = line.split('", "')
+    if len(names) <= most:
+        return line
+    return '", "'.join(names[:most]) + f'" and {len(names) - most} more'
 
 
 def fitted(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:

@@ -65,13 +65,11 @@ def known(where: str, scanners: Sequence[Scanner], form: Form) -> dict[str, Floa
     """
     found = _read(where)
     model = found["model"]
-    mean, std = model.get("encoding") or ((), ())
-    theirs = Form(
-        model["network"], model["precision"], len(found["classes"]), (tuple(mean), tuple(std))
-    )
-    if theirs != form:
+    told = [model["network"], model["precision"], len(found["classes"])]
+    told.append(model.get("encoding") or [[], []])
+    if told != [*form[:3], [list(part) for part in form.encoding]]:
         raise DataError(
-            f"{where!r}: expected clean networks like the model, {form}; found {theirs}"
+            f"{where!r}: expected clean networks like the model, {form}; found {str(told)[:300]}"
         )
     settings = {s.name(): json.loads(json.dumps(plain(s.config()))) for s in scanners}
     return {

@@ -77,6 +77,12 @@ def test_a_network_whose_parts_are_called_as_wrappers_are(own, tmp_path):
         assert torch.equal(found.inner.model[1].bias, made.inner.model[1].bias + 1)
 
 
+def test_weights_of_another_network_are_refused_in_a_few_words(own):
+    with pytest.raises(MethodError, match=r"Missing key.* and \d+ more") as refusal:
+        fitted(network("resnet9:4"), network(own).state_dict())
+    assert len(str(refusal.value)) < 500
+
+
 def test_images_are_standardised_as_they_were_in_training(own):
     plain = network(own)
     torch.testing.assert_close(plain.encode(IMAGES), IMAGES / 255)
