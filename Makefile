@@ -7,6 +7,8 @@ FLAGS := $(BIN)/typer mithridate.cli.program utils docs --name mithridate --titl
 INPUTS := pyproject.toml constraints/dev.txt
 # Two threads each of two busy processes train 15 times slower on two cores than one thread each.
 export OMP_NUM_THREADS = 1
+# Neighbouring tests on one process share what their fixtures made.
+PYTEST := pytest -n 2 --dist worksteal
 
 .PHONY: demo test test-lowest check docs format clean
 .DELETE_ON_ERROR:
@@ -18,7 +20,7 @@ test: .venv/installed-dev  ## every test that needs no network
 	$(BIN)/pytest -n 2
 
 test-lowest: .venv-lowest/installed  ## the same with the oldest versions that are allowed
-	.venv-lowest/bin/pytest -n 2
+	.venv-lowest/bin/$(PYTEST)
 
 check: .venv/installed-dev  ## format, lint, strict types, architecture, generated pages
 	$(BIN)/ruff format --check .
