@@ -17,7 +17,7 @@ demo: .venv/installed  ## poison, scan, clean and retrain on images that a depen
 	$(BIN)/mithridate demo --out out/demo
 
 test: .venv/installed-dev  ## every test that needs no network
-	$(BIN)/pytest -n 2
+	$(BIN)/$(PYTEST)
 
 test-lowest: .venv-lowest/installed  ## the same with the oldest versions that are allowed
 	.venv-lowest/bin/$(PYTEST)
