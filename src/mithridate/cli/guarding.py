@@ -111,7 +111,10 @@ def fitted(request: Request) -> tuple[Guarded, Dataset]:
     kept = weights.noted(request.model)
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find(cast(str, request.trusted), request.split, **options)
-    trusted = of_classes(source.data, kept.classes or source.data.classes, "trusted")
+    classes, doubt = weights.classes_of(kept, request.network, source.data.classes)
+    trusted = of_classes(source.data, classes, "trusted")
+    if doubt:
+        note(doubt)
     rng = stream(request.seed, "weights")
     domain = encoded(source.domain, request.network, request.mean, request.std)
     model = weights.load(request.model, domain, trusted, request.network, rng)

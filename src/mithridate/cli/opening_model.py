@@ -8,14 +8,13 @@ from pathlib import Path
 
 from torch import nn
 
-from mithridate.cli import weights
 from mithridate.cli.encoding import numbers
 from mithridate.cli.scan_model import ScanModel
 from mithridate.cli.terminal import note
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
-from mithridate.domains.image.checkpoints import labels_in, weights_in
+from mithridate.domains.image.checkpoints import weights_in
 from mithridate.pipelines.deployment import Placed, as_deployed
 
 
@@ -51,25 +50,6 @@ def of_folder(request: ScanModel) -> ScanModel:
         return request
     named = request.network or f"huggingface:{request.file}"
     return replace(request, file=weights_in(request.file), network=named)
-
-
-def classes_of(
-    request: ScanModel, kept: weights.Note, there: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give the classes in the order of the outputs, and what is to be said of them.
-
-    kept: what the file says; there: those of the data, whose order is taken where nothing is said.
-    """
-    kind, _, folder = request.network.partition(":")
-    if kept.classes or kind != "huggingface":
-        return kept.classes or there, ()
-    named = labels_in(Path(folder))
-    if set(named) == set(there):
-        return named, ()
-    return there, (
-        "config.json does not name the classes as the data do, so the order of its outputs is "
-        "taken to be that of the data",
-    )
 
 
 def looked_at(file: Path) -> tuple[str, ...]:

@@ -80,7 +80,10 @@ def prepare(request: Request) -> Job:
     kept = weights.noted(request.model)
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find(request.trusted, request.split, **options)
-    trusted = of_classes(source.data, kept.classes or source.data.classes, "trusted")
+    classes, doubt = weights.classes_of(kept, request.network, source.data.classes)
+    trusted = of_classes(source.data, classes, "trusted")
+    if doubt:
+        note(doubt)
     data = suspects(request, source, trusted, options)
     domain = flipped(source.domain, request.flip)
     domain = encoded(domain, request.network, request.mean, request.std)

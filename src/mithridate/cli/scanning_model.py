@@ -20,7 +20,6 @@ from mithridate.cli.encoding import encoded
 from mithridate.cli.known_references import Form, asked_with, known
 from mithridate.cli.opening_model import (
     check_flags,
-    classes_of,
     encoding,
     looked_at,
     of_folder,
@@ -112,7 +111,8 @@ def prepare(request: ScanModel) -> Job:
     runtime = Runtime(device=device_of(request.device))
     onnx = request.file.suffix == ".onnx"
     kept = weights.Note() if onnx else weights.noted(request.file)
-    classes, doubts = classes_of(request, kept, source.data.classes)
+    classes, doubt = weights.classes_of(kept, request.network, source.data.classes)
+    findings = (*findings, doubt) if doubt else findings
     trusted = of_classes(source.data, classes, "trusted")
     trusted = drawn(trusted, request.count, request.seed, "trusted")
     learnt, shown = divided(request, trusted)
@@ -140,7 +140,7 @@ def prepare(request: ScanModel) -> Job:
         form = Form(network, precision, len(trusted.classes), encoding(request))
         scores = known(request.clean_scores, scanner.scanners, form)
     return Job(request, scanner, suspect, network, precision, learnt, shown, arriving, domain,
-               runtime, place, findings + doubts, guards_of(request), scores)  # fmt: skip
+               runtime, place, findings, guards_of(request), scores)  # fmt: skip
 
 
 def divided(request: ScanModel, trusted: Dataset) -> tuple[Dataset | None, Dataset]:

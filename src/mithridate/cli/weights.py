@@ -20,6 +20,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
 from mithridate.core.method import Trainer
+from mithridate.domains.image.checkpoints import labels_in
 from mithridate.domains.image.elsewhere import is_elsewhere
 
 
@@ -83,6 +84,24 @@ def load(
             f"{str(path)!r}: the weights do not fit the network {named or 'by default'} "
             f"for {len(data.classes)} classes; name theirs with --network {told}"
         ) from None
+
+
+def classes_of(kept: Note, network: str, there: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Give the classes in the order of the outputs, and what is to be said of that; "" for nothing.
+
+    kept: what the file says; network: the name that a user gave; there: the classes of the data,
+    whose order is taken where nothing is said.
+    """
+    kind, _, folder = network.partition(":")
+    if kept.classes or kind != "huggingface":
+        return kept.classes or there, ""
+    named = labels_in(Path(folder))
+    if set(named) == set(there):
+        return named, ""
+    return there, (
+        "config.json does not name the classes as the data do, so the order of its outputs is "
+        "taken to be that of the data"
+    )
 
 
 def noted(path: Path) -> Note:

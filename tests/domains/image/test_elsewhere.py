@@ -256,3 +256,16 @@ def test_networks_of_timm_come_by_name(tmp_path):
     for name in ("hf-hub:someone/something", "local-dir:/tmp", "nothing"):
         with pytest.raises(MethodError, match="unknown network"):
             network(f"timm:{name}")
+
+
+@pytest.mark.parametrize("told, expected", [
+    ({"0": "c", "1": "a", "2": "b"}, ("c", "a", "b")), ({"0": "x", "1": "a", "2": "b"}, None),
+    ({"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}, None), ({"7": "a"}, None), (None, None),
+])  # fmt: skip
+def test_classes_come_in_the_order_of_the_outputs_or_with_a_doubt(tmp_path, told, expected):
+    name = folder(tmp_path, id2label=told)
+    found, doubt = weights.classes_of(weights.Note(), name, ("a", "b", "c"))
+    assert found == (expected or ("a", "b", "c"))
+    assert bool(doubt) == (expected is None)
+    assert weights.classes_of(weights.Note(classes=("b",)), name, ("a",)) == (("b",), "")
+    assert weights.classes_of(weights.Note(), "resnet9", ("a",)) == (("a",), "")
