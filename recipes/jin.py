@@ -3,6 +3,7 @@
     python recipes/jin.py run --seeds 0 1     # continues where it was stopped
     python recipes/jin.py run --seeds 2 3 --worlds "cifar10 wanet, strength 3"
     python recipes/jin.py run --quick           # a small world, printed and not kept
+    python recipes/jin.py strengths   # of WaNet, tried on seeds that are not judged
     python recipes/jin.py table
 
 Every guard is fitted on some test inputs, calibrated on others by conformal p-values, and judged on
@@ -113,8 +114,10 @@ WORLDS = {
         for strength in (2, 3)
     },
 }
-"""The paper's strength of WaNet is 0.5, which these networks do not learn in six epochs; 3 is the
-first of 1, 2 and 3 that undefended networks of three other seeds obeyed."""
+"""The paper's strength of WaNet is 0.5, which these networks do not learn in six epochs."""
+STRENGTHS, TRIED = (1, 2, 3), (50, 51, 52)
+"""Strengths of WaNet, and the seeds on which they are tried, none of which is judged."""
+
 QUICK = {
     "quick badnets": World(
         Task("mnist", 2_000, 1_000, replace(SHORT, epochs=6, batch_size=32)),
@@ -260,6 +263,19 @@ def run(worlds: dict[str, World], seeds: list[int], store: Path, kept: bool) -> 
     return made
 
 
+def strengths(store: Path) -> None:
+    """Record how far undefended networks of other seeds obey WaNet of several strengths."""
+    torch.set_num_threads(1)
+    bench, rows = Workbench(Store(store)), []
+    for strength, seed in itertools.product(STRENGTHS, TRIED):
+        attack = wanet(strength=strength)
+        outcome = judged(Cell(CIFAR, attack, 0.1, "none", 0, seed, NETWORK)).undefended
+        computed(outcome, bench)
+        metrics = bench.output(outcome).facts["metrics"]
+        rows.append({"strength": strength, "seed": seed, "asr": list(metrics["asr"])})
+    save(FOLDER, "strengths", {"wanet": rows, "environment": origin()})
+
+
 def table(found: list[Any]) -> str:
     """Write how each guard ranks and finds backdoor and adversarial inputs, by world.
 
@@ -311,7 +327,7 @@ def _over(column: list[Any]) -> str:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("what", choices=["run", "strengths", "table"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=list(WORLDS))
     parser.add_argument("--store", type=Path, default=Path(".cache/jin"))
@@ -320,6 +336,9 @@ def main() -> None:
     if arguments.quick:
         with tempfile.TemporaryDirectory() as folder:
             print(table(run(QUICK, arguments.seeds[:1], Path(folder), kept=False)))
+        return
+    if arguments.what == "strengths":
+        strengths(arguments.store)
         return
     if arguments.what == "run":
         worlds = {name: WORLDS[name] for name in arguments.worlds}
