@@ -1,6 +1,7 @@
 """`mithridate scan model`: from a file of weights to a verdict and a report, or a refusal."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -37,6 +38,14 @@ def data(tmp_path_factory):
 def scanned(data, out, *more):
     model = data / "model" / "model.safetensors"
     return inside("scan", "model", model, "--data", data / "trusted.npz", "--out", out, *more)
+
+
+def thrice(data, folder):
+    """A folder that holds the network three times."""
+    folder.mkdir()
+    for number in range(3):
+        shutil.copy(data / "model" / "model.safetensors", folder / f"{number}.safetensors")
+    return folder
 
 
 def report(out):
@@ -86,11 +95,7 @@ def test_the_clean_networks_of_an_earlier_scan_are_taken_again(data, tmp_path):
 
 def test_clean_models_and_their_scores_say_the_same(data, tmp_path):
     """With --clean-models all trusted examples are shown, and so they are with their scores."""
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    kept = (data / "model" / "model.safetensors").read_bytes()
-    for number in range(3):
-        (mine / f"{number}.safetensors").write_bytes(kept)
+    mine = thrice(data, tmp_path / "mine")
     wanted = ("--level", 0.3, *CHEAP)
     scanned(data, tmp_path / "first", "--clean-models", mine, *wanted)
     scanned(data, tmp_path / "again", "--clean-scores", tmp_path / "first" / "report.json", *wanted)
@@ -121,11 +126,7 @@ def test_a_file_that_is_no_report_is_refused(data, tmp_path, text):
 
 
 def test_networks_of_ones_own_can_be_the_references_and_guards_watch_what_arrives(data, tmp_path):
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    kept = (data / "model" / "model.safetensors").read_bytes()
-    for number in range(3):
-        (mine / f"{number}.safetensors").write_bytes(kept)
+    mine = thrice(data, tmp_path / "mine")
     done = scanned(
         data, tmp_path / "out", "--clean-models", mine, "--level", 0.3, *CHEAP,
         "--inputs", data / "poisoned.npz", "--guards", "strip",

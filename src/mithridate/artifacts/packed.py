@@ -6,7 +6,6 @@ Axes: b inputs of a batch, o outputs of a layer, g groups of the inputs of an ou
 from __future__ import annotations
 
 import copy
-import importlib
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -14,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mithridate.core.errors import MethodError, MissingExtra
+from mithridate.core.errors import MethodError
+from mithridate.core.extras import imported, quiet
 from mithridate.core.grid import LAYERS, Grid, Integers
-from mithridate.core.quiet import quiet
 
 CONVOLUTIONS: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
     nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d,
@@ -114,10 +113,7 @@ def _by_torchao(layer: nn.Linear, grid: Grid) -> None:
 
 def torchao() -> Any:
     """Import torchao's quantisation; raises MissingExtra where it is absent."""
-    try:
-        with quiet():
-            return importlib.import_module("torchao.quantization")
-    except ImportError:
-        raise MissingExtra(
-            "integer weights need torchao; install it with: pip install 'mithridate[quant]'"
-        ) from None
+    return imported(
+        "torchao.quantization",
+        "integer weights need torchao; install it with: pip install 'mithridate[quant]'",
+    )

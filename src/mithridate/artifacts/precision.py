@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,9 +16,9 @@ from torch import nn
 
 from mithridate.artifacts.packed import packed
 from mithridate.artifacts.twin import twin_of
-from mithridate.core.errors import CannotJudge, MethodError, MissingExtra
+from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.extras import imported, quiet
 from mithridate.core.grid import INT4, INT8
-from mithridate.core.quiet import quiet
 from mithridate.core.runtime import Runtime
 from mithridate.core.view import answer, autocast
 
@@ -233,14 +232,11 @@ def _without_weights(model: nn.Module) -> list[type[nn.Module]]:
 
 def _torch_ao(module: str) -> Any:
     """Import torch's own quantiser, which later releases of torch will not have."""
-    try:
-        with quiet():
-            return importlib.import_module(module)
-    except ImportError:
-        raise MissingExtra(
-            "dynamic and static INT8 need torch.ao.quantization, which this torch has no longer; "
-            "install an older one: pip install 'torch<=2.13', or choose int8-weights"
-        ) from None
+    return imported(
+        module,
+        "dynamic and static INT8 need torch.ao.quantization, which this torch has no longer; "
+        "install an older one: pip install 'torch<=2.13', or choose int8-weights",
+    )
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ What has no place in a flat row stays in the record alone: values per class, and
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import tempfile
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mithridate.bench.record import AXES, Record, finite
-from mithridate.core.errors import DataError, MissingExtra
+from mithridate.core.errors import DataError
+from mithridate.core.extras import imported
 
 TYPES = {
     "rate": "float64", "trusted": "int64", "seed": "int64", "p_value": "float64",
@@ -152,9 +152,6 @@ def _log(client: Any, home: str, record: Record, digest: str) -> None:
 
 def _mlflow(module: str) -> Any:
     """A module of MLflow, which comes with mlflow as with mlflow-skinny."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise MissingExtra(
-            "logging to MLflow needs it; install it with: pip install 'mithridate[mlflow]'"
-        ) from None
+    return imported(
+        module, "logging to MLflow needs it; install it with: pip install 'mithridate[mlflow]'"
+    )

@@ -15,6 +15,19 @@ import typer
 
 Request = TypeVar("Request")
 
+Network = Annotated[
+    str,
+    typer.Option(
+        help="Where the file does not say it: a name, timm:NAME or python:FILE.py:FUNCTION."
+    ),
+]
+Mean = Annotated[
+    str,
+    typer.Option(help="A network from elsewhere takes (x / 255 - mean) / std: 0.5,0.4,0.3."),
+]
+Std = Annotated[str, typer.Option(help="See --mean; without both an ONNX model takes bytes.")]
+"""Flags of all commands that read a network."""
+
 PLAIN = {"float": float, "int": int, "str": str}
 """Types of settings that one flag can hold."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mithridate.cli.flags import command
+from mithridate.cli.flags import Mean, Network, Std, command
 
 Flag = typer.Option
 
@@ -46,14 +46,9 @@ class Guard:
     set: Annotated[list[str] | None, Flag(help="GUARD.FIELD=VALUE, any number of times.")] = None
     host: Annotated[str, Flag(help="The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Flag(help="The port to listen on; 0 takes a free one.")] = 8080
-    network: Annotated[
-        str,
-        Flag(help="Where the file does not say it: a name, timm:NAME or python:FILE.py:FUNCTION."),
-    ] = ""
-    mean: Annotated[
-        str, Flag(help="A network from elsewhere takes (x / 255 - mean) / std: e.g. 0.5,0.4,0.3.")
-    ] = ""
-    std: Annotated[str, Flag(help="See --mean.")] = ""
+    network: Network = ""
+    mean: Mean = ""
+    std: Std = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
     device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
     split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None

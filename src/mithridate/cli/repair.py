@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import command
+from mithridate.cli.flags import Mean, Network, Std, command
 
 Flag = typer.Option
 
@@ -40,14 +40,9 @@ class Repair:
     apart: Annotated[
         float, Flag(help="Share of the trusted examples that the repair never sees: they measure.")
     ] = 0.3
-    network: Annotated[
-        str,
-        Flag(help="Where the file does not say it: a name, timm:NAME or python:FILE.py:FUNCTION."),
-    ] = ""
-    mean: Annotated[
-        str, Flag(help="A network from elsewhere takes (x / 255 - mean) / std: e.g. 0.5,0.4,0.3.")
-    ] = ""
-    std: Annotated[str, Flag(help="See --mean.")] = ""
+    network: Network = ""
+    mean: Mean = ""
+    std: Std = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
     device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
     split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None

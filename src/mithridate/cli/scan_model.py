@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import command
+from mithridate.cli.flags import Mean, Network, Std, command
 
 Flag = typer.Option
 
@@ -62,14 +62,9 @@ class ScanModel:
         float, Flag(help="Share of the trusted examples that scanners see; the rest trains.")
     ] = 0.3
     epochs: Annotated[int | None, Flag(help="Of the references; by default enough for n.")] = None
-    mean: Annotated[
-        str, Flag(help="The model takes (x / 255 - mean) / std: e.g. 0.49,0.48,0.45.")
-    ] = ""
-    std: Annotated[str, Flag(help="See --mean; without both an ONNX model takes bytes.")] = ""
-    network: Annotated[
-        str,
-        Flag(help="Where the file does not say it: a name, timm:NAME or python:FILE.py:FUNCTION."),
-    ] = ""
+    mean: Mean = ""
+    std: Std = ""
+    network: Network = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
     device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
     split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +19,8 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.errors import MethodError, MissingExtra
+from mithridate.core.errors import MethodError
+from mithridate.core.extras import imported
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.runtime import Runtime
@@ -113,12 +113,9 @@ class DPSGD(Trainer):
 
 
 def _opacus(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise MissingExtra(
-            "private training needs Opacus; install it with: pip install 'mithridate[dp]'"
-        ) from None
+    return imported(
+        module, "private training needs Opacus; install it with: pip install 'mithridate[dp]'"
+    )
 
 
 @contextlib.contextmanager

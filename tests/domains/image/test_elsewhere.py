@@ -29,6 +29,9 @@ def build(classes):
 
 def nothing(classes):
     return None
+
+def breaks(classes):
+    return 1 / 0
 """
 VIT = {
     "model_type": "vit", "image_size": 16, "patch_size": 8, "hidden_size": 16,
@@ -103,6 +106,7 @@ def test_a_network_from_elsewhere_is_deployed_like_any_other(own):
 @pytest.mark.parametrize("name, why", [
     ("python:nowhere.py:build", "a Python file with the network"),
     ("python:nowhere.py", "python:FILE.py:FUNCTION"),
+    ("OWN:breaks", "raises ZeroDivisionError"),
     ("OWN:nothing", "to return a torch module, found NoneType"),
     ("OWN:absent", r"a function absent\(classes\), found none"),
     ("elsewhere:resnet", "timm:, huggingface:, python:"),
@@ -250,6 +254,8 @@ def test_networks_of_timm_come_by_name(tmp_path):
     assert network(folder(tmp_path, {"architecture": "resnet18"}))(IMAGES).shape == (12, 3)
     with pytest.raises(MethodError, match="model_args"):
         network(folder(tmp_path, {"architecture": "resnet18", "model_args": {"act_layer": "gelu"}}))
+    with pytest.raises(MethodError, match="timm makes no network"):
+        network(folder(tmp_path, {"architecture": "resnet18", "global_pool": "token"}))
     with pytest.raises(DataError, match="at most"):
         (tmp_path / "model.safetensors").write_bytes(bytes(100))
         network(folder(tmp_path, {"architecture": "resnet18"}))

@@ -7,13 +7,13 @@ input is bounded in size, and their time is not. `inspected` reads files in a pr
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mithridate.core.errors import DataError, MissingExtra, UnsafeData
+from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.extras import imported
 
 LIMIT = 2**30
 """Bytes of a file together with the files it refers to."""
@@ -29,13 +29,11 @@ NODES = 100_000
 
 def library(name: str) -> Any:
     """Import a package of the extra, or raise MissingExtra."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise MissingExtra(
-            f"ONNX files need the package {name.partition('.')[0]!r}; install it with: "
-            "pip install 'mithridate[onnx]'"
-        ) from None
+    return imported(
+        name,
+        f"ONNX files need the package {name.partition('.')[0]!r}; install it with: "
+        "pip install 'mithridate[onnx]'",
+    )
 
 
 def read(path: Path | str, limit: int = LIMIT) -> Any:

@@ -7,7 +7,6 @@ Axes: b images, k channels, h rows, w columns, c classes.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
-from mithridate.core.errors import DataError, MethodError, MissingExtra
-from mithridate.core.quiet import quiet
+from mithridate.core.errors import DataError, MethodError
+from mithridate.core.extras import imported, quiet
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """What a checkpoint calls its weights."""
@@ -90,7 +89,7 @@ class Logits(nn.Module):
 
         Raises RuntimeError where one is missing, left over or of another shape.
         """
-        log = library("transformers", "huggingface").utils.logging
+        log = maker("transformers", "huggingface").utils.logging
         level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
         log.set_verbosity(log.CRITICAL)
         log.disable_progress_bar()
@@ -188,11 +187,11 @@ def of_transformers(folder: Path, config: Mapping[str, Any], classes: int, side:
     patch = plain.get("patch_size", 16)
     if "patch_size" in SETTINGS[kind] and (side / min(_several(patch))) ** 2 > MOST_TOKENS:
         raise DataError(f"{str(folder)!r}: patches of {patch} make more than {MOST_TOKENS} tokens")
-    library_ = library("transformers", "huggingface")
+    source = maker("transformers", "huggingface")
     try:
-        made = library_.CONFIG_MAPPING[kind](**plain, num_labels=classes)
+        made = source.CONFIG_MAPPING[kind](**plain, num_labels=classes)
         options = {"attn_implementation": "eager", "dtype": torch.float32}
-        build = library_.AutoModelForImageClassification.from_config
+        build = source.AutoModelForImageClassification.from_config
         with quiet():
             with torch.device("meta"):
                 within(build(made, **options), folder)
@@ -248,15 +247,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def library(module: str, extra: str) -> Any:
-    """Import a library; timm fails with RuntimeError beside a torchvision for another torch."""
-    try:
-        with quiet():
-            return importlib.import_module(module)
-    except (ImportError, RuntimeError) as error:
-        raise MissingExtra(
-            f"networks of {module} need it: pip install 'mithridate[{extra}]' ({first_line(error)})"
-        ) from None
+def maker(module: str, extra: str) -> Any:
+    """Import a library that defines networks; raises MissingExtra."""
+    return imported(module, f"networks of {module} need it: pip install 'mithridate[{extra}]'")
 
 
 def first_line(error: BaseException) -> str:

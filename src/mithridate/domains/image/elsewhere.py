@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from mithridate.core.errors import MethodError
+from mithridate.core.errors import MethodError, MithridateError
 from mithridate.domains.image import checkpoints
 from mithridate.domains.image.checkpoints import Logits, Standardised, first_line
 from mithridate.domains.image.layers import Encode, encode_by
@@ -106,7 +106,7 @@ def elsewhere(
 
 def of_timm(name: str, wanted: Wanted, **settings: Any) -> Found:
     """Build one of timm's networks without weights; names that mean a download are not known."""
-    timm = checkpoints.library("timm", "timm")
+    timm = checkpoints.maker("timm", "timm")
     if not re.fullmatch(r"[a-z0-9_.]{1,80}", name) or not timm.is_model(name):
         raise MethodError(f"unknown network {name[:80]!r} of timm; see timm.list_models()")
     known = timm.get_pretrained_cfg(name)
@@ -146,9 +146,13 @@ def _of_timm_folder(folder: Path, config: Mapping[str, Any], wanted: Wanted) -> 
     try:
         with torch.device("meta"):
             checkpoints.within(of_timm(name, wanted, **settings)[0], folder)
-    except NotImplementedError:  # some networks compute with values when they are built
-        pass
-    inner, usual = of_timm(name, wanted, **settings)
+        inner, usual = of_timm(name, wanted, **settings)
+    except MithridateError:
+        raise
+    except Exception as error:  # whatever a library that is given odd settings raises
+        raise MethodError(
+            f"{str(folder)!r}: timm makes no network of this configuration ({first_line(error)})"
+        ) from None
     return inner, wanted.given or own or usual
 
 
@@ -173,6 +177,12 @@ def of_python(where: str, wanted: Wanted) -> Found:
         if not callable(made):
             raise MethodError(f"{place!r}: expected a function {function}(classes), found none")
         inner = made(wanted.classes)
+    except MithridateError:
+        raise
+    except Exception as error:  # whatever somebody's code raises
+        raise MethodError(
+            f"{place!r} raises {type(error).__name__}: {first_line(error)}"
+        ) from error
     finally:
         sys.path.remove(home)
     if not isinstance(inner, nn.Module):
