@@ -9,9 +9,10 @@ import typing
 import pytest
 
 from cli.runs import MITHRIDATE, environment, inside, mithridate
-from mithridate.cli.flags import as_flags, documented, settings_of
+from mithridate.cli.flags import as_flag, documented, settings_of
 from mithridate.cli.settings import value_of
 from mithridate.cli.terminal import duration
+from mithridate.core.spelling import option, raised, spelt
 from mithridate.pipelines.scan import Scanner
 
 WITHOUT_TORCH = (
@@ -60,10 +61,19 @@ def test_a_docstring_says_what_its_fields_mean():
     }
 
 
-def test_advice_for_python_becomes_advice_for_the_command_line():
-    assert as_flags("(keep_going=True lists such)") == "(--keep-going lists such)"
-    assert as_flags("choose one with split=") == "choose one with --split"
-    assert as_flags("label='a', size=3") == "label='a', size=3"
+def test_settings_are_spelt_as_whoever_calls_writes_them():
+    assert option("size", 32) == "size=32" and option("split") == "split="
+    assert raised("rows") == "raise Limits.rows if that is meant"
+    with spelt(as_flag):
+        assert option("keep_going", True) == "--keep-going"
+        assert option("size", 32) == "--size 32" and option("split") == "--split"
+        assert "in Python" in raised("rows")
+    assert option("size", 32) == "size=32"
+
+
+def test_a_flag_that_a_command_lacks_is_named_with_the_command_that_has_it():
+    assert as_flag("keep_going", True, known={"size"}) == "--keep-going of 'mithridate scan data'"
+    assert as_flag("size", 8, known={"size"}) == "--size 8"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from mithridate.cli.advice import trusted_needed
-from mithridate.cli.flags import as_flags
 from mithridate.cli.terminal import grid, note, say, show
 from mithridate.core.data import Dataset
 from mithridate.domains.formats import Source
@@ -31,7 +30,7 @@ def what_was_read(source: Source, data: Dataset, trusted: Dataset | None) -> Non
         f"{len(data.classes)} classes; trusted examples: {len(trusted) if trusted else 0:,}"
     )
     for words in source.notes:
-        note(f"note: {visible(as_flags(words))}")
+        note(f"note: {visible(words)}")
     if source.rejected:
         first = source.rejected[0]
         note(

@@ -7,11 +7,14 @@ import dataclasses
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
 import typer
+
+from mithridate.core.spelling import as_argument, spelt
 
 Request = TypeVar("Request")
 
@@ -50,7 +53,9 @@ def command(
 
     def function(**given: Any) -> None:
         chosen = {p.name: given.pop(p.name) for p in more}
-        raise typer.Exit(run(request(**given, **({"settings": chosen} if settings else {}))))
+        with spelt(partial(as_flag, known=hints)):
+            status = run(request(**given, **({"settings": chosen} if settings else {})))
+        raise typer.Exit(status)
 
     paragraphs = (inspect.getdoc(request) or "").split("\n\n")
     function.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
@@ -102,7 +107,18 @@ def documented(docstring: str) -> dict[str, str]:
     }
 
 
-def as_flags(words: str) -> str:
-    """Spell the arguments of `domains.formats.read` as flags where a message tells to use one."""
-    flag = r"\b(keep_going|label|content|split|size)=(?:True)?(?=[\s;,.)]|$)"
-    return re.sub(flag, lambda found: f"--{found[1].replace('_', '-')}", words)
+def as_flag(name: str, value: object = None, *, known: Collection[str] | None = None) -> str:
+    """Spell a setting as a flag, for `core.spelling`: `--size 32`, or `--keep-going` alone.
+
+    Args:
+        name: of the setting.
+        value: what to give it, None where that is open, True where the flag takes nothing.
+        known: the settings of the command that runs; flags of others are named with the command
+            that has them. None where all are known.
+
+    """
+    if name.startswith("limits."):
+        return f"{as_argument(name)} (of mithridate.domains.formats.read, in Python)"
+    flag = f"--{name.replace('_', '-')}"
+    flag = flag if value is None or value is True else f"{flag} {value}"
+    return flag if known is None or name in known else f"{flag} of 'mithridate scan data'"

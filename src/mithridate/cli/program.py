@@ -10,9 +10,10 @@ import typer
 
 from mithridate import __version__
 from mithridate.cli import bench, demo, guard, listing, poison, repair, scan, status, train
-from mithridate.cli.flags import as_flags
+from mithridate.cli.flags import as_flag
 from mithridate.cli.terminal import note, quiet_streams, say
 from mithridate.core.errors import MithridateError
+from mithridate.core.spelling import spelt
 from mithridate.report.quoting import visible
 
 app = typer.Typer(
@@ -47,7 +48,8 @@ def run() -> None:
     """Run the command line and end with its exit status; 2 whenever something went wrong."""
     quiet_streams()
     try:
-        app()
+        with spelt(as_flag):
+            app()
     except Exception as error:  # a bug must not look like a verdict: Python's own status is 1
         if os.environ.get("MITHRIDATE_DEBUG"):
             traceback.print_exception(error)
@@ -58,7 +60,7 @@ def run() -> None:
 def problem(error: Exception) -> str:
     """Say in one line what went wrong."""
     if isinstance(error, MithridateError):
-        return as_flags(str(error))
+        return str(error)
     if isinstance(error, OSError):
         named = f"{error.filename!r}: " if error.filename is not None else ""
         return f"{named}{error.strerror or error}"

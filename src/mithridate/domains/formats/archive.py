@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.spelling import raised
 from mithridate.domains.formats.columns import unique
 from mithridate.domains.formats.source import Reading, brief
 
@@ -21,7 +22,7 @@ def members(archive: zipfile.ZipFile, name: str, reading: Reading) -> dict[str, 
     if total > reading.limits.total:
         raise UnsafeData(
             f"{name!r}: expected at most {reading.limits.total} bytes when unpacked, found "
-            f"{total}; raise Limits.total if that is meant"
+            f"{total}; {raised('total')}"
         )
     wrong = [info.filename for info in infos if not info.filename.endswith(".npy")]
     if wrong:

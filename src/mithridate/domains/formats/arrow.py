@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.spelling import raised
 from mithridate.domains.formats.parquet import mapped
 from mithridate.domains.formats.relaying import batches
 from mithridate.domains.formats.source import Layout, Reading
@@ -51,7 +52,7 @@ class ArrowShard:
                 if size > reading.limits.total:
                     raise UnsafeData(
                         f"{self.name!r}: expected at most {reading.limits.total} bytes, its "
-                        f"messages declare {size}; raise Limits.total if that is meant"
+                        f"messages declare {size}; {raised('total')}"
                     )
             self.schema: pa.Schema = pa.ipc.open_stream(self._stream).schema
             self.schema.names  # noqa: B018  # raises where a name is no UTF-8

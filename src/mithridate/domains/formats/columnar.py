@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from mithridate.core.data import Inputs
 from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.spelling import option, raised
 from mithridate.domains.formats import images, texts
 from mithridate.domains.formats.cells import holds_images, is_text, plain, unfold, weights
 from mithridate.domains.formats.columns import IMAGES, LABELS, TEXTS, choose, shown, unique
@@ -110,7 +111,7 @@ def _label(schema: pa.Schema, features: dict[str, Any], reading: Reading) -> str
     if len(declared) > 1 and reading.label is None:
         raise DataError(
             f"{str(reading.root)!r}: expected one column of labels, found {shown(declared)}; "
-            "choose one with label="
+            f"choose one with {option('label')}"
         )
     asked = reading.label or (declared[0] if declared else None)
     label = choose("label", asked, columns, LABELS, reading)
@@ -119,7 +120,7 @@ def _label(schema: pa.Schema, features: dict[str, Any], reading: Reading) -> str
     if not simple:
         raise DataError(
             f"{str(reading.root)!r}: expected numbers or names in column {label!r}, found {kind}; "
-            "choose another with label="
+            f"choose another with {option('label')}"
         )
     return label
 
@@ -166,7 +167,7 @@ def _all(
             if size > reading.limits.total:
                 raise UnsafeData(
                     f"{shard.name!r}: expected at most {reading.limits.total} bytes in "
-                    f"{shown(columns)}, found more; raise Limits.total if that is meant"
+                    f"{shown(columns)}, found more; {raised('total')}"
                 )
             if rows > shard.rows or batch.schema.names != columns:
                 break

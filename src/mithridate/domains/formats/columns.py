@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mithridate.core.errors import DataError
+from mithridate.core.spelling import option
 from mithridate.domains.formats.source import Reading, brief
 
 LABELS = ("label", "labels", "class", "target", "y", "category", "class_name", "sentiment",
@@ -53,12 +54,12 @@ def choose(
     if not found and only is None:
         raise DataError(
             f"{where}expected a {role} column with a usual name ({', '.join(usual[:5])}, ...), "
-            f"found {shown(columns)}; name it with {role}="
+            f"found {shown(columns)}; name it with {option(role)}"
         )
     if len(found) > 1:
         reading.notes.append(
             f"Column {found[0]!r} was taken for the {role}; {shown(found[1:])} could be it too "
-            f"({role}= chooses)."
+            f"({option(role)} chooses)."
         )
     return found[0] if found else str(only)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.spelling import raised
 from mithridate.domains.formats.columns import LABELS, TEXTS, choose, shown, unique
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import Layout, Reading, Source
@@ -133,7 +134,7 @@ def check_text_file(path: Path, name: str, reading: Reading) -> None:
     if size > reading.limits.total:
         raise UnsafeData(
             f"{name!r}: expected at most {reading.limits.total} bytes, found {size}; "
-            "raise Limits.total if that is meant"
+            f"{raised('total')}"
         )
     if start in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{name!r}: expected UTF-8, found UTF-16; save the file as UTF-8")

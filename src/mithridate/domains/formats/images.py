@@ -19,6 +19,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.spelling import option, raised
 from mithridate.domains.formats.source import Limits, Reading
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
@@ -74,7 +75,7 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
     if width * height > limits.pixels:
         raise UnsafeData(
             f"expected at most {limits.pixels} pixels, found {width}x{height}; "
-            "shrink it, or raise Limits.pixels if it is meant"
+            f"shrink it, or {raised('pixels')}"
         )
 
 
@@ -136,7 +137,8 @@ class ImageStack:
             expected = "x".join(map(str, reversed(self.images.shape[2:])))
             raise DataError(
                 f"{name!r}: expected an image of {expected} pixels like {self.first!r}, found "
-                f"{width}x{height}; size=32 (or another) resizes all images to one size"
+                f"{width}x{height}; {option('size', 32)} (or another) resizes all images to one "
+                "size"
             )
         if channels > self.images.shape[1]:
             grey = self.images
@@ -158,7 +160,7 @@ class ImageStack:
             f"{str(self.reading.root)!r}: {self.capacity} images of {shape[2]}x{shape[1]} pixels "
             f"need {needed / 2**30:.1f} GiB, more than "
             + (f"the limit of {limit / 2**30:.1f} GiB" if limit else "this machine has")
-            + "; size=32 (or another) makes them smaller"
+            + f"; {option('size', 32)} (or another) makes them smaller"
         )
 
     def tensor(self) -> torch.Tensor:

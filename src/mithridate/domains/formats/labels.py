@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mithridate.core.errors import DataError
+from mithridate.core.spelling import option
 from mithridate.domains.formats.source import Reading, brief
 from mithridate.domains.formats.texts import NO_UNICODE
 
@@ -57,7 +58,7 @@ def resolve(
     if len(spelling) > reading.limits.classes:
         raise DataError(
             f"{str(reading.root)!r}: expected at most {reading.limits.classes} classes, found "
-            f"{len(spelling)}; is the label column the right one? label= chooses another"
+            f"{len(spelling)}; is the label column the right one? {option('label')} chooses another"
         )
     place = {value: index for index, value in enumerate(spelling)}
     index = np.fromiter((-1 if v is None else place[v] for v in found), np.int64, len(found))

@@ -15,6 +15,7 @@ import torch
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
+from mithridate.core.spelling import option, raised
 from mithridate.domains.formats.archive import Array, load, members
 from mithridate.domains.formats.columns import IMAGES, LABELS, shown
 from mithridate.domains.formats.images import resize
@@ -109,7 +110,7 @@ def _split(arrays: list[str], reading: Reading) -> str:
     if there and wanted not in there:
         raise DataError(
             f"{str(reading.root)!r}: expected arrays of split {wanted!r}, found "
-            f"{shown(sorted(there))}; choose one with split="
+            f"{shown(sorted(there))}; choose one with {option('split')}"
         )
     if there:
         reading.notes.append(f"Split {wanted!r} was read, of {shown(sorted(there))}.")
@@ -130,7 +131,8 @@ def _choose(
                 return array
     what = repr(asked) if asked else f"for the {role} ({', '.join(usual[:5])}, ...)"
     raise DataError(
-        f"{name!r}: expected an array {what}, found {shown(list(arrays))}; name it with {role}="
+        f"{name!r}: expected an array {what}, found {shown(list(arrays))}; "
+        f"name it with {option(role)}"
     )
 
 
@@ -186,7 +188,8 @@ def _pixels(
     shape = (len(kept), images.shape[3], height, width)
     if int(np.prod(shape, dtype=object)) > reading.limits.total:
         raise DataError(
-            f"{str(reading.root)!r}: images {list(shape)} need more than Limits.total bytes"
+            f"{str(reading.root)!r}: images {list(shape)} need more than "
+            f"{reading.limits.total} bytes; {raised('total')}"
         )
     out = np.empty(shape, dtype=np.uint8)
     for start in range(0, len(kept), CHUNK):

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.spelling import raised
 from mithridate.domains.formats.relaying import BATCH, batches
 from mithridate.domains.formats.source import Layout, Reading
 from mithridate.domains.formats.walk import shown, unreadable
@@ -42,7 +43,7 @@ class ParquetShard:
         if size > reading.limits.total:
             raise UnsafeData(
                 f"{self.name!r}: expected at most {reading.limits.total} bytes, its header "
-                f"declares {size}; raise Limits.total if that is meant"
+                f"declares {size}; {raised('total')}"
             )
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mithridate.core.errors import DataError
+from mithridate.core.spelling import option
 from mithridate.domains.formats import columnar, delimited, jsonl, npz, tree
 from mithridate.domains.formats.arrow import ArrowShard
 from mithridate.domains.formats.columns import shown as listed
@@ -171,7 +172,7 @@ def _of_split(by_split: dict[str, list[Path]], reading: Reading) -> list[Path]:
     if wanted not in by_split:
         raise DataError(
             f"{str(reading.root)!r}: expected split {wanted!r}, found {', '.join(there)}; "
-            "choose one with split="
+            f"choose one with {option('split')}"
         )
     reading.notes.append(f"Split {wanted!r} was read, of {', '.join(there)}.")
     return by_split[wanted]

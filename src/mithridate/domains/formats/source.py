@@ -16,6 +16,7 @@ import torch
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError
+from mithridate.core.spelling import option, raised
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class Reading:
     def reject(self, name: str, reason: str, kind: type[DataError] = DataError) -> None:
         """List a single bad example where that was asked for, and raise `kind` otherwise."""
         if not self.keep_going:
-            raise kind(f"{name!r}: {reason} (keep_going=True lists such examples and reads on)")
+            way_out = f"{option('keep_going', True)} lists such examples and reads on"
+            raise kind(f"{name!r}: {reason} ({way_out})")
         self.rejected.append(Rejected(name, reason))
 
     def expect(self, domain: str, format: str) -> None:
@@ -123,7 +125,7 @@ class Reading:
         if rows > self.limits.rows:
             raise DataError(
                 f"{name!r}: expected at most {self.limits.rows} examples, found {rows}; "
-                "raise Limits.rows if that is meant"
+                f"{raised('rows')}"
             )
 
     def finish(

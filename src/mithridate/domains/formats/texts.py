@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.spelling import raised
 from mithridate.domains.formats.source import Limits, Reading, brief
 
 NO_UNICODE = re.compile("[\ud800-\udfff]")
@@ -41,7 +42,7 @@ def check(value: object, limits: Limits) -> str:
     if len(value) > limits.text:
         raise UnsafeData(
             f"expected at most {limits.text} characters, found {len(value)}; "
-            "cut the text, or raise Limits.text if it is meant"
+            f"cut the text, or {raised('text')}"
         )
     if not value.strip():
         raise DataError("expected a text, found an empty one; fill it in or remove the example")
@@ -76,7 +77,7 @@ def gather(
         if size > reading.limits.total:
             raise UnsafeData(
                 f"{str(reading.root)!r}: expected at most {reading.limits.total} characters in "
-                "all, found more; raise Limits.total if that is meant"
+                f"all, found more; {raised('total')}"
             )
     inputs = np.empty(len(texts), dtype=object)
     inputs[:] = texts

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.spelling import raised
 from mithridate.domains.formats.source import Reading
 
 LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
@@ -108,10 +109,7 @@ def contents(path: Path, reading: Reading) -> bytes:
     except OSError as error:
         raise DataError(why(error)) from None
     if len(data) > limit:
-        raise UnsafeData(
-            f"expected a file of at most {limit} bytes, found more; "
-            "raise Limits.file if that is meant"
-        )
+        raise UnsafeData(f"expected a file of at most {limit} bytes, found more; {raised('file')}")
     return data
 
 
