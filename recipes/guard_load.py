@@ -42,7 +42,6 @@ from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.evaluate import accuracy, attack_success
-from mithridate.cli import weights
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.runtime import environment
@@ -50,6 +49,7 @@ from mithridate.core.streams import stream
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
+from mithridate.pipelines import kept_network
 from mithridate.pipelines.calibration import Calibration
 from mithridate.pipelines.kept_guard import load_guard
 from mithridate.stats.intervals import mean, proportion
@@ -104,7 +104,9 @@ def prepare(folder: Path, data: str) -> tuple[torch.nn.Module, Dataset, Dataset,
     poisoned = ATTACK.poison(train, stream(0, "poison")).data
     model = DOMAIN.network(poisoned, "resnet9:4", stream(0, "network"))
     fit(model, poisoned, DOMAIN, RECIPE, stream(0, "train"))
-    weights.save(model, folder / "model.safetensors", weights.Note("resnet9:4", test.classes))
+    kept_network.save(
+        model, folder / "model.safetensors", kept_network.Note("resnet9:4", test.classes)
+    )
     images = trusted.inputs.permute(0, 2, 3, 1).squeeze(-1).numpy()
     np.savez(folder / "trusted.npz", images=images, labels=trusted.labels.numpy())
     trap = ATTACK.trap(clean, stream(0, "trap"))

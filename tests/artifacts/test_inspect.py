@@ -18,7 +18,8 @@ from mithridate.artifacts.expressions import objection
 from mithridate.artifacts.findings import KEPT, Limits, Log
 from mithridate.artifacts.inspect import inspected
 from mithridate.artifacts.pickle_names import ALLOWED
-from mithridate.artifacts.pickles import Storage, disassembled
+from mithridate.artifacts.pickle_program import Storage
+from mithridate.artifacts.pickles import disassembled
 from mithridate.artifacts.values import nonfinite
 from mithridate.core.errors import DataError
 

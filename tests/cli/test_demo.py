@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from mithridate.cli import demonstration
 from mithridate.cli.demo import Demo
+from mithridate.cli.work import demo as demonstration
 from mithridate.core.fit import Recipe
 
 

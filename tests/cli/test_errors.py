@@ -167,7 +167,7 @@ def test_a_bug_does_not_look_like_a_verdict(fails, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("mithridate.cli.scanning.find", broken)
+    monkeypatch.setattr("mithridate.cli.work.scan_data.find", broken)
     assert "ZeroDivisionError: oh (a bug" in fails("scan", "data", "good.npz")
 
 

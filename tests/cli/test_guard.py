@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from cli.runs import inside, save_npz, shapes, start
-from mithridate.cli import weights
 from mithridate.core.data import dataset
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
+from mithridate.pipelines import kept_network
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,10 @@ def data(tmp_path_factory):
     model = domain.network(made, "resnet9:4", stream(0, "network"))
     recipe = Recipe(epochs=4, batch_size=32, rate=0.1, augment=False)
     fit(model, made, domain, recipe, stream(0, "train"))
-    note = weights.Note("resnet9:4", made.classes)
-    weights.save(model, folder / "model.safetensors", note)
+    note = kept_network.Note("resnet9:4", made.classes)
+    kept_network.save(model, folder / "model.safetensors", note)
     other = domain.network(made, "resnet9:4", stream(1, "network"))
-    weights.save(other, folder / "other.safetensors", note)
+    kept_network.save(other, folder / "other.safetensors", note)
     save_npz(folder / "trusted.npz", *shapes(240, 2))
     save_npz(folder / "few.npz", *shapes(20, 2))
     return folder
@@ -160,7 +160,7 @@ def test_texts_can_be_guarded(tmp_path):
     texts = np.array(["a good film", "a bad film"] * 60, dtype=object)
     made, domain = dataset(texts, torch.arange(120) % 2, ["bad", "good"]), TextDomain()
     model = domain.network(made, "", stream(0, "network"))
-    weights.save(model, tmp_path / "model.safetensors", weights.Note("", made.classes))
+    kept_network.save(model, tmp_path / "model.safetensors", kept_network.Note("", made.classes))
     rows = [{"text": t, "label": made.classes[y]} for t, y in zip(texts, made.labels, strict=True)]
     lines = "\n".join(map(json.dumps, rows))
     (tmp_path / "trusted.jsonl").write_text(lines)

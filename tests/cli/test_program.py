@@ -10,8 +10,8 @@ import pytest
 
 from cli.runs import MITHRIDATE, environment, inside, mithridate
 from mithridate.cli.flags import as_flag, documented, settings_of
-from mithridate.cli.settings import value_of
 from mithridate.cli.terminal import duration
+from mithridate.core.settings import value_of
 from mithridate.core.spelling import option, raised, spelt
 from mithridate.pipelines.scan import Scanner
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from cli.runs import inside, save_npz, shapes, stamped
-from mithridate.cli.known_references import Form, asked_with, known
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
 from mithridate.domains.catalogue import named
 from mithridate.pipelines.damage import set_apart
+from mithridate.pipelines.known_references import Form, asked_with, known
 from mithridate.pipelines.model_scan import default_scanners
 
 CHEAP = ("--scanners", "weight-statistics", "--epochs", 1, "--network", "resnet9:4", "--yes")

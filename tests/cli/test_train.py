@@ -245,7 +245,7 @@ def test_a_trainer_that_keeps_no_state_says_that_it_begins_again(data, tmp_path,
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mithridate.cli.training.work_on", stop)
+    monkeypatch.setattr("mithridate.cli.work.train.work_on", stop)
     done = inside(
         "train", data / "small.npz", "--trainer", "cut-mix", *SHORT, "--out", tmp_path / "out"
     )

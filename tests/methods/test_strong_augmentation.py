@@ -13,7 +13,8 @@ from mithridate.domains.catalogue import named
 from mithridate.domains.image import strong
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.domains.text.domain import MASK, PADDING, TextDomain
+from mithridate.domains.text.domain import TextDomain
+from mithridate.domains.text.words import MASK, PADDING
 from mithridate.trainers.standard import Standard
 from mithridate.trainers.strong_augmentation import StrongAugmentation
 

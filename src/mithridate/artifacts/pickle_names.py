@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from mithridate.artifacts.findings import Log
-
-if TYPE_CHECKING:
-    from mithridate.artifacts.pickles import Program
+from mithridate.artifacts.pickle_program import Program
 
 STORAGES = {
     "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16",

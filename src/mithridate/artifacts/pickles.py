@@ -9,11 +9,12 @@ from __future__ import annotations
 import _compat_pickle
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from mithridate.artifacts.findings import Log
 from mithridate.artifacts.pickle_names import ALLOCATES, STORAGES
+from mithridate.artifacts.pickle_program import Program, Storage
 from mithridate.artifacts.pickle_stream import Bounded, Unread
 
 
@@ -55,44 +56,8 @@ def _asked(value: Any) -> int:
     return min(value, 1 << 63) if isinstance(value, int) else 0
 
 
-@dataclass(frozen=True)
-class Storage:
-    """Elements that a pickle expects elsewhere: their type, where, and how many."""
-
-    kind: str
-    key: str
-    count: int
-
-
 UNKNOWN, MARK = object(), object()
 """A value that is not followed, and the mark below a group of values."""
-
-
-@dataclass
-class Program:
-    """What a pickle would do.
-
-    names: imported, with the place of the first mention; called: those of them that are called;
-    storages: expected elsewhere; strings: short ones, in order; value: the result where it is a
-    constant; asked: elements that all calls would reserve; hidden: places where a name is computed;
-    extensions: places of registered codes; deep: whether it nests deeper than is looked at;
-    error: why the disassembly ended early; cut: whether at a limit of ours, so that readers may go
-    further; end: the place after the last opcode.
-    """
-
-    names: dict[str, int] = field(default_factory=dict)
-    called: set[str] = field(default_factory=set)
-    storages: list[Storage] = field(default_factory=list)
-    strings: list[str] = field(default_factory=list)
-    value: Any = None
-    asked: int = 0
-    hidden: list[int] = field(default_factory=list)
-    extensions: list[int] = field(default_factory=list)
-    deep: bool = False
-    opcodes: int = 0
-    error: str = ""
-    cut: bool = False
-    end: int = 0
 
 
 class Reading:

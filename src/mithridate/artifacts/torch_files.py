@@ -11,7 +11,8 @@ from typing import BinaryIO
 from mithridate.artifacts.archives import Archive, Member
 from mithridate.artifacts.findings import Log
 from mithridate.artifacts.pickle_names import ALLOWED, judged
-from mithridate.artifacts.pickles import Program, Storage, disassembled
+from mithridate.artifacts.pickle_program import Program, Storage
+from mithridate.artifacts.pickles import disassembled
 from mithridate.artifacts.tensor_files import pieces
 from mithridate.artifacts.values import BITS, nbytes, nonfinite, told
 

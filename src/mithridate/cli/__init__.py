@@ -1,4 +1,4 @@
-"""The command line: one file for each verb."""
+"""The command line: a file for the flags of each verb; its work is in `work`, in the same name."""
 
 
 def main() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from mithridate.cli.advice import trusted_needed
 from mithridate.cli.terminal import grid, note, say, show
 from mithridate.core.data import Dataset
 from mithridate.domains.formats import Source
+from mithridate.pipelines.advice import trusted_needed
 from mithridate.pipelines.finding import ClassFinding, DataScan
 from mithridate.pipelines.scan import Scanner
 from mithridate.report.quoting import shortened, visible

@@ -6,8 +6,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from mithridate.cli.scanning import command
-from mithridate.cli.terminal import say
+from mithridate.cli.terminal import command_line, say
 from mithridate.pipelines.deployment import ARITHMETIC, Placed
 from mithridate.report.model_page import ModelWork, write_model_report
 from mithridate.report.quoting import visible
@@ -15,7 +14,7 @@ from mithridate.report.quoting import visible
 
 def answer(work: ModelWork, out: Path, seed: int) -> None:
     """Write the report, then say what was found and where it is."""
-    write_model_report(work, out, command=command(), seed=seed)
+    write_model_report(work, out, command=command_line(), seed=seed)
     found = work.scan
     say(f"Verdict: {visible(str(found.verdict))}")
     if found.verdict.p_value is not None:

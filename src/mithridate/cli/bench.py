@@ -1,16 +1,12 @@
-"""`mithridate bench ...`: the flags; the work is in benching.py."""
+"""`mithridate bench ...`: the flags; the work is in work/bench.py."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-from mithridate.cli.flags import command
 
 Flag = typer.Option
 Recipe = Annotated[
@@ -26,7 +22,7 @@ HOME = Path("mithridate-bench")
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """Say what a sweep will compute, what it has already, and how long the rest will take.
 
     Exit status: 0, or 2 on an error.
@@ -40,7 +36,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchRun:
     """Compute every cell of a sweep that the store lacks.
 
     It can be stopped, killed and begun again anywhere. Exit status: 0 where every cell ended, 1
@@ -60,7 +56,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Status:
+class BenchStatus:
     """Say how the cells of a sweep ended, and why some did not."""
 
     recipe: Recipe
@@ -70,7 +66,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Verify:
+class BenchVerify:
     """Compute a random sample of the stored steps again and compare them.
 
     Exit status: 0 where all are the same, 1 where some differ, 2 on an error.
@@ -85,7 +81,7 @@ class Verify:
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """Write the tables as a static site, with the records as Parquet beside them."""
 
     recipe: Recipe
@@ -98,7 +94,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Gc:
+class BenchGc:
     """Remove stored steps that none of the recipes needs, e.g. since their code changed."""
 
     recipes: Annotated[list[str], typer.Argument(help="Every recipe whose results are kept.")]
@@ -106,29 +102,3 @@ class Gc:
     yes: Annotated[bool, Flag("--yes", "-y", help="Remove them, instead of only saying so.")] = (
         False
     )
-
-
-def _verb(name: str) -> Callable[[Any], int]:
-    def run(request: Any) -> int:
-        """Do it, and give the exit status."""
-        # before any library is loaded that reads it; another number of threads rounds otherwise
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        from mithridate.cli import benching
-
-        verb: Callable[[Any], int] = getattr(benching, name)
-        return verb(request)
-
-    return run
-
-
-app = typer.Typer(
-    help="Sweep attacks x defences, so that the numbers can be believed.", no_args_is_help=True
-)
-for request in (Plan, Run, Status, Verify, Report, Gc):
-    verb = request.__name__.lower()
-    app.command(verb)(command(request, _verb(verb)))
-
-
-@app.callback()
-def bench() -> None:
-    """Sweep attacks x defences, so that the numbers can be believed."""

@@ -1,4 +1,4 @@
-"""`mithridate demo`: the flags; the work is in demonstration.py."""
+"""`mithridate demo`: the flags; the work is in work/demo.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from mithridate.cli.flags import command
 
 
 @dataclass(frozen=True)
@@ -21,13 +19,3 @@ class Demo:
 
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("mithridate-demo")
     seeds: Annotated[int, typer.Option(min=1, help="How many times, each with another seed.")] = 3
-
-
-def run(request: Demo) -> int:
-    """Run the demonstration; the exit status is 0 whatever it finds."""
-    from mithridate.cli.demonstration import run
-
-    return run(request)
-
-
-verb = command(Demo, run)

@@ -1,8 +1,10 @@
-"""How images enter a network from elsewhere, as a user says it."""
+"""How inputs enter a network and its training, as a user says it."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
+from typing import Any, cast
 
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
@@ -31,3 +33,12 @@ def numbers(words: str) -> tuple[float, ...]:
         return tuple(float(word) for word in words.split(",") if word.strip())
     except ValueError:
         raise MethodError(f"expected numbers with commas between them, found {words!r}") from None
+
+
+def flipped(domain: Domain, flip: bool | None) -> Domain:
+    """Set whether training may mirror the examples, where that means something."""
+    if flip is None:
+        return domain
+    if not any(f.name == "flip" for f in dataclasses.fields(cast(Any, domain))):
+        raise MethodError(f"--flip and --no-flip mean nothing for data of kind {domain.name}")
+    return cast(Domain, replace(cast(Any, domain), flip=flip))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib
 import importlib.util
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
 from mithridate.core.spelling import as_argument, spelt
-
-Request = TypeVar("Request")
 
 Network = Annotated[
     str,
@@ -35,13 +34,16 @@ PLAIN = {"float": float, "int": int, "str": str}
 """Types of settings that one flag can hold."""
 
 
-def command(
-    request: type[Request], run: Callable[[Request], int], settings: str = ""
-) -> Callable[..., None]:
-    """Make a command out of a dataclass: its fields are the flags, `run` gives the exit status.
+def command(request: type[Any], work: str, settings: str = "") -> Callable[..., None]:
+    """Make a command out of a dataclass: its fields are the flags.
 
-    settings: "module:Class", a dataclass whose plain fields become flags too; what is given for
-    them arrives in the request's field `settings`, by name.
+    Args:
+        request: The dataclass.
+        work: "module:function", what is given the request and gives the exit status. It is
+            imported when the command runs, so that help comes at once.
+        settings: "module:Class", a dataclass whose plain fields become flags too; what is given
+            for them arrives in the request's field `settings`, by name.
+
     """
     hints = get_type_hints(request, include_extras=True)
     own = [
@@ -53,8 +55,11 @@ def command(
 
     def function(**given: Any) -> None:
         chosen = {p.name: given.pop(p.name) for p in more}
+        asked = request(**given, **({"settings": chosen} if settings else {}))
+        module, _, name = work.partition(":")
+        run = getattr(importlib.import_module(module), name)
         with spelt(partial(as_flag, known=hints)):
-            status = run(request(**given, **({"settings": chosen} if settings else {})))
+            status = run(asked)
         raise typer.Exit(status)
 
     paragraphs = (inspect.getdoc(request) or "").split("\n\n")

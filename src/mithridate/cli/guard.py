@@ -1,4 +1,4 @@
-"""`mithridate guard MODEL`: the flags; the work is in guarding.py."""
+"""`mithridate guard MODEL`: the flags; the work is in work/guard.py."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from mithridate.cli.flags import Mean, Network, Std, command
+from mithridate.cli.flags import Mean, Network, Std
 
 Flag = typer.Option
 
 
 @dataclass(frozen=True)
-class Guard:
+class GuardNetwork:
     """Serve a trained network over HTTP behind detectors that refuse suspect inputs.
 
     POST /v1/classify answers with a label, a p-value and an action: accept, refuse, or abstain
@@ -56,13 +56,3 @@ class Guard:
     label: Annotated[str | None, Flag(help="The column of labels.")] = None
     content: Annotated[str | None, Flag(help="The column of images or texts.")] = None
     settings: dict[str, Any] = field(default_factory=dict)
-
-
-def run(request: Guard) -> int:
-    """Serve, and give the exit status."""
-    from mithridate.cli.guarding import run
-
-    return run(request)
-
-
-verb = command(Guard, run, "mithridate.service.settings:Settings")

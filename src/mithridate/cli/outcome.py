@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
 from torch import nn
 
-from mithridate.cli import weights
 from mithridate.cli.answer import where_it_is
-from mithridate.cli.scanning import LONG, command
-from mithridate.cli.terminal import duration, note, say
+from mithridate.cli.terminal import command_line, say
 from mithridate.core.errors import DataError
+from mithridate.pipelines import kept_network
 from mithridate.report.card import SCHEMA, Work, write_card
 from mithridate.report.quoting import shortened, visible
 
@@ -64,21 +61,11 @@ def ours(out: Path) -> bool:
     return isinstance(found, dict) and found.get("schema") == SCHEMA
 
 
-def agreed(what: str, seconds: float | None, yes: bool) -> bool:
-    """Say how long the work will take; ask before long work where somebody can answer."""
-    if seconds is None:
-        note(f"{what}: how long it takes cannot be told from so few examples")
-        return True
-    note(f"{what}: about {duration(seconds)}")
-    asking = seconds > LONG and not yes and sys.stdin.isatty() and sys.stderr.isatty()
-    return not asking or typer.confirm("go on?", default=True, err=True)
-
-
-def write(model: nn.Module, kept: weights.Note, work: Work, out: Path, seed: int) -> None:
+def write(model: nn.Module, kept: kept_network.Note, work: Work, out: Path, seed: int) -> None:
     """Write the network and its card, each file whole or not at all, and say what is known."""
-    weights.save(model, out / "model.safetensors", kept)
+    kept_network.save(model, out / "model.safetensors", kept)
     digest = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
-    found = write_card(work, out, sha256=digest, command=command(), seed=seed)
+    found = write_card(work, out, sha256=digest, command=command_line(), seed=seed)
     for sentence in found["done"]:
         say(visible(sentence))
     for sentence in damage_told(found):

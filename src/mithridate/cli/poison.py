@@ -1,4 +1,4 @@
-"""`mithridate poison PATH`: the flags; the work is in poisoning.py."""
+"""`mithridate poison PATH`: the flags; the work is in work/poison.py."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import command
-
 Flag = typer.Option
 
 
 @dataclass(frozen=True)
-class Poison:
+class PoisonData:
     """Poison a labelled data set, to try a defence on it.
 
     Writes the poisoned set to OUT/data in the format of the input, and the truth beside it: which
@@ -43,13 +41,3 @@ class Poison:
     label: Annotated[str | None, Flag(help="The column of labels.")] = None
     content: Annotated[str | None, Flag(help="The column of images or texts.")] = None
     force: Annotated[bool, Flag("--force", help="Replace an earlier poisoned set in OUT.")] = False
-
-
-def run(request: Poison) -> int:
-    """Poison, and give the exit status."""
-    from mithridate.cli.poisoning import run
-
-    return run(request)
-
-
-verb = command(Poison, run)

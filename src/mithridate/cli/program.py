@@ -9,9 +9,25 @@ import traceback
 import typer
 
 from mithridate import __version__
-from mithridate.cli import bench, demo, guard, listing, poison, repair, scan, status, train
-from mithridate.cli.flags import as_flag
+from mithridate.cli import listing, status
+from mithridate.cli.bench import (
+    BenchGc,
+    BenchPlan,
+    BenchReport,
+    BenchRun,
+    BenchStatus,
+    BenchVerify,
+)
+from mithridate.cli.demo import Demo
+from mithridate.cli.flags import as_flag, command
+from mithridate.cli.guard import GuardNetwork
+from mithridate.cli.poison import PoisonData
+from mithridate.cli.repair import RepairNetwork
+from mithridate.cli.scan_data import ScanData
+from mithridate.cli.scan_file import ScanFile
+from mithridate.cli.scan_model import ScanModel
 from mithridate.cli.terminal import note, quiet_streams, say
+from mithridate.cli.train import TrainNetwork
 from mithridate.core.errors import MithridateError
 from mithridate.core.spelling import spelt
 from mithridate.report.quoting import visible
@@ -23,13 +39,31 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(scan.app, name="scan")
-app.add_typer(bench.app, name="bench")
-app.command("train")(train.verb)
-app.command("repair")(repair.verb)
-app.command("guard")(guard.verb)
-app.command("poison")(poison.verb)
-app.command("demo")(demo.verb)
+scan = typer.Typer(help="Judge what came from outside.", no_args_is_help=True)
+bench = typer.Typer(
+    help="Sweep attacks x defences, so that the numbers can be believed.", no_args_is_help=True
+)
+app.add_typer(scan, name="scan")
+app.add_typer(bench, name="bench")
+
+WORK = "mithridate.cli.work"
+"""Where the work of each verb is; it loads torch, so it is imported when the verb runs."""
+
+scan.command("data")(
+    command(ScanData, f"{WORK}.scan_data:run", "mithridate.pipelines.scan:Scanner")
+)
+scan.command("file")(command(ScanFile, f"{WORK}.scan_file:run"))
+scan.command("model")(command(ScanModel, f"{WORK}.scan_model:run"))
+for verb, asked in (("plan", BenchPlan), ("run", BenchRun), ("status", BenchStatus),
+                    ("verify", BenchVerify), ("report", BenchReport), ("gc", BenchGc)):  # fmt: skip
+    bench.command(verb)(command(asked, f"{WORK}.bench:{verb}"))
+app.command("train")(command(TrainNetwork, f"{WORK}.train:run"))
+app.command("repair")(command(RepairNetwork, f"{WORK}.repair:run"))
+app.command("guard")(
+    command(GuardNetwork, f"{WORK}.guard:run", "mithridate.service.settings:Settings")
+)
+app.command("poison")(command(PoisonData, f"{WORK}.poison:run"))
+app.command("demo")(command(Demo, f"{WORK}.demo:run"))
 app.command("methods")(listing.methods)
 app.command("sets")(listing.sets)
 
@@ -42,6 +76,18 @@ def about(
     if version:
         say(__version__)
         raise typer.Exit
+
+
+@scan.callback()
+def about_scan() -> None:
+    """Judge what came from outside."""
+
+
+@bench.callback()
+def about_bench() -> None:
+    """Sweep attacks x defences, so that the numbers can be believed."""
+    # before any library is loaded that reads it; another number of threads rounds otherwise
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""`mithridate repair MODEL`: the flags; the work is in repairing.py."""
+"""`mithridate repair MODEL`: the flags; the work is in work/repair.py."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import Mean, Network, Std, command
+from mithridate.cli.flags import Mean, Network, Std
 
 Flag = typer.Option
 
 
 @dataclass(frozen=True)
-class Repair:
+class RepairNetwork:
     """Take a backdoor out of a trained network, and say what that costs.
 
     Reads weights and writes OUT/model.safetensors, and OUT/card.html with OUT/card.json: what was
@@ -54,13 +54,3 @@ class Repair:
     ] = None
     force: Annotated[bool, Flag("--force", help="Replace an earlier result in OUT.")] = False
     yes: Annotated[bool, Flag("--yes", "-y", help="Do not ask before a long repair.")] = False
-
-
-def run(request: Repair) -> int:
-    """Repair, and give the exit status."""
-    from mithridate.cli.repairing import run
-
-    return run(request)
-
-
-verb = command(Repair, run)

@@ -1,4 +1,4 @@
-"""`mithridate scan file FILE`: the flags; the work is in scanning_file.py."""
+"""`mithridate scan file FILE`: the flags; the work is in work/scan_file.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from mithridate.cli.flags import command
 
 
 @dataclass(frozen=True)
@@ -27,13 +25,3 @@ class ScanFile:
         bool,
         typer.Option("--values/--no-values", help="Read all weights to find NaN and infinity."),
     ] = True
-
-
-def run(request: ScanFile) -> int:
-    """Scan, and give the exit status."""
-    from mithridate.cli.scanning_file import run
-
-    return run(request)
-
-
-verb = command(ScanFile, run)

@@ -1,4 +1,4 @@
-"""`mithridate scan model FILE`: the flags; the work is in scanning_model.py."""
+"""`mithridate scan model FILE`: the flags; the work is in work/scan_model.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import Mean, Network, Std, command
+from mithridate.cli.flags import Mean, Network, Std
 
 Flag = typer.Option
 
@@ -72,13 +72,3 @@ class ScanModel:
     label: Annotated[str | None, Flag(help="The column of labels.")] = None
     content: Annotated[str | None, Flag(help="The column of images or texts.")] = None
     yes: Annotated[bool, Flag("--yes", "-y", help="Do not ask before a long scan.")] = False
-
-
-def run(request: ScanModel) -> int:
-    """Scan, and give the exit status."""
-    from mithridate.cli.scanning_model import run
-
-    return run(request)
-
-
-verb = command(ScanModel, run)

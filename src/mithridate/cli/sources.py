@@ -6,13 +6,10 @@ Axes: n examples.
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mithridate.core.data import Dataset
+from mithridate.core.data import Dataset, of_classes
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
 from mithridate.domains.catalogue import SETS, is_named, named
@@ -82,22 +79,3 @@ def drawn(data: Dataset, count: int | None, seed: int, what: str) -> Dataset:
     rows = stream(seed, "draw", what).permutation(len(data))[:count]
     rows.sort()
     return data.subset(rows)
-
-
-def of_classes(data: Dataset, classes: tuple[str, ...], what: str) -> Dataset:
-    """Give the same examples with labels that index into other class names.
-
-    Raises DataError where an example is of a class that is not among them.
-    """
-    if data.classes == classes:
-        return data
-    there = {data.classes[label] for label in data.labels.unique().tolist()}
-    strange = sorted(there - set(classes))
-    if strange:
-        raise DataError(
-            f"expected {what} examples of the classes {list(classes)[:10]}, found {strange[:10]}; "
-            "name the classes alike in both"
-        )
-    place = {name: number for number, name in enumerate(classes)}
-    numbers = torch.tensor([place.get(name, -1) for name in data.classes])
-    return replace(data, labels=numbers[data.labels], classes=classes)

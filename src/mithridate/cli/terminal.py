@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from types import TracebackType
 from typing import Any, TextIO, cast
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+LONG = 600.0
+"""Seconds of work from which on it is asked whether to go on."""
 
 
 class Quiet:
@@ -102,6 +107,26 @@ def duration(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def go_on(seconds: float, yes: bool) -> bool:
+    """Ask before long work where somebody can answer; where nobody can, it goes on."""
+    asking = seconds > LONG and not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    return not asking or typer.confirm("go on?", default=True, err=True)
+
+
+def agreed(what: str, seconds: float | None, yes: bool) -> bool:
+    """Say how long the work will take; ask before long work where somebody can answer."""
+    if seconds is None:
+        note(f"{what}: how long it takes cannot be told from so few examples")
+        return True
+    note(f"{what}: about {duration(seconds)}")
+    return go_on(seconds, yes)
+
+
+def command_line() -> str:
+    """The command line that is running."""
+    return shlex.join(["mithridate", *sys.argv[1:]])
 
 
 class Watch:

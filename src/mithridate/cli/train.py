@@ -1,4 +1,4 @@
-"""`mithridate train PATH`: the flags; the work is in training.py."""
+"""`mithridate train PATH`: the flags; the work is in work/train.py."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import command
-
 Flag = typer.Option
 
 
 @dataclass(frozen=True)
-class Train:
+class TrainNetwork:
     """Train a network on data that cannot be trusted, and say what is known about it.
 
     Writes OUT/model.safetensors, and OUT/card.html with OUT/card.json: what was done, what it costs
@@ -56,13 +54,3 @@ class Train:
     limit: Annotated[int | None, Flag(help="Train on so many examples, drawn at random.")] = None
     force: Annotated[bool, Flag("--force", help="Replace an earlier result in OUT.")] = False
     yes: Annotated[bool, Flag("--yes", "-y", help="Do not ask before a long training.")] = False
-
-
-def run(request: Train) -> int:
-    """Train, and give the exit status."""
-    from mithridate.cli.training import run
-
-    return run(request)
-
-
-verb = command(Train, run)

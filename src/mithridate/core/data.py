@@ -98,6 +98,25 @@ def concatenate(first: Dataset, second: Dataset) -> Dataset:
     return Dataset(inputs, labels, torch.arange(len(labels)), first.classes)
 
 
+def of_classes(data: Dataset, classes: tuple[str, ...], what: str) -> Dataset:
+    """Give the same examples with labels that index into other class names.
+
+    Raises DataError where an example is of a class that is not among them.
+    """
+    if data.classes == classes:
+        return data
+    there = {data.classes[label] for label in data.labels.unique().tolist()}
+    strange = sorted(there - set(classes))
+    if strange:
+        raise DataError(
+            f"expected {what} examples of the classes {list(classes)[:10]}, found {strange[:10]}; "
+            "name the classes alike in both"
+        )
+    place = {name: number for number, name in enumerate(classes)}
+    numbers = torch.tensor([place.get(name, -1) for name in data.classes])
+    return replace(data, labels=numbers[data.labels], classes=classes)
+
+
 @dataclass(frozen=True, eq=False)
 class Truth:
     """What the attack did, for the referee alone; no defence ever receives one.

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from mithridate.core.errors import MethodError
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -31,6 +33,18 @@ class Runtime:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def device_of(name: str) -> str:
+    """Give the device to compute on; "auto" is the first GPU that torch can use, or the CPU."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).partition("\n")[0]
+        raise MethodError(f"the device {name!r} cannot be used here: {first}") from None
+    return name
 
 
 def environment() -> dict[str, str]:

@@ -14,13 +14,15 @@ from typing import Any, Literal
 
 from mithridate.bench.comparing import DESTROYED
 from mithridate.core.data import Dataset
+from mithridate.core.fingerprint import fingerprint
 from mithridate.core.method import Method
+from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
 from mithridate.pipelines.damage import ClassDamage, Damage
 from mithridate.pipelines.finding import DataScan
 from mithridate.report import pages
 from mithridate.report.quoting import shortened, whole
-from mithridate.report.record import compact, fingerprint, plain, write
+from mithridate.report.record import compact, write
 from mithridate.report.unknown import unknown
 from mithridate.stats.intervals import Interval
 

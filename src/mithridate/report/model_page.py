@@ -17,13 +17,15 @@ import numpy as np
 import torch
 
 from mithridate.core.data import Dataset
+from mithridate.core.fingerprint import fingerprint
+from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
 from mithridate.core.scanner import Scanner
 from mithridate.pipelines.guarded import Decisions
 from mithridate.pipelines.model_scan import ModelScan
 from mithridate.report import pages
 from mithridate.report.quoting import shortened, whole
-from mithridate.report.record import compact, fingerprint, plain, write
+from mithridate.report.record import compact, write
 from mithridate.report.shown import shown
 from mithridate.stats.population import Floats
 

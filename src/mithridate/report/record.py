@@ -6,7 +6,6 @@ Axes: n suspect examples, m trusted examples.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -15,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
+from mithridate.core.fingerprint import fingerprint
+from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
 from mithridate.pipelines.finding import DataScan, Judged
 from mithridate.report.quoting import cell, whole
@@ -138,31 +138,6 @@ def _number(value: float | None) -> float | None:
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{DIGITS}g}")
-
-
-def plain(value: Any) -> Any:
-    """Turn a configuration into what strict JSON can hold; what it cannot, into its repr."""
-    if isinstance(value, dict):
-        return {str(key): plain(inside) for key, inside in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inside) for inside in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else repr(value)
-
-
-def fingerprint(data: Dataset) -> str:
-    """Give the SHA-256 of the class names, labels and inputs in their order."""
-    digest = hashlib.sha256(json.dumps(data.classes).encode())
-    digest.update(data.labels.contiguous().numpy().data)
-    if isinstance(data.inputs, torch.Tensor):
-        digest.update(f"{data.inputs.dtype}{list(data.inputs.shape)}".encode())
-        digest.update(np.ascontiguousarray(data.inputs.numpy()).data)
-    else:
-        for value in data.inputs:
-            raw = str(value).encode("utf-8", "surrogatepass")
-            digest.update(len(raw).to_bytes(8, "big") + raw)  # the length keeps rows apart
-    return digest.hexdigest()
 
 
 def flagged_rows(scan: DataScan, data: Dataset, names: Sequence[str]) -> str:

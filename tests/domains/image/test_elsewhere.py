@@ -9,13 +9,13 @@ from safetensors.torch import load_file, save_file
 
 from mithridate.artifacts.opening import fitted
 from mithridate.artifacts.precision import deployed
-from mithridate.cli import weights
 from mithridate.core.data import dataset
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
 from mithridate.core.streams import stream
 from mithridate.domains.image.checkpoints import labels_in, read_json, weights_in
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.elsewhere import Elsewhere
+from mithridate.pipelines import kept_network
 
 IMAGES = torch.randint(0, 256, (12, 3, 16, 16), generator=torch.Generator().manual_seed(0)).byte()
 DATA = dataset(IMAGES, torch.arange(12) % 3)
@@ -119,10 +119,10 @@ def test_what_is_no_network_says_so(own, name, why):
 def test_a_file_cannot_name_code(own, tmp_path):
     """The note in a file is not trusted: only a user may name Python or a folder."""
     path = tmp_path / "hostile.safetensors"
-    weights.save(network(own), path, weights.Note(own, DATA.classes))
+    kept_network.save(network(own), path, kept_network.Note(own, DATA.classes))
     with pytest.raises(UnsafeData, match="say so with --network"):
-        weights.load(path, ImageDomain(), DATA, "", stream(0))
-    assert isinstance(weights.load(path, ImageDomain(), DATA, own, stream(0)), Elsewhere)
+        kept_network.load(path, ImageDomain(), DATA, "", stream(0))
+    assert isinstance(kept_network.load(path, ImageDomain(), DATA, own, stream(0)), Elsewhere)
 
 
 HALVES = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
@@ -142,17 +142,19 @@ def test_a_checkpoint_of_transformers_answers_as_it_does_there(tmp_path):
     theirs.save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(HALVES))
     name, path = f"huggingface:{tmp_path}", weights_in(tmp_path)
-    found = weights.load(path, ImageDomain(), DATA, name, stream(0)).eval()
+    found = kept_network.load(path, ImageDomain(), DATA, name, stream(0)).eval()
     with torch.no_grad():
         wanted = theirs((IMAGES / 255 - 0.5) / 0.25).logits
         torch.testing.assert_close(found(IMAGES), wanted)
-        weights.save(found, tmp_path / "ours.safetensors", weights.Note())
-        again = weights.load(tmp_path / "ours.safetensors", ImageDomain(), DATA, name, stream(1))
+        kept_network.save(found, tmp_path / "ours.safetensors", kept_network.Note())
+        again = kept_network.load(
+            tmp_path / "ours.safetensors", ImageDomain(), DATA, name, stream(1)
+        )
         torch.testing.assert_close(again.eval()(IMAGES), wanted)
     few = {k: v for k, v in load_file(path).items() if k != "classifier.bias"}
     save_file(few, path)
     with pytest.raises(MethodError, match=r"classifier\.bias"):
-        weights.load(path, ImageDomain(), DATA, name, stream(0))
+        kept_network.load(path, ImageDomain(), DATA, name, stream(0))
 
 
 def test_half_precision_on_the_disk_is_float_here(tmp_path):
@@ -160,7 +162,7 @@ def test_half_precision_on_the_disk_is_float_here(tmp_path):
     config = transformers.ViTConfig(**{**VIT, "id2label": {0: "a", 1: "b", 2: "c"}})
     transformers.ViTForImageClassification(config).half().save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(HALVES))
-    made = weights.load(
+    made = kept_network.load(
         weights_in(tmp_path), ImageDomain(), DATA, f"huggingface:{tmp_path}", stream(0)
     )
     assert {value.dtype for value in made.state_dict().values()} == {torch.float32}
@@ -270,8 +272,8 @@ def test_networks_of_timm_come_by_name(tmp_path):
 ])  # fmt: skip
 def test_classes_come_in_the_order_of_the_outputs_or_with_a_doubt(tmp_path, told, expected):
     name = folder(tmp_path, id2label=told)
-    found, doubt = weights.classes_of(weights.Note(), name, ("a", "b", "c"))
+    found, doubt = kept_network.classes_of(kept_network.Note(), name, ("a", "b", "c"))
     assert found == (expected or ("a", "b", "c"))
     assert bool(doubt) == (expected is None)
-    assert weights.classes_of(weights.Note(classes=("b",)), name, ("a",)) == (("b",), "")
-    assert weights.classes_of(weights.Note(), "resnet9", ("a",)) == (("a",), "")
+    assert kept_network.classes_of(kept_network.Note(classes=("b",)), name, ("a",)) == (("b",), "")
+    assert kept_network.classes_of(kept_network.Note(), "resnet9", ("a",)) == (("a",), "")

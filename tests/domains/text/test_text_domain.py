@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mithridate.core.errors import DataError, MethodError
-from mithridate.domains.text.domain import MASK, PADDING, TextDomain, words
+from mithridate.domains.text.domain import TextDomain
+from mithridate.domains.text.words import MASK, PADDING, words
 
 SHORT = TextDomain(length=6)
 

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mithridate.artifacts.onnx.planning import Plan, Step, plan, run, run_layer
+from mithridate.artifacts.onnx.operation import Operation
+from mithridate.artifacts.onnx.planning import Plan, plan, run, run_layer
 from mithridate.artifacts.onnx.reading import read
 from mithridate.artifacts.onnx.runtime import in_batches
 from mithridate.artifacts.onnx.table import Call
@@ -87,7 +88,9 @@ class Interpreter(Rounder):
         answer = values[self._answer] if self._answer in values else self._constant(self._answer)
         return answer.flatten(1)
 
-    def _run(self, step: Step, values: dict[str, torch.Tensor], batch: int) -> list[torch.Tensor]:
+    def _run(
+        self, step: Operation, values: dict[str, torch.Tensor], batch: int
+    ) -> list[torch.Tensor]:
         if step.layer:
             made = self.get_submodule(self._layers[step.layer])
             return run_layer(step, made, values[step.inputs[0]])

@@ -6,8 +6,8 @@ looks for layers finds them; see `weighing`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from mithridate.artifacts.onnx import (  # noqa: F401  # each enters its operato
     operators_resize,
     operators_shapes,
 )
+from mithridate.artifacts.onnx.operation import Operation
 from mithridate.artifacts.onnx.reading import library
 from mithridate.artifacts.onnx.table import OLDEST, OPERATORS, Call, admit
 from mithridate.artifacts.onnx.weighing import absorbed, layer
@@ -29,19 +30,6 @@ from mithridate.core.errors import CannotJudge
 
 PACKED = (21, 22)
 """Four-bit whole numbers, which torch has no type for."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A node to be computed. names: of tensors; where: how to speak of it; layer: of torch's."""
-
-    operator: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    where: str = ""
-    layer: str = ""
-    last: tuple[str, ...] = ()
 
 
 @dataclass
@@ -52,7 +40,7 @@ class Plan:
     answer: str
     opset: int
     batch: int
-    steps: list[Step]
+    steps: list[Operation]
     constants: dict[str, torch.Tensor]
     layers: dict[str, nn.Module]
 
@@ -109,7 +97,7 @@ def constant(tensor: Any) -> torch.Tensor:
         ) from None
 
 
-def _step(node: Any, place: int) -> Step:
+def _step(node: Any, place: int) -> Operation:
     """Admit a node, or raise CannotJudge."""
     onnx = library("onnx")
     where = f"node {node.name or place!r}"
@@ -119,7 +107,7 @@ def _step(node: Any, place: int) -> Step:
         outputs.pop()
     if node.op_type != "Constant" or node.domain:
         admit(node.op_type, node.domain, attributes, len(outputs), where)
-    return Step(node.op_type, tuple(node.input), tuple(outputs), attributes, where)
+    return Operation(node.op_type, tuple(node.input), tuple(outputs), attributes, where)
 
 
 def _value(attribute: Any, onnx: Any) -> Any:
@@ -140,7 +128,7 @@ def _needed(nodes: Sequence[Any], answer: str) -> list[tuple[int, Any]]:
     return kept[::-1]
 
 
-def _dynamic(steps: list[Step], constants: dict[str, torch.Tensor]) -> list[Step]:
+def _dynamic(steps: list[Operation], constants: dict[str, torch.Tensor]) -> list[Operation]:
     """Let dynamic quantisation give real numbers, of scale 1 and zero point 0, where that is safe.
 
     What a product of whole numbers and its scales then give is the same, and layers see real units.
@@ -170,10 +158,10 @@ def _dynamic(steps: list[Step], constants: dict[str, torch.Tensor]) -> list[Step
 
 
 def _computed(
-    steps: list[Step], constants: dict[str, torch.Tensor], opset: int
-) -> tuple[list[Step], dict[str, nn.Module]]:
+    steps: list[Operation], constants: dict[str, torch.Tensor], opset: int
+) -> tuple[list[Operation], dict[str, nn.Module]]:
     """Compute what is constant, and turn constant weights into layers."""
-    left: list[Step] = []
+    left: list[Operation] = []
     layers: dict[str, nn.Module] = {}
     uses = _uses(steps)
     for step in steps:
@@ -197,7 +185,7 @@ def _computed(
     return left, layers
 
 
-def _uses(steps: list[Step]) -> dict[str, int]:
+def _uses(steps: list[Operation]) -> dict[str, int]:
     uses: dict[str, int] = {}
     for step in steps:
         for name in step.inputs:
@@ -205,7 +193,7 @@ def _uses(steps: list[Step]) -> dict[str, int]:
     return uses
 
 
-def _once(step: Step, constants: dict[str, torch.Tensor], opset: int) -> list[torch.Tensor]:
+def _once(step: Operation, constants: dict[str, torch.Tensor], opset: int) -> list[torch.Tensor]:
     """Compute a node that depends on no input."""
     if step.operator == "Constant":
         return [_given(step)]
@@ -214,7 +202,7 @@ def _once(step: Step, constants: dict[str, torch.Tensor], opset: int) -> list[to
         return run(step, Call(inputs, step.attributes, opset, len(step.outputs)))
 
 
-def _given(step: Step) -> torch.Tensor:
+def _given(step: Operation) -> torch.Tensor:
     """The value of a constant node."""
     (name, value), *_ = [*step.attributes.items(), ("nothing", None)]
     if name == "value":
@@ -226,7 +214,7 @@ def _given(step: Step) -> torch.Tensor:
     raise CannotJudge(f"the constant of {step.where} is given as {name!r}, which is not understood")
 
 
-def run(step: Step, call: Call) -> list[torch.Tensor]:
+def run(step: Operation, call: Call) -> list[torch.Tensor]:
     """Compute a node; raises CannotJudge with its name where that fails."""
     try:
         found = OPERATORS[step.operator].function(call)
@@ -236,7 +224,7 @@ def run(step: Step, call: Call) -> list[torch.Tensor]:
     return [found] if isinstance(found, torch.Tensor) else list(found)
 
 
-def run_layer(step: Step, made: nn.Module, given: torch.Tensor) -> list[torch.Tensor]:
+def run_layer(step: Operation, made: nn.Module, given: torch.Tensor) -> list[torch.Tensor]:
     """Compute a node whose weights are a layer; raises CannotJudge where that fails."""
     try:
         return [made(given)]
@@ -244,13 +232,13 @@ def run_layer(step: Step, made: nn.Module, given: torch.Tensor) -> list[torch.Te
         raise _failed(step, [list(given.shape)], error) from error
 
 
-def _failed(step: Step, inputs: Any, error: Exception) -> CannotJudge:
+def _failed(step: Operation, inputs: Any, error: Exception) -> CannotJudge:
     return CannotJudge(
         f"{step.operator!r} in {step.where} cannot be computed on {inputs}: {str(error)[:300]}"
     )
 
 
-def _freed(steps: list[Step], answer: str) -> list[Step]:
+def _freed(steps: list[Operation], answer: str) -> list[Operation]:
     """Note at each step which tensors are not needed after it."""
     seen, found = {answer}, []
     for step in reversed(steps):

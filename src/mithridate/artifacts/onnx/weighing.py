@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mithridate.artifacts.onnx.operation import Operation
 from mithridate.artifacts.onnx.operators_layers import flat, margins
-
-if TYPE_CHECKING:
-    from mithridate.artifacts.onnx.planning import Step
 
 PRODUCTS = ("MatMul", "MatMulInteger")
 CONVOLUTIONS = ("Conv", "ConvInteger")
@@ -41,7 +39,7 @@ class PaddedConv2d(nn.Conv2d):
         return padded
 
 
-def layer(step: Step, constants: Mapping[str, torch.Tensor]) -> nn.Module | None:
+def layer(step: Operation, constants: Mapping[str, torch.Tensor]) -> nn.Module | None:
     """The layer of a step whose weights are constant, or None where it has to stay as it is."""
     later = [name for name in step.inputs[1:] if name]
     if not later or not all(name in constants for name in later):
@@ -55,7 +53,7 @@ def layer(step: Step, constants: Mapping[str, torch.Tensor]) -> nn.Module | None
     return None
 
 
-def _real(step: Step, weight: torch.Tensor, others: list[torch.Tensor | None]) -> Any:
+def _real(step: Operation, weight: torch.Tensor, others: list[torch.Tensor | None]) -> Any:
     """The weight as floats and the bias; None where inputs or weights have zero points of rows."""
     if not step.operator.endswith("Integer"):
         return (weight, others[0] if others else None) if weight.is_floating_point() else None
@@ -70,7 +68,7 @@ def _real(step: Step, weight: torch.Tensor, others: list[torch.Tensor | None]) -
 
 
 def _convolution(
-    step: Step, weight: torch.Tensor, others: list[torch.Tensor | None]
+    step: Operation, weight: torch.Tensor, others: list[torch.Tensor | None]
 ) -> nn.Module | None:
     real = _real(step, weight, others)
     if real is None:
@@ -97,7 +95,7 @@ def _convolution(
 
 
 def _linear(
-    step: Step, weight: torch.Tensor, others: list[torch.Tensor | None]
+    step: Operation, weight: torch.Tensor, others: list[torch.Tensor | None]
 ) -> nn.Module | None:
     real = _real(step, weight, others)
     if real is None or step.attributes.get("transA", 0):
@@ -124,12 +122,12 @@ def _filled(
 
 
 def absorbed(
-    step: Step,
-    left: list[Step],
+    step: Operation,
+    left: list[Operation],
     layers: Mapping[str, nn.Module],
     constants: Mapping[str, torch.Tensor],
     uses: Mapping[str, int],
-) -> tuple[int, Step] | None:
+) -> tuple[int, Operation] | None:
     """Put a constant factor or summand into the layer that alone feeds a step.
 
     Returns the place of the layer's step and the step as it is then; None where it cannot be done.
@@ -151,7 +149,7 @@ def absorbed(
 
 
 def _merged(
-    step: Step, made: nn.Module, constants: Mapping[str, torch.Tensor], source: str
+    step: Operation, made: nn.Module, constants: Mapping[str, torch.Tensor], source: str
 ) -> bool:
     """Change the weights of a layer as a step changes its outputs, if it can be done."""
     assert isinstance(made, nn.Linear | nn.Conv2d)

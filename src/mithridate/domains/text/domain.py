@@ -5,7 +5,6 @@ Axes: n texts, b texts of a batch, t places for words.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -15,42 +14,16 @@ from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Surface
-from mithridate.core.errors import CannotJudge, DataError, MethodError
+from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import torch_generator
+from mithridate.domains.text.networks import build
+from mithridate.domains.text.stealth import difference
+from mithridate.domains.text.words import FIRST, MASK, PADDING, check, words
 
 SPAN = 0.3
 """The share of a text that the strong variation hides."""
 
-PADDING, MASK, FIRST = 0, 1, 2
-"""The number of an empty place, of a word left out by augmentation, and the first of a word."""
-
-WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 NUMBERS = 2**31 - FIRST
-
-
-def words(text: str) -> list[str]:
-    """Split a text into lower-cased words and single marks: "Don't!" is ["don't", "!"].
-
-    A mark is any character that is neither a letter, a digit, an underscore nor white space, so an
-    emoji or an invisible character is a word of its own. Case and white space are not seen.
-    """
-    return WORD.findall(text.lower())
-
-
-def check(inputs: Inputs) -> None:
-    """Raise DataError unless the inputs are texts, object[n] of str."""
-    if not isinstance(inputs, np.ndarray) or inputs.dtype != object or inputs.ndim != 1:
-        raise DataError(
-            "texts must be an array object[n] of str, found "
-            f"{type(inputs).__name__} {getattr(inputs, 'dtype', '')} "
-            f"{list(getattr(inputs, 'shape', []))}; numpy.array(texts, dtype=object) makes one"
-        )
-    for row, text in enumerate(inputs):
-        if not isinstance(text, str):
-            raise DataError(
-                f"text {row} must be a str, found {type(text).__name__} {str(text)[:40]!r}; "
-                "remove the row or give it a text"
-            )
 
 
 class Numbers(dict[str, int]):
@@ -173,14 +146,10 @@ class TextDomain:
 
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build one of the text networks; "" is the convolutional one."""
-        from mithridate.domains.text.networks import build
-
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_generator(rng).initial_seed())
             return build(name or "cnn", self.buckets, len(data.classes))
 
     def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         """Measure how far texts were changed: edits, cosine, length and perplexity, float64[n]."""
-        from mithridate.domains.text.stealth import difference
-
         return difference(before, after)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.errors import MethodError
-from mithridate.domains.text.domain import PADDING
+from mithridate.domains.text.words import PADDING
 
 
 def trim(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

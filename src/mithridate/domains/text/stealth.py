@@ -15,7 +15,7 @@ import torch
 
 from mithridate.core.data import Inputs
 from mithridate.core.errors import DataError
-from mithridate.domains.text.domain import check, words
+from mithridate.domains.text.words import check, words
 
 START, END = "<start>", "<end>"
 """Marks around a text; `words` never gives either."""

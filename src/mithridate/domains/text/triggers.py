@@ -14,7 +14,7 @@ import numpy as np
 from mithridate.core.data import Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
-from mithridate.domains.text.domain import check
+from mithridate.domains.text.words import check
 
 Position = Literal["random", "start", "end"]
 

@@ -15,13 +15,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mithridate.artifacts.opening import fitted, opened
-from mithridate.cli.settings import build
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
 from mithridate.core.method import Trainer
-from mithridate.domains.image.checkpoints import labels_in
-from mithridate.domains.image.elsewhere import is_elsewhere
+from mithridate.core.settings import build
+from mithridate.domains.elsewhere import is_elsewhere, labels_in
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,11 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], Note]:
     tensors = opened(path)
     try:
         with safe_open(path, "pt") as file:
-            words = (file.metadata() or {}).get("mithridate", "{}")
+            kept = (file.metadata() or {}).get("mithridate", "{}")
     except SafetensorError:  # another format, which has no room for a note
         return tensors, Note()
     try:
-        return tensors, _note(json.loads(words))
+        return tensors, _note(json.loads(kept))
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{str(path)!r}: expected JSON in the note about the network, found none ({error})"

@@ -15,22 +15,23 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from mithridate.cli import status, weights
+from mithridate.cli import status
 from mithridate.cli.encoding import encoded
-from mithridate.cli.guard import Guard as Request
-from mithridate.cli.scanning import device_of
-from mithridate.cli.settings import build, split
-from mithridate.cli.sources import find, of_classes
+from mithridate.cli.guard import GuardNetwork
+from mithridate.cli.settings import split
+from mithridate.cli.sources import find
 from mithridate.cli.terminal import duration, note, say
-from mithridate.core.data import Dataset, dataset
+from mithridate.core.data import Dataset, dataset, of_classes
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, MissingExtra
 from mithridate.core.method import Detector
-from mithridate.core.runtime import Runtime
+from mithridate.core.runtime import Runtime, device_of
+from mithridate.core.settings import build
 from mithridate.core.streams import stream
 from mithridate.core.view import answer
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.text.domain import TextDomain
+from mithridate.pipelines import kept_network
 from mithridate.pipelines.calibration import POOLED, needed
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.kept_guard import load_guard, read_note, save
@@ -49,7 +50,7 @@ BACKLOG = 2048
 DOMAINS: dict[str, Any] = {"image": ImageDomain, "text": TextDomain}
 
 
-def run(request: Request) -> int:
+def run(request: GuardNetwork) -> int:
     """Fit or read a guard, then write or serve it; gives the exit status."""
     check(request)
     settings = Settings(**request.settings)
@@ -73,7 +74,7 @@ def run(request: Request) -> int:
             door.close()
 
 
-def check(request: Request) -> None:
+def check(request: GuardNetwork) -> None:
     """Refuse at once, and not after the fitting, what cannot be done."""
     if (request.trusted is None) == (request.fitted is None):
         raise MethodError("expected either --trusted examples or a --fitted guard")
@@ -102,22 +103,22 @@ def listening(host: str, port: int) -> socket.socket:
     return door
 
 
-def fitted(request: Request) -> tuple[Guarded, Dataset]:
+def fitted(request: GuardNetwork) -> tuple[Guarded, Dataset]:
     """Read the weights and the trusted examples, and fit the guard; also gives some examples."""
     runtime = Runtime(device=device_of(request.device))
     names = list(dict.fromkeys(request.guard or [DEFAULT]))
     given = split(request.set or [], dict.fromkeys(names))
     detectors = [build(cast(Any, Detector), name, given[name]) for name in names]
-    kept = weights.noted(request.model)
+    kept = kept_network.noted(request.model)
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find(cast(str, request.trusted), request.split, **options)
-    classes, doubt = weights.classes_of(kept, request.network, source.data.classes)
+    classes, doubt = kept_network.classes_of(kept, request.network, source.data.classes)
     trusted = of_classes(source.data, classes, "trusted")
     if doubt:
         note(doubt)
     rng = stream(request.seed, "weights")
     domain = encoded(source.domain, request.network, request.mean, request.std)
-    model = weights.load(request.model, domain, trusted, request.network, rng)
+    model = kept_network.load(request.model, domain, trusted, request.network, rng)
     note(
         f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes"
@@ -131,7 +132,7 @@ def fitted(request: Request) -> tuple[Guarded, Dataset]:
     return guard, trusted.subset(range(min(TRIED, len(trusted))))
 
 
-def read(request: Request) -> tuple[Guarded, Dataset]:
+def read(request: GuardNetwork) -> tuple[Guarded, Dataset]:
     """Read a fitted guard and the network it belongs to; also gives some inputs."""
     folder = cast(Path, request.fitted)
     kept = read_note(folder)
@@ -146,7 +147,7 @@ def read(request: Request) -> tuple[Guarded, Dataset]:
         some = torch.zeros(TRIED, *form, dtype=torch.uint8)
     data = dataset(some, torch.zeros(TRIED), classes)
     rng = stream(request.seed, "weights")
-    model = weights.load(request.model, domain, data, request.network, rng)
+    model = kept_network.load(request.model, domain, data, request.network, rng)
     return load_guard(folder, model, domain, Runtime(device=device_of(request.device))), data
 
 

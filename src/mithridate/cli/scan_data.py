@@ -1,4 +1,4 @@
-"""`mithridate scan data PATH`: the flags; the work is in scanning.py."""
+"""`mithridate scan data PATH`: the flags; the work is in work/scan_data.py."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-from mithridate.cli import scan_file, scan_model
-from mithridate.cli.flags import command
 
 Flag = typer.Option
 
@@ -62,21 +59,3 @@ class ScanData:
     )
     yes: Annotated[bool, Flag("--yes", "-y", help="Do not ask before a long training.")] = False
     settings: dict[str, Any] = field(default_factory=dict)
-
-
-def run(request: ScanData) -> int:
-    """Scan, and give the exit status."""
-    from mithridate.cli.scanning import run
-
-    return run(request)
-
-
-app = typer.Typer(help="Judge what came from outside.", no_args_is_help=True)
-app.command("data")(command(ScanData, run, "mithridate.pipelines.scan:Scanner"))
-app.command("file")(scan_file.verb)
-app.command("model")(scan_model.verb)
-
-
-@app.callback()
-def scan() -> None:
-    """Judge what came from outside."""

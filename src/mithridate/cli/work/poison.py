@@ -19,26 +19,27 @@ from mithridate.attacks.goals import Goal
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import Selection
 from mithridate.cli import status
-from mithridate.cli.poison import Poison
-from mithridate.cli.settings import build, split
+from mithridate.cli.poison import PoisonData
+from mithridate.cli.settings import split
 from mithridate.cli.sources import find, names_of
 from mithridate.cli.terminal import say
 from mithridate.core.data import Poisoned
 from mithridate.core.errors import DataError
 from mithridate.core.method import Trigger
+from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
+from mithridate.core.settings import build
 from mithridate.core.streams import stream
 from mithridate.domains.formats import Source, write
 from mithridate.report.quoting import visible, whole
-from mithridate.report.record import plain
 from mithridate.report.record import write as write_text
 
 MARK = "attack.json"
 """Written last: a folder that holds it is one of ours, and complete."""
 
 
-def run(request: Poison) -> int:
-    """Poison a data set and write it with the truth; gives the exit status."""
+def run(request: PoisonData) -> int:
+    """PoisonData a data set and write it with the truth; gives the exit status."""
     attack = attack_of(request)
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find(request.path, request.split, **options)
@@ -66,7 +67,7 @@ def run(request: Poison) -> int:
     return status.CLEAN
 
 
-def attack_of(request: Poison) -> Poisoning:
+def attack_of(request: PoisonData) -> Poisoning:
     """Build the attack from the names and settings of its parts."""
     names = {"trigger": request.trigger, "goal": request.goal, "selection": request.selection}
     if request.test_trigger is not None:
@@ -124,7 +125,7 @@ def truth_table(poisoned: Poisoned, names: Sequence[str]) -> str:
 
 
 def description(
-    request: Poison, attack: Poisoning, source: Source, poisoned: Poisoned
+    request: PoisonData, attack: Poisoning, source: Source, poisoned: Poisoned
 ) -> dict[str, Any]:
     """Describe what was done, as strict JSON can hold it."""
     return {

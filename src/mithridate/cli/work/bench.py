@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -25,17 +24,13 @@ from mithridate.bench.verify import unused
 from mithridate.bench.verify import verify as verify_plan
 from mithridate.cli import bench as requests
 from mithridate.cli import status as exits
-from mithridate.cli.scanning import device_of
-from mithridate.cli.terminal import Watch, duration, grid, note, say, show
+from mithridate.cli.terminal import Watch, duration, go_on, grid, note, say, show
 from mithridate.core.errors import MethodError
-from mithridate.core.runtime import Runtime
+from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.streams import stream
 
-LONG = 600.0
-"""Seconds from which a run asks first, where somebody is there to answer."""
 
-
-def plan(request: requests.Plan) -> int:
+def plan(request: requests.BenchPlan) -> int:
     """Say what a run would do."""
     store, chosen = Store(request.store), _chosen(request)
     missing = chosen.missing(store)
@@ -43,14 +38,14 @@ def plan(request: requests.Plan) -> int:
     return 0
 
 
-def run(request: requests.Run) -> int:
+def run(request: requests.BenchRun) -> int:
     """Run a sweep, and give the exit status."""
     store, chosen = Store(request.store), _chosen(request)
     missing, workers = chosen.missing(store), request.workers or _cores()
     if missing:
         expected = estimate(chosen, store, missing)
         _tell(chosen, missing, expected, workers)
-        if not _agreed(expected.seconds / workers, request.yes):
+        if not go_on(expected.seconds / workers, request.yes):
             return exits.STOPPED
     runtime = replace(Runtime(), device=device_of(request.device))
     folder = str(Path(request.recipe.partition(":")[0]).resolve().parent)
@@ -67,7 +62,7 @@ def run(request: requests.Run) -> int:
     return _told(chosen, store, ran, workers)
 
 
-def status(request: requests.Status) -> int:
+def status(request: requests.BenchStatus) -> int:
     """Say how the cells ended."""
     chosen = _chosen(request)
     found = records(chosen, Store(request.store))
@@ -82,7 +77,7 @@ def status(request: requests.Status) -> int:
     return 1 if counts["failed"] else 0
 
 
-def verify(request: requests.Verify) -> int:
+def verify(request: requests.BenchVerify) -> int:
     """Compute a sample again."""
     chosen, store = _chosen(request), Store(request.store)
     found = verify_plan(chosen, store, request.sample, stream(request.seed, "verify"))
@@ -95,7 +90,7 @@ def verify(request: requests.Verify) -> int:
     return 1 if wrong else 0
 
 
-def report(request: requests.Report) -> int:
+def report(request: requests.BenchReport) -> int:
     """Write the site."""
     from mithridate.bench.export import to_mlflow, to_parquet
     from mithridate.report.bench.site import write_site
@@ -116,7 +111,7 @@ def report(request: requests.Report) -> int:
     return 0
 
 
-def gc(request: requests.Gc) -> int:
+def gc(request: requests.BenchGc) -> int:
     """Remove what no recipe needs."""
     store = Store(request.store)
     keys = unused([planned(cells_of(recipe)) for recipe in request.recipes], store)
@@ -190,15 +185,6 @@ def _tell(chosen: Plan, missing: list[Step], expected: Estimate, workers: int) -
         show(table)
         least = "at least " if expected.unknown else ""
         say(f"{least}about {duration(expected.seconds / workers)} with {workers} processes")
-
-
-def _agreed(seconds: float, yes: bool) -> bool:
-    """Whether a long run is wanted; where nobody can answer it is."""
-    if yes or seconds < LONG or not sys.stdin.isatty():
-        return True
-    import typer
-
-    return typer.confirm(f"This takes about {duration(seconds)}. Go on?")
 
 
 def _shown(watch: Watch) -> Any:

@@ -22,6 +22,7 @@ from mithridate.cli import status
 from mithridate.cli.demo import Demo
 from mithridate.cli.terminal import Watch, grid, note, say, show
 from mithridate.core.data import Dataset, Poisoned, concatenate
+from mithridate.core.plain import plain
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream
 from mithridate.domains.catalogue import named
@@ -29,7 +30,6 @@ from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.scan import Scanner
 from mithridate.report.page import write_report
-from mithridate.report.record import plain
 from mithridate.report.record import write as write_text
 from mithridate.stats.intervals import Interval
 

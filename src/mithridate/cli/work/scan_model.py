@@ -5,7 +5,6 @@ Axes: n trusted examples, m reference networks.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,10 +13,9 @@ from typing import Any, cast
 
 from torch import nn
 
-from mithridate.cli import weights
+from mithridate.cli import status
 from mithridate.cli.answer_model import agreement, answer, digest
 from mithridate.cli.encoding import encoded
-from mithridate.cli.known_references import Form, asked_with, known
 from mithridate.cli.opening_model import (
     check_flags,
     encoding,
@@ -26,24 +24,24 @@ from mithridate.cli.opening_model import (
     opened_onnx,
     placing,
 )
-from mithridate.cli.outcome import agreed
 from mithridate.cli.scan_model import ScanModel
-from mithridate.cli.scanning import STATUS, command, device_of
-from mithridate.cli.sources import drawn, find, of_classes
-from mithridate.cli.status import STOPPED
-from mithridate.cli.terminal import Watch, note
-from mithridate.core.data import Dataset
+from mithridate.cli.sources import drawn, find
+from mithridate.cli.terminal import Watch, agreed, command_line, note
+from mithridate.core.data import Dataset, of_classes
 from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, DataError, MethodError
+from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.method import Detector
 from mithridate.core.registry import get
-from mithridate.core.runtime import Runtime
+from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.scanner import Scanner
 from mithridate.core.streams import stream
 from mithridate.domains.image.elsewhere import is_elsewhere
+from mithridate.pipelines import kept_network
 from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.guarded import Decisions, Guarded
+from mithridate.pipelines.known_references import Form, asked_with, known
 from mithridate.pipelines.model_scan import (
     ModelScan,
     ModelScanner,
@@ -87,18 +85,17 @@ def run(request: ScanModel) -> int:
     job = prepare(request)
     what = f"scanning {request.file.name} and {count(job)} clean references"
     if not agreed(what, estimate(job), request.yes):
-        return STOPPED
+        return status.STOPPED
     began = time.perf_counter()
     try:
         found, decisions = scan(job)
     except KeyboardInterrupt:
-        note(
-            f"stopped: the references so far are kept, and the same command goes on:\n  {command()}"
-        )
-        return STOPPED
+        note("stopped: the references so far are kept, and the same command goes on:")
+        note(f"  {command_line()}")
+        return status.STOPPED
     work = described(job, found, decisions, time.perf_counter() - began)
     answer(work, request.out, request.seed)
-    return STATUS[found.verdict.answer]
+    return status.OF[found.verdict.answer]
 
 
 def prepare(request: ScanModel) -> Job:
@@ -110,8 +107,8 @@ def prepare(request: ScanModel) -> Job:
     source = find(request.data, request.split, **options)
     runtime = Runtime(device=device_of(request.device))
     onnx = request.file.suffix == ".onnx"
-    kept = weights.Note() if onnx else weights.noted(request.file)
-    classes, doubt = weights.classes_of(kept, request.network, source.data.classes)
+    kept = kept_network.Note() if onnx else kept_network.noted(request.file)
+    classes, doubt = kept_network.classes_of(kept, request.network, source.data.classes)
     findings = (*findings, doubt) if doubt else findings
     trusted = of_classes(source.data, classes, "trusted")
     trusted = drawn(trusted, request.count, request.seed, "trusted")
@@ -130,7 +127,7 @@ def prepare(request: ScanModel) -> Job:
         precision = request.precision
         place = placing(precision, domain, shown)
         rng = stream(request.seed, "weights")
-        suspect = place(weights.load(request.file, domain, trusted, request.network, rng))
+        suspect = place(kept_network.load(request.file, domain, trusted, request.network, rng))
     note(
         f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes; scanners see {len(shown):,}"
@@ -219,7 +216,7 @@ def references(job: Job, step: Callable[[str], None]) -> Iterator[Placed]:
     if request.clean_models is not None:
         for path in files_in(request.clean_models):
             rng = stream(request.seed, "weights")
-            yield job.place(weights.load(path, job.domain, job.shown, request.network, rng))
+            yield job.place(kept_network.load(path, job.domain, job.shown, request.network, rng))
         return
     assert job.learnt is not None
     made, folder = maker(job), unfinished(job)
@@ -227,22 +224,19 @@ def references(job: Job, step: Callable[[str], None]) -> Iterator[Placed]:
         path = folder / f"reference-{number}.safetensors"
         rng = stream(request.seed, "weights")
         if path.exists():
-            yield job.place(weights.load(path, job.domain, job.shown, job.network, rng))
+            yield job.place(kept_network.load(path, job.domain, job.shown, job.network, rng))
             continue
         step(f"training clean reference {number + 1} of {made.count}")
         model = made.trained(number, job.learnt, job.domain, request.seed, runtime=job.runtime)
-        weights.save(model, path, weights.Note(job.network, job.shown.classes))
+        kept_network.save(model, path, kept_network.Note(job.network, job.shown.classes))
         yield job.place(model)
 
 
 def unfinished(job: Job) -> Path:
     """Where trained references are kept, so that the same scan need not train them again."""
-    from mithridate.report.record import fingerprint
-
     assert job.learnt is not None
     parts = [fingerprint(job.learnt), job.domain, maker(job).recipe, job.network, job.request.seed]
-    key = hashlib.sha256("|".join(map(repr, parts)).encode()).hexdigest()[:16]
-    return job.request.out / f"references-{key}"
+    return job.request.out / f"references-{place_of(*parts)}"
 
 
 def scan(job: Job) -> tuple[ModelScan, Decisions | None]:

@@ -13,12 +13,6 @@ from mithridate.cli.terminal import grid, say, show
 from mithridate.core.errors import DataError
 from mithridate.report.quoting import shortened, visible
 
-STATUS = {
-    "clean": status.CLEAN,
-    "flagged": status.FLAGGED,
-    "cannot judge": status.CANNOT_JUDGE,
-}
-
 LIMITS = (
     "This looks at the file, not at what the network does: a backdoor in its weights is not seen."
 )
@@ -37,7 +31,7 @@ def run(request: ScanFile) -> int:
         # JSON escapes control characters and, by default, all that is not ASCII
         out.write_text(json.dumps(report.record(), indent=1) + "\n", "ascii")
         say(f"\nwrote {visible(str(out))}")
-    return STATUS[report.answer]
+    return status.OF[report.answer]
 
 
 def told(report: Report) -> None:

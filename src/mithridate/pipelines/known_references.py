@@ -15,11 +15,13 @@ import numpy as np
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
+from mithridate.core.fingerprint import fingerprint
+from mithridate.core.plain import plain
 from mithridate.core.scanner import Scanner
-from mithridate.report.model_page import SCHEMA
-from mithridate.report.record import fingerprint, plain
 from mithridate.stats.population import Floats
 
+SCHEMA = "mithridate-model-scan/1"
+"""Of the reports that are read."""
 LARGEST = 64 << 20
 """Bytes of a report: it may come from outside."""
 

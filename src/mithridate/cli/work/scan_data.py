@@ -5,47 +5,34 @@ Axes: n suspect and m trusted examples.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import shlex
 import shutil
-import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import torch
-import typer
 from torch import nn
 
-from mithridate.cli import answer, status, weights
-from mithridate.cli.scan import ScanData
+from mithridate.cli import answer, status
+from mithridate.cli.encoding import flipped
+from mithridate.cli.scan_data import ScanData
 from mithridate.cli.sources import drawn, find, names_of, trusted_beside
-from mithridate.cli.terminal import Watch, duration, note, say
+from mithridate.cli.terminal import Watch, command_line, duration, go_on, note, say
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
+from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.method import Detector
 from mithridate.core.registry import get
-from mithridate.core.runtime import Runtime
+from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.streams import stream
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, write
+from mithridate.pipelines import kept_network
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.scan import Saw, Scanner, recipe_for
 from mithridate.report.page import write_report
-from mithridate.report.record import fingerprint
-
-LONG = 600.0
-"""Seconds of training from which on it is asked whether to go on."""
-
-STATUS = {
-    "clean": status.CLEAN,
-    "flagged": status.FLAGGED,
-    "cannot judge": status.CANNOT_JUDGE,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +63,7 @@ class Job:
         """Where the training is kept while it runs; another training has another folder."""
         parts = [fingerprint(self.union), self.domain, self.recipe, self.scanner.network,
                  self.request.seed]  # fmt: skip
-        key = hashlib.sha256("|".join(map(repr, parts)).encode()).hexdigest()[:16]
-        return self.request.out / f"unfinished-{key}"
+        return self.request.out / f"unfinished-{place_of(*parts)}"
 
     @property
     def unfinished(self) -> bool:
@@ -97,7 +83,7 @@ def run(request: ScanData) -> int:
     except KeyboardInterrupt:
         return stopped(job)
     write_all(job, found)
-    return STATUS[found.verdict.answer]
+    return status.OF[found.verdict.answer]
 
 
 def check_flags(request: ScanData) -> None:
@@ -135,7 +121,7 @@ def prepare(request: ScanData, scanner: Scanner, runtime: Runtime) -> Job:
     model = None
     if request.model:
         rng = stream(request.seed, "weights")
-        model = weights.load(request.model, domain, union, scanner.network, rng)
+        model = kept_network.load(request.model, domain, union, scanner.network, rng)
     return Job(
         request, source, data, trusted, domain, replace(scanner, recipe=recipe), recipe,
         runtime, model,
@@ -181,27 +167,6 @@ def detectors_of(request: ScanData) -> tuple[Detector, ...]:
     return chosen
 
 
-def flipped(domain: Domain, flip: bool | None) -> Domain:
-    """Set whether training may mirror the examples, where that means something."""
-    if flip is None:
-        return domain
-    if not any(f.name == "flip" for f in dataclasses.fields(cast(Any, domain))):
-        raise MethodError(f"--flip and --no-flip mean nothing for data of kind {domain.name}")
-    return cast(Domain, replace(cast(Any, domain), flip=flip))
-
-
-def device_of(name: str) -> str:
-    """Give the device to compute on; "auto" is the first GPU that torch can use, or the CPU."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).partition("\n")[0]
-        raise MethodError(f"the device {name!r} cannot be used here: {first}") from None
-    return name
-
-
 def agreed(job: Job) -> bool:
     """Say how long the training will take; ask before a long one where somebody can answer."""
     union, epochs = job.union, job.recipe.epochs
@@ -209,8 +174,7 @@ def agreed(job: Job) -> bool:
         note(f"going on with the training that is kept in {job.checkpoint}")
     seconds = estimate(job, union)
     note(f"training {epochs} epochs on {job.runtime.device}: about {duration(seconds)}")
-    asking = seconds > LONG and not job.request.yes and sys.stdin.isatty() and sys.stderr.isatty()
-    return not asking or typer.confirm("go on?", default=True, err=True)
+    return go_on(seconds, job.request.yes)
 
 
 def estimate(job: Job, union: Dataset) -> float:
@@ -239,13 +203,8 @@ def stopped(job: Job) -> int:
     """Say how to go on after Ctrl-C."""
     how = f"the training so far is kept in {job.checkpoint}, and " if job.unfinished else ""
     begins = "goes on from there" if job.unfinished else "begins again"
-    note(f"stopped: {how}the same command {begins}:\n  {command()}")
+    note(f"stopped: {how}the same command {begins}:\n  {command_line()}")
     return status.STOPPED
-
-
-def command() -> str:
-    """The command line that is running."""
-    return shlex.join(["mithridate", *sys.argv[1:]])
 
 
 def write_all(job: Job, found: DataScan) -> None:
@@ -254,7 +213,7 @@ def write_all(job: Job, found: DataScan) -> None:
     write_report(
         found, data, job.trusted, request.out, names=names_of(source, data),
         rejected=[(each.name, each.reason) for each in source.rejected],
-        origin=str(request.path), command=command(), seed=request.seed,
+        origin=str(request.path), command=command_line(), seed=request.seed,
     )  # fmt: skip
     files = [request.out / name for name in ("report.html", "report.json", "flagged.csv")]
     if request.cleaned and found.verdict.answer != "cannot judge":
@@ -262,8 +221,8 @@ def write_all(job: Job, found: DataScan) -> None:
         write(kept, names_of(source, kept), source, request.cleaned)
         files.append(request.cleaned)
     if request.save_model:
-        note = weights.Note(job.scanner.network, data.classes)
-        weights.save(found.model, request.save_model, note)
+        note = kept_network.Note(job.scanner.network, data.classes)
+        kept_network.save(found.model, request.save_model, note)
         files.append(request.save_model)
     if job.model is None:
         shutil.rmtree(job.checkpoint, ignore_errors=True)

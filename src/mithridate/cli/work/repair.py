@@ -13,21 +13,22 @@ from typing import Any, cast, get_args
 
 from torch import nn
 
-from mithridate.cli import outcome, status, weights
-from mithridate.cli.encoding import encoded
-from mithridate.cli.repair import Repair as Request
-from mithridate.cli.scanning import command, device_of, flipped
-from mithridate.cli.settings import build, plain
-from mithridate.cli.sources import find, of_classes
-from mithridate.cli.terminal import Watch, note
-from mithridate.core.data import Dataset
+from mithridate.cli import outcome, status
+from mithridate.cli.encoding import encoded, flipped
+from mithridate.cli.repair import RepairNetwork
+from mithridate.cli.settings import plain
+from mithridate.cli.sources import find
+from mithridate.cli.terminal import Watch, agreed, command_line, note
+from mithridate.core.data import Dataset, of_classes
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, MithridateError
 from mithridate.core.method import Repair
-from mithridate.core.runtime import Runtime
+from mithridate.core.runtime import Runtime, device_of
+from mithridate.core.settings import build
 from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.domains.formats import Source
+from mithridate.pipelines import kept_network
 from mithridate.pipelines.repaired import Outcome, Repaired
 from mithridate.pipelines.scan import Saw
 from mithridate.report.card import Work
@@ -42,17 +43,17 @@ ENOUGH = 5.0
 class Job:
     """A repair that is ready to begin; kept: what the file said about the weights."""
 
-    request: Request
+    request: RepairNetwork
     repair: Repair
     model: nn.Module
-    kept: weights.Note
+    kept: kept_network.Note
     trusted: Dataset
     data: Dataset | None
     domain: Domain
     runtime: Runtime
 
 
-def run(request: Request) -> int:
+def run(request: RepairNetwork) -> int:
     """Repair, write the network and its card, and say what is known; gives the exit status."""
     if request.model_saw not in get_args(Saw):
         raise MethodError(
@@ -63,24 +64,26 @@ def run(request: Request) -> int:
     try:
         job = prepare(request)
         what = f"repairing by {job.repair.name()} on {job.runtime.device}"
-        if not outcome.agreed(what, estimate(job), request.yes):
+        if not agreed(what, estimate(job), request.yes):
             return status.STOPPED
         found = repaired(job)
     except KeyboardInterrupt:
-        note(f"stopped: nothing was written, and the same command begins again:\n  {command()}")
+        note(
+            f"stopped: nothing was written, and the same command begins again:\n  {command_line()}"
+        )
         return status.STOPPED
     outcome.write(found.model, job.kept, described(job, found), request.out, request.seed)
     return status.CLEAN
 
 
-def prepare(request: Request) -> Job:
+def prepare(request: RepairNetwork) -> Job:
     """Read the weights and the data."""
     runtime = Runtime(device=device_of(request.device))
     repair: Repair = build(cast(Any, Repair), request.repair, plain(request.set or []))
-    kept = weights.noted(request.model)
+    kept = kept_network.noted(request.model)
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find(request.trusted, request.split, **options)
-    classes, doubt = weights.classes_of(kept, request.network, source.data.classes)
+    classes, doubt = kept_network.classes_of(kept, request.network, source.data.classes)
     trusted = of_classes(source.data, classes, "trusted")
     if doubt:
         note(doubt)
@@ -88,18 +91,18 @@ def prepare(request: Request) -> Job:
     domain = flipped(source.domain, request.flip)
     domain = encoded(domain, request.network, request.mean, request.std)
     rng = stream(request.seed, "weights")
-    model = weights.load(request.model, domain, trusted, request.network, rng)
+    model = kept_network.load(request.model, domain, trusted, request.network, rng)
     note(
         f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes; suspect examples: {0 if data is None else len(data):,}"
     )
     network = kept.named(request.network)
-    kept = weights.Note(network, trusted.classes, kept.trainer, kept.settings)
+    kept = kept_network.Note(network, trusted.classes, kept.trainer, kept.settings)
     return Job(request, repair, model, kept, trusted, data, domain, runtime)
 
 
 def suspects(
-    request: Request, source: Source, trusted: Dataset, options: dict[str, Any]
+    request: RepairNetwork, source: Source, trusted: Dataset, options: dict[str, Any]
 ) -> Dataset | None:
     """Read what the network may have been trained on, with the classes of the trusted examples."""
     if request.data is None:

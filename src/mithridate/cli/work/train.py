@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -17,20 +16,23 @@ from typing import Any, Literal, cast
 
 from torch import nn
 
-from mithridate.cli import answer, outcome, status, weights
-from mithridate.cli.scanning import command, device_of, flipped
-from mithridate.cli.settings import build, plain
+from mithridate.cli import answer, outcome, status, terminal
+from mithridate.cli.encoding import flipped
+from mithridate.cli.settings import plain
 from mithridate.cli.sources import drawn, find, trusted_beside
-from mithridate.cli.terminal import Watch, note
-from mithridate.cli.train import Train
+from mithridate.cli.terminal import Watch, command_line, note
+from mithridate.cli.train import TrainNetwork
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError, MithridateError
+from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import Recipe
 from mithridate.core.method import Trainer
-from mithridate.core.runtime import Runtime
+from mithridate.core.runtime import Runtime, device_of
+from mithridate.core.settings import build
 from mithridate.core.streams import stream
 from mithridate.domains.formats import Source
+from mithridate.pipelines import kept_network
 from mithridate.pipelines.damage import damage, set_apart
 from mithridate.pipelines.filtered import Cleansed, Filtered
 from mithridate.pipelines.passes import Passes
@@ -38,7 +40,6 @@ from mithridate.pipelines.scan import Scanner, recipe_for
 from mithridate.pipelines.training import resumes, train
 from mithridate.pipelines.unlearned import Unlearned
 from mithridate.report.card import Work
-from mithridate.report.record import fingerprint
 from mithridate.trainers.standard import Standard
 
 THEN = ("none", "drop", "relabel", "unlearn")
@@ -53,7 +54,7 @@ class Job:
     the network is measured by.
     """
 
-    request: Train
+    request: TrainNetwork
     source: Source
     data: Dataset
     trusted: Dataset | None
@@ -73,8 +74,7 @@ class Job:
         """Where the training is kept while it runs; another training has another folder."""
         parts = [fingerprint(self.union), self.domain, self.trainer, self.request.then,
                  self.request.network, self.request.seed]  # fmt: skip
-        key = hashlib.sha256("|".join(map(repr, parts)).encode()).hexdigest()[:16]
-        return self.request.out / f"unfinished-{key}"
+        return self.request.out / f"unfinished-{place_of(*parts)}"
 
     @property
     def unfinished(self) -> bool:
@@ -82,7 +82,7 @@ class Job:
         return any(self.checkpoint.rglob("*.safetensors"))
 
 
-def run(request: Train) -> int:
+def run(request: TrainNetwork) -> int:
     """Train, write the network and its card, and say what is known; gives the exit status."""
     check_flags(request)
     paths = [Path(where) for where in (request.path, request.trusted) if where]
@@ -104,7 +104,7 @@ def run(request: Train) -> int:
     return status.CLEAN
 
 
-def check_flags(request: Train) -> None:
+def check_flags(request: TrainNetwork) -> None:
     """Refuse at once what cannot be done."""
     if request.then not in THEN:
         raise MethodError(f"expected --then {', '.join(THEN)}; found {request.then!r}")
@@ -124,7 +124,7 @@ def check_flags(request: Train) -> None:
         )
 
 
-def prepare(request: Train) -> Job:
+def prepare(request: TrainNetwork) -> Job:
     """Read the data and settle how the network is trained."""
     runtime, given = Runtime(device=device_of(request.device)), plain(request.set or [])
     trainer: Trainer = build(cast(Any, Trainer), request.trainer, given)
@@ -184,7 +184,7 @@ def agreed(job: Job) -> bool:
     what = f"training by {job.trainer.name()} on {job.runtime.device}"
     if job.request.then != "none":
         what += ", twice where the scan flags something"
-    return outcome.agreed(what, estimate(job), job.request.yes)
+    return terminal.agreed(what, estimate(job), job.request.yes)
 
 
 def estimate(job: Job) -> float | None:
@@ -255,10 +255,10 @@ def cleansed(job: Job, watch: Watch) -> Cleansed:
     )  # fmt: skip
 
 
-def kept_note(job: Job) -> weights.Note:
+def kept_note(job: Job) -> kept_network.Note:
     """Say about the weights what is needed to use them again."""
     settings = plain(job.request.set or [])
-    return weights.Note(job.request.network, job.data.classes, job.trainer.name(), settings)
+    return kept_network.Note(job.request.network, job.data.classes, job.trainer.name(), settings)
 
 
 def stopped(job: Job) -> int:
@@ -268,5 +268,5 @@ def stopped(job: Job) -> int:
     begins = "goes on from there" if kept else "begins again"
     if not kept and not resumes(job.trainer):
         how = f"{job.trainer.name()} keeps no unfinished training, so "
-    note(f"stopped: {how}the same command {begins}:\n  {command()}")
+    note(f"stopped: {how}the same command {begins}:\n  {command_line()}")
     return status.STOPPED
