@@ -22,6 +22,7 @@ from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.text.domain import TextDomain
 from mithridate.pipelines.guarded import Guarded
 from mithridate.service.app import app
+from mithridate.service.reading import Reader, Refused
 from mithridate.service.settings import Settings
 
 HOSTILE = "<script>alert('x')</script>\u202e\ud800 & \n\"{{7*7}}"
@@ -128,6 +129,18 @@ def test_an_answer_that_is_no_number_is_null():
     broken = replace(GUARD, model=type(GUARD.model)(lambda p: parity()(p) / 0.0))
     found = ask({"input": ORDINARY}, guard=broken).json()
     assert found["action"] == "abstain" and found["p_value"] is None and found["called"] is None
+
+
+def test_a_picture_that_was_read_as_black_or_white_is_never_judged():
+    reader = Reader(ImageDomain(), torch.zeros(1, 1, 8, 8), 1)
+    deep = np.arange(256, 320, dtype=np.uint16).reshape(8, 8)  # all above what 8 bits hold
+    for pixels in (deep, np.zeros((8, 8), np.uint8)):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        with pytest.raises(Refused) as caught:
+            reader.read("image/png", file.getvalue())
+        assert caught.value.status == 422 and "constant" in caught.value.sentence
+    assert reader.read("image/png", png(np.arange(64).reshape(8, 8))).single
 
 
 WRONG = {

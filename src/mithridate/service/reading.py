@@ -18,7 +18,7 @@ import torch
 from mithridate.core.data import Inputs
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
-from mithridate.domains.formats.images import decode
+from mithridate.domains.formats.decoding import KINDS, decode
 from mithridate.domains.formats.source import LIMITS, Limits
 
 
@@ -105,16 +105,19 @@ class Reader:
 
     def _picture(self, body: bytes) -> torch.Tensor:
         channels, height, width = self.form
-        what = f"an image of {width}x{height} pixels as PNG, JPEG, WebP or BMP"
+        what = f"an image of {width}x{height} pixels as {KINDS}"
         try:
-            pixels, _ = decode(body, Limits(pixels=height * width))
+            picture = decode(body, Limits(pixels=height * width))
         except UnsafeData:
             raise Refused(422, f"expected {what}, found one of more pixels") from None
         except DataError:
             raise Refused(422, f"expected {what}, found none that is whole") from None
+        pixels = picture.pixels
         if pixels.shape[:2] != (height, width) or pixels.shape[2] > channels:
             shape = "x".join(map(str, pixels.shape))
             raise Refused(422, f"expected {what} and {channels} channels, found {shape}")
+        if picture.constant:  # read as black, as 16 bits may be: no answer would be about it
+            raise Refused(422, f"expected {what}, found one that is (nearly) constant")
         found = torch.from_numpy(np.array(pixels.transpose(2, 0, 1)))
         return found.expand(channels, -1, -1).contiguous()  # grey is read as RGB, as in training
 

@@ -88,20 +88,17 @@ def test_alpha_is_dropped_so_hidden_pixels_are_seen(tree):
     assert np.array_equal(read(tree).data.inputs[-1].permute(1, 2, 0), image[:, :, :3])
 
 
-def test_palettes_cmyk_two_levels_and_sixteen_bits_are_converted(tree):
+def test_palettes_cmyk_and_two_levels_are_converted(tree):
     picture = Image.fromarray(pixels(6))
     add(tree, encoded(picture.convert("P")), "dog/p.png")
     add(tree, encoded(picture.convert("CMYK"), "JPEG"), "dog/q.jpg")
     add(tree, encoded(picture.convert("1")), "dog/r.png")
     add(tree, encoded(picture.convert("LA")), "dog/s.png")
-    deep = np.arange(30, dtype=np.uint16).reshape(6, 5) * 2100
-    add(tree, encoded(deep), "dog/t.png")
-    p, q, r, s, t = read(tree).data.inputs[-5:].permute(0, 2, 3, 1).numpy()
+    p, q, r, s = read(tree).data.inputs[-4:].permute(0, 2, 3, 1).numpy()
     assert np.array_equal(p, np.asarray(picture.convert("P").convert("RGB")))
     assert q.shape == (6, 5, 3)
     assert set(np.unique(r)) == {0, 255}
     assert np.array_equal(s[:, :, 0], np.asarray(picture.convert("L")))
-    assert np.array_equal(t[:, :, 0], deep >> 8)
 
 
 def test_an_exif_orientation_is_not_applied_but_noted(tree):
@@ -116,14 +113,6 @@ def test_an_exif_orientation_is_not_applied_but_noted(tree):
 def test_broken_exif_does_not_make_a_whole_image_broken(tree):
     add(tree, encoded(pixels(7), "PNG", exif=b"Exif\0\0ZZ"))
     assert np.array_equal(read(tree).data.inputs[-1].permute(1, 2, 0), pixels(7))
-
-
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_an_animation_is_refused(tree, kind):
-    frames = [Image.fromarray(pixels(i)) for i in (1, 2)]
-    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
-    add(tree, data, f"dog/new.{kind.lower()}")
-    refuses(tree, "dog/new.", "one image", "animation", "extract")
 
 
 def test_a_broken_image_is_refused(tree):
@@ -147,8 +136,8 @@ def test_an_empty_file_is_refused(tree):
 
 
 def test_another_format_under_an_images_name_is_refused(tree):
-    add(tree, encoded(pixels(0), "GIF"))
-    refuses(tree, "dog/new.png", "PNG, JPEG, WebP or BMP", "something else", "convert")
+    add(tree, encoded(pixels(0), "ICO"))
+    refuses(tree, "dog/new.png", "PNG, JPEG, WebP, BMP", "something else", "convert")
 
 
 def chunk(kind, data):
@@ -241,7 +230,7 @@ def test_a_file_beside_the_class_folders_is_refused(tree):
 
 def test_an_unexpected_suffix_is_refused(tree):
     add(tree, b"x", "dog/notes.doc")
-    refuses(tree, "dog/notes.doc", ".png", "remove")
+    refuses(tree, "dog/notes.doc", "expected a picture (PNG,", "remove")
 
 
 def test_images_without_class_folders_are_refused(tmp_path):

@@ -1,104 +1,23 @@
 """Encoded images to bytes in memory and back.
 
-An image is read as a training pipeline reads it that opens a file with Pillow and converts it to
-grey or RGB: alpha is dropped, so pixels hidden below a transparent alpha are seen here as they
-would be in training; palettes, CMYK and two-level images are converted; of 16 bits the upper 8 are
-kept; an EXIF orientation is not applied (and noted). Animations are refused.
 Axes: n images, k channels, h rows, w columns.
 """
 
 from __future__ import annotations
 
 import io
-import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from mithridate.core.errors import DataError, UnsafeData
-from mithridate.core.spelling import option, raised
-from mithridate.domains.formats.source import Limits, Reading
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-ORIENTATION = 0x0112
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-
-
-def decode(data: bytes, limits: Limits) -> tuple[Pixels, bool]:
-    """Decode one PNG, JPEG, WebP or BMP image into uint8[h, w, k], k = 1 or 3.
-
-    The size is taken from the header and checked before any pixel is decoded. Also says whether
-    an EXIF orientation was passed over. Raises UnsafeData for an image of too many pixels,
-    DataError for anything that is not one whole image.
-    """
-    if not data:
-        raise DataError("expected an image, found an empty file; replace or remove it")
-    if data[:4] == b"RIFF":
-        _check_size(*_webp_size(data), limits)  # Pillow makes room for a WebP when it opens it
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(*image.size, limits)
-            if getattr(image, "is_animated", False) and image.format in ("PNG", "WEBP"):
-                raise DataError(
-                    "expected one image, found an animation; extract the frame you want"
-                )
-            return _pixels(image), _is_turned(image)
-    except DataError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UnsafeData(f"expected an image of a sane size, found a bomb: {error}") from None
-    except UnidentifiedImageError:
-        raise DataError(
-            "expected a PNG, JPEG, WebP or BMP image, found something else; convert or remove it"
-        ) from None
-    except Exception as error:  # decoders of hostile bytes raise anything
-        raise DataError(
-            f"expected a whole image, found a broken or truncated one ({error}); "
-            "replace or remove it"
-        ) from None
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Whether EXIF says that the image should be shown in another orientation."""
-    try:
-        return "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1
-    except Exception:  # broken EXIF says nothing, and the image is whole
-        return False
-
-
-def _check_size(width: int, height: int, limits: Limits) -> None:
-    if width * height > limits.pixels:
-        raise UnsafeData(
-            f"expected at most {limits.pixels} pixels, found {width}x{height}; "
-            f"shrink it, or {raised('pixels')}"
-        )
-
-
-def _webp_size(data: bytes) -> tuple[int, int]:
-    kind, body = data[12:16], data[20:30]
-    if kind == b"VP8X" and len(body) == 10:
-        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
-    if kind == b"VP8L" and len(body) >= 5:
-        bits = int.from_bytes(body[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if kind == b"VP8 " and len(body) == 10:
-        width, height = struct.unpack("<HH", body[6:10])
-        return width & 0x3FFF, height & 0x3FFF
-    raise DataError("expected a WebP image, found a broken header; replace or remove it")
-
-
-def _pixels(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.int64) >> 8
-        return deep.clip(0, 255).astype(np.uint8)[:, :, None]
-    if image.mode in ("1", "L", "LA"):
-        return np.asarray(image if image.mode == "L" else image.convert("L"))[:, :, None]
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+from mithridate.core.errors import DataError
+from mithridate.core.spelling import option
+from mithridate.domains.formats.decoding import TRAITS, Pixels, decode, is_constant
+from mithridate.domains.formats.source import Reading
 
 
 def encode(image: torch.Tensor) -> bytes:
@@ -190,21 +109,68 @@ def gather(
     """
     stack = ImageStack(int((labels >= 0).sum()), reading)
     kept: list[int] = []
-    turned = 0
+    special: Counter[str] = Counter()
     for row, fetch in enumerate(encoded):
         if labels[row] < 0:
             continue
         try:
-            pixels, passed_over = decode(fetch(), reading.limits)
+            picture = decode(fetch(), reading.limits)
         except DataError as error:
             reading.reject(names[row], str(error), type(error))
             continue
-        stack.add(pixels, names[row])
+        stack.add(picture.pixels, names[row])
         kept.append(row)
-        turned += passed_over
-    if turned:
-        reading.notes.append(
-            f"{turned} images carry an EXIF orientation, which is not applied "
-            "(most training pipelines do not apply it either)."
+        special.update(picture.traits)
+    reading.notes += [f"{special[trait]} images {TRAITS[trait]}." for trait in TRAITS
+                      if special[trait]]  # fmt: skip
+    return seen(stack.tensor(), np.array(kept, dtype=np.int64), labels, names, reading)
+
+
+def seen(
+    images: torch.Tensor,
+    rows: np.ndarray[Any, Any],
+    labels: np.ndarray[Any, Any],
+    names: Sequence[str],
+    reading: Reading,
+) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:
+    """Refuse pictures that were read as (nearly) nothing, where most of a class are.
+
+    A network learns from such pictures what their file never meant, and so a verdict about them
+    would be one about nothing. Where single bad examples are listed, these are left out instead;
+    where they are few, a note says so.
+
+    Args:
+        images: uint8[n, k, h, w].
+        rows: int64[n], where in labels and names each image stands.
+        labels: int64[m], classes.
+        names: of the examples, [m].
+        reading: what was asked for.
+
+    Returns:
+        The images and rows that are left.
+
+    Raises:
+        DataError: where more than half of all images, or of those of a class, are constant.
+
+    """
+    flat = np.array([is_constant(image.transpose(1, 2, 0)) for image in images.numpy()], dtype=bool)
+    if not flat.any():
+        return images, rows
+    of_class = np.unique(labels[rows], return_inverse=True)[1]
+    share = np.bincount(of_class, flat) / np.bincount(of_class)
+    first = names[rows[flat.argmax()]]
+    said = f"{int(flat.sum())} of {len(flat)} images come out (nearly) constant"
+    if share.max() <= 0.5 and flat.mean() <= 0.5:
+        reading.notes.append(f"{said}, first {first!r}.")
+        return images, rows
+    why = "; ".join(note for note in reading.notes if "as a pipeline on Pillow reads" in note)
+    for row in rows[flat].tolist():
+        reading.reject(
+            names[row],
+            f"expected pictures that show something, but {said}, most of a class"
+            + (f" ({why.rstrip('.')})" if why else "")
+            + "; nothing can be judged that was read as black or white: save them with 8 bits, "
+            "values spread over 0..255",
         )
-    return stack.tensor(), np.array(kept, dtype=np.int64)
+    left = torch.from_numpy(~flat)
+    return images[left], rows[~flat]

@@ -18,7 +18,7 @@ from mithridate.core.errors import DataError
 from mithridate.core.spelling import option, raised
 from mithridate.domains.formats.archive import Array, load, members
 from mithridate.domains.formats.columns import IMAGES, LABELS, shown
-from mithridate.domains.formats.images import resize
+from mithridate.domains.formats.images import resize, seen
 from mithridate.domains.formats.labels import Labels, resolve
 from mithridate.domains.formats.source import Layout, Reading, Source
 from mithridate.domains.formats.walk import shown as path_shown
@@ -198,7 +198,7 @@ def _pixels(
         if pixels.shape[1:3] != (height, width):
             pixels = np.stack([resize(each, size) for each in pixels])
         out[start : start + CHUNK] = pixels.transpose(0, 3, 1, 2)
-    return torch.from_numpy(out), kept
+    return seen(torch.from_numpy(out), kept, labels.index, names, reading)
 
 
 def _finite(images: Array) -> Array:

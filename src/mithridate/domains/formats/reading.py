@@ -13,7 +13,8 @@ from mithridate.core.spelling import option
 from mithridate.domains.formats import columnar, delimited, jsonl, npz, tree
 from mithridate.domains.formats.arrow import ArrowShard
 from mithridate.domains.formats.columns import shown as listed
-from mithridate.domains.formats.images import SUFFIXES as IMAGE_SUFFIXES
+from mithridate.domains.formats.decoding import KINDS
+from mithridate.domains.formats.decoding import SUFFIXES as IMAGE_SUFFIXES
 from mithridate.domains.formats.parquet import ParquetShard
 from mithridate.domains.formats.source import LIMITS, Limits, Reading, Source
 from mithridate.domains.formats.walk import listing, shown
@@ -28,10 +29,7 @@ SPLITS = {
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
 }  # fmt: skip
 
-KNOWN = (
-    "a folder of class folders with PNG, JPEG, WebP or BMP images, "
-    f"or files that end in {', '.join(SUFFIXES)}"
-)
+KNOWN = f"a folder of class folders with {KINDS} images, or files that end in {', '.join(SUFFIXES)}"
 
 
 def read(

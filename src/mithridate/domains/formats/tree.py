@@ -10,7 +10,8 @@ import numpy as np
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
-from mithridate.domains.formats.images import SUFFIXES, encode, gather
+from mithridate.domains.formats.decoding import KINDS, SUFFIXES
+from mithridate.domains.formats.images import encode, gather
 from mithridate.domains.formats.source import Layout, Reading, Source
 from mithridate.domains.formats.texts import NO_UNICODE
 from mithridate.domains.formats.walk import contents, listing, no_data, shown
@@ -61,8 +62,7 @@ def _images(folder: Path, reading: Reading) -> list[Path]:
             continue
         reading.reject(
             shown(file, reading.root),
-            "expected a name that ends in .png, .jpg, .jpeg, .webp or .bmp; convert, rename or "
-            "remove it",
+            f"expected a picture ({KINDS}), found another name; convert, rename or remove it",
         )
     if not images:
         name = shown(folder, reading.root)
