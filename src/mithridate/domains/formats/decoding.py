@@ -107,7 +107,9 @@ def decode(data: bytes, limits: Limits) -> Picture:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(*image.size, limits)
-            _check_size(*(int(getattr(image, "tag_v2", {}).get(tag, 0)) for tag in TILE), limits)
+            tags = getattr(image, "tag_v2", {})
+            width, height = (int(tags.get(tag, 0)) for tag in TILE)
+            _check_size(width, height, limits)
             traits = _traits(image)
             return Picture(_pixels(image), traits)
     except DataError:
