@@ -38,7 +38,7 @@ from benchmark_training import (
 from cells import DOMAIN, RESULTS, markdown, records, save
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import answers
+from mithridate.bench.metrics.evaluate import answers
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe
 from mithridate.core.runtime import Runtime

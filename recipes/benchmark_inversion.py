@@ -47,11 +47,12 @@ from cells import DOMAIN, markdown, records, save
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import Dataset, dataset
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import autocast
 from mithridate.core.streams import stream, torch_generator
-from mithridate.core.view import View, autocast
+from mithridate.core.view import View
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.scanners.inversion import MOMENTS, PROVED, Descent, searched

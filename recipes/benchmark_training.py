@@ -39,9 +39,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from cells import DOMAIN, RESULTS, done, markdown, records, save
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import forward
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream
-from mithridate.core.view import forward
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.networks import NETWORKS
 

@@ -26,12 +26,12 @@ from mithridate.bench.cell import Cell
 from mithridate.bench.chain import judged
 from mithridate.bench.execute import Workbench
 from mithridate.bench.export import to_parquet
+from mithridate.bench.metrics.verdicts import judge_all, suspects, worth
 from mithridate.bench.plan import planned
 from mithridate.bench.record import Record
 from mithridate.bench.records import records as read
 from mithridate.bench.step import NotDone
 from mithridate.bench.store import Store
-from mithridate.bench.verdicts import judge_all, suspects, worth
 from mithridate.core.runtime import environment
 from mithridate.pipelines.deployment import as_deployed
 from model_verdicts import SCANNERS, share

@@ -24,7 +24,7 @@ import torch
 from cells import RESULTS, done, markdown, records, save
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success, detection
+from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset, Truth
 from mithridate.core.fit import Recipe
 from mithridate.core.method import Trigger

@@ -41,7 +41,7 @@ from cells import save
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.runtime import environment

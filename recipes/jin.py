@@ -38,11 +38,12 @@ from mithridate.bench.steps.data import Split
 from mithridate.bench.store import Store
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe
+from mithridate.core.inference import logits_of
 from mithridate.core.method import Attack, Detector
 from mithridate.core.runtime import Runtime
 from mithridate.core.scores import conformal_p_values
 from mithridate.core.streams import stream
-from mithridate.core.view import View, answer
+from mithridate.core.view import View
 from mithridate.detectors.activation_space import ActivationSpace
 from mithridate.detectors.kernel_density import KernelDensity
 from mithridate.detectors.local_intrinsic_dimension import LocalIntrinsicDimension
@@ -194,7 +195,7 @@ def arrivals(world: World, seed: int, bench: Workbench) -> Arrivals:
 def called(model: nn.Module, split: Split, data: Dataset) -> Dataset:
     """Give inputs the labels that the model gives them."""
     prepared = split.domain.prepare(data.inputs)
-    logits = answer(model, prepared, Runtime(), "fp32")
+    logits = logits_of(model, prepared, Runtime(), "fp32")
     return replace(data, labels=logits.argmax(1))
 
 

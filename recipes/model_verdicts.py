@@ -21,11 +21,7 @@ import numpy as np
 from cells import RESULTS, markdown
 from mithridate.bench.cell import Cell
 from mithridate.bench.export import to_parquet
-from mithridate.bench.plan import planned
-from mithridate.bench.record import Record
-from mithridate.bench.records import records
-from mithridate.bench.store import Store
-from mithridate.bench.verdicts import (
+from mithridate.bench.metrics.verdicts import (
     Judged,
     Suspect,
     Worth,
@@ -34,6 +30,10 @@ from mithridate.bench.verdicts import (
     textbook,
     worth,
 )
+from mithridate.bench.plan import planned
+from mithridate.bench.record import Record
+from mithridate.bench.records import records
+from mithridate.bench.store import Store
 from mithridate.core.scanner import Scanner
 from mithridate.scanners.mm_bd import MaximumMargin
 from mithridate.scanners.neural_cleanse import NeuralCleanse

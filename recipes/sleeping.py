@@ -21,7 +21,7 @@ from cells import DOMAIN, RESULTS, done, markdown, records, save
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.quantisation_conditioned import QuantisationConditioned
-from mithridate.bench.evaluate import answers
+from mithridate.bench.metrics.evaluate import answers
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe
 from mithridate.core.runtime import Runtime, environment

@@ -22,12 +22,13 @@ from cells import DOMAIN, RESULTS, average, done, kept, markdown, records, save,
 from mithridate.attacks.goals import AllToOne, SourceSpecific
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success, detection
+from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset, Poisoned
 from mithridate.core.fit import Recipe
+from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream, torch_generator
-from mithridate.core.view import View, forward, last_linear
+from mithridate.core.view import View
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.layers import Pool

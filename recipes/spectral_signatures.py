@@ -34,7 +34,7 @@ from cells import (
 from mithridate.attacks.goals import SourceSpecific
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success, detection
+from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe
 from mithridate.core.runtime import environment

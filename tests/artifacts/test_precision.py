@@ -10,12 +10,12 @@ from torch import nn
 from methods.victim_to_repair import ATTACK, DOMAIN, victim
 from mithridate.artifacts.packed import Packed, packed
 from mithridate.artifacts.precision import PRECISIONS, Artefact, deployed, received, share_of
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.core.grid import INT4, INT8, Grid, rounded, weights
+from mithridate.core.inference import logits_of
+from mithridate.core.quantisation import INT4, INT8, Grid, rounded, weights
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.core.view import answer
 from mithridate.domains.catalogue import named
 
 WEIGHT = torch.tensor([[1.5, -0.75], [0.4, 0.0]])
@@ -144,7 +144,7 @@ def test_an_artefact_holds_still(precision):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(copied(prepared), before, rtol=0, atol=0)
     assert before.dtype == torch.float32 and before.shape == (44, 10)
-    alone = answer(model, prepared, Runtime(batch_size=1), "fp32")
+    alone = logits_of(model, prepared, Runtime(batch_size=1), "fp32")
     assert (alone.argmax(1) == before.argmax(1)).float().mean() > 0.95
 
 

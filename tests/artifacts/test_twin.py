@@ -11,8 +11,8 @@ from methods.victim_to_repair import DOMAIN, victim
 from mithridate.artifacts.precision import PRECISIONS, deployed, received
 from mithridate.artifacts.twin import OnGrid, twin_of
 from mithridate.core.errors import CannotJudge
-from mithridate.core.rounder import unclipped
-from mithridate.core.view import last_linear
+from mithridate.core.inference import last_linear
+from mithridate.core.quantisation import unclipped
 from mithridate.scanners.gradients import check_gradients
 
 INTEGER = ("int8-dynamic", "int8-static")

@@ -7,8 +7,8 @@ import torch
 
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
+from mithridate.core.inference import last_linear
 from mithridate.core.method import Implanted, LearntTrigger, WeightsAttack
-from mithridate.core.view import last_linear
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import last_linear
 from mithridate.core.method import Detector, Repair
 from mithridate.core.streams import torch_seeded
-from mithridate.core.view import last_linear
 
 
 @dataclass(frozen=True)

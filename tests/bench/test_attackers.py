@@ -10,8 +10,8 @@ from bench.planted_attacks import LEARNING, Bribe
 from bench.planted_defences import Forgetting
 from mithridate.bench.cell import Rules, grid
 from mithridate.bench.chain import judged
-from mithridate.bench.comparing import worst_class
 from mithridate.bench.execute import Workbench
+from mithridate.bench.metrics.comparing import worst_class
 from mithridate.bench.step import Output
 from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.learn import Learn

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mithridate.bench.comparing import compared, paired
+from mithridate.bench.metrics.comparing import compared, paired
 from mithridate.bench.step import Output
 from mithridate.stats.intervals import Interval, proportion
 

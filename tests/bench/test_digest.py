@@ -162,7 +162,7 @@ def test_a_detectors_logic_changes_its_cells_and_nothing_else(edit, before):
 
 
 def test_what_a_method_imports_changes_it_and_others_that_import_it(edit, before):
-    edit("detectors/krylov.py", lambda text: text + "\nMORE = 1\n")  # imported by classwise.py
+    edit("stats/krylov.py", lambda text: text + "\nMORE = 1\n")  # imported by linear.py
     found = changed(before, planned(cells()))
     assert found == only_of(before, lambda cell: isinstance(cell.defence, SpectralSignatures))
 
@@ -185,7 +185,7 @@ def test_what_all_depend_on_changes_all(edit, before):
 
 
 def test_the_judge_alone_can_be_rewritten(edit, before):
-    edit("bench/comparing.py", replacing("0.1, 0.1", "0.1, 0.2"))
+    edit("bench/metrics/comparing.py", replacing("0.1, 0.1", "0.1, 0.2"))
     assert kinds(before, changed(before, planned(cells()))) == {"judge"}
 
 

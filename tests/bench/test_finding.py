@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from mithridate.bench.evaluate import recovered
-from mithridate.bench.finding import found_poison
+from mithridate.bench.metrics.evaluate import recovered
+from mithridate.bench.metrics.finding import found_poison
 from mithridate.core.data import Truth, dataset
 from mithridate.stats.intervals import proportion
 from mithridate.stats.ranking import auroc_interval, roc

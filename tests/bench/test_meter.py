@@ -10,9 +10,9 @@ from torch import nn
 from mithridate.bench.meter import Meter
 from mithridate.core.data import dataset
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import forward
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.core.view import forward
 from mithridate.domains.image.domain import ImageDomain
 
 

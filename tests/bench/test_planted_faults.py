@@ -9,10 +9,11 @@ import torch
 
 from bench.planted import RATE, WEAK
 from bench.planted_defences import Careless, Dial, Scribbling
-from mithridate.bench import comparing, step
+from mithridate.bench import step
 from mithridate.bench.admission import admit
 from mithridate.bench.chain import judged
 from mithridate.bench.execute import Workbench, execute
+from mithridate.bench.metrics import comparing
 from mithridate.bench.plan import planned
 from mithridate.bench.step import NotDone
 from mithridate.bench.steps.detect import Detect

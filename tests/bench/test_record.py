@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mithridate.bench import record as module
-from mithridate.bench.record import AXES, RECORD_SCHEMA, Record, finite, migrated
+from mithridate.bench.record import AXES, RECORD_SCHEMA, Record, migrated
 from mithridate.core.errors import DataError
+from mithridate.core.plain import finite
 from mithridate.stats.intervals import Interval, mean, proportion
 
 CELL = dict.fromkeys(AXES, "a") | {"rate": 0.05, "seed": 3}

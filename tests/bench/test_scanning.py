@@ -7,7 +7,7 @@ from bench import planted
 from bench.conftest import Swept
 from bench.planted_guards import Bright, Deaf, Pressing
 from mithridate.bench.cell import Guard, grid
-from mithridate.bench.evaluate import guarding, suspicion
+from mithridate.bench.metrics.evaluate import guarding, suspicion
 
 
 @pytest.fixture(scope="module")

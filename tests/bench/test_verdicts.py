@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mithridate.bench.metrics.verdicts import anomaly_index, judge_all, suspects, textbook, worth
 from mithridate.bench.record import Record
-from mithridate.bench.verdicts import anomaly_index, judge_all, suspects, textbook, worth
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
 from mithridate.stats.intervals import Interval

@@ -8,11 +8,12 @@ import torch
 from conformance.worlds import SMALL, domains, every, labelled, variants
 from mithridate.core.data import Dataset
 from mithridate.core.errors import CannotJudge, EvidenceWithheld, MethodError
+from mithridate.core.inference import forward
 from mithridate.core.method import Detector
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.threat import EVIDENCE, ThreatModel
-from mithridate.core.view import View, forward
+from mithridate.core.view import View
 
 DOMAINS = domains()
 CASES = [

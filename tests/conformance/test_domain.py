@@ -21,9 +21,9 @@ from conformance.worlds import (
 )
 from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, DataError, MethodError
+from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream, torch_generator
-from mithridate.core.view import forward, last_linear
 
 DOMAINS = domains()
 

@@ -12,15 +12,16 @@ import torch
 from torch import nn
 
 from conformance.worlds import domains, every, learnable, variants
-from mithridate.bench.evaluate import accuracy
+from mithridate.bench.metrics.evaluate import accuracy
 from mithridate.core.data import Dataset
 from mithridate.core.errors import EvidenceWithheld, MethodError, MithridateError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import forward
 from mithridate.core.method import Repair
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.threat import EVIDENCE, ThreatModel
-from mithridate.core.view import View, forward
+from mithridate.core.view import View
 
 DOMAINS = domains()
 CASES = [

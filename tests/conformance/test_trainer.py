@@ -5,10 +5,10 @@ import torch
 
 from conformance.worlds import copy, domains, every, labelled, learnable, same, variants
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import forward
 from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.core.view import forward
 
 DOMAINS = domains()
 CASES = [

@@ -13,11 +13,11 @@ from conformance.worlds import built, domains, every, learnable, learnt, variant
 from mithridate.core.data import untouched
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe
+from mithridate.core.inference import features_of, forward, last_linear
 from mithridate.core.method import Attack, TrainingAttack
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.core.view import features_of, forward, last_linear
 from mithridate.trainers.standard import Standard
 
 DOMAINS = domains()

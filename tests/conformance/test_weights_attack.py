@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from conformance.worlds import changed, domains, every, learnable, same, variants
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe
-from mithridate.core.grid import rounded
 from mithridate.core.method import Attack, Implanted, WeightsAttack
+from mithridate.core.quantisation import rounded
 from mithridate.core.streams import stream
 from mithridate.trainers.standard import Standard
 

@@ -4,9 +4,17 @@ from torch import nn
 
 from mithridate.core.data import dataset
 from mithridate.core.errors import EvidenceWithheld, MethodError
+from mithridate.core.inference import (
+    accuracy,
+    correct,
+    forward,
+    last_linear,
+    logits_of,
+    predict,
+)
 from mithridate.core.runtime import Runtime
 from mithridate.core.threat import EVIDENCE, ThreatModel
-from mithridate.core.view import View, forward, last_linear
+from mithridate.core.view import View
 
 
 class Numbers:
@@ -129,3 +137,15 @@ def test_threads_are_restored():
         assert torch.get_num_threads() == before + 1
         _ = 1 / 0
     assert torch.get_num_threads() == before
+
+
+def test_predictions_and_accuracy_are_those_of_the_largest_logit():
+    inputs = torch.arange(12.0, dtype=torch.float64).view(4, 3) - 5
+    model, data = network(), dataset(inputs, [0, 1, 0, 1])
+    logits = logits_of(model, data.inputs, Runtime(batch_size=3), "fp32")
+    assert predict(model, data.inputs, Runtime(), "fp32").tolist() == logits.argmax(1).tolist()
+    right = correct(model, data, Numbers(), None, "fp32")
+    assert right.tolist() == (logits.argmax(1) == data.labels).tolist()
+    assert accuracy(model, data, Numbers(), None, "fp32") == right.double().mean()
+    with pytest.raises(MethodError, match="empty"):
+        accuracy(model, data.subset([]), Numbers())

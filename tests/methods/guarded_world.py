@@ -7,9 +7,10 @@ import torch
 
 from methods.victim_to_repair import ATTACK, DOMAIN, victim
 from mithridate.core.data import Dataset
+from mithridate.core.inference import logits_of
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.core.view import View, answer
+from mithridate.core.view import View
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.adversarial import projected_gradient
 from mithridate.stats.ranking import auroc
@@ -18,7 +19,7 @@ from mithridate.stats.ranking import auroc
 def called(data: Dataset) -> Dataset:
     """The same inputs with the labels that the network gives them."""
     prepared = DOMAIN.prepare(data.inputs)
-    return replace(data, labels=answer(victim()[0], prepared, Runtime(), "fp32").argmax(1))
+    return replace(data, labels=logits_of(victim()[0], prepared, Runtime(), "fp32").argmax(1))
 
 
 def view(data: Dataset) -> View:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from methods.victim_to_repair import ATTACK, DOMAIN, victim
-from mithridate.bench.evaluate import attack_success
+from mithridate.bench.metrics.evaluate import attack_success
 from mithridate.core.data import dataset
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.streams import stream

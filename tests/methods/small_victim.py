@@ -1,6 +1,6 @@
 """A quick victim of attacks on the digits: what it obeys after training on poison."""
 
-from mithridate.bench.evaluate import attack_success
+from mithridate.bench.metrics.evaluate import attack_success
 from mithridate.core.fit import Recipe
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain

@@ -6,7 +6,7 @@ from torch import nn
 
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe
 from mithridate.core.objective import Batch

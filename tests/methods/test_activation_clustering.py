@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA, FastICA
 
 from mithridate.core.view import View
 from mithridate.detectors.activation_clustering import ActivationClustering, two_means
-from mithridate.detectors.classwise import centre, main_directions
+from mithridate.stats.linear import centre, main_directions
 from mithridate.stats.ranking import auroc
 
 

@@ -10,11 +10,11 @@ from methods.guarded_world import adversarial, apart, triggered, trusted, view
 from methods.victim_to_repair import DOMAIN, victim
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.view import View
+from mithridate.detectors._activations import MOST, activations, chosen_layers
 from mithridate.detectors.activation_space import ActivationSpace
-from mithridate.detectors.activations import MOST, activations, chosen_layers
-from mithridate.detectors.distances import blocks, votes
 from mithridate.detectors.local_intrinsic_dimension import LocalIntrinsicDimension, log_dimension
 from mithridate.detectors.ted import Ted, rank
+from mithridate.stats.distances import blocks, votes
 
 LAYERED = (ActivationSpace, LocalIntrinsicDimension, Ted)
 

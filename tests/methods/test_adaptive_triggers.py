@@ -8,7 +8,7 @@ import torch
 
 from mithridate.attacks.adaptive import CoveredSelection, adaptive, adaptive_blend, adaptive_patch
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import attack_success
+from mithridate.bench.metrics.evaluate import attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from methods.victim_to_repair import DOMAIN, outcome, repaired, victim, view
-from mithridate.core.agreement import agreement
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import accuracy
 from mithridate.core.objective import Batch
 from mithridate.repairs.anp import AdversarialNeuronPruning, Robust
 from mithridate.repairs.channels import TRIALS, Masked, channels, deepest, prune, smallest
@@ -100,7 +100,7 @@ def test_what_the_held_out_examples_need_is_passed_over():
     trusted = trusted.subset(range(100))
     none = {group.name: torch.zeros(len(group.layer.weight)) for group in channels(model)}
     cut = deepest(view(), trusted, none, 0.5, 0.02)
-    assert agreement(cut, trusted, DOMAIN) >= agreement(model, trusted, DOMAIN) - 0.02 - 1e-9
+    assert accuracy(cut, trusted, DOMAIN) >= accuracy(model, trusted, DOMAIN) - 0.02 - 1e-9
     assert any(bool((value == 0).any()) for name, value in cut.named_parameters() if "1.w" in name)
     kept = deepest(view(), trusted, {k: torch.ones_like(v) for k, v in none.items()}, 1.0, 1.0)
     assert all(map(torch.equal, kept.state_dict().values(), model.state_dict().values()))

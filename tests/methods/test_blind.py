@@ -8,7 +8,7 @@ from torch import nn
 
 from mithridate.attacks.blind import Blind, balance, slope
 from mithridate.attacks.goals import AllToAll, AllToOne, SourceSpecific
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset, untouched
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mithridate.core.errors import MethodError
-from mithridate.detectors.drawing import check_form, drawn
+from mithridate.detectors._drawing import check_form, drawn
 
 ROWS = torch.randint(0, 256, (200, 3), generator=torch.Generator().manual_seed(0)).byte()
 

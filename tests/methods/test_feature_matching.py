@@ -11,7 +11,7 @@ from mithridate.attacks.feature_matching import FeatureMatching, distance
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success, detection
+from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Poisoned, Truth, dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe

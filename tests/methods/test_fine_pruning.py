@@ -8,8 +8,9 @@ from methods.test_fine_tuning import Numbers
 from methods.victim_to_repair import outcome, repaired, victim, view
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import last_linear
 from mithridate.core.streams import stream
-from mithridate.core.view import View, last_linear
+from mithridate.core.view import View
 from mithridate.repairs.fine_pruning import FinePruning, accuracies
 
 

@@ -6,8 +6,8 @@ from torch import nn
 
 from methods.victim_to_repair import outcome, repaired, victim
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import forward, last_linear
 from mithridate.repairs.i_bau import IBAU, climb, implicit
 from mithridate.repairs.perturbing import site
 

@@ -9,7 +9,7 @@ from torch import nn
 import mithridate.repairs.mcr
 from methods.test_fine_tuning import Numbers
 from methods.victim_to_repair import DOMAIN, outcome, repaired, victim, view
-from mithridate.bench.evaluate import answers
+from mithridate.bench.metrics.evaluate import answers
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.runtime import Runtime
@@ -52,11 +52,11 @@ def test_places_go_from_the_middle_outwards():
 def test_the_place_with_the_best_held_out_examples_is_taken(monkeypatch):
     asked = []
 
-    def agreement(model, held, domain, runtime):
+    def accuracy(model, held, domain, runtime):
         asked.append((model, held))
         return [0.1, 0.5, 0.3, 0.5, 0.2][len(asked) - 1]
 
-    monkeypatch.setattr(mithridate.repairs.mcr, "agreement", agreement)
+    monkeypatch.setattr(mithridate.repairs.mcr, "accuracy", accuracy)
     result = repaired(ModeConnectivityRepair(epochs=1))
     assert result is asked[1][0], "the one nearer to the middle wins the tie"
     trusted = victim()[1]

@@ -11,7 +11,7 @@ from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.view import View
 from mithridate.detectors.model_mutation import ModelMutation
-from mithridate.detectors.two_sided import unusual
+from mithridate.stats.two_sided import unusual
 
 
 class Head(nn.Module):

@@ -9,10 +9,10 @@ import torch
 from conformance.worlds import domains, learnable
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import Recipe
+from mithridate.core.inference import last_linear
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.streams import stream
-from mithridate.core.view import last_linear
 from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.model_scan import ModelScanner, References
 

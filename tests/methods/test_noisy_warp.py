@@ -11,7 +11,7 @@ from mithridate.attacks.adaptive import CoveredSelection
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.attacks.training_noise import wanet
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain

@@ -8,7 +8,7 @@ from methods.smooth_world import smooth, trained
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.attacks.training_noise import bpp
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain

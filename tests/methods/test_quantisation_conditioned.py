@@ -12,11 +12,11 @@ from mithridate.artifacts.precision import deployed
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.quantisation_conditioned import Cells, QuantisationConditioned
 from mithridate.attacks.tbt import TargetedWeights
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
-from mithridate.core.grid import INT4, INT8, Grid, rounded, weights
+from mithridate.core.quantisation import INT4, INT8, Grid, rounded, weights
 from mithridate.core.streams import stream
 from mithridate.domains.catalogue import named
 from mithridate.domains.image.triggers import PatchTrigger

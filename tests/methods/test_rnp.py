@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from methods.victim_to_repair import DOMAIN, outcome, repaired, victim, view
-from mithridate.core.agreement import agreement
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import accuracy
 from mithridate.core.streams import stream
 from mithridate.repairs.rnp import ReconstructiveNeuronPruning, climbed
 
@@ -25,8 +25,8 @@ def test_unlearning_ends_at_the_level_and_leaves_the_backdoor():
     method = ReconstructiveNeuronPruning(level=0.3)
     unlearnt = method.unlearnt(view(), trusted, stream(0, "unlearn"))
     least = 1 / 10
-    assert agreement(model, trusted, DOMAIN) > 0.9
-    assert agreement(unlearnt, trusted, DOMAIN) <= least + 0.3 * (1 - least)
+    assert accuracy(model, trusted, DOMAIN) > 0.9
+    assert accuracy(unlearnt, trusted, DOMAIN) <= least + 0.3 * (1 - least)
     assert outcome(unlearnt).success > 0.8
     assert outcome(model).success > 0.9, "the argument was changed"
 

@@ -9,7 +9,7 @@ import torch
 from methods.smooth_world import smooth, victim
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import MethodError
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream

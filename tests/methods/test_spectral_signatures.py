@@ -6,8 +6,8 @@ import torch
 
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.view import View
-from mithridate.detectors import classwise, krylov
 from mithridate.detectors.spectral_signatures import SpectralSignatures
+from mithridate.stats import krylov, linear
 from mithridate.stats.ranking import auroc
 
 
@@ -67,9 +67,9 @@ def test_every_score_agrees_with_a_full_decomposition_in_64_bits(name):
 def test_two_equal_largest_variances_are_decomposed_in_full():
     corners = torch.cat([torch.eye(150)[:2], -torch.eye(150)[:2]]).repeat(50, 1)
     rows = corners * 10 + falling(200, 150) * 1e-3
-    mean = classwise.centre(rows)
-    direction = classwise.main_direction(rows, mean)
-    scatter = classwise.scatter(rows, mean)
+    mean = linear.centre(rows)
+    direction = linear.main_direction(rows, mean)
+    scatter = linear.scatter(rows, mean)
     value = direction @ scatter @ direction
     assert float((scatter @ direction - value * direction).norm() / value) < 1e-9
     assert float(value) >= float(torch.linalg.eigvalsh(scatter)[-1]) * (1 - 1e-9)
@@ -78,7 +78,7 @@ def test_two_equal_largest_variances_are_decomposed_in_full():
 def test_a_direction_that_is_not_certified_is_not_used(monkeypatch):
     rows = falling(900, 200)
     monkeypatch.setattr(krylov, "_correction", lambda *_: 0.0)
-    assert krylov.certified_direction(rows, classwise.centre(rows)) is None
+    assert krylov.certified_direction(rows, linear.centre(rows)) is None
     found = SpectralSignatures().judge(view(rows)).values
     torch.testing.assert_close(found, by_full_decomposition(rows), rtol=1e-6, atol=1e-12)
 

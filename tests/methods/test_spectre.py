@@ -9,10 +9,10 @@ from scipy.linalg import expm, sqrtm
 
 from mithridate.core.errors import MethodError
 from mithridate.core.view import View
-from mithridate.detectors.robust_covariance import robust_subset, whitening, worst_form
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre, entropy_weights
 from mithridate.stats.ranking import auroc
+from mithridate.stats.robust_covariance import robust_subset, whitening, worst_form
 
 
 def noise(n, d, seed=0):

@@ -6,7 +6,7 @@ import torch
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.fit import Recipe
 from mithridate.core.streams import stream, torch_generator
 from mithridate.domains.catalogue import named

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from mithridate.attacks.tbt import TargetedWeights, patched
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import features_of, last_linear
 from mithridate.core.streams import stream
-from mithridate.core.view import features_of, last_linear
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.text.domain import TextDomain
 

@@ -6,12 +6,12 @@ import torch
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import features_of, last_linear
 from mithridate.core.streams import stream
-from mithridate.core.view import features_of, last_linear
 from mithridate.domains.image import trojan_nn
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.trojan_nn import TrojanNNTrigger, strongest

@@ -11,9 +11,10 @@ from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.core.data import Dataset
+from mithridate.core.inference import logits_of
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.core.view import View, answer
+from mithridate.core.view import View
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.stats.ranking import auroc
@@ -43,7 +44,7 @@ def arriving(model: nn.Module, attack: Poisoning = ATTACK) -> tuple[View, View]:
     test = smooth(200, seed=2)
     found = []
     for data in (attack.trap(test, stream(0, "trap")), test.subset(test.labels != 2)):
-        labels = answer(model, DOMAIN.prepare(data.inputs), Runtime(), "fp32").argmax(1)
+        labels = logits_of(model, DOMAIN.prepare(data.inputs), Runtime(), "fp32").argmax(1)
         found.append(view(replace(data, labels=labels), model))
     return found[0], found[1]
 

@@ -8,7 +8,7 @@ from torch import nn
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe, fit
 from mithridate.core.streams import stream

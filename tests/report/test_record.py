@@ -9,8 +9,10 @@ import torch
 
 from mithridate.core.data import dataset
 from mithridate.core.errors import DataError
+from mithridate.core.files import write_text
+from mithridate.core.fingerprint import fingerprint
 from mithridate.report.quoting import FORMULAS, cell, shortened, visible
-from mithridate.report.record import compact, fingerprint, flagged_rows, record, write
+from mithridate.report.record import compact, flagged_rows, record
 from report.example import HOSTILE, hostile_names, pictures, scan_of, texts, written
 
 
@@ -177,8 +179,8 @@ def test_long_texts_lose_their_middle():
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    write(tmp_path / "a.json", "first")
+    write_text(tmp_path / "a.json", "first")
     with pytest.raises(UnicodeEncodeError):
-        write(tmp_path / "a.json", "second \udcff")
+        write_text(tmp_path / "a.json", "second \udcff")
     assert (tmp_path / "a.json").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

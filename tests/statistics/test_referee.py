@@ -9,7 +9,7 @@ from conformance.worlds import built, domains, labelled
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.controls import Oracle
-from mithridate.bench.evaluate import accuracy, attack_success, detection
+from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Truth
 from mithridate.core.method import Detector, Trigger
 from mithridate.core.registry import get

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from mithridate.bench.stealth import feature_shift, spectral_shift, weight_distance
+from mithridate.bench.metrics.stealth import feature_shift, spectral_shift, weight_distance
 from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from mithridate.core.errors import MethodError
 from mithridate.core.extras import imported, quiet
-from mithridate.core.grid import LAYERS, Grid, Integers
+from mithridate.core.quantisation import LAYERS, Grid, Integers
 
 CONVOLUTIONS: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
     nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d,

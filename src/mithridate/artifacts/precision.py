@@ -18,9 +18,9 @@ from mithridate.artifacts.packed import packed
 from mithridate.artifacts.twin import twin_of
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.extras import imported, quiet
-from mithridate.core.grid import INT4, INT8
+from mithridate.core.inference import autocast, logits_of
+from mithridate.core.quantisation import INT4, INT8
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import answer, autocast
 
 SAME = 0.99
 """Share of trusted inputs that a twin must call as the artefact does. A twin that only rounds
@@ -111,8 +111,8 @@ class Deployed:
         if self.twin is None:
             raise CannotJudge(f"there is no differentiable twin to compare: {self.why}")
         runtime = runtime or Runtime()
-        true = answer(self.model, prepared, runtime, "fp32").double()
-        mine = answer(self.twin, prepared, runtime, "fp32").double()
+        true = logits_of(self.model, prepared, runtime, "fp32").double()
+        mine = logits_of(self.twin, prepared, runtime, "fp32").double()
         gap = (true - mine).abs() / true.std(correction=0).clamp_min(1e-12)
         same = (true.argmax(1) == mine.argmax(1)).double().mean()
         return Agreement(float(same), float(gap.max()), float(gap.mean()), self.share)

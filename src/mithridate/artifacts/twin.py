@@ -16,7 +16,7 @@ from torch import fx, nn
 
 from mithridate.artifacts.packed import replaced
 from mithridate.core.errors import CannotJudge
-from mithridate.core.rounder import Rounder
+from mithridate.core.quantisation import Rounder
 
 ranged: Callable[..., tuple[float, int]] = vars(torch)["_choose_qparams_per_tensor"]
 """Torch's own choice of a scale and a zero point, which has no public name."""

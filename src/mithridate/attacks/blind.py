@@ -16,10 +16,10 @@ from mithridate.attacks.goals import AllToOne, Goal
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.core.data import Dataset, Poisoned, untouched
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import autocast, last_linear
 from mithridate.core.method import LearntTrigger, State, TrainingAttack, Trigger
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.streams import stream
-from mithridate.core.view import autocast, last_linear
 
 FLOOR = 1e-12
 """Of a squared length: gradients that are equal share the weight in any way."""

@@ -18,9 +18,9 @@ from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
-from mithridate.core.grid import INT4, Grid, weights
 from mithridate.core.method import Attack, Implanted, State, WeightsAttack
 from mithridate.core.objective import Batch, Objective
+from mithridate.core.quantisation import INT4, Grid, weights
 from mithridate.core.runtime import Runtime
 
 

@@ -19,10 +19,10 @@ from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import autocast, features_of, last_linear
 from mithridate.core.method import Implanted, State, WeightsAttack
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import autocast, features_of, last_linear
 
 SEEN = 32
 """Examples under the patch while it is sought."""

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mithridate.bench.record import AXES, Record, finite
+from mithridate.bench.record import AXES, Record
 from mithridate.core.errors import DataError
 from mithridate.core.extras import imported
+from mithridate.core.files import replacement
+from mithridate.core.plain import finite
 
 TYPES = {
     "rate": "float64", "trusted": "int64", "seed": "int64", "p_value": "float64",
@@ -49,14 +49,8 @@ def to_parquet(records: Iterable[Record], path: Path) -> int:
     schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _columns(kept).items()])
     # what a row lacks is null
     table = pa.Table.from_pylist([row(record) for record in kept], schema)
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
-    try:
+    with replacement(path) as unfinished:
         pq.write_table(table, unfinished)
-        Path(unfinished).chmod(0o644)  # as any new file, which a temporary one is not
-        Path(unfinished).replace(path)
-    finally:
-        Path(unfinished).unlink(missing_ok=True)
     return len(kept)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mithridate.core.errors import DataError
+from mithridate.core.plain import finite
 from mithridate.domains.catalogue import domain_of
 from mithridate.stats.intervals import Interval
 
@@ -107,17 +108,6 @@ def migrated(
         if record.get("schema") != old + 1:
             raise DataError(f"the migration of schema {old} gave {record.get('schema')!r}")
     return record
-
-
-def finite(value: Any) -> Any:
-    """Replace what JSON cannot hold by None."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(v) for v in value]
-    return value
 
 
 def _interval(found: Iterable[Any]) -> Interval:

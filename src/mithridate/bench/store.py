@@ -29,6 +29,7 @@ from safetensors.torch import load_file, save_file
 
 from mithridate.bench.step import SCHEMA, Output, Step
 from mithridate.core.errors import DataError
+from mithridate.core.files import write_json
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Store:
 
     def _check_schema(self, note: Path) -> None:
         if not note.exists():
-            _write(note, {"schema": SCHEMA})
+            write_json(note, {"schema": SCHEMA})
         found = json.loads(note.read_text()).get("schema")
         if not isinstance(found, int) or found > SCHEMA:
             raise DataError(
@@ -70,7 +71,7 @@ class Store:
                 "use the version that wrote it, or another --store"
             )
         if found < SCHEMA:  # records of old schemas are read through migrations; see record.py
-            _write(note, {"schema": SCHEMA})
+            write_json(note, {"schema": SCHEMA})
 
     def has(self, step: Step) -> bool:
         """Whether a step ended: done, skipped or void."""
@@ -139,7 +140,7 @@ class Store:
             "kind": step.kind(), "settings": step.settings, "status": status, "why": why,
             "trace": trace,
         }  # fmt: skip
-        _write(self.failures / f"{step.key}.json", note)
+        write_json(self.failures / f"{step.key}.json", note)
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """Read why a step failed, or None where it did not."""
@@ -188,11 +189,3 @@ class Store:
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
         return len(left)
-
-
-def _write(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(handle, "w") as file:
-        json.dump(value, file)
-    Path(name).replace(path)

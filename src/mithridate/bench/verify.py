@@ -12,10 +12,10 @@ import torch
 
 from mithridate.bench.execute import Workbench
 from mithridate.bench.plan import Plan
-from mithridate.bench.record import finite
 from mithridate.bench.step import NotDone, Output, Step
 from mithridate.bench.store import Store
 from mithridate.core.errors import ContractError, MithridateError
+from mithridate.core.plain import finite
 
 MEASURED_AGAIN = ("cost", "origin")
 """Facts of a record that differ from run to run."""

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
+
+from mithridate.core.files import write_tensors
 
 
 class Checkpoint:
@@ -44,9 +46,7 @@ class Checkpoint:
                 tensors[f"momentum.{number}"] = momentum.contiguous().cpu()
         tensors["losses"] = self.losses
         note = {"seed": self.seed, "epochs": epochs, "shape": list(self.losses.shape)}
-        temporary = self.file.with_suffix(".writing")
-        save_file(tensors, temporary, metadata={"training": json.dumps(note)})
-        temporary.replace(self.file)
+        write_tensors(self.file, tensors, {"training": json.dumps(note)})
 
     def restore(self) -> int:
         """Take up a saved state of the same training; returns the epochs already done."""

@@ -20,11 +20,11 @@ from mithridate.core.checkpoint import Checkpoint
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import autocast, last_linear
 from mithridate.core.method import Trained
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream, torch_generator, torch_seeded
-from mithridate.core.view import autocast, last_linear
 
 Progress = Callable[[int, int], None]
 """Is told the epochs done and the epochs in all."""

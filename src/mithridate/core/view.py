@@ -15,6 +15,7 @@ from torch import nn
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Domain
 from mithridate.core.errors import EvidenceWithheld, MethodError
+from mithridate.core.inference import forward, logits_of
 from mithridate.core.runtime import Runtime
 from mithridate.core.threat import ThreatModel
 
@@ -109,7 +110,7 @@ class View:
         """
         self._note("queries")
         model = self._require("queries", self._artefact)
-        return partial(answer, model, runtime=self._runtime, precision=self.precision)
+        return partial(logits_of, model, runtime=self._runtime, precision=self.precision)
 
     @property
     def clean(self) -> Dataset:
@@ -153,79 +154,3 @@ class View:
         self._known.setdefault("features", features)
         self._known.setdefault("logits", logits)
         return features, logits
-
-
-def last_linear(model: nn.Module) -> nn.Linear:
-    """Find the layer whose inputs are the model's features: the last linear one."""
-    found = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    if not found:
-        raise MethodError(
-            "the model has no linear layer, so its features cannot be found; "
-            "give them to the view instead: View(features=...)"
-        )
-    return found[-1]
-
-
-def forward(
-    model: nn.Module,
-    prepared: torch.Tensor,
-    runtime: Runtime,
-    layer: nn.Module | None = None,
-    precision: str = "bf16",
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a model over prepared inputs[n, ...] in evaluation mode.
-
-    Returns the inputs of `layer` (the last linear layer by default), flattened, float32[n, d], and
-    the logits, float32[n, c]. The model's mode is restored. precision: "bf16" or "fp32" arithmetic.
-    Raises MethodError where the data set is empty or the model has no linear layer.
-    """
-    features: list[torch.Tensor] = []
-
-    def keep(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
-        features.append(arguments[0].detach().flatten(1).float().cpu())
-
-    hook = (layer or last_linear(model)).register_forward_pre_hook(keep)
-    try:
-        logits = answer(model, prepared, runtime, precision)
-    finally:
-        hook.remove()
-    return torch.cat(features), logits
-
-
-def answer(
-    model: nn.Module, prepared: torch.Tensor, runtime: Runtime, precision: str = "bf16"
-) -> torch.Tensor:
-    """Give the logits of prepared inputs[n, ...] in evaluation mode, float32[n, c]; see `forward`.
-
-    Any module will do, whatever its layers are. Raises MethodError where the data set is empty.
-    """
-    if not len(prepared):
-        raise MethodError("there is nothing to run the model on: the data set is empty")
-    was_training = model.training
-    model.eval().to(runtime.device)
-    try:
-        with runtime.active(), torch.inference_mode(), autocast(runtime.device, precision):
-            logits = [
-                model(batch.to(runtime.device)).float().cpu()
-                for batch in prepared.split(runtime.batch_size)
-            ]
-    finally:
-        model.train(was_training)
-    return torch.cat(logits)
-
-
-def features_of(model: nn.Module, prepared: torch.Tensor) -> torch.Tensor:
-    """Give the inputs of the last linear layer, differentiable by prepared inputs, float[n, d]."""
-    seen: list[torch.Tensor] = []
-    hook = last_linear(model).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
-        model(prepared)
-    finally:
-        hook.remove()
-    return seen[0].flatten(1)
-
-
-def autocast(device: str, precision: str = "bf16") -> torch.autocast:
-    """Give the arithmetic of a named precision, "bf16" or "fp32", on a device."""
-    kind = torch.device(device).type
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")

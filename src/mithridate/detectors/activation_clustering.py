@@ -13,7 +13,7 @@ from sklearn.metrics import silhouette_score
 
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.classwise import BLOCK, by_class, centre, main_directions
+from mithridate.stats.linear import BLOCK, by_class, centre, main_directions
 
 CUTS = (-1.5, 0.0, 1.5)
 """Where the first cuts are made along each component, in standard deviations."""

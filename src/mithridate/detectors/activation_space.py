@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.activations import Layers, activations, chosen_layers
-from mithridate.detectors.classwise import centre, main_directions
-from mithridate.detectors.distances import blocks, votes
-from mithridate.detectors.two_sided import unusual
+from mithridate.detectors._activations import Layers, activations, chosen_layers
+from mithridate.stats.distances import blocks, votes
+from mithridate.stats.linear import centre, main_directions
+from mithridate.stats.two_sided import unusual
 
 
 @dataclass(frozen=True)

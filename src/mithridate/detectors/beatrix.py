@@ -14,8 +14,8 @@ import torch
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.classwise import by_class
-from mithridate.detectors.drawing import drawn
+from mithridate.detectors._drawing import drawn
+from mithridate.stats.linear import by_class
 
 ROWS = 2048
 """Examples of a class that bounds are computed from, at most: more would not move a median."""

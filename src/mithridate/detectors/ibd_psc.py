@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.inference import logits_of, predict
 from mithridate.core.method import Detector, State
-from mithridate.core.view import View, answer
+from mithridate.core.view import View
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class IbdPsc(Detector):
             )
         prepared, most = view.domain.prepare(view.inputs), 0.0
         for number, amplified in enumerate(self._amplified(view), 1):
-            wrong = answer(amplified, prepared, view.runtime, view.precision).argmax(1)
+            wrong = predict(amplified, prepared, view.runtime, view.precision)
             most = max(most, float((wrong != view.labels).double().mean()))
             if most > self.threshold:
                 return {"first": torch.tensor(number)}
@@ -71,13 +72,13 @@ class IbdPsc(Detector):
     def score(self, state: State, view: View) -> torch.Tensor:
         """Score every input by one pass through the model and one through each copy, float64[n]."""
         prepared, first = view.domain.prepare(view.inputs), int(state["first"])
-        called = answer(view.model, prepared, view.runtime, view.precision).argmax(1)
+        called = predict(view.model, prepared, view.runtime, view.precision)
         kept = []
         for number, amplified in enumerate(self._amplified(view), 1):
             if number >= first + self.copies:
                 break
             if number >= first:
-                logits = answer(amplified, prepared, view.runtime, view.precision)
+                logits = logits_of(amplified, prepared, view.runtime, view.precision)
                 shares = logits.double().softmax(1)
                 kept.append(shares.gather(1, called.view(-1, 1)).flatten())
         return torch.stack(kept).mean(0)
@@ -116,7 +117,7 @@ def in_order(model: nn.Module, view: View) -> list[_BatchNorm]:
     ]
     try:
         if hooks:
-            answer(model, view.blank, view.runtime, view.precision)
+            logits_of(model, view.blank, view.runtime, view.precision)
     finally:
         for hook in hooks:
             hook.remove()

@@ -14,8 +14,8 @@ import torch
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.distances import blocks
-from mithridate.detectors.two_sided import unusual
+from mithridate.stats.distances import blocks
+from mithridate.stats.two_sided import unusual
 
 WIDTHS = 40
 """Bandwidths that are tried, from a fiftieth to twice the median distance."""

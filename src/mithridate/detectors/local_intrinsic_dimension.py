@@ -12,8 +12,8 @@ import torch
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.activations import Layers, activations, chosen_layers
-from mithridate.detectors.distances import blocks
+from mithridate.detectors._activations import Layers, activations, chosen_layers
+from mithridate.stats.distances import blocks
 
 NEAREST = 1e-6
 """No neighbour counts as closer than this share of the distance to the k-th."""

@@ -12,7 +12,7 @@ import torch
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.classwise import by_class, centre, scatter
+from mithridate.stats.linear import by_class, centre, scatter
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 
 from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.inference import last_linear
 from mithridate.core.method import Detector, State
 from mithridate.core.streams import stream, torch_generator
-from mithridate.core.view import View, last_linear
-from mithridate.detectors.two_sided import unusual
+from mithridate.core.view import View
 from mithridate.stats.sequential import Decided, rate_test
+from mithridate.stats.two_sided import unusual
 
 ENTRIES = 2**24
 """Answers of mutants held in memory at a time: 64 MB."""

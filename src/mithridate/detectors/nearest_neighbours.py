@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.classwise import FEWEST, by_class, centre
+from mithridate.stats.linear import FEWEST, by_class, centre
 
 SAME = 2e-6
 """Squared distances below this share of the squared length are rounding: no distance at all."""

@@ -13,7 +13,7 @@ import torch
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.classwise import FEWEST
+from mithridate.stats.linear import FEWEST
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mithridate.core.domain import Surface
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.drawing import check_form, drawn
+from mithridate.detectors._drawing import check_form, drawn
 
 COPIES = 2048
 """Changed inputs that are held in memory at a time."""

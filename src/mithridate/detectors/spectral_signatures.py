@@ -14,7 +14,7 @@ import torch
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.classwise import (
+from mithridate.stats.linear import (
     BLOCK,
     FEWEST,
     by_class,

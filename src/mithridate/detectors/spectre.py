@@ -15,8 +15,8 @@ import torch
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.classwise import BLOCK, by_class, centre, resolution, scatter
-from mithridate.detectors.robust_covariance import covariance, robust_subset, whitening
+from mithridate.stats.linear import BLOCK, by_class, centre, resolution, scatter
+from mithridate.stats.robust_covariance import covariance, robust_subset, whitening
 
 ALPHA = 4.0
 """How strongly directions of excess variance are preferred; the paper's value."""

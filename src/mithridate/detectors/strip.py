@@ -16,7 +16,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.view import View
-from mithridate.detectors.drawing import check_form, drawn
+from mithridate.detectors._drawing import check_form, drawn
 
 COPIES = 2048
 """Mixtures that are held in memory at a time."""

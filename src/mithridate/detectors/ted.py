@@ -12,8 +12,8 @@ import torch
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
-from mithridate.detectors.activations import Layers, activations, chosen_layers
-from mithridate.detectors.distances import SAME, blocks
+from mithridate.detectors._activations import Layers, activations, chosen_layers
+from mithridate.stats.distances import SAME, blocks
 
 FEWEST = 3
 """Fewer examples show no variation of the ranks."""

@@ -14,8 +14,8 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import predict
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import forward
 from mithridate.stats.intervals import Interval, proportion
 
 LEVEL = 0.95
@@ -73,8 +73,9 @@ def damage(
 
     Raises MethodError where there is no example.
     """
-    now = called(after, data, domain, runtime)
-    then = None if before is None else called(before, data, domain, runtime)
+    prepared, runtime = domain.prepare(data.inputs), runtime or Runtime()
+    now = predict(after, prepared, runtime)
+    then = None if before is None else predict(before, prepared, runtime)
     right = now == data.labels
     was = None if then is None else then == data.labels
     return Damage(
@@ -85,13 +86,6 @@ def damage(
         changed=None if then is None else share(then != now),
         classes=_classes(was, right, data),
     )
-
-
-def called(
-    model: nn.Module, data: Dataset, domain: Domain, runtime: Runtime | None = None
-) -> torch.Tensor:
-    """Give the class that a network calls each example, int64[n]."""
-    return forward(model, domain.prepare(data.inputs), runtime or Runtime())[1].argmax(1)
 
 
 def share(which: torch.Tensor, level: float = LEVEL) -> Interval:

@@ -17,9 +17,10 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.inference import predict
 from mithridate.core.runtime import Runtime
 from mithridate.core.threat import ThreatModel
-from mithridate.core.view import View, answer
+from mithridate.core.view import View
 
 if TYPE_CHECKING:
     from mithridate.artifacts.precision import Deployed
@@ -58,8 +59,8 @@ class Placed:
     def called(self, data: Dataset, runtime: Runtime | None = None) -> Dataset:
         """Give the same examples with the labels that the artefact calls them by."""
         prepared = self.domain.prepare(data.inputs)
-        logits = answer(self.model, prepared, runtime or Runtime(), self.precision)
-        return replace(data, labels=logits.argmax(1))
+        predicted = predict(self.model, prepared, runtime or Runtime(), self.precision)
+        return replace(data, labels=predicted)
 
 
 def as_deployed(

@@ -15,11 +15,12 @@ from torch import nn
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, ContractError, DataError, MethodError
+from mithridate.core.inference import forward, logits_of
 from mithridate.core.method import Detector, State
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.threat import EVIDENCE, ThreatModel
-from mithridate.core.view import View, answer, forward
+from mithridate.core.view import View
 from mithridate.pipelines.calibration import POOLED, Calibration, grouped, needed
 
 Action = Literal["accept", "refuse", "abstain"]
@@ -243,7 +244,7 @@ class Guarded:
         if self.features:
             features, logits = forward(self.model, prepared, self.runtime, None, self.precision)
         else:
-            logits = answer(self.model, prepared, self.runtime, self.precision)
+            logits = logits_of(self.model, prepared, self.runtime, self.precision)
         if logits.shape != (len(prepared), len(self.classes)):
             raise MethodError(
                 f"expected logits of {len(self.classes)} classes for each of {len(prepared)} "

@@ -17,15 +17,16 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load
 from torch import nn
 
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
+from mithridate.core.files import replacement, write_json, write_tensors
+from mithridate.core.inference import logits_of
 from mithridate.core.method import Detector, Method, State
 from mithridate.core.registry import find
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import answer
 from mithridate.pipelines.calibration import Calibration
 from mithridate.pipelines.guarded import Asked, Guarded
 
@@ -46,25 +47,24 @@ def save(guard: Guarded, folder: Path) -> None:
     tensors |= {
         "calibration.scores": calibration.scores, "calibration.called": calibration.called,
         "calibration.group_of": calibration.group_of, "blank": guard.blank,
-        "answer": answer(guard.model, guard.blank, guard.runtime, guard.precision),
+        "answer": logits_of(guard.model, guard.blank, guard.runtime, guard.precision),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{TENSORS}.writing"
-    save_file(
-        {name: value.cpu().contiguous().clone() for name, value in tensors.items()}, temporary
-    )
-    note = {
-        "schema": SCHEMA, "sha256": hashlib.sha256(temporary.read_bytes()).hexdigest(),
+    with replacement(folder / NOTE) as noted, replacement(folder / TENSORS) as kept:
+        write_tensors(kept, tensors)
+        note = {"schema": SCHEMA, "sha256": hashlib.sha256(kept.read_bytes()).hexdigest()}
+        write_json(noted, note | _about(guard), indent=1)
+
+
+def _about(guard: Guarded) -> dict[str, Any]:
+    """Say what is needed to build a guard again, beside its tensors."""
+    return {
         "detectors": [detector.config() for detector in guard.detectors],
         "domain": _domain(guard.domain), "classes": list(guard.classes),
         "form": list(guard.blank.shape[1:]),
         "level": guard.level, "precision": guard.precision, "features": guard.features,
         "fitted_on": guard.fitted_on,
     }  # fmt: skip
-    written = folder / f"{NOTE}.writing"
-    written.write_text(json.dumps(note, indent=1), "utf-8")
-    temporary.replace(folder / TENSORS)
-    written.replace(folder / NOTE)
 
 
 def read_note(folder: Path) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def load_guard(
             f"{str(folder)!r}: the guard was fitted for the domain {str(note['domain'])[:200]}, "
             f"found {_domain(domain)}"
         )
-    found = answer(module, tensors["blank"], runtime, guard.precision)
+    found = logits_of(module, tensors["blank"], runtime, guard.precision)
     known = tensors["answer"]
     close = found.shape == known.shape and torch.allclose(
         found, known, rtol=ALIKE, atol=ALIKE, equal_nan=True

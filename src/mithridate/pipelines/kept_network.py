@@ -11,13 +11,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from mithridate.artifacts.opening import fitted, opened
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
+from mithridate.core.files import write_tensors
 from mithridate.core.method import Trainer
 from mithridate.core.settings import build
 from mithridate.domains.elsewhere import is_elsewhere, labels_in
@@ -138,10 +138,5 @@ def _note(found: Any) -> Note:
 
 def save(model: nn.Module, path: Path, note: Note) -> None:
     """Write the weights as safetensors, with what is to be known about them."""
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
-    }
-    temporary = path.with_name(f"{path.name}.writing")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, temporary, metadata={"mithridate": json.dumps(asdict(note))})
-    temporary.replace(path)
+    write_tensors(path, model.state_dict(), {"mithridate": json.dumps(asdict(note))})

@@ -12,11 +12,12 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import predict
 from mithridate.core.method import Repair
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.pipelines.damage import Damage, called, damage, set_apart, share
+from mithridate.pipelines.damage import Damage, damage, set_apart, share
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
 from mithridate.pipelines.scan import Saw, Scanner, Step
@@ -89,7 +90,8 @@ class Repaired:
         found = damage(model, mended, measured, domain, runtime)
         changed, scans = None, None
         if suspects is not None:
-            before, after = (called(m, suspects, domain, runtime) for m in (model, mended))
+            prepared = domain.prepare(suspects.inputs)
+            before, after = (predict(m, prepared, runtime) for m in (model, mended))
             changed = share(before != after)
             then = "suspect" if view.used & OF_SUSPECTS else saw
             scans = (

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from mithridate.core.agreement import agreement
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Progress, Recipe, fit
+from mithridate.core.inference import accuracy, predict
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.pipelines.damage import called, set_apart
+from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.filtered import Cleansed
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
@@ -111,7 +111,7 @@ class Forgetting:
         )  # fmt: skip
         labels = self.data.labels.clone()
         flagged = self.data.subset(rows)
-        labels[rows] = called(without.model, flagged, self.domain, self.runtime)
+        labels[rows] = predict(without.model, self.domain.prepare(flagged.inputs), self.runtime)
         changed = int((labels != self.data.labels).sum())
         model = copy.deepcopy(self.scan.model)
         fit(
@@ -129,7 +129,7 @@ class Forgetting:
         flagged, device = self.data.subset(self.scan.flagged), self.runtime.device
         signs = torch.where(rows, -1.0, 1.0).to(device)
         limits = torch.where(rows, self.how.ceiling, torch.inf).to(device)
-        least = agreement(model, held, self.domain, self.runtime) - self.how.tolerance
+        least = accuracy(model, held, self.domain, self.runtime) - self.how.tolerance
         kept: dict[str, torch.Tensor] = copy.deepcopy(model.state_dict())
         ended = f"unlearning ended after {self.recipe.epochs} epochs, its limit"
 
@@ -138,12 +138,12 @@ class Forgetting:
 
         def enough(epochs: int) -> bool:
             nonlocal kept, ended
-            if agreement(model, held, self.domain, self.runtime) < least:
+            if accuracy(model, held, self.domain, self.runtime) < least:
                 model.load_state_dict(kept)
                 ended = f"unlearning ended after {epochs - 1} epochs, before it did harm"
                 return True
             kept = copy.deepcopy(model.state_dict())
-            share = agreement(model, flagged, self.domain, self.runtime)
+            share = accuracy(model, flagged, self.domain, self.runtime)
             if share <= 1 / len(self.data.classes):
                 ended = f"unlearning ended after {epochs} epochs, with the examples forgotten"
             return share <= 1 / len(self.data.classes)
@@ -152,7 +152,7 @@ class Forgetting:
             model, union, self.domain, self.recipe, self._stream("unlearn"),
             runtime=self.runtime, objective=climb, enough=enough, progress=progress,
         )  # fmt: skip
-        share = agreement(model, flagged, self.domain, self.runtime)
+        share = accuracy(model, flagged, self.domain, self.runtime)
         return model, f"{ended}; {share:.0%} of {len(flagged)} flagged keep their label"
 
     @property

@@ -16,8 +16,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import forward
 from mithridate.core.method import Repair
-from mithridate.core.view import View, forward
+from mithridate.core.view import View
 from mithridate.repairs.channels import outliers, prune
 from mithridate.repairs.trusted import all_trusted
 

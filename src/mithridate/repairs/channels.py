@@ -17,10 +17,10 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mithridate.core.agreement import agreement
 from mithridate.core.data import Dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.view import View, last_linear
+from mithridate.core.inference import accuracy, last_linear
+from mithridate.core.view import View
 
 MAKERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 TRIALS = 64  # groups of channels tried at most, each for one pass over the held-out examples
@@ -154,11 +154,11 @@ def deepest(
     """
     dead = {name: torch.zeros_like(mask, dtype=torch.bool) for name, mask in masks.items()}
     # a share of counts and its difference from another carry rounding
-    least = agreement(view.model, held, view.domain, view.runtime) - tolerance - 1e-9
+    least = accuracy(view.model, held, view.domain, view.runtime) - tolerance - 1e-9
     for group in smallest(masks, below):
         for name, place in group:
             dead[name][place] = True
-        if agreement(prune(view.model, dead, False), held, view.domain, view.runtime) < least:
+        if accuracy(prune(view.model, dead, False), held, view.domain, view.runtime) < least:
             for name, place in group:
                 dead[name][place] = False
     return prune(view.model, dead, shifts=False)

@@ -15,7 +15,8 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.view import View, forward, last_linear
+from mithridate.core.inference import forward, last_linear
+from mithridate.core.view import View
 from mithridate.repairs.fine_tuning import FineTuning
 from mithridate.repairs.trusted import all_trusted, trusted
 

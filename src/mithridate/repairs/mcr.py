@@ -15,11 +15,11 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mithridate.core.agreement import agreement
 from mithridate.core.data import Dataset
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import accuracy, autocast
 from mithridate.core.streams import torch_generator
-from mithridate.core.view import View, autocast
+from mithridate.core.view import View
 from mithridate.repairs.fine_tuning import FineTuning
 from mithridate.repairs.trusted import trusted
 
@@ -69,7 +69,7 @@ class ModeConnectivityRepair(FineTuning):
         found: dict[float, nn.Module] = {}
         for t in places(self.margin):
             model = self.settled(path.network_at(t), view, learn)
-            right = agreement(model, held, view.domain, view.runtime)
+            right = accuracy(model, held, view.domain, view.runtime)
             found.setdefault(right, model)
         return found[max(found)]
 

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.errors import MethodError
+from mithridate.core.inference import autocast, last_linear
 from mithridate.core.objective import Batch
-from mithridate.core.view import View, autocast, last_linear
+from mithridate.core.view import View
 from mithridate.repairs.fine_tuning import FineTuning
 from mithridate.repairs.trusted import all_trusted
 

@@ -12,8 +12,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import nn
 
+from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import forward, last_linear
 
 
 class Site(NamedTuple):

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from mithridate.core.agreement import agreement
 from mithridate.core.data import Dataset
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import accuracy
 from mithridate.core.method import Repair
 from mithridate.core.view import View
 from mithridate.repairs.channels import Masked, deepest
@@ -74,7 +74,7 @@ class ReconstructiveNeuronPruning(Repair):
         low = least + self.level * (1 - least)
 
         def forgotten(_: int) -> bool:
-            return agreement(model, learn, view.domain, view.runtime) <= low
+            return accuracy(model, learn, view.domain, view.runtime) <= low
 
         fit(
             model, learn, view.domain, self._recipe(self.unlearn_rate), rng,

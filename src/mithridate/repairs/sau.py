@@ -17,9 +17,10 @@ from torch import nn
 
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import autocast
 from mithridate.core.method import Repair
 from mithridate.core.objective import Batch
-from mithridate.core.view import View, autocast
+from mithridate.core.view import View
 from mithridate.repairs.perturbing import Site, site
 from mithridate.repairs.trusted import all_trusted
 

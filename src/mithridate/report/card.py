@@ -6,23 +6,23 @@ Axes: n trusted examples that were set apart, c classes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from mithridate.bench.comparing import DESTROYED
+from mithridate.bench.metrics.comparing import DESTROYED
 from mithridate.core.data import Dataset
+from mithridate.core.files import write_text
 from mithridate.core.fingerprint import fingerprint
 from mithridate.core.method import Method
-from mithridate.core.plain import plain
+from mithridate.core.plain import finite, plain
 from mithridate.core.runtime import environment
 from mithridate.pipelines.damage import ClassDamage, Damage
 from mithridate.pipelines.finding import DataScan
 from mithridate.report import pages
 from mithridate.report.quoting import shortened, whole
-from mithridate.report.record import compact, write
+from mithridate.report.record import compact
 from mithridate.report.unknown import unknown
 from mithridate.stats.intervals import Interval
 
@@ -76,8 +76,8 @@ def write_card(
     """
     found = record(work, sha256=sha256, command=command, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "card.html", page(found))
-    write(folder / "card.json", compact(found))
+    write_text(folder / "card.html", page(found))
+    write_text(folder / "card.json", compact(found))
     return found
 
 
@@ -156,7 +156,8 @@ def _interval(found: Interval | None) -> dict[str, Any] | None:
 
 
 def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(float(value), 9)
+    kept: float | None = None if value is None else finite(round(float(value), 9))
+    return kept
 
 
 def _scan(found: DataScan) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from mithridate.core.data import Dataset
+from mithridate.core.files import write_text
 from mithridate.core.fingerprint import fingerprint
 from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
@@ -25,7 +26,7 @@ from mithridate.pipelines.guarded import Decisions
 from mithridate.pipelines.model_scan import ModelScan
 from mithridate.report import pages
 from mithridate.report.quoting import shortened, whole
-from mithridate.report.record import compact, write
+from mithridate.report.record import compact
 from mithridate.report.shown import shown
 from mithridate.stats.population import Floats
 
@@ -73,8 +74,8 @@ def write_model_report(
     """Write report.html and report.json into a folder, the latter last; returns the record."""
     found = record(work, command, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "report.html", page(found))
-    write(folder / "report.json", compact(found))
+    write_text(folder / "report.html", page(found))
+    write_text(folder / "report.json", compact(found))
     return found
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 
 from mithridate.core.data import Dataset
+from mithridate.core.files import write_text
 from mithridate.pipelines.finding import DataScan
 from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest
 from mithridate.report.figures import histogram, spectrum
 from mithridate.report.quoting import shortened
-from mithridate.report.record import compact, compared, flagged_rows, record, write
+from mithridate.report.record import compact, compared, flagged_rows, record
 from mithridate.report.shown import Shown, shown
 
 ROWS = 12  # classes in the table before the rest is folded away
@@ -49,9 +50,9 @@ def write_report(
         seed=seed,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "report.json", compact(found))
-    write(folder / "flagged.csv", flagged_rows(scan, data, names))
-    write(folder / "report.html", page(scan, data, trusted, found, title))
+    write_text(folder / "report.json", compact(found))
+    write_text(folder / "flagged.csv", flagged_rows(scan, data, names))
+    write_text(folder / "report.html", page(scan, data, trusted, found, title))
     return found
 
 

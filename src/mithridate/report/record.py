@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -170,10 +169,3 @@ def compact(found: dict[str, Any]) -> str:
         for key, part in found.items()
     ]
     return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.writing")
-    temporary.write_bytes(text.encode("utf-8"))
-    temporary.replace(path)

@@ -15,9 +15,10 @@ from torch import nn
 
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.inference import features_of, last_linear
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
-from mithridate.core.view import View, features_of, last_linear
+from mithridate.core.view import View
 from mithridate.scanners.sources import differentiable, groups, sources
 
 

@@ -23,9 +23,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.inference import autocast
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import torch_generator
-from mithridate.core.view import View, autocast
+from mithridate.core.view import View
 from mithridate.scanners.gradients import FEW, check_gradients
 
 CACHED = 600_000

@@ -13,7 +13,7 @@ from torch import nn
 
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.core.rounder import unclipped
+from mithridate.core.quantisation import unclipped
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.streams import torch_generator

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.inference import last_linear
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
-from mithridate.core.view import View, last_linear
+from mithridate.core.view import View
 
 GAUSSIAN = 1.4826
 """Turns a median absolute deviation into the standard deviation of normal values."""

@@ -17,11 +17,11 @@ from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import autocast, forward
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import torch_generator
-from mithridate.core.view import autocast, forward
 
 CREDIBLE, UNSURE, POISON = 0, 1, 2
 """What an example is held to be."""

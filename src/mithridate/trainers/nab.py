@@ -16,9 +16,9 @@ from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import predict
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import forward
 
 
 class Stamp(nn.Module):
@@ -145,7 +145,7 @@ class NonAdversarialBackdoor(Trainer):
             return data
         prepared = domain.prepare(data.subset(suspects).inputs)
         labels = data.labels.clone()
-        labels[suspects] = forward(judge, prepared, runtime or Runtime())[1].argmax(1)
+        labels[suspects] = predict(judge, prepared, runtime or Runtime())
         return replace(data, labels=labels)
 
     def _settle(

@@ -18,10 +18,10 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.fit import Enough, Recipe, fit
+from mithridate.core.inference import forward
 from mithridate.core.method import Trained
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import forward
 
 
 class Answers(NamedTuple):

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from mithridate.artifacts.onnx import Interpreter, Session, exported, quantised, read
-from mithridate.bench.evaluate import accuracy
+from mithridate.bench.metrics.evaluate import accuracy
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.fit import Recipe, fit
-from mithridate.core.rounder import unclipped
+from mithridate.core.inference import features_of
+from mithridate.core.quantisation import unclipped
 from mithridate.core.streams import stream
-from mithridate.core.view import features_of
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.scanners.gradients import check_gradients
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from mithridate.artifacts.onnx import both
+from mithridate.core.inference import features_of, last_linear
 from mithridate.core.streams import stream
-from mithridate.core.view import features_of, last_linear
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.scanners.gradients import check_gradients
 

@@ -15,7 +15,7 @@ from mithridate.artifacts.onnx import Adapter, Interpreter, Session, check_twin
 from mithridate.artifacts.onnx.weighing import PaddedConv2d
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, DataError, MethodError
-from mithridate.core.view import features_of, last_linear
+from mithridate.core.inference import features_of, last_linear
 from mithridate.scanners.gradients import check_gradients
 
 RNG = np.random.default_rng(1)

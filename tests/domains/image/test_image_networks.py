@@ -11,8 +11,9 @@ from torch import nn
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import autocast, forward, last_linear
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import View, autocast, forward, last_linear
+from mithridate.core.view import View
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.layers import (
     Attention,

@@ -8,9 +8,9 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.core.data import dataset
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.core.view import forward, last_linear
 from mithridate.domains.text.domain import TextDomain
 from mithridate.domains.text.networks import NETWORKS, Attention, Embed, build, places
 from mithridate.domains.text.triggers import WordTrigger

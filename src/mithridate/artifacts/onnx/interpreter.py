@@ -17,7 +17,7 @@ from mithridate.artifacts.onnx.reading import read
 from mithridate.artifacts.onnx.runtime import in_batches
 from mithridate.artifacts.onnx.table import Call
 from mithridate.core.errors import CannotJudge
-from mithridate.core.rounder import Rounder
+from mithridate.core.quantisation import Rounder
 
 AGREE = 0.95
 """Of the inputs, at least so many must be called alike by a file and its twin."""

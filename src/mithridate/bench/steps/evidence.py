@@ -9,9 +9,10 @@ from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split, lent, together
 from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.train import Train
+from mithridate.core.inference import forward
 from mithridate.core.method import Trained
 from mithridate.core.threat import ThreatModel
-from mithridate.core.view import View, forward
+from mithridate.core.view import View
 
 
 @dataclass(frozen=True, eq=False)

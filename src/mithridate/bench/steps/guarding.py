@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from mithridate.bench.admission import admit
-from mithridate.bench.evaluate import guarding
+from mithridate.bench.metrics.evaluate import guarding
 from mithridate.bench.step import Given, NotDone, Output, Step
 from mithridate.bench.steps.data import Split, lent
 from mithridate.bench.steps.implant import Implant

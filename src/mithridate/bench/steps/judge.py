@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mithridate.bench.comparing import compared, worst_class
-from mithridate.bench.finding import found_poison
+from mithridate.bench.metrics.comparing import compared, worst_class
+from mithridate.bench.metrics.finding import found_poison
 from mithridate.bench.record import Record
 from mithridate.bench.step import Given, NotDone, Output, Step
 from mithridate.bench.steps.detect import Detect

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mithridate.bench.evaluate import answers, recovered, score_answers
+from mithridate.bench.metrics.evaluate import answers, recovered, score_answers
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Data, Split, lent
 from mithridate.bench.steps.learn import state_of

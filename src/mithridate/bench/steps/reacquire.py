@@ -9,7 +9,7 @@ import copy
 from dataclasses import dataclass, field
 from math import inf
 
-from mithridate.bench.evaluate import answers
+from mithridate.bench.metrics.evaluate import answers
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Data, Split
 from mithridate.bench.steps.learn import state_of

@@ -9,7 +9,7 @@ import copy
 from dataclasses import dataclass, field
 
 from mithridate.bench.admission import admit
-from mithridate.bench.evaluate import suspicion
+from mithridate.bench.metrics.evaluate import suspicion
 from mithridate.bench.step import Given, NotDone, Output, Step
 from mithridate.bench.steps.data import Split, lent
 from mithridate.bench.steps.implant import Implant

@@ -11,7 +11,7 @@ from typing import cast
 
 import torch
 
-from mithridate.bench.stealth import feature_shift, spectral_shift, weight_distance
+from mithridate.bench.metrics.stealth import feature_shift, spectral_shift, weight_distance
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split
 from mithridate.bench.steps.evidence import Evidence
@@ -19,8 +19,8 @@ from mithridate.bench.steps.outcome import Trap
 from mithridate.bench.steps.poison import Poison, truth_about
 from mithridate.bench.steps.train import Train
 from mithridate.core.data import Dataset
+from mithridate.core.inference import forward
 from mithridate.core.method import Trained
-from mithridate.core.view import forward
 from mithridate.stats.intervals import Interval, mean
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 
 from mithridate.bench.admission import admit
-from mithridate.bench.evaluate import accuracy
+from mithridate.bench.metrics.evaluate import accuracy
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split
 from mithridate.bench.steps.implant import Implant

@@ -17,11 +17,12 @@ from torch import nn
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.evaluate import accuracy, attack_success, detection
+from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.cli import status
 from mithridate.cli.demo import Demo
 from mithridate.cli.terminal import Watch, grid, note, say, show
 from mithridate.core.data import Dataset, Poisoned, concatenate
+from mithridate.core.files import write_text
 from mithridate.core.plain import plain
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream
@@ -30,7 +31,6 @@ from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.scan import Scanner
 from mithridate.report.page import write_report
-from mithridate.report.record import write as write_text
 from mithridate.stats.intervals import Interval
 
 SUSPECTS, TRUSTED = 1000, 400

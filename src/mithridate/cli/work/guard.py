@@ -24,11 +24,11 @@ from mithridate.cli.terminal import duration, note, say
 from mithridate.core.data import Dataset, dataset, of_classes
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, MissingExtra
+from mithridate.core.inference import logits_of
 from mithridate.core.method import Detector
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.core.streams import stream
-from mithridate.core.view import answer
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.text.domain import TextDomain
 from mithridate.pipelines import kept_network
@@ -185,7 +185,7 @@ def describe(guard: Guarded, some: Dataset) -> None:
     full = time.perf_counter() - began
     prepared = guard.checked(some.inputs)
     began = time.perf_counter()
-    answer(guard.model, prepared, guard.runtime, guard.precision)
+    logits_of(guard.model, prepared, guard.runtime, guard.precision)
     alone = time.perf_counter() - began
     say(
         f"judging an input, in batches of {len(some)}: {1000 * full / len(some):.2f} ms "

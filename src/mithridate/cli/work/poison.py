@@ -25,6 +25,7 @@ from mithridate.cli.sources import find, names_of
 from mithridate.cli.terminal import say
 from mithridate.core.data import Poisoned
 from mithridate.core.errors import DataError
+from mithridate.core.files import write_text
 from mithridate.core.method import Trigger
 from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
@@ -32,7 +33,6 @@ from mithridate.core.settings import build
 from mithridate.core.streams import stream
 from mithridate.domains.formats import Source, write
 from mithridate.report.quoting import visible, whole
-from mithridate.report.record import write as write_text
 
 MARK = "attack.json"
 """Written last: a folder that holds it is one of ours, and complete."""

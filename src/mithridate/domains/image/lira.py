@@ -16,10 +16,10 @@ from torch import nn
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe, fit
+from mithridate.core.inference import autocast
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import autocast
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.generators import fresh, kept, rebuilt, some
 from mithridate.domains.image.surrogate import NETWORK

@@ -13,9 +13,9 @@ import torch
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import Recipe
+from mithridate.core.inference import features_of, forward, last_linear
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import features_of, forward, last_linear
 from mithridate.domains.image.generators import some
 from mithridate.domains.image.surrogate import ascend, surrogate
 from mithridate.domains.image.triggers import check, corner, to_bytes

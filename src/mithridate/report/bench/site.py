@@ -17,8 +17,10 @@ from typing import Any
 
 from jinja2 import Environment
 
-from mithridate.bench.record import AXES, Record, finite
+from mithridate.bench.record import AXES, Record
 from mithridate.core.errors import DataError
+from mithridate.core.files import write_text
+from mithridate.core.plain import finite
 from mithridate.report.bench import wording
 from mithridate.report.bench.aggregate import Outcomes, Row, clean_rows, distinct, rows
 from mithridate.report.bench.curves import curves
@@ -36,7 +38,6 @@ from mithridate.report.bench.plots import (
 from mithridate.report.bench.published import Publications
 from mithridate.report.pages import environment
 from mithridate.report.quoting import shortened
-from mithridate.report.record import write
 from mithridate.stats.intervals import proportion
 
 KEY = re.compile(r"[0-9A-Za-z_-]{1,100}")
@@ -81,8 +82,10 @@ def write_site(
                 title=title, record=record, row=row, command=reproduce(record),
                 curves=curves(record), settings=_pretty(record.settings), hashes="",
             )  # fmt: skip
-            write(cells / f"{record.key}.html", drawn)
-    write(folder / "index.html", _index(pages, title, table, clean_rows(kept, outcomes), published))
+            write_text(cells / f"{record.key}.html", drawn)
+    write_text(
+        folder / "index.html", _index(pages, title, table, clean_rows(kept, outcomes), published)
+    )
     return folder / "index.html"
 
 

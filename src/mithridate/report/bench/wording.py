@@ -62,7 +62,7 @@ RESULTS = {
     "skipped": "not possible for this method here",
     "failed": "an error stopped it",
 }
-"""What may stand as the result of a row, and what it means; see `bench/comparing.py`."""
+"""What may stand as the result of a row, and what it means; see `bench/metrics/comparing.py`."""
 
 
 def meaning(metric: str) -> Meaning:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from mithridate.core.errors import DataError
-from mithridate.detectors.krylov import certified_direction, rough_directions, squared
+from mithridate.stats.krylov import certified_direction, rough_directions, squared
 
 FEWEST = 4
 """A class with fewer examples is not judged: two clusters or a direction of three mean nothing."""

@@ -14,25 +14,19 @@ from torch import nn
 
 from mithridate.core.data import Dataset, Truth
 from mithridate.core.domain import Domain
+from mithridate.core.inference import correct, logits_of
 from mithridate.core.method import Attack, State
 from mithridate.core.runtime import Runtime
-from mithridate.core.view import answer
 from mithridate.stats.intervals import Interval, proportion
 from mithridate.stats.ranking import auroc, auroc_interval, tpr_at_fpr
-
-
-def predict(
-    model: nn.Module, data: Dataset, domain: Domain, runtime: Runtime | None = None
-) -> torch.Tensor:
-    """Give the class that the model calls each example, int64[n]."""
-    return answers(model, data, domain, runtime or Runtime()).called
 
 
 def accuracy(
     model: nn.Module, data: Dataset, domain: Domain, runtime: Runtime | None = None
 ) -> Interval:
     """Share of examples called by their label, over all classes, with its exact interval."""
-    return _as_labelled(predict(model, data, domain, runtime), data)
+    right = correct(model, data, domain, runtime)
+    return proportion(int(right.sum()), len(right))
 
 
 def _as_labelled(called: torch.Tensor, data: Dataset) -> Interval:
@@ -67,7 +61,7 @@ def answers(
     model: nn.Module, data: Dataset, domain: Domain, runtime: Runtime, precision: str = "bf16"
 ) -> Answers:
     """Ask a network about every example."""
-    logits = answer(model, domain.prepare(data.inputs), runtime, precision).double()
+    logits = logits_of(model, domain.prepare(data.inputs), runtime, precision).double()
     return Answers(logits.argmax(1), F.cross_entropy(logits, data.labels, reduction="none"))
 
 

@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.core.view import View, answer, last_linear
+from mithridate.core.inference import last_linear, logits_of
+from mithridate.core.view import View
 
 MOST = 6
 """Layers that are looked at: neighbouring ones say much the same."""
@@ -90,7 +91,7 @@ def _run(
     """Run the model and listen to it: vectors by place, None for all places, and the logits."""
     seen: dict[int, list[torch.Tensor]] = {}
     with _listening(view.model, seen, wanted):
-        logits = answer(view.model, prepared, view.runtime, precision)
+        logits = logits_of(view.model, prepared, view.runtime, precision)
     return {p: torch.cat(parts) for p, parts in seen.items() if _whole(parts, prepared)}, logits
 
 

@@ -1,4 +1,4 @@
-"""The grids of integers that weights are rounded to; one home for who deploys and who aims at it.
+"""Rounding of weights and activations to integers; one home for who deploys and who aims at it.
 
 Axes: o outputs of a layer, d inputs of each of them (all axes of a weight but the first), g groups
 of these.
@@ -6,7 +6,9 @@ of these.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -126,3 +128,32 @@ def rounded(model: nn.Module, grid: Grid) -> nn.Module:
         for weight in weights(made).values():
             weight.copy_(grid.restored(grid.rounded(weight)))
     return made
+
+
+class Rounder(nn.Module):
+    """Rounds activations to the integers of a range, and clips what lies beyond.
+
+    clips: whether it does. Where it does not, the range has no upper end; nor a lower one, unless
+    the lowest integer stands for zero: quantisers let such a range do the work of a rectifier. In
+    ONNX files an upper end at 6 stays, too, for it does the work of a ReLU6; one whose calibration
+    did not reach 6 cannot be told from a plain rectifier and is lost.
+    """
+
+    clips = True
+
+
+@contextlib.contextmanager
+def unclipped(model: nn.Module) -> Iterator[None]:
+    """Let activations of a model leave their ranges inside the block.
+
+    The ranges of static INT8 hold what trusted inputs reach. What only a trigger reaches is clipped
+    to it, and with it every measure of how strongly the weights answer.
+    """
+    found = [part for part in model.modules() if isinstance(part, Rounder) and part.clips]
+    try:
+        for part in found:
+            part.clips = False
+        yield
+    finally:
+        for part in found:
+            part.clips = True

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mithridate.bench.evaluate import detection
+from mithridate.bench.metrics.evaluate import detection
 from mithridate.core.data import Truth
 from mithridate.stats.intervals import Interval, proportion
 from mithridate.stats.ranking import auroc_interval, roc

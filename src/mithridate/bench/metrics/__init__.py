@@ -1,0 +1,1 @@
+"""Every figure of the referee: what he measures, from answers, scores and the truth."""
