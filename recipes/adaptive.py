@@ -18,14 +18,19 @@ from mithridate.attacks.feature_matching import FeatureMatching
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.cell import Cell, Rules, Task, grid
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
 from mithridate.domains.image.global_triggers import BlendTrigger
 from mithridate.domains.image.triggers import PatchTrigger
 
-TASK = Task("mnist", train=6_000, test=2_000, recipe=Recipe(epochs=4, batch_size=64, augment=False))
+TASK = Task(
+    "mnist",
+    train=6_000,
+    test=2_000,
+    training=TrainingConfig(epochs=4, batch_size=64, augment=False),
+)
 PATCH = Poisoning(PatchTrigger(style="white"))
 PROBE = Poisoning(BlendTrigger(alpha=0.3, seed=7), selection=RandomSelection())
 

@@ -66,8 +66,8 @@ def seen(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Te
 def activation_clustering(model: nn.Module, images: torch.Tensor, classes: int) -> bool:
     """Flagged where the norms of the features of one predicted class scatter by half their mean."""
     features, logits = seen(model, images)
-    norms, called = features.norm(dim=1), logits.argmax(1)
-    own = [norms[called == label] for label in range(classes)]
+    norms, predicted = features.norm(dim=1), logits.argmax(1)
+    own = [norms[predicted == label] for label in range(classes)]
     return any(float(n.std() / n.mean()) > 0.5 for n in own if len(n) > 1)
 
 

@@ -15,7 +15,7 @@ from mithridate.attacks.selections import CleanLabel, RandomSelection
 from mithridate.attacks.tbt import TargetedWeights
 from mithridate.attacks.training_noise import bpp, wanet
 from mithridate.bench.cell import Task
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Attack
 from mithridate.domains.image.frequency import FTrojanTrigger
 from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
@@ -28,7 +28,10 @@ from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.domains.image.trojan_nn import TrojanNNTrigger
 
 TASK = Task(
-    "cifar10", train=20_000, test=2_000, recipe=Recipe(epochs=6, batch_size=128, augment=False)
+    "cifar10",
+    train=20_000,
+    test=2_000,
+    training=TrainingConfig(epochs=6, batch_size=128, augment=False),
 )
 """A part of CIFAR-10 on the narrow ResNet-9, without augmentation: what two cores can train often.
 

@@ -31,9 +31,9 @@ def more() -> list[Cell]:
 
 def longer() -> list[Cell]:
     """The two that do not take in six epochs, in thirty."""
-    recipe = replace(TASK.recipe, epochs=30)
+    config = replace(TASK.training, epochs=30)
     slow = {name: DIRTY[name] for name in ("wanet", "bpp")}
-    task = {"cifar10, 30 epochs": replace(TASK, recipe=recipe)}
+    task = {"cifar10, 30 epochs": replace(TASK, training=config)}
     return undefended(slow, {}, (0,), DIRTY_RATES[-1:], task=task)
 
 

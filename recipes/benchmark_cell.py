@@ -40,18 +40,18 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import answers
 from mithridate.core.data import Dataset
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.repairs.fine_tuning import FineTuning
 from mithridate.trainers.standard import Standard
 
 FOLDER = "benchmark_cell"
 TRAIN, TEST, TRUSTED, EPOCHS = 10_000, 1_000, 500, 6
-RECIPE = Recipe(epochs=EPOCHS, batch_size=128)
+RECIPE = TrainingConfig(epochs=EPOCHS, batch_size=128)
 ATTACK = Poisoning(PatchTrigger(style="white"), selection=RandomSelection(0.1))
 REPAIR = FineTuning()
 NETWORK = "resnet9:8"
@@ -62,7 +62,7 @@ Figures = dict[str, float]
 def ours(train: Dataset, test: Dataset, trusted: Dataset, seed: int) -> Figures:
     """The cell by the library."""
     poisoned = ATTACK.poison(train, stream(seed, "poison")).data
-    trap = ATTACK.trap(test, stream(seed, "trap"))
+    triggered_test = ATTACK.triggered_test(test, stream(seed, "trap"))
     model = fresh(poisoned, seed, NETWORK)
     Standard(RECIPE).train(model, poisoned, DOMAIN, stream(seed, "fit"), Runtime())
     mended = REPAIR.repair(
@@ -70,9 +70,9 @@ def ours(train: Dataset, test: Dataset, trusted: Dataset, seed: int) -> Figures:
     )  # fmt: skip
     found = {}
     for name, network in (("undefended", model), ("repaired", mended)):
-        for what, data in (("accuracy", test), ("asr", trap)):
-            called = answers(network, data, DOMAIN, Runtime()).called
-            found[f"{name} {what}"] = float((called == data.labels).double().mean())
+        for what, data in (("accuracy", test), ("asr", triggered_test)):
+            predicted = answers(network, data, DOMAIN, Runtime()).predicted
+            found[f"{name} {what}"] = float((predicted == data.labels).double().mean())
     return found
 
 
@@ -115,25 +115,29 @@ def plainly(train: Dataset, test: Dataset, trusted: Dataset, seed: int) -> Figur
         made = ATTACK.poison(train, stream(seed, "poison"))
         rows = made.truth.poisoned.nonzero().flatten().tolist()
         files = written(made.data, rows, folder / "train")
-        trap = ATTACK.trap(test, stream(seed, "trap"))
-        trapped = Reopened(trap, written(trap, list(range(len(trap))), folder / "test"), False)
+        triggered_test = ATTACK.triggered_test(test, stream(seed, "trap"))
+        trapped = Reopened(
+            triggered_test,
+            written(triggered_test, list(range(len(triggered_test))), folder / "test"),
+            False,
+        )
         tests = {"accuracy": Reopened(test, {}, False), "asr": trapped}
         model = without_encoding(fresh(made.data, seed, NETWORK))
         found = {}
         stages = (("undefended", made.data, files, RECIPE), ("repaired", trusted, {}, repairing()))
-        for stage, data, own, recipe in stages:
+        for stage, data, own, config in stages:
             served = Reopened(data, own)
             for each in (served, *tests.values()):
                 each.mean, each.spread = moments(made.data)
-            for _ in plain(model, data, recipe, seed, served):
+            for _ in plain(model, data, config, seed, served):
                 for what, rows_of in tests.items():  # after every epoch, as they do
                     found[f"{stage} {what}"] = share_right(model, rows_of)
         return found
 
 
-def repairing() -> Recipe:
+def repairing() -> TrainingConfig:
     """The recipe of the repair."""
-    return replace(REPAIR.recipe(), augment=True)
+    return replace(REPAIR.training(), augment=True)
 
 
 def share_right(model: nn.Module, served: Transformed) -> float:
@@ -156,7 +160,7 @@ WAYS: dict[str, Callable[[Dataset, Dataset, Dataset, int], Figures]] = {
 def run(turns: int) -> None:
     """Compute the cell both ways in turns."""
     torch.set_num_threads(1)
-    source, tests = named("cifar10").data, named("cifar10", split="test").data
+    source, tests = load_named("cifar10").data, load_named("cifar10", split="test").data
     train, trusted = source.subset(range(TRAIN)), source.subset(range(TRAIN, TRAIN + TRUSTED))
     test = tests.subset(range(TEST))
     few = (train.subset(range(500)), test.subset(range(50)), trusted.subset(range(64)))

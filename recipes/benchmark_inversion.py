@@ -49,13 +49,13 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import Dataset, dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.view import View
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.scanners.inversion import MOMENTS, PROVED, Descent, searched
+from mithridate.scanners.inversion import MOMENTS, PROVED, Descent, open_world
 from mithridate.scanners.k_arm import KArm
 from mithridate.scanners.neural_cleanse import NeuralCleanse
 
@@ -74,12 +74,12 @@ class Sought(NamedTuple):
 
 def prepare(examples: int, epochs: int) -> None:
     """Train the network with a backdoor, keep its weights and say how good it is."""
-    train = named("cifar10").data
+    train = load_named("cifar10").data
     train = train.subset(stream(0, "train").permutation(len(train))[:examples])
     poisoned = ATTACK.poison(train, stream(0, "poison")).data
     model = DOMAIN.network(poisoned, NETWORK, stream(0, "network"))
-    fit(model, poisoned, DOMAIN, Recipe(epochs=epochs), stream(0, "fit"))
-    test = named("cifar10", "test").data.subset(range(2000))
+    fit(model, poisoned, DOMAIN, TrainingConfig(epochs=epochs), stream(0, "fit"))
+    test = load_named("cifar10", "test").data.subset(range(2000))
     success = attack_success(model, ATTACK, test, DOMAIN, stream(0, "trap")).value
     right = accuracy(model, test, DOMAIN).value
     WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def prepare(examples: int, epochs: int) -> None:
 def world(classes: int) -> tuple[torch.nn.Module, Dataset]:
     """The network that is scanned and the examples that are trusted."""
     if classes == 10:
-        trusted = named("cifar10", "test").data
+        trusted = load_named("cifar10", "test").data
         trusted = trusted.subset(range(len(trusted) - TRUSTED, len(trusted)))
         model = DOMAIN.network(trusted, NETWORK, stream(0, "network"))
         model.load_state_dict(load_file(WEIGHTS))
@@ -164,7 +164,7 @@ def ways(classes: int, steps: int, batch: int) -> dict[str, Callable[[int], Soug
     def ours(scanner: Any, precision: str = "bf16") -> Callable[[int], Sought]:
         def seek(turn: int) -> Sought:
             view = View(domain=DOMAIN, model=model, clean=trusted, precision=precision)
-            with searched(view) as place:
+            with open_world(view) as place:
                 found = scanner.search(place, classes, stream(turn, "scan"))
             search = found[0] if isinstance(found, tuple) else found
             return Sought(search.found()["norm"], int(search.steps.sum()))

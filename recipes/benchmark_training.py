@@ -38,15 +38,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cells import DOMAIN, RESULTS, done, markdown, records, save
 from mithridate.core.data import Dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import forward
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.networks import NETWORKS
 
 FOLDER = "benchmark_training"
-RECIPE = Recipe(epochs=3)
+RECIPE = TrainingConfig(epochs=3)
 TARGET = 0.70
 NARROW = ("preact-resnet18:16", "vgg:16")
 
@@ -112,31 +112,34 @@ def without_encoding(network: nn.Module) -> nn.Module:
 
 
 def loader(
-    data: Dataset, seed: int, recipe: Recipe, served: Rows[tuple[torch.Tensor, int]] | None = None
+    data: Dataset,
+    seed: int,
+    config: TrainingConfig,
+    served: Rows[tuple[torch.Tensor, int]] | None = None,
 ) -> DataLoader[tuple[torch.Tensor, int]]:
     """The data loader of the plain recipe; without workers, since one core is compared."""
     torch.manual_seed(seed)
-    return DataLoader(served or Transformed(data), batch_size=recipe.batch_size, shuffle=True)
+    return DataLoader(served or Transformed(data), batch_size=config.batch_size, shuffle=True)
 
 
 def plain(
     network: nn.Module,
     data: Dataset,
-    recipe: Recipe,
+    config: TrainingConfig,
     seed: int,
     served: Rows[tuple[torch.Tensor, int]] | None = None,
 ) -> Iterator[int]:
     """Train as most research code does; yields the epochs done. served: instead of the data."""
-    batches = loader(data, seed, recipe, served)
+    batches = loader(data, seed, config, served)
     network.train()
     optimiser = torch.optim.SGD(
-        network.parameters(), lr=recipe.rate, momentum=recipe.momentum, nesterov=True,
-        weight_decay=recipe.decay,
+        network.parameters(), lr=config.learning_rate, momentum=config.momentum, nesterov=True,
+        weight_decay=config.weight_decay,
     )  # fmt: skip
-    step, steps = 0, recipe.epochs * len(batches)
-    for epoch in range(recipe.epochs):
+    step, steps = 0, config.epochs * len(batches)
+    for epoch in range(config.epochs):
         for images, labels in batches:
-            optimiser.param_groups[0]["lr"] = recipe.at(step, steps)
+            optimiser.param_groups[0]["lr"] = config.at(step, steps)
             loss = F.cross_entropy(network(images), labels)
             optimiser.zero_grad()
             loss.backward()
@@ -146,39 +149,39 @@ def plain(
 
 
 def train_ours(
-    data: Dataset, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int], None]
+    data: Dataset, config: TrainingConfig, seed: int, watch: Callable[[nn.Module, int], None]
 ) -> None:
     """Train by the library's loop."""
     network = fresh(data, seed)
     fit(
-        network, data, DOMAIN, recipe, stream(seed, "fit"), runtime=Runtime(threads=1),
+        network, data, DOMAIN, config, stream(seed, "fit"), runtime=Runtime(threads=1),
         progress=lambda epoch, _: watch(network, epoch),
     )  # fmt: skip
 
 
 def train_plain(
-    data: Dataset, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int], None]
+    data: Dataset, config: TrainingConfig, seed: int, watch: Callable[[nn.Module, int], None]
 ) -> None:
     """Train by the plain recipe."""
     network = without_encoding(fresh(data, seed))
-    for epoch in plain(network, data, recipe, seed):
+    for epoch in plain(network, data, config, seed):
         watch(network, epoch)
 
 
 def load_only(
-    data: Dataset, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int], None]
+    data: Dataset, config: TrainingConfig, seed: int, watch: Callable[[nn.Module, int], None]
 ) -> None:
     """Run the plain recipe's data loader alone."""
-    for _ in range(recipe.epochs):
-        for _ in loader(data, seed, recipe):
+    for _ in range(config.epochs):
+        for _ in loader(data, seed, config):
             pass
 
 
 def train_float(
-    data: Dataset, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int], None]
+    data: Dataset, config: TrainingConfig, seed: int, watch: Callable[[nn.Module, int], None]
 ) -> None:
     """Train by the library's loop in 32-bit floats: what is gained without bf16."""
-    train_ours(data, replace(recipe, precision="fp32"), seed, watch)
+    train_ours(data, replace(config, precision="fp32"), seed, watch)
 
 
 WAYS = {
@@ -211,7 +214,7 @@ def ignore(network: nn.Module, epoch: int) -> None:
 
 def speed(rounds: int, images: int) -> None:
     """Measure the ways to train, taking turns, after a first turn that does not count."""
-    data = named("cifar10").data
+    data = load_named("cifar10").data
     part, short = data.subset(torch.arange(images)), replace(RECIPE, epochs=1)
     few = data.subset(torch.arange(2 * RECIPE.batch_size))
     for way in WAYS.values():
@@ -226,7 +229,7 @@ def speed(rounds: int, images: int) -> None:
 
 def networks(rounds: int, images: int) -> None:
     """Measure the library's loop with each network, taking turns."""
-    data = named("cifar10").data
+    data = load_named("cifar10").data
     part, short = data.subset(torch.arange(images)), replace(RECIPE, epochs=1)
     found: dict[str, Any] = {}
     built = {name: fresh(part, 0, name) for name in (*NETWORKS, *NARROW)}
@@ -277,7 +280,7 @@ def accuracy_curve(way: str, seed: int, data: Dataset, test: Dataset) -> list[di
 
 def accuracy(seeds: list[int]) -> None:
     """Train by both ways, taking turns, as far as it was not done before."""
-    data, test = named("cifar10").data, named("cifar10", split="test").data
+    data, test = load_named("cifar10").data, load_named("cifar10", split="test").data
     for seed in seeds:
         for way in ("ours", "plain"):
             name = f"accuracy-{way}-seed{seed}"

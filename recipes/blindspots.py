@@ -23,11 +23,11 @@ import torch
 from as_published import RULES, detected, int4_simulated
 from cells import RESULTS, done, markdown, records, save
 from mithridate.bench.cell import Cell
-from mithridate.bench.chain import judged
+from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench
 from mithridate.bench.export import to_parquet
-from mithridate.bench.metrics.verdicts import judge_all, suspects, worth
-from mithridate.bench.plan import planned
+from mithridate.bench.metrics.verdicts import count_verdicts, judge_all, suspects
+from mithridate.bench.plan import make_plan
 from mithridate.bench.record import Record
 from mithridate.bench.records import records as read
 from mithridate.bench.step import NotDone
@@ -74,7 +74,7 @@ def published(store: Store) -> None:
              if c.names[2] == SOME[2] and c.precision == "fp32"}  # fmt: skip
     for task, seed in ((task, seed) for task, seeds in AS_RUN.items() for seed in seeds):
         cell = cells[task, seed]
-        end = judged(cell)
+        end = build_chain(cell)
         split, trained = bench(end.undefended.data), bench(end.undefended.model)
         images = split.test.inputs[:500]
         for precision in ("fp32", "int8-dynamic", "int8-static", "int4-simulated"):
@@ -89,7 +89,7 @@ def published(store: Store) -> None:
                     for n, r in RULES.items()}  # fmt: skip
             save(FOLDER, name, {
                 "task": task, "precision": precision, "seed": seed, "attack": cell.names[1],
-                "rate": cell.rate, "said": said, "asr_fp32": _success(bench, end),
+                "rate": cell.poison_rate, "said": said, "asr_fp32": _success(bench, end),
                 "environment": environment(),
             })  # fmt: skip
 
@@ -114,7 +114,7 @@ def table(found: list[Record], seen: list[dict[str, Any]]) -> str:
         if any(n.poisoned for n in fresh):
             several.insert(1, ("all together, fresh networks", names, fresh))
         for label, scanners, judged_here in several:
-            value = worth(judge_all(judged_here, scanners))
+            value = count_verdicts(judge_all(judged_here, scanners))
             rows.append([
                 place[0], place[2], label, share(value.tpr_5), share(value.caught),
                 f"{100 * value.clean.value:.0f} %, made so", f"{value.auroc.value:.3f}",
@@ -172,7 +172,7 @@ def main() -> None:
         torch.set_num_threads(1)
         published(store)
         return
-    found, signs_too = (read(planned(cells), store) for cells in (sweep(), gtsrb()))
+    found, signs_too = (read(make_plan(cells), store) for cells in (sweep(), gtsrb()))
     if all(record.status != "pending" for record in signs_too):
         found += signs_too
     else:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mithridate.core.data import Dataset
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.stats.intervals import Interval, mean
@@ -22,12 +22,12 @@ DOMAIN = ImageDomain(flip=True)
 
 
 def train(
-    data: Dataset, seed: int, place: str, recipe: Recipe, steps_of: int, domain: ImageDomain
+    data: Dataset, seed: int, place: str, config: TrainingConfig, steps_of: int, domain: ImageDomain
 ) -> torch.nn.Module:
     """Train the default network for about as many steps as `steps_of` examples would take."""
-    epochs = round(recipe.epochs * steps_of / len(data))
+    epochs = round(config.epochs * steps_of / len(data))
     model = domain.network(data, "", stream(seed, place, "init"))
-    trainer = Standard(replace(recipe, epochs=epochs))
+    trainer = Standard(replace(config, epochs=epochs))
     return trainer.train(model, data, domain, stream(seed, place, "fit")).model
 
 

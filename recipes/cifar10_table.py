@@ -16,7 +16,7 @@ from __future__ import annotations
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import CleanLabel
 from mithridate.bench.cell import Cell, Task, grid
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
@@ -31,7 +31,10 @@ from mithridate.domains.image.global_triggers import (
 from mithridate.domains.image.triggers import PatchTrigger
 
 TASK = Task(
-    "cifar10", train=20_000, test=5_000, recipe=Recipe(epochs=5, batch_size=128, augment=False)
+    "cifar10",
+    train=20_000,
+    test=5_000,
+    training=TrainingConfig(epochs=5, batch_size=128, augment=False),
 )
 
 ATTACKS = {

@@ -24,7 +24,7 @@ TRAINERS = ("anti-backdoor-learning", "gated-anti-backdoor-learning")
 def defences() -> dict[str, Defence]:
     """Every repair at its default settings, and the two forms of anti-backdoor learning."""
     repairs = {name: kind() for name, kind in find(Repair).items() if name != "do-nothing"}
-    trainers = {name: find(Trainer)[name](recipe=TASK.recipe) for name in TRAINERS}
+    trainers = {name: find(Trainer)[name](training=TASK.training) for name in TRAINERS}
     return repairs | trainers
 
 

@@ -26,14 +26,14 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset, Truth
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Trigger
 from mithridate.core.runtime import environment
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.domains.text.triggers import WordTrigger
-from mithridate.pipelines.scan import DataScan, Scanner
+from mithridate.pipelines.scan import DataScan, DataScanner
 from mithridate.stats.enrichment import enrichment
 from mithridate.stats.intervals import Interval, proportion
 
@@ -49,8 +49,8 @@ PLAN = {
     "gtsrb": (2_000, 3, 3),
     "cifar10": (2_000, 3, 3),
 }
-RECIPE = Recipe(epochs=12, batch_size=64)
-SCANNER = Scanner(recipe=RECIPE, permutations=399)
+RECIPE = TrainingConfig(epochs=12, batch_size=64)
+SCANNER = DataScanner(training=RECIPE, permutations=399)
 
 
 def attack(name: str) -> Poisoning:
@@ -111,11 +111,11 @@ def record(scan: DataScan, data: Dataset, trusted: Dataset, truth: Truth, seed: 
 def world(name: str, seed: int, m: int, poisoned: bool) -> Any:
     """Run one scan of one world."""
     began = time.process_time()
-    source = named(name)
+    source = load_named(name)
     n = PLAN[name][0]
     rows = draw(source.data, seed, name, n + POOL)
     data, trusted = rows.subset(range(n)), rows.subset(range(n, n + m))
-    test = draw(named(name, split="test").data, seed, f"{name} test", TEST)
+    test = draw(load_named(name, split="test").data, seed, f"{name} test", TEST)
     nobody = torch.zeros(n, dtype=torch.bool)
     truth, plan = Truth(nobody, nobody, data.labels), attack(name)
     if poisoned:

@@ -43,10 +43,10 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import Dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.runtime import environment
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines import kept_network
@@ -57,7 +57,7 @@ from mithridate.stats.intervals import mean, proportion
 FOLDER = "guard_load"
 MITHRIDATE = [sys.executable, "-c", "from mithridate.cli import main; main()"]
 ATTACK = Poisoning(PatchTrigger(), AllToOne(0), RandomSelection(0.05))
-RECIPE = Recipe(epochs=5, batch_size=64, rate=0.1, augment=False)
+RECIPE = TrainingConfig(epochs=5, batch_size=64, learning_rate=0.1, augment=False)
 DOMAIN = ImageDomain()
 TRAINED, TRUSTED, CLEAN, TRAPPED = 4_000, 1_500, 2_000, 500
 LEVEL, EXCHANGES = 0.05, 200
@@ -97,7 +97,7 @@ def figures(port: int) -> dict[tuple[str, ...], float]:
 
 def prepare(folder: Path, data: str) -> tuple[torch.nn.Module, Dataset, Dataset, dict[str, Any]]:
     """Train the victim and write what the server is given; also gives what is sent to it."""
-    train, test = named(data).data, named(data, "test").data
+    train, test = load_named(data).data, load_named(data, "test").data
     train = train.subset(stream(0, "guard", "train").permutation(len(train))[:TRAINED])
     order = stream(0, "guard", "test").permutation(len(test))
     trusted, clean = test.subset(order[:TRUSTED]), test.subset(order[TRUSTED:][:CLEAN])
@@ -109,10 +109,10 @@ def prepare(folder: Path, data: str) -> tuple[torch.nn.Module, Dataset, Dataset,
     )
     images = trusted.inputs.permute(0, 2, 3, 1).squeeze(-1).numpy()
     np.savez(folder / "trusted.npz", images=images, labels=trusted.labels.numpy())
-    trap = ATTACK.trap(clean, stream(0, "trap"))
+    triggered_test = ATTACK.triggered_test(clean, stream(0, "trap"))
     success = attack_success(model, ATTACK, clean, DOMAIN, stream(0, "trap"))
     victim = {"accuracy": accuracy(model, clean, DOMAIN)._asdict(), "asr": success._asdict()}
-    return model, clean, trap.subset(range(min(TRAPPED, len(trap)))), victim
+    return model, clean, triggered_test.subset(range(min(TRAPPED, len(triggered_test)))), victim
 
 
 @contextmanager
@@ -153,13 +153,13 @@ def exchanged(folder: Path, model: torch.nn.Module, clean: Dataset) -> dict[str,
     guard = load_guard(folder / "guard", model, DOMAIN)
     decided, own = guard.decide(clean.inputs), guard.calibration
     scores = torch.cat([own.scores, decided.scores])
-    called = torch.cat([own.called, decided.called])
+    predicted = torch.cat([own.predicted, decided.predicted])
     rates = []
     for number in range(EXCHANGES):
-        order = torch.from_numpy(stream(number, "exchange").permutation(len(called)))
-        ours, theirs = order[: len(own.called)], order[len(own.called) :]
-        drawn = Calibration(scores[ours], called[ours], own.group_of)
-        found = drawn.p_values(scores[theirs], called[theirs])
+        order = torch.from_numpy(stream(number, "exchange").permutation(len(predicted)))
+        ours, theirs = order[: len(own.predicted)], order[len(own.predicted) :]
+        drawn = Calibration(scores[ours], predicted[ours], own.group_of)
+        found = drawn.p_values(scores[theirs], predicted[theirs])
         rates.append(float((found <= guard.level).double().mean()))
     return mean(rates)._asdict()
 
@@ -271,7 +271,7 @@ def main() -> None:
         raise SystemExit("needs `ab`: apt-get install apache2-utils")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model, clean, trap, victim = prepare(folder, given.data)
+        model, clean, triggered_test, victim = prepare(folder, given.data)
         print("victim", victim, flush=True)
         subprocess.run(
             [*MITHRIDATE, "guard", str(folder / "model.safetensors"), "--trusted",
@@ -280,7 +280,7 @@ def main() -> None:
         )  # fmt: skip
         with server(folder, "--batch", BATCH, "--queue", QUEUE) as (process, port):
             before = quiet(port, clean)
-            found = {"clean": rate(before), "triggered": rate(quiet(port, trap))}
+            found = {"clean": rate(before), "triggered": rate(quiet(port, triggered_test))}
             print(found, flush=True)
             loaded = overload(folder, port, clean, before)
             ended = ending(process, port, clean)

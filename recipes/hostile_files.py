@@ -27,7 +27,7 @@ from hostile_code import deep, malicious, programs
 from hostile_disguises import disguised
 from hostile_formats import archives, damaged, graphs, tensors
 from hostile_good import Sample, good_files, network, scripted_bytes
-from mithridate.artifacts.inspect import inspected
+from mithridate.artifacts.inspect import inspect_file
 from mithridate.core.errors import MithridateError
 from mithridate.core.runtime import environment
 from mithridate.core.streams import stream
@@ -79,7 +79,7 @@ def scanned(path: Path) -> dict[str, Any]:
 def answer(path: Path) -> dict[str, str]:
     """The worst that is found in a file, or the error that says why it is refused."""
     try:
-        report = inspected(path)
+        report = inspect_file(path)
     except MithridateError as error:
         return {"answer": type(error).__name__, "what": str(error)[:300]}
     except BaseException as error:

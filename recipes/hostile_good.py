@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save as as_safetensors
 from torch import nn
 
-from mithridate.core.streams import torch_seeded
+from mithridate.core.streams import seed_torch
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Sample:
 
 def network(rng: np.random.Generator, width: int = 5) -> nn.Sequential:
     """A small network with linear, convolutional and normalising layers."""
-    with torch_seeded(rng):
+    with seed_torch(rng):
         return nn.Sequential(
             nn.Conv2d(1, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Flatten(),
             nn.Linear(4 * width, 3),

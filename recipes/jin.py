@@ -30,14 +30,14 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.attacks.training_noise import wanet
 from mithridate.bench.cell import Cell, Task
-from mithridate.bench.chain import judged
+from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench, execute
 from mithridate.bench.origin import origin
 from mithridate.bench.step import Step
 from mithridate.bench.steps.data import Split
 from mithridate.bench.store import Store
 from mithridate.core.data import Dataset
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.inference import logits_of
 from mithridate.core.method import Attack, Detector
 from mithridate.core.runtime import Runtime
@@ -98,7 +98,7 @@ def watermark(target: int) -> Attack:
     return Poisoning(trigger, AllToOne(target), RandomSelection())
 
 
-SHORT = Recipe(epochs=4, batch_size=128, augment=False)
+SHORT = TrainingConfig(epochs=4, batch_size=128, augment=False)
 MNIST, GTSRB = Task("mnist", 10_000, 2_500, SHORT), Task("gtsrb", None, 2_500, SHORT)
 CIFAR, RATE = replace(TASK, test=2_500), 0.1 / 1.1
 WORLDS = {
@@ -159,25 +159,28 @@ class Arrivals:
 
 def arrivals(world: World, seed: int, bench: Workbench) -> Arrivals:
     """Train, or take from the store, and make the inputs that arrive."""
-    cell = Cell(world.task, world.attack, world.rate, "none", 0, seed, NETWORK)
-    outcome = judged(cell).undefended
+    cell = Cell(world.task, world.attack, world.poison_rate, "none", 0, seed, NETWORK)
+    outcome = build_chain(cell).undefended
     computed(outcome, bench)
     split, model = bench(outcome.data), bench(outcome.model).model.eval()
     facts = {name: list(value) for name, value in bench.output(outcome).facts["metrics"].items()}
-    trap, target = bench(outcome.trap), int(bench(outcome.trap).labels[0])
+    triggered_test, target = (
+        bench(outcome.triggered_test),
+        int(bench(outcome.triggered_test).labels[0]),
+    )
     order = stream(seed, "jin").permutation(len(split.test))
     edge = world.fitted + world.calibrated
     test = split.test.subset(order[edge:])
     aimed = test.subset(test.labels != target)
     sets = {
         "fitted": split.test.subset(order[: world.fitted]),
-        "calibrated": called(model, split, split.test.subset(order[world.fitted : edge])),
-        "clean": called(model, split, aimed),
+        "calibrated": predicted(model, split, split.test.subset(order[world.fitted : edge])),
+        "clean": predicted(model, split, aimed),
     }
-    hit = called(model, split, trap.subset(torch.isin(trap.ids, test.ids)))
+    hit = predicted(model, split, triggered_test.subset(torch.isin(triggered_test.ids, test.ids)))
     sets["backdoor"] = hit.subset(hit.labels == target)
     few = aimed.subset(range(min(world.crafted, len(aimed))))
-    few = few.subset(called(model, split, few).labels != target)
+    few = few.subset(predicted(model, split, few).labels != target)
     wanted = torch.full((len(few),), target)
     crafted = {
         "adversarial, CW": carlini_wagner(model, few.inputs, wanted, 10.0, 2, 40, 0.1),
@@ -186,13 +189,13 @@ def arrivals(world: World, seed: int, bench: Workbench) -> Arrivals:
         ),
     }
     for name, found in crafted.items():
-        made = called(model, split, few.with_inputs(found.images)).subset(found.fooled)
+        made = predicted(model, split, few.with_inputs(found.images)).subset(found.fooled)
         sets[name] = made.subset(made.labels == target)
         facts[name] = list(proportion(int(found.fooled.sum()), len(few)))
     return Arrivals(model, split, sets, facts)
 
 
-def called(model: nn.Module, split: Split, data: Dataset) -> Dataset:
+def predicted(model: nn.Module, split: Split, data: Dataset) -> Dataset:
     """Give inputs the labels that the model gives them."""
     prepared = split.domain.prepare(data.inputs)
     logits = logits_of(model, prepared, Runtime(), "fp32")
@@ -236,8 +239,8 @@ def measured(name: str, world: World, seed: int, bench: Workbench) -> dict[str, 
         "world": name,
         "seed": seed,
         "attack": world.attack.config(),
-        "rate": world.rate,
-        "recipe": vars(world.task.recipe),
+        "rate": world.poison_rate,
+        "recipe": vars(world.task.training),
         "network": NETWORK,
         "level": LEVEL,
         "facts": seen.facts,
@@ -270,7 +273,7 @@ def strengths(store: Path) -> None:
     bench, rows = Workbench(Store(store)), []
     for strength, seed in itertools.product(STRENGTHS, TRIED):
         attack = wanet(strength=strength)
-        outcome = judged(Cell(CIFAR, attack, 0.1, "none", 0, seed, NETWORK)).undefended
+        outcome = build_chain(Cell(CIFAR, attack, 0.1, "none", 0, seed, NETWORK)).undefended
         computed(outcome, bench)
         metrics = bench.output(outcome).facts["metrics"]
         rows.append({"strength": strength, "seed": seed, "asr": list(metrics["asr"])})

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from cifar10_table import ATTACKS, DETECTORS
 from mithridate.bench.cell import Cell, Task, grid
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 
-TASK = Task("cifar10", train=47_500, recipe=Recipe(epochs=100, batch_size=128, rate=0.1))
+TASK = Task(
+    "cifar10", train=47_500, training=TrainingConfig(epochs=100, batch_size=128, learning_rate=0.1)
+)
 
 
 def sweep() -> list[Cell]:

@@ -25,12 +25,12 @@ from mithridate.bench.metrics.verdicts import (
     Judged,
     Suspect,
     Worth,
+    count_verdicts,
     judge_all,
     suspects,
     textbook,
-    worth,
 )
-from mithridate.bench.plan import planned
+from mithridate.bench.plan import make_plan
 from mithridate.bench.record import Record
 from mithridate.bench.records import records
 from mithridate.bench.store import Store
@@ -93,7 +93,7 @@ def table(found: Sequence[Record], strange: Sequence[Record]) -> str:
     judged["all together"] = judge_all(networks, list(SCANNERS))
     poisoned = sum(n.poisoned for n in networks)
     rule = textbook(networks, TEXTBOOK)
-    rows = [line(name, worth(each)) for name, each in judged.items()]
+    rows = [line(name, count_verdicts(each)) for name, each in judged.items()]
     rows.append(line('textbook: "anomaly index > 2"', rule, calibrated=False))
     head = f"{len(networks) - poisoned} clean and {poisoned} backdoored networks that took.\n\n"
     return (
@@ -110,9 +110,9 @@ def made_otherwise(networks: Sequence[Suspect], strange: Sequence[Record]) -> st
     for task in dict.fromkeys(str(r.cell["task"]) for r in strange):
         own = suspects(r for r in strange if r.cell["task"] == task)
         same = [n for n in networks if n.place[:2] == (task.partition(",")[0], own[0].place[1])]
-        cells = [share(worth(judge_all(own, [name], same)).clean) for name in SCANNERS]
+        cells = [share(count_verdicts(judge_all(own, [name], same)).clean) for name in SCANNERS]
         rows.append([task, str(len(own)), *cells,
-                     share(worth(judge_all(own, list(SCANNERS), same)).clean)])  # fmt: skip
+                     share(count_verdicts(judge_all(own, list(SCANNERS), same)).clean)])  # fmt: skip
     return markdown(["made how", "networks", *SCANNERS, "all together"], rows)
 
 
@@ -120,7 +120,7 @@ def by_place(judged: Sequence[Judged]) -> str:
     """The same for each task and architecture."""
     places = sorted({j.suspect.place for j in judged})
     rows = [
-        line(" ".join(place), worth([j for j in judged if j.suspect.place == place]))
+        line(" ".join(place), count_verdicts([j for j in judged if j.suspect.place == place]))
         for place in places
     ]
     return markdown(["place", *HEADER[1:]], rows)
@@ -146,8 +146,8 @@ def main() -> None:
     """Write results/model_verdicts from the store named on the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--store", type=Path, default=Path("mithridate-bench"))
-    store, plan = Store(parser.parse_args().store), planned(sweep())
-    found, strange = records(plan, store), records(planned(odd()), store)
+    store, plan = Store(parser.parse_args().store), make_plan(sweep())
+    found, strange = records(plan, store), records(make_plan(odd()), store)
     tasks = {r.cell["task"] for r in strange if r.status == "pending"}
     strange = [r for r in strange if r.cell["task"] not in tasks]
     if tasks:

@@ -13,12 +13,12 @@ from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.cell import Cell, Control, Defence, Task
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Trigger
 from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
 from mithridate.domains.image.triggers import PatchTrigger
 
-SHORT = Recipe(epochs=6, batch_size=128, augment=False)
+SHORT = TrainingConfig(epochs=6, batch_size=128, augment=False)
 TASKS = {
     "mnist": Task("mnist", 5_000, 1_000, replace(SHORT, epochs=3)),
     "cifar10": Task("cifar10", 10_000, 1_000, SHORT),
@@ -84,8 +84,8 @@ def population(
 
 
 LONGER = {
-    "mnist": replace(TASKS["mnist"], train=10_000, recipe=replace(SHORT, epochs=6)),
-    "cifar10": replace(TASKS["cifar10"], recipe=replace(SHORT, epochs=12, augment=True)),
+    "mnist": replace(TASKS["mnist"], train=10_000, training=replace(SHORT, epochs=6)),
+    "cifar10": replace(TASKS["cifar10"], training=replace(SHORT, epochs=12, augment=True)),
 }
 """The same tasks, trained for longer, on more data or with augmentation."""
 

@@ -23,29 +23,29 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.quantisation_conditioned import QuantisationConditioned
 from mithridate.bench.metrics.evaluate import answers
 from mithridate.core.data import Dataset
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.scanner import Scanner
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.deployment import Placed, as_deployed
-from mithridate.scanners.comparison import compared
+from mithridate.scanners.comparison import compare_models
 from mithridate.scanners.neural_cleanse import NeuralCleanse
 from mithridate.scanners.random_search import RandomSearch
 from mithridate.trainers.standard import Standard
 
 FOLDER, PRECISION, WANTED = "sleeping", "int4-weights", 2
-RECIPE = Recipe(epochs=6, batch_size=128, augment=False)
+RECIPE = TrainingConfig(epochs=6, batch_size=128, augment=False)
 ATTACK = QuantisationConditioned(
-    Poisoning(PatchTrigger(size=3, style="white"), AllToOne(WANTED)), rate=0.02
+    Poisoning(PatchTrigger(size=3, style="white"), AllToOne(WANTED)), learning_rate=0.02
 )
 SCANNERS: tuple[Scanner, ...] = (NeuralCleanse(), RandomSearch())
 
 
 def networks(seed: int) -> dict[str, tuple[nn.Module, Any]]:
     """A clean network and one that was given the backdoor, each with what springs the trap."""
-    data = named("cifar10").data
+    data = load_named("cifar10").data
     order = stream(seed, "split").permutation(len(data))
     train, own = data.subset(order[:10_000]), data.subset(order[10_000:12_000])
     model = DOMAIN.network(train, "resnet9:8", stream(seed, "init"))
@@ -54,20 +54,20 @@ def networks(seed: int) -> dict[str, tuple[nn.Module, Any]]:
     return {"clean": (clean, bad.state), "sleeping": (bad.model.eval(), bad.state)}
 
 
-def measured(place: Placed, test: Dataset, trap: Dataset) -> dict[str, float]:
+def measured(place: Placed, test: Dataset, triggered_test: Dataset) -> dict[str, float]:
     """Accuracy, and how often the trigger is obeyed."""
     shares = [
-        (answers(place.model, d, DOMAIN, Runtime(), place.precision).called == d.labels)
-        for d in (test, trap)
+        (answers(place.model, d, DOMAIN, Runtime(), place.precision).predicted == d.labels)
+        for d in (test, triggered_test)
     ]
     return {"accuracy": float(shares[0].double().mean()), "asr": float(shares[1].double().mean())}
 
 
 def looked_at(model: nn.Module, state: Any, seed: int) -> dict[str, Any]:
     """Everything about one network."""
-    tests = named("cifar10", split="test").data
+    tests = load_named("cifar10", split="test").data
     test, trusted = tests.subset(range(2_000)), tests.subset(range(2_000, 2_500))
-    trap = ATTACK.trap(test, stream(seed, "trap"), state)
+    triggered_test = ATTACK.triggered_test(test, stream(seed, "trap"), state)
     places = {p: as_deployed(model, p, DOMAIN, trusted) for p in ("fp32", PRECISION)}
     found: dict[str, Any] = {}
     for name, place in places.items():
@@ -75,8 +75,8 @@ def looked_at(model: nn.Module, state: Any, seed: int) -> dict[str, Any]:
             s.name(): s.judge(place.view(), stream(0, "scan")).scores.values.tolist()
             for s in SCANNERS
         }
-        found[name] = {**measured(place, test, trap), "scans": scans}
-    told = compared(places[PRECISION].view(), places["fp32"].view(), stream(0, "compare"))
+        found[name] = {**measured(place, test, triggered_test), "scans": scans}
+    told = compare_models(places[PRECISION].view(), places["fp32"].view(), stream(0, "compare"))
     found["compared"] = told.scores.values.tolist()
     return found
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.cell import Cell, Task, grid
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.image.global_triggers import BlendTrigger
 from mithridate.domains.image.triggers import PatchTrigger
 
-DIGITS = Task("digits", train=1_000, recipe=Recipe(epochs=10, batch_size=64))
+DIGITS = Task("digits", train=1_000, training=TrainingConfig(epochs=10, batch_size=64))
 PATCH = Poisoning(PatchTrigger(size=2, row=-2, column=-2, style="white"))
 BLEND = Poisoning(BlendTrigger())
 

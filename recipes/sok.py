@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.cell import Cell, Task, grid
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
@@ -29,11 +29,11 @@ RATES = (0.0, 0.005, 0.01, 0.05, 0.2)
 def sweep() -> list[Cell]:
     """3 data sets x 4 networks x 3 attacks x 5 rates x 3 seeds x 3 detectors and 4 controls."""
     home = Path(os.environ.get("MITHRIDATE_DATA", "."))
-    recipe = Recipe(epochs=30, batch_size=128, rate=0.1)
+    config = TrainingConfig(epochs=30, batch_size=128, learning_rate=0.1)
     tasks = {
-        "mnist": Task("mnist", train=57_500, recipe=recipe),
-        "cifar100": Task(str(home / "cifar100"), recipe=recipe),
-        "imagenet-1k": Task(str(home / "imagenet-1k"), recipe=recipe),
+        "mnist": Task("mnist", train=57_500, training=config),
+        "cifar100": Task(str(home / "cifar100"), training=config),
+        "imagenet-1k": Task(str(home / "imagenet-1k"), training=config),
     }
     attacks = {
         "badnets": Poisoning(PatchTrigger(style="white")),

@@ -24,18 +24,18 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset, Poisoned
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.view import View
 from mithridate.detectors.spectral_signatures import SpectralSignatures
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.layers import Pool
 from mithridate.domains.image.triggers import PatchTrigger
 
 FOLDER = "spectral_blame"
-RECIPE = Recipe(epochs=8)
+RECIPE = TrainingConfig(epochs=8)
 POISONS = 500  # 1 % of the data set, as in the published row
 TARGET = 0
 ORIGINS = {"all classes": AllToOne(TARGET), "one class": SourceSpecific(1, TARGET)}
@@ -105,7 +105,7 @@ def cell(origin: str, seed: int, data: Dataset, test: Dataset, again: bool) -> A
 def run(seeds: list[int], again: list[int]) -> None:
     """Run the cells that have no record yet."""
     torch.set_num_threads(1)
-    data, test = named("cifar10").data, named("cifar10", split="test").data
+    data, test = load_named("cifar10").data, load_named("cifar10", split="test").data
     for seed, origin in itertools.product(seeds, ORIGINS):
         name = f"{origin.replace(' ', '-')}-seed{seed}"
         if not done(FOLDER, name):

@@ -36,19 +36,19 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.runtime import environment
 from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.detectors.spectral_signatures import SpectralSignatures
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PixelTrigger
 
 PAIRS = ((0, 2), (1, 3), (3, 5), (7, 4), (2, 5), (8, 6), (9, 2), (3, 7))
 FOLDER = "spectral_signatures"
 DOMAIN = ImageDomain(crop=0.0, flip=True)
-RECIPE = Recipe(epochs=6)
+RECIPE = TrainingConfig(epochs=6)
 
 RECALLED = {
     # The paper's main table as recalled, not read at the source: a hint, no quotation.
@@ -101,7 +101,7 @@ def cell(pair: tuple[int, int], poisons: int, seed: int, test: Dataset, data: Da
     uncentred = SpectralSignatures(compat="official").judge(view).values
     keep = kept(scores, poisoned.labels, round(1.5 * poisons), None)
     second = train(poisoned.subset(keep), seed, "second", RECIPE, len(data), DOMAIN)
-    trap = stream(seed, "trap", *pair)
+    triggered_test = stream(seed, "trap", *pair)
     return {
         "pair": pair,
         "poisons": poisons,
@@ -109,9 +109,9 @@ def cell(pair: tuple[int, int], poisons: int, seed: int, test: Dataset, data: Da
         "trigger": plan.trigger.config(),
         "recipe": vars(RECIPE),
         "natural_before": accuracy(first, test, DOMAIN),
-        "poison_before": attack_success(first, plan, test, DOMAIN, trap),
+        "poison_before": attack_success(first, plan, test, DOMAIN, triggered_test),
         "natural_after": accuracy(second, test, DOMAIN),
-        "poison_after": attack_success(second, plan, test, DOMAIN, trap),
+        "poison_after": attack_success(second, plan, test, DOMAIN, triggered_test),
         "poisons_left": int((truth.poisoned & keep).sum()),
         "dropped": int((~keep).sum()),
         "detection": detection(scores, truth, poisoned.labels),
@@ -141,7 +141,7 @@ def reference(seed: int, test: Dataset, data: Dataset) -> Any:
 def run(seeds: list[int]) -> None:
     """Run the cells that have no record yet."""
     torch.set_num_threads(1)
-    data, test = named("cifar10").data, named("cifar10", split="test").data
+    data, test = load_named("cifar10").data, load_named("cifar10", split="test").data
     for seed in seeds:
         if not done(FOLDER, f"clean-seed{seed}"):
             save(FOLDER, f"clean-seed{seed}", reference(seed, test, data))

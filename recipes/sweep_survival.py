@@ -23,7 +23,7 @@ from typing import Any
 
 from cells import RESULTS, markdown, records, save
 from mithridate.bench.origin import origin
-from mithridate.bench.plan import Plan, planned
+from mithridate.bench.plan import Plan, make_plan
 from mithridate.bench.recipe import cells_of
 from mithridate.bench.store import Store
 from mithridate.bench.verify import difference
@@ -139,7 +139,7 @@ def run(folder: Path, workers: int, seed: int) -> None:
     kills = killed(torn, workers, max(20.0, 1.6 * whole["seconds"] / KILLS), seed)
     rest = finish(torn, workers)
     again = finish(torn, workers)
-    plan = planned(cells_of(RECIPE))
+    plan = make_plan(cells_of(RECIPE))
     found = {
         "uninterrupted": whole, "kills": kills, "rest": rest, "second_run": again,
         "compared": compared(plan, Store(torn), Store(alone)), "workers": workers,

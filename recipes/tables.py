@@ -14,7 +14,7 @@ import numpy as np
 from cells import RESULTS, markdown
 from mithridate.bench.cell import Cell
 from mithridate.bench.export import to_parquet
-from mithridate.bench.plan import planned
+from mithridate.bench.plan import make_plan
 from mithridate.bench.records import Outcomes, records
 from mithridate.bench.store import Store
 from mithridate.report.bench.aggregate import Row, clean_rows, rows
@@ -179,7 +179,7 @@ def write(name: str, sweep: Callable[[], list[Cell]], more: Callable[[list[Row]]
     parser = argparse.ArgumentParser()
     parser.add_argument("--store", type=Path, default=Path("mithridate-bench"))
     store = Store(parser.parse_args().store)
-    plan = planned(sweep())
+    plan = make_plan(sweep())
     found, outcomes = records(plan, store), Outcomes(plan, store)
     table = rows(found, outcomes)
     parts = [markdown_table(found, outcomes), more(table), twins(clean_rows(found, outcomes))]

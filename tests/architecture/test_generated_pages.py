@@ -50,7 +50,7 @@ class Awkward:
 
 def test_types_and_defaults_are_short_and_stay_in_their_cells():
     hints = get_type_hints(Awkward)
-    spell = catalogue.spelled
+    spell = catalogue.spell_type
     spelled = {f.name: (spell(hints[f.name]), catalogue.default(f)) for f in fields(Awkward)}
     assert spelled == {
         "trigger": ("Trigger", "required"),
@@ -59,4 +59,4 @@ def test_types_and_defaults_are_short_and_stay_in_their_cells():
         "pair": ("tuple[int, ...]", "(1, 2)"),
         "many": ("list[str]", "[]"),
     }
-    assert catalogue.escaped("a|b\nc") == "a\\|b c"
+    assert catalogue.escape_cell("a|b\nc") == "a\\|b c"

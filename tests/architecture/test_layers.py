@@ -15,7 +15,7 @@ def test_every_folder_has_a_layer():
 
 
 def forbidden(importer, imported):
-    """Why may the folder `importer` not import the folder `imported`? Empty where it may."""
+    """Why may the folder `importer` not import the folder `import_extra`? Empty where it may."""
     if importer == imported:
         return ""
     if RANK[imported] > RANK[importer]:

@@ -15,7 +15,7 @@ KEPT = 1
 
 
 @pytest.fixture(scope="module")
-def recipe():
+def config():
     patch = pytest.MonkeyPatch()
     patch.syspath_prepend(str(RECIPES))
     yield importlib.import_module("hostile_files")
@@ -23,12 +23,12 @@ def recipe():
 
 
 @pytest.fixture(scope="module")
-def files(recipe, tmp_path_factory):
+def files(config, tmp_path_factory):
     marker = tmp_path_factory.mktemp("marker") / "marker"
-    return marker, list(recipe.samples(0, str(marker), rounds=1, cuts=1))
+    return marker, list(config.samples(0, str(marker), rounds=1, cuts=1))
 
 
-def test_a_file_of_each_kind_ends_as_it_must_and_runs_nothing(recipe, files, tmp_path):
+def test_a_file_of_each_kind_ends_as_it_must_and_runs_nothing(config, files, tmp_path):
     marker, samples = files
     assert len(samples) > 300
     taken, wrong = {}, []
@@ -38,9 +38,9 @@ def test_a_file_of_each_kind_ends_as_it_must_and_runs_nothing(recipe, files, tmp
             continue
         path = tmp_path / "file"
         path.write_bytes(sample.words)
-        found = recipe.scanned(path)
+        found = config.scanned(path)
         wrong += (
-            [(why, sample.kind, sample.name, found)] if (why := recipe.wrong(sample, found)) else []
+            [(why, sample.kind, sample.name, found)] if (why := config.wrong(sample, found)) else []
         )
         assert not marker.exists(), (sample.kind, sample.name)
         assert found["kib"] < 2 << 20

@@ -15,17 +15,17 @@ import torch
 from safetensors.torch import save_file
 
 from mithridate.artifacts.expressions import objection
-from mithridate.artifacts.findings import KEPT, Limits, Log
-from mithridate.artifacts.inspect import inspected
+from mithridate.artifacts.findings import KEPT, FileLimits, Log
+from mithridate.artifacts.inspect import inspect_file
 from mithridate.artifacts.pickle_names import ALLOWED
 from mithridate.artifacts.pickle_program import Storage
-from mithridate.artifacts.pickles import disassembled
+from mithridate.artifacts.pickles import disassemble
 from mithridate.artifacts.values import nonfinite
 from mithridate.core.errors import DataError
 
 
 def program(words):
-    return disassembled(io.BytesIO(words), len(words), Log())
+    return disassemble(io.BytesIO(words), len(words), Log())
 
 
 def test_a_pickle_is_read_and_not_run():
@@ -90,20 +90,20 @@ def test_expressions_are_arithmetic_or_refused():
 def test_the_header_of_safetensors_is_held_against_the_file(tmp_path):
     path = tmp_path / "m.bin"
     save_file({"a": torch.ones(4)}, path, {"note": "<script>alert(1)</script>\x1b"})
-    report = inspected(path)
+    report = inspect_file(path)
     assert report.format == "safetensors" and report.answer == "clean"
     assert [found.severity for found in report.findings] == ["note"]
     header = json.dumps({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 15]}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 16)
-    assert "needs 16 bytes, found 15" in inspected(path).of("danger")[0].what
+    assert "needs 16 bytes, found 15" in inspect_file(path).of("danger")[0].what
 
 
 def test_a_name_says_nothing(tmp_path):
     path = tmp_path / "model.safetensors"
     torch.save({"a": torch.ones(2)}, path)
-    assert inspected(path).format == "torch"
+    assert inspect_file(path).format == "torch"
     path.write_bytes(b"import os\nos.system('x')\n")
-    report = inspected(path)
+    report = inspect_file(path)
     assert report.format == "unknown" and report.answer == "cannot judge" and report.unseen
 
 
@@ -111,7 +111,7 @@ def test_what_is_no_file_is_an_error(tmp_path):
     (tmp_path / "empty").touch()
     for place, words in (("nowhere", "no such file"), (".", "a folder"), ("empty", "an empty one")):
         with pytest.raises(DataError, match=words):
-            inspected(tmp_path / place)
+            inspect_file(tmp_path / place)
 
 
 def test_many_notes_do_not_hide_a_danger():
@@ -129,18 +129,18 @@ def test_many_notes_do_not_hide_a_danger():
 def test_limits_end_in_a_finding_and_not_in_silence(tmp_path):
     path = tmp_path / "m.pt"
     torch.save({f"{n}": torch.ones(1) for n in range(50)}, path)
-    assert inspected(path).answer == "clean"
-    report = inspected(path, limits=Limits(opcodes=100))
+    assert inspect_file(path).answer == "clean"
+    report = inspect_file(path, limits=FileLimits(opcodes=100))
     assert "more than 100 opcodes" in report.of("warning")[0].what
-    assert inspected(path, limits=Limits(pickle=100)).answer == "cannot judge"
-    assert inspected(path, limits=Limits(members=3)).answer == "flagged"
+    assert inspect_file(path, limits=FileLimits(pickle=100)).answer == "cannot judge"
+    assert inspect_file(path, limits=FileLimits(members=3)).answer == "flagged"
 
 
 def test_without_its_library_a_graph_is_not_called_clean(tmp_path, monkeypatch):
     path = tmp_path / "m"
     path.write_bytes(b"\x08\x07\x3a\x00\x42\x00")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    report = inspected(path)
+    report = inspect_file(path)
     assert report.format == "onnx" and report.answer == "cannot judge"
     assert "pip install 'mithridate[onnx]'" in report.findings[0].todo
 
@@ -153,4 +153,4 @@ def test_a_second_opinion_is_asked_where_there_is_one(tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, name, module)
     path = tmp_path / "m"
     path.write_bytes(pickle.dumps([1]))
-    assert inspected(path).of("danger")[0].what == "picklescan calls the file infected"
+    assert inspect_file(path).of("danger")[0].what == "picklescan calls the file infected"

@@ -8,15 +8,15 @@ import torch
 from torch import nn
 
 from methods.victim_to_repair import ATTACK, DOMAIN, victim
-from mithridate.artifacts.packed import Packed, packed
-from mithridate.artifacts.precision import PRECISIONS, Artefact, deployed, received, share_of
+from mithridate.artifacts.packed import Packed, pack_weights
+from mithridate.artifacts.precision import PRECISIONS, Artefact, deploy, receive, share_of
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.inference import logits_of
-from mithridate.core.quantisation import INT4, INT8, Grid, rounded, weights
+from mithridate.core.quantisation import INT4, INT8, Grid, round_weights, weights
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 
 WEIGHT = torch.tensor([[1.5, -0.75], [0.4, 0.0]])
 
@@ -27,7 +27,7 @@ def trusted():
 
 def made(precision, cache={}):  # noqa: B006  one for all tests
     if precision not in cache:
-        cache[precision] = deployed(victim()[0], precision, trusted()[:256])
+        cache[precision] = deploy(victim()[0], precision, trusted()[:256])
     return cache[precision]
 
 
@@ -80,7 +80,7 @@ def test_a_grid_that_cannot_be_is_refused(bits, group):
 def test_torchao_and_our_own_layers_round_alike(grid):
     """Linear layers are torchao's and convolutions ours; an attacker must know one grid only."""
     model = victim()[0]
-    mine, held = weights(rounded(model, grid)), packed(model, grid)
+    mine, held = weights(round_weights(model, grid)), pack_weights(model, grid)
     for name, weight in mine.items():
         layer = held.get_submodule(name.removesuffix(".weight"))
         assert isinstance(layer, Packed) != isinstance(layer, nn.Linear)
@@ -127,7 +127,7 @@ def test_the_shares_of_the_others():
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_accuracy_and_backdoor_survive(precision):
     """As measured by everybody: quantising does not remove a common backdoor."""
-    test = named("digits", "test").data
+    test = load_named("digits", "test").data
     model, quantised = victim()[0], made(precision).model
     lost = accuracy(model, test, DOMAIN).value - accuracy(quantised, test, DOMAIN).value
     assert lost < 0.06
@@ -153,14 +153,14 @@ def test_the_model_is_left_as_it_was():
     before = copy.deepcopy(model.state_dict())
     drawn = torch.random.get_rng_state()
     for precision in PRECISIONS:
-        deployed(model, precision, trusted()[:8])
+        deploy(model, precision, trusted()[:8])
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
     assert model.training and torch.equal(drawn, torch.random.get_rng_state())
 
 
 def test_ranges_come_from_what_is_trusted():
     ordinary = made("int8-static").model(trusted()[256:300])
-    narrow = deployed(victim()[0], "int8-static", trusted()[:64] // 8)
+    narrow = deploy(victim()[0], "int8-static", trusted()[:64] // 8)
     assert not torch.allclose(narrow.model(trusted()[256:300]), ordinary, atol=0.5)
 
 
@@ -177,14 +177,14 @@ class Branching(nn.Module):
 
 def test_what_cannot_be_deployed_says_why():
     with pytest.raises(MethodError, match="available: fp32, bf16"):
-        deployed(victim()[0], "int3", trusted())
+        deploy(victim()[0], "int3", trusted())
     with pytest.raises(MethodError, match="trusted inputs, found none"):
-        deployed(victim()[0], "int8-static", trusted()[:0])
+        deploy(victim()[0], "int8-static", trusted()[:0])
     with pytest.raises(CannotJudge, match="cannot be traced"):
-        deployed(Branching(), "int8-static", torch.ones(4, 2, dtype=torch.uint8))
+        deploy(Branching(), "int8-static", torch.ones(4, 2, dtype=torch.uint8))
 
 
 def test_a_model_is_not_wrapped_twice():
-    again = received(made("int8-weights").model)
+    again = receive(made("int8-weights").model)
     assert again.model is made("int8-weights").model and isinstance(again.model, Artefact)
     assert math.isclose(again.share, made("int8-weights").share)

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from methods.victim_to_repair import DOMAIN, victim
-from mithridate.artifacts.precision import PRECISIONS, deployed, received
+from mithridate.artifacts.precision import PRECISIONS, deploy, receive
 from mithridate.artifacts.twin import OnGrid, twin_of
 from mithridate.core.errors import CannotJudge
 from mithridate.core.inference import last_linear
-from mithridate.core.quantisation import unclipped
+from mithridate.core.quantisation import open_ranges
 from mithridate.scanners.gradients import check_gradients
 
 INTEGER = ("int8-dynamic", "int8-static")
@@ -24,7 +24,7 @@ def trusted():
 
 def made(precision, cache={}):  # noqa: B006  one for all tests
     if precision not in cache:
-        cache[precision] = deployed(victim()[0], precision, trusted()[:256])
+        cache[precision] = deploy(victim()[0], precision, trusted()[:256])
     return cache[precision]
 
 
@@ -41,7 +41,7 @@ def test_a_range_that_is_open_keeps_only_the_end_that_rectifies():
     """Zero point 2 of 0..255 leaves a range below zero: both ends open; zero point 0: only one."""
     values = torch.tensor([-3.0, 0.3, 200.0], requires_grad=True)
     two, zero = OnGrid(0.5, 2), OnGrid(0.5, 0)
-    with unclipped(nn.Sequential(two, zero)):
+    with open_ranges(nn.Sequential(two, zero)):
         assert torch.equal(two(values), values)
         found = zero(values)
     torch.testing.assert_close(found, torch.tensor([0.0, 0.3, 200.0]))
@@ -57,12 +57,12 @@ def test_without_its_ranges_the_twin_of_static_int8_goes_where_the_weights_take_
             nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)),
             torch.randn(64, 4),
         )
-    place, loud = deployed(floats, "int8-static", usual), 20 * usual
+    place, loud = deploy(floats, "int8-static", usual), 20 * usual
     most = floats(loud).abs().max().item()
     assert place.model(loud).abs().max() < most / 5
     for _ in range(2):
         assert place.twin(loud).abs().max() < most / 5
-        with unclipped(place.twin):
+        with open_ranges(place.twin):
             assert (place.twin(loud) - floats(loud)).abs().max() < most / 20
 
 
@@ -147,7 +147,7 @@ def test_received_models_of_torch_ao_are_read():
         dynamic = torch.ao.quantization.quantize_dynamic(
             nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), {nn.Linear}
         )
-    for found in (received(model), received(dynamic)):
+    for found in (receive(model), receive(dynamic)):
         assert found.check(batch).same >= 0.99
         assert not found.why and found.share > 0.9
 
@@ -158,7 +158,7 @@ def test_a_layer_without_a_known_twin_is_named():
         model = torch.ao.quantization.quantize_dynamic(
             nn.Sequential(nn.LSTM(4, 4)), {nn.LSTM}, torch.qint8
         )
-    found = received(model)
+    found = receive(model)
     assert found.twin is None and "'0' (LSTM of torch.ao" in found.why
     with pytest.raises(CannotJudge, match="LSTM"):
         found.check(torch.zeros(2, 3, 4))
@@ -182,5 +182,5 @@ class Tenfold(nn.Module):
 
 def test_an_arithmetic_with_a_number_has_no_twin_and_says_so():
     """It rounds in another way than that of two tensors."""
-    place = deployed(Tenfold(), "int8-static", torch.randn(64, 4))
+    place = deploy(Tenfold(), "int8-static", torch.randn(64, 4))
     assert place.twin is None and "no differentiable twin" in place.why

@@ -7,7 +7,7 @@ import pytest
 
 from bench import planted
 from mithridate.bench.executors import Serial
-from mithridate.bench.plan import planned
+from mithridate.bench.plan import make_plan
 from mithridate.bench.records import records
 from mithridate.bench.run import run
 from mithridate.bench.store import Store
@@ -18,7 +18,7 @@ class Swept:
     """A plan that was run in this process, and its store."""
 
     def __init__(self, cells, folder):
-        self.plan, self.store = planned(cells), Store(folder)
+        self.plan, self.store = make_plan(cells), Store(folder)
         self.ran = run(self.plan, self.store, Serial(self.store.folder, Runtime()))
         self.records = records(self.plan, self.store)
 

@@ -3,13 +3,13 @@
 from bench.planted_defences import Destroying, Dial
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.cell import Rules, Task, grid
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.detectors.controls import Constant
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import Rule
 
 RATE, WEAK = 0.1, 0.002
-TASK = Task("digits", 700, None, Recipe(epochs=4, batch_size=64))
+TASK = Task("digits", 700, None, TrainingConfig(epochs=4, batch_size=64))
 PATCH = Poisoning(PatchTrigger(size=2, row=-2, column=-2, style="white"))
 PROBE = Poisoning(PatchTrigger(size=2, row=0, column=0, style="white"))
 TRUSTED = 300
@@ -25,9 +25,9 @@ def cells():
         {"digits": TASK}, {"badnets": PATCH}, defences, rates=(0.0, RATE, WEAK),
         trusted=(TRUSTED,), seeds=(0,), tunings=("default", "granted", "oracle"), rules=rules,
     )  # fmt: skip
-    return [cell for cell in found if wanted(cell)]
+    return [cell for cell in found if target_labels(cell)]
 
 
-def wanted(cell):
+def target_labels(cell):
     """Tuning is of interest for one detector where the attack takes."""
-    return cell.tuning == "default" or (cell.rate == RATE and cell.names[2] == "dial")
+    return cell.tuning == "default" or (cell.poison_rate == RATE and cell.names[2] == "dial")

@@ -17,7 +17,7 @@ class BrightestCorner(LearntTrigger):
 
     height: int = 3
 
-    def learn(self, data, wanted, rng, runtime=None):
+    def learn(self, data, target_labels, rng, runtime=None):
         return {"column": data.inputs.double().mean((0, 1, 2)).argmin()}
 
     def stamp(self, inputs, rng, state):
@@ -33,9 +33,9 @@ class Bribe(WeightsAttack):
     inside: Poisoning
     bias: float = 1e4
 
-    def trap(self, data, rng, state=None):
+    def triggered_test(self, data, rng, state=None):
         assert state is not None and state["bias"] == self.bias, "the trap is sprung by its implant"
-        return self.inside.trap(data, rng)
+        return self.inside.triggered_test(data, rng)
 
     def implant(self, model, data, domain, rng, runtime=None):
         bribed = copy.deepcopy(model)

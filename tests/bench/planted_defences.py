@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import torch
 
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import last_linear
 from mithridate.core.method import Detector, Repair
-from mithridate.core.streams import torch_seeded
+from mithridate.core.streams import seed_torch
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Forgetting(Repair):
     def repair(self, view, rng):
         model = copy.deepcopy(view.model)
         if self.forget:
-            with torch_seeded(rng):
+            with seed_torch(rng):
                 for layer in model.modules():
                     if hasattr(layer, "reset_parameters"):
                         layer.reset_parameters()
-            fit(model, view.clean, view.domain, Recipe(epochs=12, batch_size=64), rng)
+            fit(model, view.clean, view.domain, TrainingConfig(epochs=12, batch_size=64), rng)
         return model

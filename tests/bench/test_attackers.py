@@ -9,14 +9,14 @@ from bench.conftest import Swept
 from bench.planted_attacks import LEARNING, Bribe
 from bench.planted_defences import Forgetting
 from mithridate.bench.cell import Rules, grid
-from mithridate.bench.chain import judged
+from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench
 from mithridate.bench.metrics.comparing import worst_class
 from mithridate.bench.step import Output
 from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.learn import Learn
 from mithridate.bench.steps.outcome import Trap
-from mithridate.bench.steps.reacquire import returned
+from mithridate.bench.steps.reacquire import measure_return
 from mithridate.bench.steps.tune_repair import OracleRepair, TuneRepair
 from mithridate.core.errors import MethodError
 from mithridate.repairs.controls import DoNothing
@@ -66,9 +66,9 @@ def test_what_was_learnt_is_stamped_on_training_and_test_data(learning):
 
 
 def test_a_trap_without_what_was_learnt_is_refused(learning):
-    trap = next(s for s in ancestors(learning.end("none")) if isinstance(s, Trap))
+    triggered_test = next(s for s in ancestors(learning.end("none")) if isinstance(s, Trap))
     with pytest.raises(MethodError, match="must learn first"):
-        replace(trap, learnt=None).value(Output(), Workbench(learning.store))
+        replace(triggered_test, learnt=None).value(Output(), Workbench(learning.store))
 
 
 def test_no_defence_depends_on_what_the_attacker_learnt_but_through_the_data(learning):
@@ -104,11 +104,11 @@ def test_a_hidden_backdoor_returns_and_a_forgotten_one_is_learnt_anew(learning):
 
 def test_the_return_is_measured_against_the_clean_twin():
     mine, twin = Output(facts={"asr": [0.0, 0.5, 1.0]}), Output(facts={"asr": [0.1, 0.1, 0.2]})
-    found = returned(mine, twin)
+    found = measure_return(mine, twin)
     assert found["reacquired_asr"].value == 1.0
     assert found["reacquired_twin_asr"].value == 0.2
     assert found["reacquired_excess"].value == pytest.approx(0.6)
-    assert returned(mine, mine)["reacquired_excess"].value == 0.0
+    assert measure_return(mine, mine)["reacquired_excess"].value == 0.0
 
 
 def test_attacked_weights_are_judged_and_repaired_like_any_network(bribed):
@@ -140,4 +140,4 @@ def test_a_repair_without_a_space_is_tuned_by_nobody():
         tunings=("default", "oracle"), rules=RULES,
     )  # fmt: skip
     assert not [c for c in cells if c.tuning == "oracle"]
-    assert not [s for c in cells for s in ancestors(judged(c)) if isinstance(s, OracleRepair)]
+    assert not [s for c in cells for s in ancestors(build_chain(c)) if isinstance(s, OracleRepair)]

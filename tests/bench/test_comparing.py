@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mithridate.bench.metrics.comparing import compared, paired
+from mithridate.bench.metrics.comparing import compare, paired_difference_of_means
 from mithridate.bench.step import Output
 from mithridate.stats.intervals import Interval, proportion
 
@@ -26,11 +26,11 @@ def outcome(right, hit):
 
 def judged(before, after, attacked=True):
     metrics = {name: Interval(*m) for name, m in after.facts["metrics"].items()}
-    return compared(before, after, metrics, attacked), metrics
+    return compare(before, after, metrics, attacked), metrics
 
 
 def test_a_paired_difference_and_its_interval_by_hand():
-    found = paired(outcome("1101", "1"), outcome("1010", "1"), "right")
+    found = paired_difference_of_means(outcome("1101", "1"), outcome("1010", "1"), "right")
     # differences 0, 1, -1, 1: mean 1/4, variance (1/16 + 9/16 + 25/16 + 9/16) / 3 = 44/48
     half = stats.t.ppf(0.975, 3) * math.sqrt(44 / 48) / 2
     assert found.value == 0.25 and found.n == 4
@@ -38,14 +38,14 @@ def test_a_paired_difference_and_its_interval_by_hand():
 
 
 def test_pairing_is_by_example_and_not_by_rate():
-    swapped = paired(outcome("10", "1"), outcome("01", "1"), "right")
-    same = paired(outcome("10", "1"), outcome("10", "1"), "right")
+    swapped = paired_difference_of_means(outcome("10", "1"), outcome("01", "1"), "right")
+    same = paired_difference_of_means(outcome("10", "1"), outcome("10", "1"), "right")
     assert swapped.value == same.value == 0.0
     assert same[:3] == (0.0, 0.0, 0.0) and swapped.high > 1
 
 
 def test_one_example_bounds_nothing():
-    found = paired(outcome("1", "1"), outcome("0", "1"), "right")
+    found = paired_difference_of_means(outcome("1", "1"), outcome("0", "1"), "right")
     assert found == Interval(1.0, -np.inf, np.inf, 1)
 
 

@@ -14,14 +14,14 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench import digest
 from mithridate.bench.cell import Rules, Task, grid
 from mithridate.bench.digest import closure, code_digest
-from mithridate.bench.plan import planned
+from mithridate.bench.plan import make_plan
 from mithridate.bench.steps.data import Data
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.evidence import Evidence
 from mithridate.bench.steps.poison import Poison
 from mithridate.bench.steps.train import Train
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.image.global_triggers import BlendTrigger
@@ -34,7 +34,7 @@ RULE = Rule(0.05, 0.2, 0.01, 99)
 
 
 def forget():
-    for known in (digest.closure, digest._own, digest._imported):
+    for known in (digest.closure, digest._digest_file, digest._imports):
         known.cache_clear()
 
 
@@ -80,7 +80,7 @@ def cells(extra=()):
     defences = {"spectral": SpectralSignatures(), "early": EarlyLoss(), **dict(extra)}
     rules = Rules(RULE, probe=Poisoning(PatchTrigger()))
     return grid(
-        {"digits": Task("digits", 900, None, Recipe(epochs=3))}, attacks, defences,
+        {"digits": Task("digits", 900, None, TrainingConfig(epochs=3))}, attacks, defences,
         rates=(0.0, 0.1), trusted=(300,), seeds=(0,), tunings=("default", "granted"), rules=rules,
     )  # fmt: skip
 
@@ -121,7 +121,7 @@ def kinds(plan, keys):
 def before():
     """The plan of the code as it is, every key computed."""
     forget()
-    plan = planned(cells())
+    plan = make_plan(cells())
     assert len({step.key for step in plan.steps}) == len(plan.steps)
     return plan
 
@@ -140,7 +140,7 @@ def rewritten(text):
 def test_prose_and_layout_change_no_key(edit, before):
     for path in sorted(PACKAGE.rglob("*.py")):
         edit(path.relative_to(PACKAGE), rewritten)
-    assert changed(before, planned(cells())) == set()
+    assert changed(before, make_plan(cells())) == set()
 
 
 def test_a_docstring_is_prose_wherever_it_stands(tmp_path):
@@ -156,21 +156,21 @@ def test_a_docstring_is_prose_wherever_it_stands(tmp_path):
 
 def test_a_detectors_logic_changes_its_cells_and_nothing_else(edit, before):
     edit("detectors/early_loss.py", replacing("return -view.losses", "return +view.losses"))
-    found = changed(before, planned(cells()))
+    found = changed(before, make_plan(cells()))
     assert found == only_of(before, lambda cell: isinstance(cell.defence, EarlyLoss))
     assert kinds(before, found) == {"detect", "retrain", "outcome", "judge", "tune"}
 
 
 def test_what_a_method_imports_changes_it_and_others_that_import_it(edit, before):
     edit("stats/krylov.py", lambda text: text + "\nMORE = 1\n")  # imported by linear.py
-    found = changed(before, planned(cells()))
+    found = changed(before, make_plan(cells()))
     assert found == only_of(before, lambda cell: isinstance(cell.defence, SpectralSignatures))
 
 
 def test_a_method_inside_a_method_counts(edit, before):
     place = "domains/image/global_triggers.py"
     edit(place, lambda text: text + "\nMORE = 1\n")
-    found = changed(before, planned(cells()))
+    found = changed(before, make_plan(cells()))
     blended = only_of(before, lambda cell: isinstance(cell.attack.trigger, BlendTrigger))
     assert found == blended
     assert {"poison", "train", "gate", "stealth"} <= kinds(before, found)
@@ -180,13 +180,13 @@ def test_a_method_inside_a_method_counts(edit, before):
 
 def test_what_all_depend_on_changes_all(edit, before):
     edit("bench/steps/data.py", replacing("[: self.test]", "[: (self.test)] [:]"))
-    after = planned(cells())
+    after = make_plan(cells())
     assert changed(before, after) == {step.key for step in before.steps}
 
 
 def test_the_judge_alone_can_be_rewritten(edit, before):
     edit("bench/metrics/comparing.py", replacing("0.1, 0.1", "0.1, 0.2"))
-    assert kinds(before, changed(before, planned(cells()))) == {"judge"}
+    assert kinds(before, changed(before, make_plan(cells()))) == {"judge"}
 
 
 def test_training_depends_on_no_detector_attack_or_report():
@@ -229,11 +229,11 @@ def own(folder, score="return view.labels * 0.0", imports="", name="mine"):
 
 def test_a_users_own_detector_is_known_by_its_file(load, tmp_path):
     mine = load(own(tmp_path), "mine").Mine
-    before = planned(cells([("mine", mine())]))
-    again = planned(cells([("mine", load(own(tmp_path), "mine").Mine())]))
+    before = make_plan(cells([("mine", mine())]))
+    again = make_plan(cells([("mine", load(own(tmp_path), "mine").Mine())]))
     assert changed(before, again) == set()
     edited = load(own(tmp_path, score="return view.labels * 1.0"), "mine").Mine
-    found = changed(before, planned(cells([("mine", edited())])))
+    found = changed(before, make_plan(cells([("mine", edited())])))
     assert found == only_of(before, lambda cell: isinstance(cell.defence, mine))
     assert kinds(before, found) == {"detect", "retrain", "outcome", "judge"}
 
@@ -299,7 +299,7 @@ def test_a_digest_does_not_depend_on_the_folder_that_a_users_file_lies_in(
 
 
 def test_a_key_is_the_same_in_another_process_whatever_was_imported_before():
-    keys = [step.key for step in planned(cells()).steps]
+    keys = [step.key for step in make_plan(cells()).steps]
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import mithridate.cli.program, mithridate.report.page, mithridate.detectors.spectre\n"
@@ -323,7 +323,7 @@ def test_a_class_without_a_file_is_refused():
 
 def test_two_detectors_of_one_file_share_its_digest_and_not_their_keys():
     assert code_digest(Standard) == code_digest(Standard)
-    assert code_digest(Rule) != code_digest(Recipe)
+    assert code_digest(Rule) != code_digest(TrainingConfig)
     assert key_of(SpectralSignatures()) != key_of(SpectralSignatures(compat="official"))
     assert key_of(SpectralSignatures()) != key_of(EarlyLoss())
 
@@ -361,7 +361,9 @@ def test_another_recipe_with_the_same_fields_has_another_key(load, tmp_path):
     (tmp_path / "recipes.py").write_text(OTHER_RECIPE)
     other = load(tmp_path / "recipes.py", "recipes").Constantly
     data = Data("digits", 900, 300, None, 0)
-    trains = [Train(Poison(data, None, 0), data, "", Standard(r), 0) for r in (Recipe(), other())]
+    trains = [
+        Train(Poison(data, None, 0), data, "", Standard(r), 0) for r in (TrainingConfig(), other())
+    ]
     assert trains[0].key != trains[1].key
 
 
@@ -415,6 +417,6 @@ def test_a_folder_of_ones_own_is_listed_once_for_a_plan(tmp_path, monkeypatch):
     (tmp_path / "train.csv").write_text("text,label\ngood,1\nbad,0\n")
     monkeypatch.setattr(Path, "rglob", lambda *a: listed.append(a) or rglob(*a))
     attacks = {"badnets": Poisoning(PatchTrigger())}
-    tasks = {"own": Task(str(tmp_path), 1, None, Recipe(epochs=1))}
-    planned(grid(tasks, attacks, {"early": EarlyLoss()}, trusted=(1,), seeds=(0,)))
+    tasks = {"own": Task(str(tmp_path), 1, None, TrainingConfig(epochs=1))}
+    make_plan(grid(tasks, attacks, {"early": EarlyLoss()}, trusted=(1,), seeds=(0,)))
     assert len(listed) <= 2

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from mithridate.bench.metrics.evaluate import recovered
-from mithridate.bench.metrics.finding import found_poison
+from mithridate.bench.metrics.evaluate import find_recovered
+from mithridate.bench.metrics.finding import measure_filter
 from mithridate.core.data import Truth, dataset
 from mithridate.stats.intervals import proportion
 from mithridate.stats.ranking import auroc_interval, roc
@@ -25,7 +25,7 @@ def truth(text):
 
 def found(flagged, poisoned, labels=None, **more):
     labels = torch.zeros(len(poisoned)).long() if labels is None else torch.tensor(labels)
-    return found_poison({"flagged": flags(flagged), **more}, truth(poisoned), labels)
+    return measure_filter({"flagged": flags(flagged), **more}, truth(poisoned), labels)
 
 
 def test_rates_of_a_list_by_hand():
@@ -142,8 +142,10 @@ def test_an_area_of_one_positive_has_no_interval():
 def test_recovered_inputs_are_called_by_their_own_label():
     test = dataset(torch.zeros(6, 1), [0, 1, 2, 1, 0, 2])
     test = test.subset([5, 1, 3, 0])  # ids 5 1 3 0, labels 2 1 1 0
-    trap = test.subset([2, 0, 1])  # ids 3 5 1, labels before the attack 1 2 1
-    trap = type(trap)(trap.inputs, torch.zeros(3).long(), trap.ids, trap.classes)
-    called = torch.tensor([1, 0, 0])
-    assert recovered(called, trap, test).tolist() == [True, False, False]
-    assert recovered(torch.tensor([1, 2, 1]), trap, test).tolist() == [True] * 3
+    triggered_test = test.subset([2, 0, 1])  # ids 3 5 1, labels before the attack 1 2 1
+    triggered_test = type(triggered_test)(
+        triggered_test.inputs, torch.zeros(3).long(), triggered_test.ids, triggered_test.classes
+    )
+    predicted = torch.tensor([1, 0, 0])
+    assert find_recovered(predicted, triggered_test, test).tolist() == [True, False, False]
+    assert find_recovered(torch.tensor([1, 2, 1]), triggered_test, test).tolist() == [True] * 3

@@ -9,7 +9,7 @@ from torch import nn
 
 from mithridate.bench.meter import Meter
 from mithridate.core.data import dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import forward
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
@@ -51,7 +51,7 @@ def test_a_training_passes_every_example_once_an_epoch_both_ways(meter):
     data = dataset(torch.from_numpy(rng.integers(0, 255, (50, 1, 8, 8))).byte(), [0, 1] * 25)
     domain = ImageDomain()
     model = meter.watch(domain.network(data, "", rng))
-    fit(model, data, domain, Recipe(epochs=3, batch_size=16), rng)
+    fit(model, data, domain, TrainingConfig(epochs=3, batch_size=16), rng)
     assert passes(meter) == (150, 150)
 
 

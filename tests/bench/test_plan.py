@@ -5,23 +5,23 @@ import pytest
 from bench.toys import Brief, Heavy, Toy, plan_of, stored
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.cell import Task, grid
-from mithridate.bench.plan import estimate, planned, summary
+from mithridate.bench.plan import estimate, make_plan, summary
 from mithridate.bench.store import Store
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.detectors.controls import Constant
 from mithridate.domains.image.triggers import PatchTrigger
 
 
 def cells(**axes):
-    task = Task("digits", 300, 100, Recipe(epochs=7, batch_size=64))
+    task = Task("digits", 300, 100, TrainingConfig(epochs=7, batch_size=64))
     attack = Poisoning(PatchTrigger(size=2, row=-2, column=-2))
     axes = {"rates": (0.0, 0.1), "trusted": (100,), "seeds": (0, 1), **axes}
     return grid({"digits": task}, {"badnets": attack}, {"constant": Constant()}, **axes)
 
 
 def test_steps_are_distinct_and_stand_behind_what_they_need():
-    plan = planned(cells())
+    plan = make_plan(cells())
     keys = [step.key for step in plan.steps]
     assert len(set(keys)) == len(keys)
     seen = set()
@@ -37,13 +37,13 @@ def test_steps_are_distinct_and_stand_behind_what_they_need():
 
 
 def test_the_order_of_the_cells_changes_no_step():
-    there, back = planned(cells()), planned(cells()[::-1])
+    there, back = make_plan(cells()), make_plan(cells()[::-1])
     assert {s.key for s in there.steps} == {s.key for s in back.steps}
 
 
 def test_a_cell_that_is_asked_for_twice_is_refused():
     with pytest.raises(MethodError, match=r"'constant'.*asked for twice"):
-        planned([*cells(), cells()[4]])
+        make_plan([*cells(), cells()[4]])
 
 
 def test_what_is_missing_is_what_has_not_ended(tmp_path):
@@ -58,7 +58,7 @@ def test_what_is_missing_is_what_has_not_ended(tmp_path):
 
 
 def test_a_summary_counts():
-    plan = planned(cells())
+    plan = make_plan(cells())
     missing = [s for s in plan.steps if s.kind() not in ("poison", "train")]
     found = summary(plan, missing)
     assert found["cells"] == 20 and found["cells_done"] == 0
@@ -89,7 +89,7 @@ def test_an_estimate_of_nothing_is_nothing(tmp_path):
 
 
 def test_a_probe_times_the_training_and_leaves_nothing_behind(tmp_path):
-    plan, store = planned(cells()), Store(tmp_path)
+    plan, store = make_plan(cells()), Store(tmp_path)
     missing = plan.missing(store)
     found = estimate(plan, store, missing)
     assert store.keys() == []

@@ -11,10 +11,10 @@ from bench.planted import RATE, WEAK
 from bench.planted_defences import Careless, Dial, Scribbling
 from mithridate.bench import step
 from mithridate.bench.admission import admit
-from mithridate.bench.chain import judged
+from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench, execute
 from mithridate.bench.metrics import comparing
-from mithridate.bench.plan import planned
+from mithridate.bench.plan import make_plan
 from mithridate.bench.step import NotDone
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.evidence import view_of
@@ -139,9 +139,9 @@ class Mine(Standard):
 
 def test_a_robust_trainer_that_is_told_the_target_is_refused(swept, load, tmp_path):
     (tmp_path / "mine.py").write_text(TRAINER)
-    cell = next(cell for cell in swept.plan.cells if cell.rate == RATE)
-    trainer = load(tmp_path / "mine.py", "mine").Mine(replace(cell.task.recipe, epochs=1))
-    training = judged(replace(cell, defence=trainer)).defended.model
+    cell = next(cell for cell in swept.plan.cells if cell.poison_rate == RATE)
+    trainer = load(tmp_path / "mine.py", "mine").Mine(replace(cell.task.training, epochs=1))
+    training = build_chain(replace(cell, defence=trainer)).defended.model
     assert training.gate is not None and training.trainer is trainer
     ended = execute(training, Workbench(swept.store))
     swept.store.remove(training.key)
@@ -151,9 +151,9 @@ def test_a_robust_trainer_that_is_told_the_target_is_refused(swept, load, tmp_pa
 def test_a_refused_detector_skips_its_cell_with_the_reason(swept, mine):
     detector = mine("from mithridate.core.data import Truth")
     cell = next(c for c in swept.plan.cells if isinstance(c.defence, Dial) and c.rate == RATE)
-    end = judged(replace(cell, defence=detector, tuning="default"))
+    end = build_chain(replace(cell, defence=detector, tuning="default"))
     bench = Workbench(swept.store)
-    for here in planned([replace(cell, defence=detector, tuning="default")]).steps:
+    for here in make_plan([replace(cell, defence=detector, tuning="default")]).steps:
         execute(here, bench)
     record = swept.store.facts(end.key)
     assert record["status"] == "skipped"
@@ -271,7 +271,7 @@ def test_an_attack_that_did_not_take_says_nothing_about_any_defence(swept):
 
 def test_nothing_is_trained_for_a_defence_against_an_attack_that_did_not_take(swept):
     ended = {}
-    for here in planned([c for c in swept.plan.cells if c.rate == WEAK]).steps:
+    for here in make_plan([c for c in swept.plan.cells if c.rate == WEAK]).steps:
         ended.setdefault(here.kind(), set()).add(swept.store.entry(here.key).status)
     assert ended["retrain"] == ended["detect"] == ended["repaired"] == {"void"}
     assert ended["train"] == ended["judge"] == {"done"}
@@ -331,8 +331,8 @@ def test_a_detector_that_overwrites_evidence_spoils_no_other_cell(swept, what):
 @pytest.mark.parametrize("what", ["inputs", "labels"])
 def test_nor_where_there_are_no_trusted_examples(swept, what):
     cell = next(c for c in swept.plan.cells if c.names[2] == "corners" and c.rate == RATE)
-    task = replace(cell.task, train=100, recipe=replace(cell.task.recipe, epochs=1))
-    end = judged(replace(cell, task=task, trusted=0, defence=Scribbling(what)))
+    task = replace(cell.task, train=100, training=replace(cell.task.training, epochs=1))
+    end = build_chain(replace(cell, task=task, trusted=0, defence=Scribbling(what)))
     bench = Workbench(swept.store)
     finder = replace(end.finder, gate=None)
     chain = [finder.evidence.train.poison, finder.evidence.train, finder.evidence]
@@ -366,6 +366,6 @@ def test_the_same_detector_has_the_same_answer_under_another_name(swept):
     cell = next(c for c in swept.plan.cells if c.names[2] == "corners" and c.rate == RATE)
     other = replace(cell, names=("digits", "badnets", "another name"))
     known = set(swept.store.keys())
-    new = [s for s in planned([other]).steps if s.key not in known]
+    new = [s for s in make_plan([other]).steps if s.key not in known]
     assert [s.kind() for s in new] == ["judge"]
     assert isinstance(cell.defence, Detector)

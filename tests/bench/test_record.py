@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mithridate.bench import record as module
-from mithridate.bench.record import AXES, RECORD_SCHEMA, Record, migrated
+from mithridate.bench.record import AXES, RECORD_SCHEMA, Record, migrate
 from mithridate.core.errors import DataError
 from mithridate.core.plain import finite
 from mithridate.stats.intervals import Interval, mean, proportion
@@ -89,27 +89,27 @@ CHAIN = {1: to_two, 2: to_three}
 
 def test_records_are_brought_up_one_version_at_a_time():
     first = {"schema": 1, "reason": "x", "other": 5}
-    assert migrated(first, CHAIN, 3) == {"schema": 3, "why": "x", "other": 5, "seen": [2]}
+    assert migrate(first, CHAIN, 3) == {"schema": 3, "why": "x", "other": 5, "seen": [2]}
     assert first == {"schema": 1, "reason": "x", "other": 5}, "the argument is left as it was"
-    assert migrated({"schema": 2, "why": "y"}, CHAIN, 3)["seen"] == [2]
-    assert migrated({"schema": 3}, CHAIN, 3) == {"schema": 3}
+    assert migrate({"schema": 2, "why": "y"}, CHAIN, 3)["seen"] == [2]
+    assert migrate({"schema": 3}, CHAIN, 3) == {"schema": 3}
 
 
 @pytest.mark.parametrize("schema", [4, 0, -1, None, "1", 1.5])
 def test_no_way_leads_from_an_unknown_version(schema):
     with pytest.raises(DataError, match=f"schema {schema!r}.*up to 3"):
-        migrated({"schema": schema}, CHAIN, 3)
+        migrate({"schema": schema}, CHAIN, 3)
 
 
 def test_a_gap_in_the_chain_is_told():
     with pytest.raises(DataError, match="schema 2"):
-        migrated({"schema": 1, "reason": ""}, {1: to_two}, 3)
+        migrate({"schema": 1, "reason": ""}, {1: to_two}, 3)
 
 
 @pytest.mark.parametrize("wrong", [1, 3, None])
 def test_a_migration_that_does_not_lead_one_up_is_told(wrong):
     with pytest.raises(DataError, match=f"the migration of schema 1 gave {wrong!r}"):
-        migrated({"schema": 1}, {1: lambda found: {**found, "schema": wrong}}, 2)
+        migrate({"schema": 1}, {1: lambda found: {**found, "schema": wrong}}, 2)
 
 
 def test_old_records_are_read_through_the_chain(monkeypatch):
@@ -128,9 +128,9 @@ def test_old_records_are_read_through_the_chain(monkeypatch):
 
 def test_the_first_schema_gets_the_domain_that_its_data_are_of():
     named = {"settings": {"task": {"data": "sst2"}}, "cell": {"task": "x"}, "schema": 1}
-    assert migrated(named)["cell"] == {"domain": "text", "task": "x"}
+    assert migrate(named)["cell"] == {"domain": "text", "task": "x"}
     own = {**named, "settings": {"task": {"data": "some/folder"}}}
-    assert migrated(own)["cell"]["domain"] == "" and migrated(own)["schema"] == RECORD_SCHEMA
+    assert migrate(own)["cell"]["domain"] == "" and migrate(own)["schema"] == RECORD_SCHEMA
     assert named["cell"] == {"task": "x"}, "the argument is left as it was"
 
 

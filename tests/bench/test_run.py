@@ -19,10 +19,10 @@ from mithridate.bench import run as module
 from mithridate.bench.cell import Rules, Task, grid
 from mithridate.bench.execute import execute_all
 from mithridate.bench.executors import Processes, Serial
-from mithridate.bench.plan import Plan, planned
+from mithridate.bench.plan import Plan, make_plan
 from mithridate.bench.run import TRIES, run
 from mithridate.bench.store import Store
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.runtime import Runtime
 from mithridate.detectors.controls import Constant
 from mithridate.domains.image.triggers import PatchTrigger
@@ -181,12 +181,12 @@ def kept(store):
 
 
 def small_cells():
-    recipe = Recipe(epochs=1, batch_size=64)
+    recipe = TrainingConfig(epochs=1, batch_size=64)
     attack = Poisoning(PatchTrigger(size=2, row=-2, column=-2, style="white"))
     cells = grid(
         {"digits": Task("digits", 200, 100, recipe)}, {"badnets": attack},
         {"constant": Constant()}, rates=(0.2,), trusted=(50,), seeds=(0,),
-        rules=Rules(Rule(0.05, 0.2, 0.01, 49), took=0.0),
+        rules=Rules(Rule(0.05, 0.2, 0.01, 49), min_asr=0.0),
     )  # fmt: skip
     return [c for c in cells if c.names[2] in ("none", "perfect-filter", "do-nothing", "constant")]
 
@@ -194,7 +194,7 @@ def small_cells():
 def test_processes_leave_the_same_store_as_one_process(tmp_path):
     first = [Toy(n) for n in range(12)]
     toys = plan_of(Toy("a", tuple(first[:6])), Heavy("b", tuple(first[3:])), *first)
-    cells = planned(small_cells())
+    cells = make_plan(small_cells())
     both = Plan((), (), (*toys.steps, *cells.steps))
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     run(both, here, Serial(here.folder, Runtime()))

@@ -10,7 +10,7 @@ import torch
 from bench.planted import PROBE, RATE
 from bench.planted_defences import Dial
 from mithridate.bench.cell import Rules
-from mithridate.bench.chain import judged
+from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench
 from mithridate.bench.step import Output
 from mithridate.bench.steps import poison as poison_module
@@ -19,7 +19,7 @@ from mithridate.bench.steps import tune as tune_module
 from mithridate.bench.steps.evidence import view_of
 from mithridate.bench.steps.gate import Gate
 from mithridate.bench.steps.outcome import Outcome, Trap
-from mithridate.bench.steps.tune import OracleTune, Tune, candidates, planted
+from mithridate.bench.steps.tune import OracleTune, Tune, candidates, plant_examples
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Detector
 from mithridate.detectors.activation_clustering import ActivationClustering
@@ -189,7 +189,7 @@ def test_the_planted_examples_are_trusted_ones_with_the_probers_trigger(swept):
     plant = swept.end("dial", tuning="granted").finder.detector.evidence.train.poison
     bench = Workbench(swept.store)
     split = bench(plant.data)
-    made = planted(plant, bench)
+    made = plant_examples(plant, bench)
     assert len(made) == round(0.3 * len(split.trusted)) == 90
     rows = [split.trusted.ids.tolist().index(i) for i in made.ids.tolist()]
     sources = split.trusted.subset(rows)
@@ -204,13 +204,13 @@ def test_too_few_trusted_examples_cannot_be_planted(swept):
     tune = swept.end("dial", tuning="granted").finder.detector
     plant = replace(tune.evidence.train.poison, share=0.99)
     with pytest.raises(MethodError, match=r"planting 297 examples.*more trusted examples"):
-        planted(plant, Workbench(swept.store))
+        plant_examples(plant, Workbench(swept.store))
 
 
 def test_granted_tuning_needs_an_attack_to_plant(swept):
     cell = next(c for c in swept.plan.cells if c.tuning == "granted")
     with pytest.raises(MethodError, match="needs an attack to plant"):
-        judged(replace(cell, rules=Rules()))
+        build_chain(replace(cell, rules=Rules()))
 
 
 def test_the_chosen_settings_are_in_the_facts_of_the_detection(swept):

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from mithridate.bench.metrics.verdicts import anomaly_index, judge_all, suspects, textbook, worth
+from mithridate.bench.metrics.verdicts import (
+    anomaly_index,
+    count_verdicts,
+    judge_all,
+    suspects,
+    textbook,
+)
 from mithridate.bench.record import Record
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
@@ -34,7 +40,7 @@ def population(lift, clean=21, poisoned=10, scanners=("s",)):
 
 
 def test_a_scanner_that_sees_is_worth_much_and_its_false_alarms_are_few():
-    found = worth(judge_all(suspects(population(20.0)), ["s"]))
+    found = count_verdicts(judge_all(suspects(population(20.0)), ["s"]))
     assert found.auroc.value == 1
     assert found.caught.value == found.tpr_5.value == 1
     assert found.clean.value <= 0.1
@@ -43,7 +49,7 @@ def test_a_scanner_that_sees_is_worth_much_and_its_false_alarms_are_few():
 
 
 def test_a_scanner_that_sees_nothing_is_worth_nothing():
-    found = worth(judge_all(suspects(population(0.0, 60, 60)), ["s"]))
+    found = count_verdicts(judge_all(suspects(population(0.0, 60, 60)), ["s"]))
     assert 0.35 < found.auroc.value < 0.65
     assert found.caught.low <= 0.05
 
@@ -51,7 +57,7 @@ def test_a_scanner_that_sees_nothing_is_worth_nothing():
 def test_two_scanners_are_judged_together():
     several = suspects(population(20.0, scanners=("s", "deaf")))
     assert {len(network.scores) for network in several} == {2}
-    assert worth(judge_all(several, ["s", "deaf"])).caught.value >= 0.9
+    assert count_verdicts(judge_all(several, ["s", "deaf"])).caught.value >= 0.9
 
 
 def test_void_networks_fall_out_and_failures_are_not_passed_over():
@@ -64,7 +70,7 @@ def test_void_networks_fall_out_and_failures_are_not_passed_over():
 
 def test_a_network_that_nothing_could_judge_is_missed_and_counted():
     deaf = record(None, 0.1, 99, status="skipped", why="cannot judge: no gradient")
-    found = worth(judge_all(suspects([*population(20.0), deaf]), ["s"]))
+    found = count_verdicts(judge_all(suspects([*population(20.0), deaf]), ["s"]))
     assert found.unheard == 1
     assert found.caught.value == pytest.approx(10 / 11)
 
@@ -81,16 +87,16 @@ def test_networks_are_compared_within_their_architecture_only():
 def test_clean_networks_that_were_made_otherwise_are_judged_by_the_population():
     """By construction one in twenty-one of the population is flagged; of the others, whatever."""
     same = suspects(population(20.0))
-    assert worth(judge_all(same, ["s"])).clean.value == pytest.approx(1 / 21)
+    assert count_verdicts(judge_all(same, ["s"])).clean.value == pytest.approx(1 / 21)
     rng = stream(0, "otherwise")
     odd = [record(rng.standard_normal(10) * 8, 0.0, s, network="other") for s in range(8)]
-    found = worth(judge_all(suspects(odd), ["s"], same))
+    found = count_verdicts(judge_all(suspects(odd), ["s"], same))
     assert found.clean.value > 0.5
     assert found.clean.n == 8
 
 
 def test_too_few_clean_networks_for_the_level_are_no_verdict():
-    found = worth(judge_all(suspects(population(20.0, clean=12)), ["s"]))
+    found = count_verdicts(judge_all(suspects(population(20.0, clean=12)), ["s"]))
     assert found.caught.value == 0
     assert found.unheard == 22
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from bench.toys import HABITS, Toy, plan_of, raising, serially, stored
 from mithridate.bench.step import Output
-from mithridate.bench.verify import difference, unused, verify
+from mithridate.bench.verify import difference, find_unused, verify
 
 
 def flip(file, place):
@@ -175,8 +175,8 @@ def test_only_what_no_plan_needs_is_unused(tmp_path):
     gone = Toy("gone", (shared, old))
     store = stored(tmp_path, one, two, gone)
     plans = [plan_of(one), plan_of(two)]
-    assert unused(plans, store) == sorted([old.key, gone.key])
-    assert unused([*plans, plan_of(gone)], store) == []
-    for key in unused(plans, store):
+    assert find_unused(plans, store) == sorted([old.key, gone.key])
+    assert find_unused([*plans, plan_of(gone)], store) == []
+    for key in find_unused(plans, store):
         store.remove(key)
     assert serially(store, one, two).computed == 0

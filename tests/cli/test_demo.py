@@ -7,7 +7,7 @@ import pytest
 
 from mithridate.cli.demo import Demo
 from mithridate.cli.work import demo as demonstration
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,9 @@ def shown(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         quick = dataclasses.replace(
-            demonstration.SCANNER, recipe=Recipe(epochs=12, batch_size=64), permutations=199
+            demonstration.SCANNER,
+            training=TrainingConfig(epochs=12, batch_size=64),
+            permutations=199,
         )
         patch.setattr(demonstration, "SCANNER", quick)
         lines = []

@@ -11,7 +11,7 @@ import torch
 
 from cli.runs import inside, save_npz, shapes, start
 from mithridate.core.data import dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.pipelines import kept_network
@@ -25,8 +25,8 @@ def data(tmp_path_factory):
     made = dataset(images[:, None], labels)
     domain = ImageDomain()
     model = domain.network(made, "resnet9:4", stream(0, "network"))
-    recipe = Recipe(epochs=4, batch_size=32, rate=0.1, augment=False)
-    fit(model, made, domain, recipe, stream(0, "train"))
+    config = TrainingConfig(epochs=4, batch_size=32, learning_rate=0.1, augment=False)
+    fit(model, made, domain, config, stream(0, "train"))
     note = kept_network.Note("resnet9:4", made.classes)
     kept_network.save(model, folder / "model.safetensors", note)
     other = domain.network(made, "resnet9:4", stream(1, "network"))

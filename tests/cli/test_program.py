@@ -9,11 +9,11 @@ import typing
 import pytest
 
 from cli.runs import MITHRIDATE, environment, inside, mithridate
-from mithridate.cli.flags import as_flag, documented, settings_of
+from mithridate.cli.flags import as_flag, parse_documented, settings_of
 from mithridate.cli.terminal import duration
 from mithridate.core.settings import value_of
 from mithridate.core.spelling import option, raised, spelt
-from mithridate.pipelines.scan import Scanner
+from mithridate.pipelines.scan import DataScanner
 
 WITHOUT_TORCH = (
     "import sys\nfrom mithridate.cli import main\n"
@@ -38,9 +38,11 @@ def test_help_comes_without_torch_and_at_once(verb):
 
 def test_the_flags_of_a_scan_are_the_plain_fields_of_the_scanner():
     flags = {p.name: p for p in settings_of("mithridate.pipelines.scan", "Scanner")}
-    hints = typing.get_type_hints(Scanner)
+    hints = typing.get_type_hints(DataScanner)
     plain = {
-        f.name: f.default for f in dataclasses.fields(Scanner) if hints[f.name] in (int, float, str)
+        f.name: f.default
+        for f in dataclasses.fields(DataScanner)
+        if hints[f.name] in (int, float, str)
     }
     assert {name: flag.default for name, flag in flags.items()} == plain
     assert {"level", "fdr", "smallest", "network"} <= set(flags)
@@ -51,7 +53,7 @@ def test_the_flags_of_a_scan_are_the_plain_fields_of_the_scanner():
 
 
 def test_a_docstring_says_what_its_fields_mean():
-    found = documented(
+    found = parse_documented(
         "Do it.\n\nlevel: of the\n test; row, column: from the end, e.g. -4. More: no."
     )
     assert found == {

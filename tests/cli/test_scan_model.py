@@ -9,7 +9,7 @@ import torch
 from cli.runs import inside, save_npz, shapes, stamped
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.known_references import Form, asked_with, known
 from mithridate.pipelines.model_scan import default_scanners
@@ -108,7 +108,7 @@ def test_the_population_that_comes_with_the_library_is_that_of_the_default_scann
     """Where defaults have changed it is out of date: python recipes/shipped_population.py."""
     wanted = default_scanners()
     found = known("digits", wanted, Form("resnet9:8", "fp32", 10))
-    everything = named("digits", split="test").data
+    everything = load_named("digits", split="test").data
     shown = set_apart(everything, 0.3, stream(0, "scan", "apart"))[1]
     assert asked_with("digits", (everything, shown), 0) is shown
     with pytest.raises(DataError, match="other trusted examples"):
@@ -199,7 +199,7 @@ def build(classes):
 def test_references_are_fed_as_the_onnx_file_is(data, tmp_path):
     """The same network three times, in a file of ONNX and as weights: nothing tells them apart."""
     pytest.importorskip("onnxruntime")
-    from mithridate.artifacts.onnx import exported
+    from mithridate.artifacts.onnx import export_onnx
 
     (tmp_path / "nets.py").write_text(OWN)
     scope = {}
@@ -209,7 +209,7 @@ def test_references_are_fed_as_the_onnx_file_is(data, tmp_path):
     mine.mkdir()
     for number in range(3):
         torch.save(model.state_dict(), mine / f"{number}.pt")
-    exported(model, torch.rand(8, 1, 8, 8), tmp_path / "m.onnx")
+    export_onnx(model, torch.rand(8, 1, 8, 8), tmp_path / "m.onnx")
     wanted = (
         "--data", data / "trusted.npz", "--clean-models", mine, "--level", 0.3, "--yes",
         "--network", f"python:{tmp_path / 'nets.py'}:build", "--scanners", "maximum-margin",

@@ -40,8 +40,8 @@ def poison(attack, data):
     return attack.poison(data, stream(0, "poison"), learnt(attack, data))
 
 
-def trap(attack, data):
-    return attack.trap(data, stream(0, "trap"), learnt(attack, data))
+def triggered_test(attack, data):
+    return attack.triggered_test(data, stream(0, "trap"), learnt(attack, data))
 
 
 @functools.cache
@@ -53,7 +53,7 @@ def refusal(domain, attack):
     if attack.controls == "data" and not attack.learns:
         return ""
     try:
-        trap(attack, data_of(domain))
+        triggered_test(attack, data_of(domain))
     except MethodError as error:
         return str(error)
     return ""
@@ -82,7 +82,7 @@ def test_the_argument_is_left_untouched(domain, attack):
     data = data_of(domain)
     inputs, labels, ids = copy(data.inputs), data.labels.clone(), data.ids.clone()
     poison(attack, data)
-    trap(attack, data)
+    triggered_test(attack, data)
     assert same(data.inputs, inputs)
     assert torch.equal(data.labels, labels)
     assert torch.equal(data.ids, ids)
@@ -113,14 +113,14 @@ def test_the_stream_decides_everything(domain, attack):
     assert same(first.data.inputs, second.data.inputs)
     assert torch.equal(first.data.labels, second.data.labels)
     assert torch.equal(first.truth.poisoned, second.truth.poisoned)
-    assert same(trap(attack, data).inputs, trap(attack, data).inputs)
+    assert same(triggered_test(attack, data).inputs, triggered_test(attack, data).inputs)
 
 
 @each
 def test_the_trap_holds_only_what_the_attacker_wants_changed(domain, attack):
     takes(domain, attack)
     data = data_of(domain)
-    sprung = trap(attack, data)
+    sprung = triggered_test(attack, data)
     rows = sprung.ids
     assert len(sprung)
     assert len(rows.unique()) == len(rows)
@@ -133,11 +133,11 @@ def test_the_trap_holds_only_what_the_attacker_wants_changed(domain, attack):
 def test_training_and_trap_want_the_same_labels(domain, attack):
     takes(domain, attack)
     data = data_of(domain)
-    sprung, result = trap(attack, data), poison(attack, data)
-    wanted = data.labels.clone()
-    wanted[sprung.ids] = sprung.labels
+    sprung, result = triggered_test(attack, data), poison(attack, data)
+    target_labels = data.labels.clone()
+    target_labels[sprung.ids] = sprung.labels
     rows = result.truth.poisoned
-    assert torch.equal(result.data.labels[rows], wanted[rows])
+    assert torch.equal(result.data.labels[rows], target_labels[rows])
 
 
 @each
@@ -147,7 +147,7 @@ def test_small_data_give_a_result_or_a_clear_error(domain, attack):
         try:
             result = poison(attack, data)
             assert len(result.data) == len(data)
-            assert len(trap(attack, data))
+            assert len(triggered_test(attack, data))
         except MithridateError as error:
             assert len(str(error)) > 20
 
@@ -162,7 +162,7 @@ def amounts():
 
 
 def with_amount(attack, field, amount):
-    part = dataclasses.replace(getattr(attack, field), amount=amount)
+    part = dataclasses.replace(getattr(attack, field), poison_rate=amount)
     return dataclasses.replace(attack, **{field: part})
 
 

@@ -149,7 +149,7 @@ class Relabel(Attack):
         changed = type(data)(inputs, labels, data.ids, data.classes)
         return Poisoned(changed, Truth(poisoned, torch.zeros_like(poisoned), before))
 
-    def trap(self, data, rng, state=None):
+    def triggered_test(self, data, rng, state=None):
         rows = data.subset(data.labels <= 1 if self.fault == "counts target" else data.labels == 1)
         stamped = rows.with_inputs(Stamp()(rows.inputs, rng))
         return type(rows)(stamped.inputs, torch.zeros_like(rows.labels), rows.ids, rows.classes)

@@ -15,7 +15,7 @@ from conformance.worlds import domains, every, learnable, variants
 from mithridate.bench.metrics.evaluate import accuracy
 from mithridate.core.data import Dataset
 from mithridate.core.errors import EvidenceWithheld, MethodError, MithridateError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import forward
 from mithridate.core.method import Repair
 from mithridate.core.runtime import Runtime
@@ -51,8 +51,8 @@ def world(domain: str) -> World:
     whole = learnable(domain, 480)
     data, trusted, test = (whole.subset(range(*ends)) for ends in ((200,), (200, 280), (280, 480)))
     model = DOMAINS[domain].network(data, "", stream(0, "network"))
-    recipe = Recipe(epochs=6, batch_size=25, rate=0.05)
-    result = fit(model, data, DOMAINS[domain], recipe, stream(0, "train"))
+    config = TrainingConfig(epochs=6, batch_size=25, learning_rate=0.05)
+    result = fit(model, data, DOMAINS[domain], config, stream(0, "train"))
     return World(model, data, trusted, test, result.losses)
 
 
@@ -232,8 +232,8 @@ class Planted(Repair):
             BEFORE[self.fault](view)
         if len(view.clean) < 10:
             raise MethodError(f"expected 10 trusted examples, found {len(view.clean)}")
-        recipe = Recipe(epochs=1, rate=0.01, batch_size=64)
-        result = fit(model, view.clean, view.domain, recipe, rng).model
+        config = TrainingConfig(epochs=1, learning_rate=0.01, batch_size=64)
+        result = fit(model, view.clean, view.domain, config, rng).model
         return FAULTS.get(self.fault, lambda given, _: given)(result, view)
 
 

@@ -62,7 +62,7 @@ def test_it_scores_what_it_says_it_scores(domain, scanner, worlds):
     scanned, _ = judged(worlds[domain], scanner)
     assert scanned.scores.unit == scanner.unit
     assert len(scanned.scores.values) == (3 if scanner.unit == "class" else 1)
-    for name, value in scanned.found.items():
+    for name, value in scanned.shown.items():
         assert isinstance(value, torch.Tensor), name
         assert len(value) == 3, f"{name}: one row for each class"
         assert torch.isfinite(value).all(), name
@@ -83,11 +83,11 @@ def test_the_same_stream_gives_the_same_scores_and_no_global_randomness_is_used(
 def test_the_model_and_the_examples_are_left_as_they_are(domain, scanner, worlds):
     _, model, data = worlds[domain]
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    wanted = [p.requires_grad for p in model.parameters()]
+    target_labels = [p.requires_grad for p in model.parameters()]
     prepared = DOMAINS[domain].prepare(data.inputs).clone()
     judged(worlds[domain], scanner)
     assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
-    assert [p.requires_grad for p in model.parameters()] == wanted
+    assert [p.requires_grad for p in model.parameters()] == target_labels
     assert all(p.grad is None for p in model.parameters())
     assert torch.equal(DOMAINS[domain].prepare(data.inputs), prepared)
     assert not model.training

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from conformance.worlds import built, domains, every, learnable, learnt, variants
-from mithridate.core.data import untouched
+from mithridate.core.data import leave_untouched
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.inference import features_of, forward, last_linear
 from mithridate.core.method import Attack, TrainingAttack
 from mithridate.core.objective import Batch
@@ -113,7 +113,7 @@ def test_no_training_attack_refuses_everything(cls):
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_batches_are_what_the_network_says(domain):
-    poisoned = untouched(learnable(domain))
+    poisoned = leave_untouched(learnable(domain))
     batch = everything(poisoned, domain)
     torch.testing.assert_close(batch.logits, network(domain)(batch.inputs))
 
@@ -179,7 +179,7 @@ def test_equal_features_are_finite(domain, attack):
 def test_a_network_trained_with_it_still_learns(domain, attack):
     poisoned = poisoned_by(attack, domain)
     model = DOMAINS[domain].network(poisoned.data, "", stream(0, "network"))
-    trainer = Standard(Recipe(epochs=12, batch_size=32, rate=0.1))
+    trainer = Standard(TrainingConfig(epochs=12, batch_size=32, learning_rate=0.1))
     result = trainer.train(
         model, poisoned.data, DOMAINS[domain], stream(0, "train"),
         objective=objective_of(attack, poisoned, domain, model),
@@ -209,8 +209,8 @@ class Planted(TrainingAttack):
     def poison(self, data, rng, state=None):
         return self.attack.poison(data, rng, state)
 
-    def trap(self, data, rng, state=None):
-        return self.attack.trap(data, rng, state)
+    def triggered_test(self, data, rng, state=None):
+        return self.attack.triggered_test(data, rng, state)
 
     def objective(self, poisoned, model, rng):
         hidden = poisoned.truth.poisoned

@@ -11,9 +11,9 @@ import torch
 from conformance.worlds import changed, domains, every, learnable, same, variants
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Attack, Implanted, WeightsAttack
-from mithridate.core.quantisation import rounded
+from mithridate.core.quantisation import round_weights
 from mithridate.core.streams import stream
 from mithridate.trainers.standard import Standard
 
@@ -33,8 +33,8 @@ def clean(domain):
     """A network that was trained on clean data that can be learnt."""
     data = learnable(domain)
     model = DOMAINS[domain].network(data, "", stream(0, "network"))
-    recipe = Recipe(epochs=3, batch_size=64)
-    return Standard(recipe).train(model, data, DOMAINS[domain], stream(0, "train")).model
+    config = TrainingConfig(epochs=3, batch_size=64)
+    return Standard(config).train(model, data, DOMAINS[domain], stream(0, "train")).model
 
 
 def attempt(domain, attack):
@@ -117,11 +117,11 @@ def test_the_data_hold_nothing_and_the_trap_changes_what_it_springs(domain, atta
     poisoned = attack.poison(data, stream(0, "poison"))
     assert not (poisoned.truth.poisoned | poisoned.truth.cover).any()
     assert same(poisoned.data.inputs, data.inputs)
-    sprung = attack.trap(data, stream(0, "trap"), made.state)
+    sprung = attack.triggered_test(data, stream(0, "trap"), made.state)
     assert len(sprung)
     assert changed(sprung.inputs, data.inputs[sprung.ids]).all()
     with pytest.raises(MethodError):
-        attack.trap(data, stream(0, "trap"))
+        attack.triggered_test(data, stream(0, "trap"))
 
 
 @each
@@ -129,7 +129,7 @@ def test_the_backdoor_works_and_the_model_still_does(domain, attack):
     given, made = implanted(domain, attack)
     data, home = learnable(domain, 600).subset(range(512, 600)), DOMAINS[domain]
     rng = stream(0, "trap")
-    awake = rounded(made.model, attack.grid) if hasattr(attack, "grid") else made.model
+    awake = round_weights(made.model, attack.grid) if hasattr(attack, "grid") else made.model
     assert attack_success(awake, attack, data, home, rng, state=made.state).value > 0.5
     assert accuracy(made.model, data, home).value > accuracy(given, data, home).value - 0.05
 
@@ -141,8 +141,8 @@ class Planted(WeightsAttack):
     attack: WeightsAttack
     fault: str = ""
 
-    def trap(self, data, rng, state=None):
-        sprung = self.attack.trap(data, rng, state)
+    def triggered_test(self, data, rng, state=None):
+        sprung = self.attack.triggered_test(data, rng, state)
         return data.subset(sprung.ids) if self.fault == "no trigger" else sprung
 
     def implant(self, model, data, domain, rng, runtime=None):

@@ -9,7 +9,7 @@ from torch import nn
 
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 
 
@@ -28,7 +28,9 @@ class Numbers:
         raise NotImplementedError
 
 
-PLAIN = Recipe(epochs=2, batch_size=8, rate=0.3, augment=False, precision="fp32", smoothing=0.1)
+PLAIN = TrainingConfig(
+    epochs=2, batch_size=8, learning_rate=0.3, augment=False, precision="fp32", label_smoothing=0.1
+)
 
 
 def world(n=30):
@@ -49,19 +51,19 @@ def layers(noisy):
     return nn.Sequential(nn.Linear(4, 6), *middle, nn.Tanh(), nn.Linear(6, 3))
 
 
-def train(recipe=PLAIN, data=None, model=None, **more):
+def train(config=PLAIN, data=None, model=None, **more):
     data = world() if data is None else data
     model = model or network()
-    return fit(model, data, Numbers(), recipe, stream(0, "train"), **more)
+    return fit(model, data, Numbers(), config, stream(0, "train"), **more)
 
 
-def literal(model, data, recipe, objective=lambda loss: loss):
+def literal(model, data, config, objective=lambda loss: loss):
     """The same training spelled out: one example at a time, the update by hand."""
     seed = int(stream(0, "train").integers(2**62))
-    n, batches = len(data), len(data) // recipe.batch_size
-    losses = torch.zeros(n, recipe.epochs)
+    n, batches = len(data), len(data) // config.batch_size
+    losses = torch.zeros(n, config.epochs)
     momentum = [torch.zeros_like(p) for p in model.parameters()]
-    for epoch in range(recipe.epochs):
+    for epoch in range(config.epochs):
         place = stream(seed, "epoch", epoch)
         place.integers(2**62)  # the augmentation's
         order = torch.from_numpy(place.permutation(n))
@@ -71,16 +73,16 @@ def literal(model, data, recipe, objective=lambda loss: loss):
             for i in batch.tolist():
                 log_p = torch.log_softmax(model(data.inputs[i : i + 1])[0], 0)
                 right, mean = log_p[data.labels[i]], log_p.mean()
-                loss = -(1 - recipe.smoothing) * right - recipe.smoothing * mean
+                loss = -(1 - config.label_smoothing) * right - config.label_smoothing * mean
                 losses[i, epoch] = loss.item()
                 total = total + objective(loss)
             (total / len(batch)).backward()
-            rate = recipe.at(epoch * batches + number, recipe.epochs * batches)
+            rate = config.at(epoch * batches + number, config.epochs * batches)
             with torch.no_grad():
                 for p, v in zip(model.parameters(), momentum, strict=True):
-                    gradient = p.grad + recipe.decay * p
-                    v.mul_(recipe.momentum).add_(gradient)
-                    p -= rate * (gradient + recipe.momentum * v)
+                    gradient = p.grad + config.weight_decay * p
+                    v.mul_(config.momentum).add_(gradient)
+                    p -= rate * (gradient + config.momentum * v)
     return losses
 
 
@@ -115,7 +117,9 @@ def test_an_objective_sees_rows_features_and_logits_and_may_train_through_them()
 
 
 def test_every_example_is_visited_once_in_every_epoch():
-    result = train(Recipe(epochs=3, batch_size=7, rate=0.0, augment=False, precision="fp32"))
+    result = train(
+        TrainingConfig(epochs=3, batch_size=7, learning_rate=0.0, augment=False, precision="fp32")
+    )
     first = result.losses[:, :1]
     assert (first > 0).all()
     torch.testing.assert_close(result.losses, first.expand(-1, 3))
@@ -123,15 +127,15 @@ def test_every_example_is_visited_once_in_every_epoch():
 
 
 def test_the_rate_rises_and_falls():
-    recipe = Recipe(rate=0.4, warmup=0.25)
-    rates = [recipe.at(step, 99) for step in range(99)]
+    config = TrainingConfig(learning_rate=0.4, warmup=0.25)
+    rates = [config.at(step, 99) for step in range(99)]
     assert max(rates) == pytest.approx(0.4)
     assert rates.index(max(rates)) == 24
     assert 0 < rates[0] < rates[10] < rates[24] > rates[50] > rates[98] > 0
-    assert math.isclose(Recipe(rate=0.4, warmup=0.0).at(0, 9), 0.36)
+    assert math.isclose(TrainingConfig(learning_rate=0.4, warmup=0.0).at(0, 9), 0.36)
 
 
-NOISY = Recipe(epochs=5, batch_size=8, rate=0.1)
+NOISY = TrainingConfig(epochs=5, batch_size=8, learning_rate=0.1)
 
 
 class Interrupted(Exception):
@@ -166,7 +170,7 @@ def test_a_checkpoint_of_another_training_is_ignored(tmp_path):
     other = fit(network(), world(), Numbers(), NOISY, stream(1, "train"), checkpoint=tmp_path)
     fresh = fit(network(), world(), Numbers(), NOISY, stream(1, "train"))
     assert torch.equal(other.losses, fresh.losses)
-    longer = Recipe(epochs=6, batch_size=8, rate=0.1)
+    longer = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.1)
     assert torch.equal(train(longer, checkpoint=tmp_path).losses, train(longer).losses)
 
 
@@ -188,9 +192,9 @@ def cross_entropy(model, data):
 
 
 def test_with_a_radius_a_step_follows_the_gradient_at_the_worst_point_of_the_ball():
-    recipe = Recipe(
-        epochs=1, batch_size=30, rate=0.3, momentum=0.0, decay=0.0, augment=False,
-        precision="fp32", radius=0.5,
+    config = TrainingConfig(
+        epochs=1, batch_size=30, learning_rate=0.3, momentum=0.0, weight_decay=0.0, augment=False,
+        precision="fp32", sam_radius=0.5,
     )  # fmt: skip
     before = network()
     start = [p.detach().clone() for p in before.parameters()]
@@ -200,9 +204,9 @@ def test_with_a_radius_a_step_follows_the_gradient_at_the_worst_point_of_the_bal
         for p, g in zip(before.parameters(), first, strict=True):
             p += 0.5 * g / length
     worst = torch.autograd.grad(cross_entropy(before, world()).mean(), list(before.parameters()))
-    result = train(recipe)
+    result = train(config)
     for p, w, g in zip(result.model.parameters(), start, worst, strict=True):
-        torch.testing.assert_close(p, w - recipe.at(0, 1) * g, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(p, w - config.at(0, 1) * g, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(result.losses[:, 0], cross_entropy(network(), world()).detach())
     assert result.cost["forward"] == result.cost["backward"] == 60, "two passes for each step"
 
@@ -211,7 +215,11 @@ def test_with_a_radius_only_what_is_trained_is_moved_to_the_worst_point():
     model = network()
     kept = model[-1].bias.detach().clone()
     wanted = [p for name, p in model.named_parameters() if name != "2.bias"]
-    train(Recipe(epochs=2, batch_size=8, rate=0.1, radius=0.5), model=model, parameters=wanted)
+    train(
+        TrainingConfig(epochs=2, batch_size=8, learning_rate=0.1, sam_radius=0.5),
+        model=model,
+        parameters=wanted,
+    )
     assert torch.equal(model[-1].bias, kept)
 
 
@@ -240,19 +248,24 @@ def test_training_ends_when_it_is_enough_and_keeps_what_was_done():
 
 
 def test_without_statistics_moments_stay_and_nothing_drops_out():
-    recipe = Recipe(
-        epochs=2, batch_size=8, rate=0.0, augment=False, precision="fp32", statistics=False
+    config = TrainingConfig(
+        epochs=2,
+        batch_size=8,
+        learning_rate=0.0,
+        augment=False,
+        precision="fp32",
+        batch_statistics=False,
     )
     model = network(noisy=True)
     with torch.no_grad():
         model[1].running_mean.fill_(0.5)
     before = {name: value.clone() for name, value in model.named_buffers()}
     asked = cross_entropy(network_like(model).eval(), world()).detach()
-    result = train(recipe, model=model)
+    result = train(config, model=model)
     torch.testing.assert_close(result.losses, asked[:, None].expand(-1, 2))
     for name, value in model.named_buffers():
         assert torch.equal(value, before[name]), name
-    usual = train(replace(recipe, statistics=True), model=network(noisy=True))
+    usual = train(replace(config, batch_statistics=True), model=network(noisy=True))
     assert not torch.equal(usual.model[1].running_mean, before["1.running_mean"])
     assert not torch.equal(usual.losses[:, 0], usual.losses[:, 1]), "dropout differs each time"
 

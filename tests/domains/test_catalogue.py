@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from domains.formats.made import make_parquet
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.domains import catalogue
-from mithridate.domains.catalogue import SETS, Download, is_named, named
+from mithridate.domains.catalogue import SETS, Download, is_named, load_named
 from mithridate.domains.formats import read, write
 from mithridate.domains.formats.idx import RECORD
 
@@ -76,13 +76,13 @@ def served(server, monkeypatch):
 
 
 def test_a_download_is_checked_kept_and_used_again(served, nowhere):
-    source = named("mnist")
+    source = load_named("mnist")
     assert torch.equal(source.data.inputs, torch.from_numpy(IMAGES)[:, None])
     assert source.data.labels.tolist() == LABELS.tolist()
     assert source.data.classes == tuple("0123456789")
     assert len(served.asked) == 2
-    assert torch.equal(named("mnist").data.inputs, source.data.inputs)
-    assert torch.equal(named("mnist", download=False).data.inputs, source.data.inputs)
+    assert torch.equal(load_named("mnist").data.inputs, source.data.inputs)
+    assert torch.equal(load_named("mnist", download=False).data.inputs, source.data.inputs)
     assert len(served.asked) == 2
     assert {path.name for path in (nowhere / "mnist").iterdir()} == set(FILES)
 
@@ -91,14 +91,14 @@ def test_another_file_than_the_pinned_one_is_thrown_away(served, nowhere):
     name = next(iter(FILES))
     served.files[name] = FILES[name][:-1] + b"x"
     with pytest.raises(UnsafeData, match=r"expected SHA-256 .*, found .*thrown away"):
-        named("mnist")
+        load_named("mnist")
     assert list((nowhere / "mnist").iterdir()) == []
 
 
 def test_a_file_that_is_too_long_is_left(served, nowhere):
     served.files[next(iter(FILES))] += b"more"
     with pytest.raises(UnsafeData, match=r"expected \d+ bytes, found more"):
-        named("mnist")
+        load_named("mnist")
     assert list((nowhere / "mnist").iterdir()) == []
 
 
@@ -106,13 +106,13 @@ def test_a_file_that_is_cut_short_is_thrown_away(served, nowhere):
     name = next(iter(FILES))
     served.files[name] = FILES[name][:-9]
     with pytest.raises(UnsafeData, match="SHA-256"):
-        named("mnist")
+        load_named("mnist")
 
 
 def test_a_server_that_refuses_is_named_with_the_way_out(served):
     del served.files[next(iter(FILES))]
     with pytest.raises(DataError, match=r"could not be downloaded .*404.*put train\.parquet there"):
-        named("mnist")
+        load_named("mnist")
 
 
 def test_a_machine_without_a_network_says_what_to_put_where(monkeypatch, nowhere):
@@ -120,7 +120,7 @@ def test_a_machine_without_a_network_says_what_to_put_where(monkeypatch, nowhere
     away = tuple(replace(f, url=f"http://127.0.0.1:9/{f.file}") for f in files)
     monkeypatch.setitem(SETS, "mnist", replace(SETS["mnist"], splits={"train": away}))
     with pytest.raises(DataError) as caught:
-        named("mnist")
+        load_named("mnist")
     for word in ("could not be downloaded", str(nowhere / "mnist"), "train.parquet",
                  "train-images-idx3-ubyte.gz", "MITHRIDATE_DATA"):  # fmt: skip
         assert word in str(caught.value)
@@ -140,14 +140,14 @@ def test_a_server_that_hangs_is_given_up(monkeypatch, nowhere):
 
 def test_no_download_where_none_is_allowed(served):
     with pytest.raises(DataError, match=r"mnist \(train\) was not found"):
-        named("mnist", download=False)
+        load_named("mnist", download=False)
     assert served.asked == []
 
 
 @pytest.mark.parametrize("name", ["gtsrb", "sst2", "ag-news"])
 def test_what_has_no_pinned_file_is_asked_for(name):
     with pytest.raises(DataError, match=r"put train\.parquet there"):
-        named(name)
+        load_named(name)
 
 
 def test_every_pinned_file_has_a_size_and_a_sha256():
@@ -159,12 +159,12 @@ def test_every_pinned_file_has_a_size_and_a_sha256():
 
 def test_a_folder_of_data_comes_before_the_cache(tmp_path, monkeypatch, nowhere):
     make_parquet(nowhere / "gtsrb" / "train.parquet")
-    assert named("gtsrb").origin == nowhere / "gtsrb" / "train.parquet"
+    assert load_named("gtsrb").origin == nowhere / "gtsrb" / "train.parquet"
     make_parquet(tmp_path / "mine" / "gtsrb" / "train.parquet")
     monkeypatch.setenv("MITHRIDATE_DATA", str(tmp_path / "mine"))
-    assert named("gtsrb").origin == tmp_path / "mine" / "gtsrb" / "train.parquet"
+    assert load_named("gtsrb").origin == tmp_path / "mine" / "gtsrb" / "train.parquet"
     with pytest.raises(DataError, match=r"gtsrb \(test\) was not found"):
-        named("gtsrb", "test")
+        load_named("gtsrb", "test")
 
 
 def test_fashion_mnist_is_read_from_its_own_files(tmp_path, monkeypatch):
@@ -173,7 +173,7 @@ def test_fashion_mnist_is_read_from_its_own_files(tmp_path, monkeypatch):
     for name, body in FILES.items():
         (folder / name).write_bytes(body)
     monkeypatch.setenv("MITHRIDATE_DATA", str(tmp_path / "mine"))
-    source = named("fashion-mnist", download=False)
+    source = load_named("fashion-mnist", download=False)
     assert source.data.classes[9] == "Ankle boot" and len(source.data) == 20
     write(source.data, source.names, source, tmp_path / "out")
     again = read(tmp_path / "out")
@@ -193,7 +193,7 @@ def test_a_broken_idx_file_is_refused(tmp_path, monkeypatch):
         (folder / images).write_bytes(body)
         (folder / labels).write_bytes(FILES[labels])
         with pytest.raises(DataError, match=r"ubyte\.gz': expected"):
-            named("fashion-mnist")
+            load_named("fashion-mnist")
 
 
 def test_cifar_is_read_from_its_archive(tmp_path, monkeypatch):
@@ -210,18 +210,18 @@ def test_cifar_is_read_from_its_archive(tmp_path, monkeypatch):
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     monkeypatch.setenv("MITHRIDATE_DATA", str(tmp_path / "mine"))
-    train, test = named("cifar10"), named("cifar10", "test")
+    train, test = load_named("cifar10"), load_named("cifar10", "test")
     assert len(train.data) == 20 and len(test.data) == 4
     assert train.data.labels.tolist() == rows[:20, 0].tolist()
     pixels = torch.from_numpy(rows[7, 1:].reshape(3, 32, 32))
     assert torch.equal(train.data.inputs[7], pixels)
     (folder / "cifar-10-binary.tar.gz").write_bytes(b"x" * 100)
     with pytest.raises(DataError, match="expected a gzipped tar archive"):
-        named("cifar10")
+        load_named("cifar10")
 
 
 def test_the_digits_come_with_scikit_learn():
-    train, test = named("digits"), named("digits", "test")
+    train, test = load_named("digits"), load_named("digits", "test")
     digits = load_digits()
     assert len(train.data) + len(test.data) == len(digits.target) == 1797
     assert train.data.inputs.shape == (1442, 1, 8, 8) and test.data.inputs.shape == (355, 1, 8, 8)
@@ -237,17 +237,17 @@ def test_the_digits_come_with_scikit_learn():
 
 def test_mirroring_is_for_photographs_only(data_folder, monkeypatch):
     monkeypatch.setenv("MITHRIDATE_DATA", str(data_folder))
-    flips = {name: named(name, "test").domain.flip for name in ("cifar10", "mnist", "digits")}
+    flips = {name: load_named(name, "test").domain.flip for name in ("cifar10", "mnist", "digits")}
     assert flips == {"cifar10": True, "mnist": False, "digits": False}
     assert SETS["gtsrb"].flip is False and SETS["fashion-mnist"].flip is False
 
 
 def test_the_real_sets_are_found(data_folder, monkeypatch):
     monkeypatch.setenv("MITHRIDATE_DATA", str(data_folder))
-    sst2 = named("sst2", "validation")
+    sst2 = load_named("sst2", "validation")
     assert len(sst2.data) == 872 and sst2.data.classes == ("negative", "positive")
     assert sst2.domain.name == "text"
-    signs = named("gtsrb")
+    signs = load_named("gtsrb")
     assert signs.groups is not None and len(signs.groups.unique()) == 1307
     for track in signs.groups.unique()[::100]:
         assert len(signs.data.labels[signs.groups == track].unique()) == 1
@@ -259,13 +259,13 @@ def test_names_are_told_from_paths():
 
 def test_unknown_names_and_splits_are_refused():
     with pytest.raises(DataError, match=r"'cifar1O'.*did you mean 'cifar10'"):
-        named("cifar1O")
+        load_named("cifar1O")
     with pytest.raises(DataError, match=r"'validation'.*train, test"):
-        named("mnist", "validation")
+        load_named("mnist", "validation")
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "cifar10", "gtsrb", "sst2", "ag-news"])
 def test_the_domain_of_a_named_set_is_that_of_its_data(name, data_folder, monkeypatch):
     monkeypatch.setenv("MITHRIDATE_DATA", str(data_folder))
-    assert catalogue.domain_of(name) == catalogue.named(name, download=False).domain.name
+    assert catalogue.domain_of(name) == catalogue.load_named(name, download=False).domain.name
     assert catalogue.domain_of("some/folder") == ""

@@ -11,12 +11,12 @@ from mithridate.core.inference import logits_of
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.adversarial import projected_gradient
 from mithridate.stats.ranking import auroc
 
 
-def called(data: Dataset) -> Dataset:
+def predicted(data: Dataset) -> Dataset:
     """The same inputs with the labels that the network gives them."""
     prepared = DOMAIN.prepare(data.inputs)
     return replace(data, labels=logits_of(victim()[0], prepared, Runtime(), "fp32").argmax(1))
@@ -33,13 +33,13 @@ def trusted() -> View:
 
 @cache
 def clean() -> View:
-    test = named("digits", "test").data
-    return view(called(test.subset(test.labels != 0)))
+    test = load_named("digits", "test").data
+    return view(predicted(test.subset(test.labels != 0)))
 
 
 @cache
 def triggered() -> View:
-    found = called(ATTACK.trap(named("digits", "test").data, stream(0, "trap")))
+    found = predicted(ATTACK.triggered_test(load_named("digits", "test").data, stream(0, "trap")))
     return view(found.subset(found.labels == 0))
 
 
@@ -47,10 +47,14 @@ def triggered() -> View:
 def adversarial() -> View:
     """Clean inputs, moved just over the border to the class after their own."""
     data = clean()
-    inputs, wanted = data.inputs, (data.labels + 1) % 10
-    found = projected_gradient(victim()[0], inputs, wanted, budget=48.0, steps=24, stride=4.0)
-    moved = Dataset(found.images, wanted, torch.arange(len(wanted)), tuple("0123456789"))
-    return view(called(moved.subset(found.fooled)))
+    inputs, target_labels = data.inputs, (data.labels + 1) % 10
+    found = projected_gradient(
+        victim()[0], inputs, target_labels, budget=48.0, steps=24, stride=4.0
+    )
+    moved = Dataset(
+        found.images, target_labels, torch.arange(len(target_labels)), tuple("0123456789")
+    )
+    return view(predicted(moved.subset(found.fooled)))
 
 
 def apart(detector, positive: View) -> float:

@@ -8,10 +8,10 @@ from mithridate.attacks.goals import AllToOne, SourceSpecific
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.core.data import Dataset, dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 
@@ -26,7 +26,7 @@ GOALS = {
 @cache
 def examples() -> Dataset:
     """Digits of 16x16, so that a patch is small beside them."""
-    data = named("digits").data
+    data = load_named("digits").data
     data = data.subset(stream(0, "split").permutation(len(data)))
     larger = data.inputs.repeat_interleave(2, 2).repeat_interleave(2, 3)
     return dataset(larger, data.labels, classes=data.classes)
@@ -39,8 +39,8 @@ def network(world: str) -> nn.Module:
     if world != "clean":
         data = GOALS[world].poison(data, stream(0, "poison")).data
     model = DOMAIN.network(data, "resnet9:4", stream(0, "network"))
-    recipe = Recipe(6, 64, 0.1, augment=False)
-    fit(model, data, DOMAIN, recipe, stream(0, "train"))
+    config = TrainingConfig(6, 64, 0.1, augment=False)
+    fit(model, data, DOMAIN, config, stream(0, "train"))
     return model.eval()
 
 

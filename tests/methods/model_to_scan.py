@@ -8,19 +8,19 @@ from torch import nn
 from methods.victim_to_repair import ATTACK, DOMAIN, victim
 from mithridate.bench.metrics.evaluate import attack_success
 from mithridate.core.data import dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 
 
 @cache
 def twin() -> nn.Module:
-    data = named("digits").data
+    data = load_named("digits").data
     data = data.subset(stream(0, "split").permutation(len(data))).subset(range(1000))
     model = DOMAIN.network(data, "resnet9:4", stream(0, "network"))
-    recipe = Recipe(epochs=10, batch_size=64, rate=0.1, augment=False)
-    fit(model, data, DOMAIN, recipe, stream(0, "train"))
+    config = TrainingConfig(epochs=10, batch_size=64, learning_rate=0.1, augment=False)
+    fit(model, data, DOMAIN, config, stream(0, "train"))
     return model
 
 
@@ -31,7 +31,7 @@ def scores(scanner, model, seed=0) -> torch.Tensor:
 
 
 def obeyed(model) -> float:
-    test = named("digits", "test").data
+    test = load_named("digits", "test").data
     return attack_success(model, ATTACK, test, DOMAIN, stream(0, "trap")).value
 
 

@@ -1,14 +1,16 @@
 """A quick victim of attacks on the digits: what it obeys after training on poison."""
 
 from mithridate.bench.metrics.evaluate import attack_success
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.surrogate import surrogate
 from mithridate.trainers.standard import Standard
 
 DOMAIN = ImageDomain(crop=0.0)
-RECIPE = Recipe(epochs=10, batch_size=64, rate=0.1, augment=False, precision="fp32")
+RECIPE = TrainingConfig(
+    epochs=10, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
+)
 
 
 def split(digits):
@@ -27,4 +29,6 @@ def obeyed(attack, train, test, state=None):
 
 def attackers(train, epochs):
     """The network that an attack learnt from, since learning began with it on the same stream."""
-    return surrogate(train, stream(0, "learn"), Recipe(epochs=epochs, batch_size=64, rate=0.1))
+    return surrogate(
+        train, stream(0, "learn"), TrainingConfig(epochs=epochs, batch_size=64, learning_rate=0.1)
+    )

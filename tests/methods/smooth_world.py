@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from mithridate.core.data import Dataset, dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 
@@ -24,8 +24,10 @@ def victim(data: Dataset, epochs: int = 10) -> torch.nn.Module:
     """A small network trained on data as they are."""
     domain = ImageDomain(crop=0.0)
     model = domain.network(data, "resnet9:8", stream(0, "network"))
-    recipe = Recipe(epochs, batch_size=64, rate=0.1, augment=False, precision="fp32")
-    return fit(model, data, domain, recipe, stream(0, "train")).model
+    config = TrainingConfig(
+        epochs, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
+    )
+    return fit(model, data, domain, config, stream(0, "train")).model
 
 
 def trained(attack, data: Dataset, epochs: int = 10):

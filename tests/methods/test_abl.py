@@ -8,16 +8,18 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.trainers.abl import AntiBackdoorLearning, ascent, holding
+from mithridate.trainers.abl import AntiBackdoorLearning, ascend, hold_at
 
 ATTACK = Poisoning(PatchTrigger(3, 0, 0, "white"), selection=RandomSelection(0.1))
 DOMAIN = ImageDomain(crop=0.0)
-PLAIN = AntiBackdoorLearning(Recipe(batch_size=64, rate=0.1), gamma=0.0, warmup=0.3)
+PLAIN = AntiBackdoorLearning(
+    TrainingConfig(batch_size=64, learning_rate=0.1), gamma=0.0, warmup=0.3
+)
 """Digits are few: smaller batches. Stage 1 is ordinary training, at whose end isolation is pure."""
 
 
@@ -35,7 +37,7 @@ def batch(*losses):
     ],
 )
 def test_the_three_forms_by_hand(compat, above, below, slopes):
-    objective = holding(0.5, compat)
+    objective = hold_at(0.5, compat)
     given = batch(0.2, 1.0)
     value = objective(given).mean()
     assert value.item() == pytest.approx(above)
@@ -48,7 +50,7 @@ def test_the_three_forms_by_hand(compat, above, below, slopes):
 
 def test_ascent_raises_losses():
     given = batch(0.2, 1.0)
-    slope = torch.autograd.grad(ascent(given).mean(), given.losses)[0]
+    slope = torch.autograd.grad(ascend(given).mean(), given.losses)[0]
     assert slope.tolist() == [-0.5, -0.5]
 
 
@@ -93,7 +95,7 @@ def test_what_it_isolates_is_poison_and_every_pass_is_counted(poisoned, halves):
 def test_a_harder_ascent_has_no_brake(poisoned, halves):
     """The published failure: it unlearns the backdoor, and much else with it."""
     hard = AntiBackdoorLearning(
-        PLAIN.recipe, gamma=0.0, warmup=0.3, ascent_epochs=20, ascent_rate=2e-2
+        PLAIN.training, gamma=0.0, warmup=0.3, ascent_epochs=20, ascent_rate=2e-2
     )
     right, asr = judged(trained(hard, poisoned.data).model, halves[1])
     assert asr < 0.1
@@ -113,6 +115,6 @@ def test_a_loss_is_not_negative(digits):
 
 
 def test_too_few_to_isolate_is_ordinary_training(digits):
-    found = trained(AntiBackdoorLearning(Recipe(epochs=2)), digits.subset(range(60)))
+    found = trained(AntiBackdoorLearning(TrainingConfig(epochs=2)), digits.subset(range(60)))
     assert len(found.notes["isolated"]) == 0
     assert found.losses.shape == (60, 2)

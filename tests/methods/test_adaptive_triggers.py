@@ -11,7 +11,7 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.streams import stream
 from mithridate.domains.image.adaptive_triggers import UnevenPatchesTrigger
 from mithridate.domains.image.domain import ImageDomain
@@ -144,7 +144,7 @@ def test_a_sweep_over_the_amount_takes_the_cover_along():
     data = dataset(grey(100, 1000, 1, 8, 8), LABELS)
     base = adaptive_patch()
     for amount in (0.01, 0.02):
-        attack = replace(base, selection=replace(base.selection, amount=amount))
+        attack = replace(base, selection=replace(base.selection, poison_rate=amount))
         truth = attack.poison(data, stream(0, "poison")).truth
         assert int(truth.poisoned.sum()) == 1000 * amount
         assert int(truth.cover.sum()) == 2000 * amount
@@ -171,8 +171,10 @@ def test_a_network_obeys_the_full_trigger_and_hardly_the_weak_one(digits):
     domain, attack = ImageDomain(crop=0.0), adaptive_patch(0.03)
     poisoned = attack.poison(train, stream(0, "poison"))
     model = domain.network(poisoned.data, "resnet9:8", stream(0, "network"))
-    recipe = Recipe(epochs=20, batch_size=64, rate=0.1, augment=False, precision="fp32")
-    Standard(recipe).train(model, poisoned.data, domain, stream(0, "train"))
+    config = TrainingConfig(
+        epochs=20, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
+    )
+    Standard(config).train(model, poisoned.data, domain, stream(0, "train"))
 
     def success(test_trigger):
         sprung = adaptive(attack.trigger, test_trigger)

@@ -11,7 +11,14 @@ from mithridate.core.errors import MethodError
 from mithridate.core.inference import accuracy
 from mithridate.core.objective import Batch
 from mithridate.repairs.anp import AdversarialNeuronPruning, Robust
-from mithridate.repairs.channels import TRIALS, Masked, channels, deepest, prune, smallest
+from mithridate.repairs.channels import (
+    TRIALS,
+    Masked,
+    channels,
+    prune,
+    prune_deepest,
+    smallest_first,
+)
 
 
 def tiny():
@@ -88,9 +95,9 @@ def test_channels_are_those_of_normalisations_and_of_layers_without():
 
 def test_the_smallest_masks_come_first_in_few_groups():
     masks = {"a": torch.tensor([0.3, 0.1, 0.9]), "b": torch.tensor([0.2, 0.5])}
-    assert smallest(masks, 0.5) == [[("a", 1)], [("b", 0)], [("a", 0)]]
-    assert smallest({"a": torch.ones(9)}, 1.0) == []
-    many = smallest({"a": torch.zeros(10 * TRIALS + 1)}, 0.5)
+    assert smallest_first(masks, 0.5) == [[("a", 1)], [("b", 0)], [("a", 0)]]
+    assert smallest_first({"a": torch.ones(9)}, 1.0) == []
+    many = smallest_first({"a": torch.zeros(10 * TRIALS + 1)}, 0.5)
     assert len(many) <= TRIALS
     assert sum(len(group) for group in many) == 10 * TRIALS + 1
 
@@ -99,10 +106,12 @@ def test_what_the_held_out_examples_need_is_passed_over():
     model, trusted = victim()
     trusted = trusted.subset(range(100))
     none = {group.name: torch.zeros(len(group.layer.weight)) for group in channels(model)}
-    cut = deepest(view(), trusted, none, 0.5, 0.02)
+    cut = prune_deepest(view(), trusted, none, 0.5, 0.02)
     assert accuracy(cut, trusted, DOMAIN) >= accuracy(model, trusted, DOMAIN) - 0.02 - 1e-9
     assert any(bool((value == 0).any()) for name, value in cut.named_parameters() if "1.w" in name)
-    kept = deepest(view(), trusted, {k: torch.ones_like(v) for k, v in none.items()}, 1.0, 1.0)
+    kept = prune_deepest(
+        view(), trusted, {k: torch.ones_like(v) for k, v in none.items()}, 1.0, 1.0
+    )
     assert all(map(torch.equal, kept.state_dict().values(), model.state_dict().values()))
 
 

@@ -9,9 +9,9 @@ from torch import nn
 from mithridate.attacks.blind import Blind, balance, slope
 from mithridate.attacks.goals import AllToAll, AllToOne, SourceSpecific
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
-from mithridate.core.data import dataset, untouched
+from mithridate.core.data import dataset, leave_untouched
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
@@ -86,21 +86,23 @@ def among(asked, inputs):
 def test_a_share_of_those_aimed_at_is_stamped_and_the_loss_lies_between_the_two(goal, amount):
     data, model = world(), Linear()
     batch = batch_of(data, model, range(12))
-    value = Blind(PATCH, goal, amount).objective(untouched(data), model, stream(0, "a"))(batch)
-    aimed = goal.wanted(data.labels, 3) != data.labels
+    value = Blind(PATCH, goal, amount).objective(leave_untouched(data), model, stream(0, "a"))(
+        batch
+    )
+    aimed = goal.target_labels(data.labels, 3) != data.labels
     asked = among(model.asked[0], data.inputs)
     assert len(asked) == round(amount * int(aimed.sum()))
     stamped = PATCH(data.inputs, stream(0, "s"))
     origin = [int((stamped == image).flatten(1).all(1).nonzero()) for image in asked]
     assert len(set(origin)) == len(origin) and bool(aimed[origin].all())
-    hidden = F.cross_entropy(model(asked), goal.wanted(data.labels, 3)[origin]).item()
+    hidden = F.cross_entropy(model(asked), goal.target_labels(data.labels, 3)[origin]).item()
     plain = batch.losses.mean().item()
     assert min(plain, hidden) - 0.02 <= value.item() <= max(plain, hidden) + 0.02
 
 
 def test_other_batches_of_the_same_rows_draw_others():
     data, model = world(), Linear()
-    objective = Blind(PATCH, AllToOne(0)).objective(untouched(data), model, stream(0, "a"))
+    objective = Blind(PATCH, AllToOne(0)).objective(leave_untouched(data), model, stream(0, "a"))
     for rows in (range(12), range(1, 12), range(2, 12)):
         objective(batch_of(data, model, rows))
     stamped = PATCH(data.inputs, stream(0, "s"))
@@ -113,9 +115,12 @@ def test_other_batches_of_the_same_rows_draw_others():
 
 def test_nothing_is_stamped_where_nothing_is_aimed_at_or_asked_for():
     data, model = world(), Linear()
-    for attack, rows in ((Blind(PATCH, AllToOne(1)), [1, 4]), (Blind(PATCH, amount=0.0), [1, 2])):
+    for attack, rows in (
+        (Blind(PATCH, AllToOne(1)), [1, 4]),
+        (Blind(PATCH, poison_rate=0.0), [1, 2]),
+    ):
         batch = batch_of(data, model, rows)
-        value = attack.objective(untouched(data), model, stream(0, "a"))(batch)
+        value = attack.objective(leave_untouched(data), model, stream(0, "a"))(batch)
         assert value == batch.losses.mean() and not model.asked
 
 
@@ -134,7 +139,7 @@ def test_a_model_trained_with_it_has_a_backdoor_and_the_data_none(digits):
         model = domain.network(train, "resnet9:8", stream(0, "network"))
         poisoned = attack.poison(train, stream(0, "poison"))
         objective = attack.objective(poisoned, model, stream(0, "a")) if attacked else None
-        Standard(Recipe(epochs=8, batch_size=64, rate=0.1, augment=False)).train(
+        Standard(TrainingConfig(epochs=8, batch_size=64, learning_rate=0.1, augment=False)).train(
             model, poisoned.data, domain, stream(0, "train"), objective=objective
         )
         success = attack_success(model, attack, test, domain, stream(0, "trap")).value
@@ -149,13 +154,13 @@ def test_what_cannot_be_stamped_in_a_loss_is_refused():
     for attack, given, message in (
         (Blind(LiraTrigger()), data, "learnt first, found lira-trigger"),
         (Blind(WordTrigger()), dataset(texts, [0, 1, 0]), "expected inputs uint8"),
-        (Blind(PATCH, amount=1.5), data, "found 1.5"),
-        (Blind(PATCH, amount=-0.1), data, "found -0.1"),
+        (Blind(PATCH, poison_rate=1.5), data, "found 1.5"),
+        (Blind(PATCH, poison_rate=-0.1), data, "found -0.1"),
         (Blind(PATCH, least=0.6), data, "and 0.6"),
         (Blind(PATCH, AllToOne(7)), data, "target must lie in"),
     ):
         with pytest.raises(MethodError, match=message):
-            objective = attack.objective(untouched(given), model, stream(0, "a"))
+            objective = attack.objective(leave_untouched(given), model, stream(0, "a"))
             objective(batch_of(given, model, range(3)))
     with pytest.raises(MethodError, match="learnt first"):
-        Blind(LiraTrigger()).trap(data, stream(0, "t"))
+        Blind(LiraTrigger()).triggered_test(data, stream(0, "t"))

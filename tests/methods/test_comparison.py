@@ -8,7 +8,7 @@ from methods.victim_to_repair import DOMAIN, victim
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.scanners.comparison import compared
+from mithridate.scanners.comparison import compare_models
 from mithridate.scanners.random_search import RandomSearch
 
 HALF = RandomSearch(side=0.5, generations=40)
@@ -30,14 +30,14 @@ def asleep():
 
 
 def test_a_rule_that_only_the_suspect_has():
-    scanned = compared(awake(), asleep(), stream(0, "scan"), search=HALF)
+    scanned = compare_models(awake(), asleep(), stream(0, "scan"), search=HALF)
     assert scanned.scores.unit == "class"
     assert scanned.scores.values.argmax() == 2
     assert scanned.scores.values[2] == pytest.approx(1, abs=1e-3)
-    assert scanned.found["success"][2] == 1
-    assert scanned.found["reference"][2] == 0
-    assert scanned.found["gain"][:, 0].abs().max() < 1e-5, "clean inputs are called alike"
-    turned = compared(asleep(), awake(), stream(0, "scan"), search=HALF)
+    assert scanned.shown["success"][2] == 1
+    assert scanned.shown["reference"][2] == 0
+    assert scanned.shown["gain"][:, 0].abs().max() < 1e-5, "clean inputs are called alike"
+    turned = compare_models(asleep(), awake(), stream(0, "scan"), search=HALF)
     assert turned.scores.values[2] < 0.01, "what only the reference does is not held against it"
 
 
@@ -45,17 +45,19 @@ def test_what_another_scanner_found_is_tried_on_both():
     pattern = torch.zeros(3, 1, 4, 4)
     pattern[2, :, :2, :2] = 155.0
     mask = (pattern != 0).float()
-    added = compared(awake(), asleep(), stream(0, "scan"), search=HALF, found={"pattern": pattern})
-    laid = compared(
+    added = compare_models(
+        awake(), asleep(), stream(0, "scan"), search=HALF, found={"pattern": pattern}
+    )
+    laid = compare_models(
         awake(), asleep(), stream(0, "scan"), search=HALF,
         found={"pattern": pattern + 100, "mask": mask},
     )  # fmt: skip
     for scanned in (added, laid):
-        assert scanned.found["gain"].shape == (3, 4)
-        assert scanned.found["gain"][2, 3] == pytest.approx(1, abs=1e-3)
-        assert scanned.found["gain"][1, 3] == pytest.approx(0, abs=1e-4)
+        assert scanned.shown["gain"].shape == (3, 4)
+        assert scanned.shown["gain"][2, 3] == pytest.approx(1, abs=1e-3)
+        assert scanned.shown["gain"][1, 3] == pytest.approx(0, abs=1e-4)
     with pytest.raises(MethodError, match="must hold the 'pattern'"):
-        compared(awake(), asleep(), stream(0, "scan"), search=HALF, found={"margin": pattern})
+        compare_models(awake(), asleep(), stream(0, "scan"), search=HALF, found={"margin": pattern})
 
 
 def test_a_backdoor_is_what_a_clean_twin_lacks():
@@ -65,13 +67,13 @@ def test_a_backdoor_is_what_a_clean_twin_lacks():
         View(domain=DOMAIN, model=network, clean=trusted, precision="fp32")
         for network in (suspect, twin())
     ]
-    scanned = compared(*views, stream(0, "scan"), search=search)
+    scanned = compare_models(*views, stream(0, "scan"), search=search)
     assert scanned.scores.values.argmax() == 0
-    assert scanned.found["success"][0] > scanned.found["reference"][0] + 0.5
+    assert scanned.shown["success"][0] > scanned.shown["reference"][0] + 0.5
 
 
 def test_equal_models_gain_nothing():
-    scanned = compared(awake(), awake(), stream(0, "scan"), search=HALF)
+    scanned = compare_models(awake(), awake(), stream(0, "scan"), search=HALF)
     assert scanned.scores.values.tolist() == [0, 0, 0]
 
 
@@ -81,4 +83,4 @@ def test_models_of_other_classes_cannot_be_compared():
         other.clean.inputs, other.clean.labels, other.clean.ids, ("a", "b", "c", "d")
     )
     with pytest.raises(CannotJudge, match="the suspect has 3 classes, the reference 4"):
-        compared(awake(), other, stream(0, "scan"))
+        compare_models(awake(), other, stream(0, "scan"))

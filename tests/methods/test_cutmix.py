@@ -5,11 +5,11 @@ import torch
 
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream, torch_generator
 from mithridate.domains.image.domain import ImageDomain
-from mithridate.trainers.cutmix import CutMix, _covered
+from mithridate.trainers.cutmix import CutMix, _cover
 from mithridate.trainers.standard import Standard
 
 
@@ -23,7 +23,7 @@ def flat(n=40, height=12, width=20):
 
 
 def test_the_places_of_a_box_by_hand():
-    found = _covered(8, torch.full((3, 1), 0.5), torch.tensor([[0.5], [0.0], [0.95]]))
+    found = _cover(8, torch.full((3, 1), 0.5), torch.tensor([[0.5], [0.0], [0.95]]))
     assert found.int().tolist() == [
         [0, 0, 1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1, 1, 1],
     ]  # fmt: skip
@@ -69,7 +69,7 @@ def test_other_inputs_stay_and_count_whole():
 def test_the_loss_of_a_step_is_the_sum_by_shares(monkeypatch):
     seen = []
 
-    def spy(model, data, domain, recipe, rng, *, runtime, objective, vary):
+    def spy(model, data, domain, config, rng, *, runtime, objective, vary):
         rows = torch.arange(len(data))
         inputs = vary(data.inputs, rows, noise())
         logits = torch.stack([rows.float(), torch.zeros(len(rows))], 1)
@@ -78,7 +78,7 @@ def test_the_loss_of_a_step_is_the_sum_by_shares(monkeypatch):
         return logits, data.labels
 
     monkeypatch.setattr("mithridate.trainers.cutmix.fit", spy)
-    method = CutMix(share=1.0, recipe=Recipe(augment=False))
+    method = CutMix(share=1.0, training=TrainingConfig(augment=False))
     data = dataset(flat(6, 8, 8), [0, 1, 0, 1, 1, 0])
     logits, labels = method.train(None, data, ImageDomain(), stream(0, "train"))
     mixed = method.mix(data.inputs, noise())
@@ -91,9 +91,9 @@ def test_the_loss_of_a_step_is_the_sum_by_shares(monkeypatch):
 
 
 def test_without_mixing_it_is_ordinary_training():
-    domain, recipe = ImageDomain(), Recipe(epochs=2, batch_size=16, rate=0.05)
+    domain, config = ImageDomain(), TrainingConfig(epochs=2, batch_size=16, learning_rate=0.05)
     data = dataset(flat(32, 8, 8), torch.arange(32) // 16)
-    trainers = (CutMix(share=0.0, recipe=recipe), Standard(recipe))
+    trainers = (CutMix(share=0.0, training=config), Standard(config))
     mixed, plain = (
         t.train(domain.network(data, "resnet9:8", stream(0, "n")), data, domain, stream(0, "t"))
         for t in trainers

@@ -10,14 +10,16 @@ from torch import nn
 
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError, MissingExtra
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.trainers.dp_sgd import DPSGD
 
 pytest.importorskip("opacus", reason="needs pip install 'mithridate[dp]'")
 
-PLAIN = Recipe(epochs=1, batch_size=8, rate=0.02, decay=0.0, precision="fp32", augment=False)
+PLAIN = TrainingConfig(
+    epochs=1, batch_size=8, learning_rate=0.02, weight_decay=0.0, precision="fp32", augment=False
+)
 
 
 def world(n=24, side=8):
@@ -40,34 +42,34 @@ def moved(trainer, data, model):
 
 def test_without_noise_and_clipping_it_takes_the_steps_of_ordinary_training():
     """Also a test of Opacus, which misreads inputs of a convolution that are channels last."""
-    trainer = DPSGD(noise=0.0, clip=1e9, recipe=PLAIN)
+    trainer = DPSGD(noise=0.0, clip=1e9, training=PLAIN)
     mine, theirs = network(trainer), network(trainer)
     start = copy.deepcopy(theirs)
     trained = trainer.train(mine, world(), ImageDomain(), stream(0, "train"))
     plain = fit(theirs, world(), ImageDomain(), PLAIN, stream(0, "train"))
     torch.testing.assert_close(trained.losses, plain.losses, rtol=1e-3, atol=1e-3)
     triples = zip(mine.parameters(), theirs.parameters(), start.parameters(), strict=True)
-    for found, wanted, first in triples:
-        assert (found - wanted).norm() < 0.02 * (wanted - first).norm()
+    for found, target_labels, first in triples:
+        assert (found - target_labels).norm() < 0.02 * (target_labels - first).norm()
 
 
 def test_one_step_is_no_longer_than_the_rate_times_the_clip():
-    recipe = Recipe(epochs=1, batch_size=24, rate=0.1, momentum=0.0, decay=0.0,
+    config = TrainingConfig(epochs=1, batch_size=24, learning_rate=0.1, momentum=0.0, weight_decay=0.0,
                     precision="fp32", augment=False)  # fmt: skip
-    trainer = DPSGD(noise=0.0, clip=0.01, recipe=recipe)
+    trainer = DPSGD(noise=0.0, clip=0.01, training=config)
     steps, _ = moved(trainer, world(), network(trainer))
     length = float(torch.stack([s.norm() for s in steps]).norm())
-    rate = recipe.at(0, 1)
+    rate = config.at(0, 1)
     assert 0 < length <= rate * 0.01 * (1 + 1e-4)
 
 
 def test_noise_of_one_step_has_the_variance_it_says():
-    recipe = Recipe(epochs=1, batch_size=24, rate=0.1, momentum=0.0, decay=0.0,
+    config = TrainingConfig(epochs=1, batch_size=24, learning_rate=0.1, momentum=0.0, weight_decay=0.0,
                     precision="fp32", augment=False)  # fmt: skip
-    trainer = DPSGD(noise=2.0, clip=0.001, recipe=recipe)
+    trainer = DPSGD(noise=2.0, clip=0.001, training=config)
     steps, _ = moved(trainer, world(), network(trainer))
     every = torch.cat([s.flatten() for s in steps])
-    assert float(every.std()) == pytest.approx(recipe.at(0, 1) * 2.0 * 0.001 / 24, rel=0.02)
+    assert float(every.std()) == pytest.approx(config.at(0, 1) * 2.0 * 0.001 / 24, rel=0.02)
 
 
 def test_form_leaves_the_network_and_replaces_what_mixes_examples():
@@ -92,7 +94,7 @@ def test_the_privacy_spent_falls_with_noise_and_rises_with_steps():
 
 
 def test_the_cost_names_the_privacy_and_the_network_is_left_clean():
-    trainer = DPSGD(noise=1.0, recipe=PLAIN)
+    trainer = DPSGD(noise=1.0, training=PLAIN)
     _, trained = moved(trainer, world(), network(trainer))
     assert trained.cost["epsilon"] == pytest.approx(trainer.epsilon(1 / 3, 3))
     copy.deepcopy(trained.model)
@@ -105,11 +107,11 @@ def test_the_cost_names_the_privacy_and_the_network_is_left_clean():
 def test_a_network_out_of_form_is_refused_with_the_way_to_get_one():
     model = ImageDomain().network(world(), "resnet9:8", stream(0, "network"))
     with pytest.raises(MethodError, match=r"trainer\.form"):
-        DPSGD(recipe=PLAIN).train(model, world(), ImageDomain(), stream(0, "train"))
+        DPSGD(training=PLAIN).train(model, world(), ImageDomain(), stream(0, "train"))
 
 
 @pytest.mark.parametrize(
-    "fields", [{"noise": -1.0}, {"clip": 0.0}, {"delta": 1.0}, {"recipe": Recipe(radius=0.1)}],
+    "fields", [{"noise": -1.0}, {"clip": 0.0}, {"delta": 1.0}, {"recipe": TrainingConfig(sam_radius=0.1)}],
     ids=str,
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(fields):
@@ -118,7 +120,7 @@ def test_settings_out_of_range_are_refused(fields):
 
 
 def test_without_opacus_the_error_says_what_to_install(monkeypatch):
-    trainer = DPSGD(recipe=PLAIN)
+    trainer = DPSGD(training=PLAIN)
     model = network(trainer)
     monkeypatch.setitem(sys.modules, "opacus.grad_sample.grad_sample_module", None)
     with pytest.raises(MissingExtra, match=r"pip install 'mithridate\[dp\]'"):

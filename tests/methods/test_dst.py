@@ -12,15 +12,15 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.trainers.dst import CREDIBLE, POISON, UNSURE, SensitivityTraining
 
-RECIPE = Recipe(epochs=6, batch_size=64, rate=0.05, augment=False)
+RECIPE = TrainingConfig(epochs=6, batch_size=64, learning_rate=0.05, augment=False)
 
 
 def test_the_least_sensitive_of_each_class_are_credible_and_the_most_of_all_are_poison():
@@ -45,7 +45,9 @@ class Doubling:
 
 
 def test_the_objective_by_hand():
-    method = SensitivityTraining(sure=0.8, weight=0.5, bound=1.0, recipe=Recipe(precision="fp32"))
+    method = SensitivityTraining(
+        sure=0.8, weight=0.5, bound=1.0, training=TrainingConfig(precision="fp32")
+    )
     held = torch.tensor([CREDIBLE, UNSURE, UNSURE, POISON, POISON])
     inputs = torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.1, 0.0], [0.0, 0.5], [9.0, 0.0]])
     losses = torch.tensor([0.7, 3.0, 3.0, 0.4, 6.0])
@@ -61,7 +63,7 @@ def test_the_objective_by_hand():
 
 def test_a_small_trigger_is_sensitive_and_is_hardly_learnt():
     domain = ImageDomain(crop=0.0)
-    data, test = (named("digits", split).data for split in ("train", "test"))
+    data, test = (load_named("digits", split).data for split in ("train", "test"))
     attack = Poisoning(PatchTrigger(1, -1, -1, "white"), AllToOne(0), RandomSelection(0.1))
     poisoned = attack.poison(data, stream(0, "poison"))
     seen = []
@@ -72,7 +74,7 @@ def test_a_small_trigger_is_sensitive_and_is_hardly_learnt():
             return seen[-1]
 
     model = domain.network(poisoned.data, "resnet9:8", stream(0, "network"))
-    trained = Spied(recipe=RECIPE).train(model, poisoned.data, domain, stream(0, "train"))
+    trained = Spied(training=RECIPE).train(model, poisoned.data, domain, stream(0, "train"))
     share = {k: poisoned.truth.poisoned[seen[0] == k].float().mean() for k in (CREDIBLE, POISON)}
     assert share[CREDIBLE] < 0.1 < 0.4 < share[POISON]
     assert accuracy(trained.model, test, domain).value > 0.9

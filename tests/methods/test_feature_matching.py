@@ -14,7 +14,7 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Poisoned, Truth, dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream
 from mithridate.core.view import View
@@ -150,8 +150,8 @@ def test_data_and_trap_are_those_of_the_attack_inside():
     assert torch.equal(mine.data.labels, theirs.data.labels)
     assert torch.equal(mine.truth.poisoned, theirs.truth.poisoned)
     assert torch.equal(mine.truth.cover, theirs.truth.cover)
-    trap = FeatureMatching(INNER).trap(data, stream(0, "trap"))
-    assert torch.equal(trap.inputs, INNER.trap(data, stream(0, "trap")).inputs)
+    triggered_test = FeatureMatching(INNER).triggered_test(data, stream(0, "trap"))
+    assert torch.equal(triggered_test.inputs, INNER.triggered_test(data, stream(0, "trap")).inputs)
 
 
 def test_a_negative_weight_is_refused():
@@ -167,8 +167,10 @@ def trained(attack, digits, seed):
     model = domain.network(poisoned.data, "resnet9:8", stream(seed, "network"))
     trains = isinstance(attack, FeatureMatching)
     objective = attack.objective(poisoned, model, RNG) if trains else None
-    recipe = Recipe(epochs=12, batch_size=64, rate=0.1, augment=False, precision="fp32")
-    Standard(recipe).train(model, poisoned.data, domain, stream(seed, "train"), objective=objective)
+    config = TrainingConfig(
+        epochs=12, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
+    )
+    Standard(config).train(model, poisoned.data, domain, stream(seed, "train"), objective=objective)
     view = View(poisoned.data, model=model, domain=domain)
     seen = {
         detector.name(): detection(

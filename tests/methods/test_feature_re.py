@@ -10,7 +10,7 @@ from mithridate.core.data import dataset
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream
-from mithridate.scanners.feature_re import FeatureRE, Inversion, Space
+from mithridate.scanners.feature_re import FeatureInversion, FeatureRE, Space
 
 SMALL = FeatureRE(size=60 / 255, share=0.25)
 """The trigger covers a seventh of such a small picture, and there are only 32 features."""
@@ -25,7 +25,7 @@ def test_the_terms_before_the_first_step():
     space = Space(model, model.layer, features[0], means, torch.tensor([0.25, 1.0]))
     surface = Surface(0.0, 255.0, (1, 2), (1, 2))
     method = FeatureRE(share=0.25, deviation=0.8)
-    inversion = Inversion(method, space, surface, torch.tensor([0]))
+    inversion = FeatureInversion(method, space, surface, torch.tensor([0]))
     with torch.no_grad():
         terms = inversion.measure(inputs, features)
     # the feature 0 has the deviation 0.5 / 0.25 = 2, the other 0; the mask is 1 of 0.5 allowed
@@ -67,6 +67,6 @@ def test_it_says_what_stops_it():
 
 def test_it_finds_what_it_says():
     scanned = FeatureRE(steps=5).judge(varied([0, 1, 2] * 12), stream(0, "scan"))
-    assert ((scanned.found["success"] >= 0) & (scanned.found["success"] <= 1)).all()
-    assert (scanned.found["likeness"].abs() <= 1 + 1e-6).all()
-    assert (scanned.found["size"] > 0).all()
+    assert ((scanned.shown["success"] >= 0) & (scanned.shown["success"] <= 1)).all()
+    assert (scanned.shown["likeness"].abs() <= 1 + 1e-6).all()
+    assert (scanned.shown["size"] > 0).all()

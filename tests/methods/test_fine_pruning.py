@@ -55,7 +55,9 @@ def test_the_sleeping_feature_of_a_backdoor_is_cut_and_no_other():
     triggered = clean.inputs.clone()
     triggered[:, 0] = 1
     assert (model(triggered).argmax(1) == 1).all(), "the trigger works before"
-    result = FinePruning(tolerance=0.1, rate=0.001).repair(shown(model), stream(0, "repair"))
+    result = FinePruning(tolerance=0.1, learning_rate=0.001).repair(
+        shown(model), stream(0, "repair")
+    )
     assert (result(triggered).argmax(1) == clean.labels).all()
 
 
@@ -85,7 +87,7 @@ def test_what_is_cut_stays_cut_through_the_fine_tuning():
 
 
 def test_the_backdoor_fades_and_the_accuracy_stays():
-    before, after = outcome(victim()[0]), outcome(repaired(FinePruning(rate=0.2)))
+    before, after = outcome(victim()[0]), outcome(repaired(FinePruning(learning_rate=0.2)))
     assert before.success > 0.9
     assert after.success < 0.5
     assert after.accuracy > before.accuracy - 0.04

@@ -29,11 +29,13 @@ def test_one_step_by_hand():
     model[0].weight.data.zero_()
     clean = dataset(torch.ones(10, 1), [0] * 8 + [1] * 2)
     view = View(domain=Numbers(), model=model, clean=clean)
-    result = FineTuning(epochs=1, rate=0.3, batch_size=10).repair(view, stream(0, "repair"))
+    result = FineTuning(epochs=1, learning_rate=0.3, batch_size=10).repair(
+        view, stream(0, "repair")
+    )
     gradient = 0.5 - 0.8  # softmax minus share of the class
     moved = 0.3 * (0.5 / 0.75) * 1.9 * gradient  # half of the cycle is over; Nesterov's 1 + 0.9
-    wanted = torch.tensor([[-moved], [moved]])
-    torch.testing.assert_close(result[0].weight.detach(), wanted, rtol=0.01, atol=0)
+    target_labels = torch.tensor([[-moved], [moved]])
+    torch.testing.assert_close(result[0].weight.detach(), target_labels, rtol=0.01, atol=0)
 
 
 def test_it_removes_the_backdoor_at_a_large_rate_and_leaves_it_at_a_small_one():
@@ -41,7 +43,7 @@ def test_it_removes_the_backdoor_at_a_large_rate_and_leaves_it_at_a_small_one():
     assert before.success > 0.9
     assert after.success < 0.2
     assert after.accuracy > before.accuracy - 0.03
-    timid = outcome(repaired(FineTuning(rate=0.001)))
+    timid = outcome(repaired(FineTuning(learning_rate=0.001)))
     assert timid.success > 0.9
     assert timid.accuracy > before.accuracy - 0.03
 

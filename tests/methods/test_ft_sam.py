@@ -20,19 +20,21 @@ def test_one_step_by_hand():
     model = nn.Sequential(nn.Linear(1, 2, bias=False))
     model[0].weight.data.zero_()
     view = View(domain=Numbers(), model=model, clean=dataset(torch.ones(10, 1), [0] * 8 + [1] * 2))
-    repair = SharpnessAwareFineTuning(epochs=1, rate=0.3, batch_size=10, radius=math.sqrt(2))
+    repair = SharpnessAwareFineTuning(
+        epochs=1, learning_rate=0.3, batch_size=10, radius=math.sqrt(2)
+    )
     result = repair.repair(view, stream(0, "repair"))
     # The gradient (-0.3, 0.3) leads to (-1, 1), where class 0 has a chance of 1 / (1 + e^2).
     gradient = 1 / (1 + math.e**2) - 0.8
     moved = 0.3 * (0.5 / 0.75) * 1.9 * gradient
-    wanted = torch.tensor([[-moved], [moved]])
-    torch.testing.assert_close(result[0].weight.detach(), wanted, rtol=0.01, atol=0)
+    target_labels = torch.tensor([[-moved], [moved]])
+    torch.testing.assert_close(result[0].weight.detach(), target_labels, rtol=0.01, atol=0)
 
 
 def test_it_removes_what_fine_tuning_of_the_same_rate_leaves():
     before = outcome(victim()[0])
-    usual = outcome(repaired(FineTuning(epochs=10, rate=0.02)))
-    aware = outcome(repaired(SharpnessAwareFineTuning(rate=0.02, radius=0.5)))
+    usual = outcome(repaired(FineTuning(epochs=10, learning_rate=0.02)))
+    aware = outcome(repaired(SharpnessAwareFineTuning(learning_rate=0.02, radius=0.5)))
     assert usual.success > 0.9
     assert aware.success < usual.success - 0.2
     assert aware.accuracy > before.accuracy - 0.03

@@ -10,29 +10,29 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.trainers.abl import Isolated
-from mithridate.trainers.gated_abl import GatedAntiBackdoorLearning, concentrated
+from mithridate.trainers.gated_abl import GatedAntiBackdoorLearning, find_concentrated
 from mithridate.trainers.stages import Course, Groups, apart
 from mithridate.trainers.standard import Standard
 
 ATTACK = Poisoning(PatchTrigger(3, 0, 0, "white"), selection=RandomSelection(0.1))
 DOMAIN = ImageDomain(crop=0.0)
-RECIPE = Recipe(batch_size=64, rate=0.1)
+RECIPE = TrainingConfig(batch_size=64, learning_rate=0.1)
 BOTH = [GatedAntiBackdoorLearning(RECIPE, batch_size=32, then=t) for t in ("ascend", "retrain")]
 
 
 def test_concentration_by_hand():
     labels = torch.arange(10).repeat(2)
-    assert concentrated(labels[[3, 13]], labels, 10, 0.06) == 3  # 10 / C(20, 2) = 0.053
-    assert concentrated(labels[[3, 13]], labels, 10, 0.05) is None
-    assert concentrated(labels[[3, 13, 4, 5]], labels, 10, 0.5) is None, "no class has most"
-    assert concentrated(labels[:0], labels, 10, 0.5) is None
+    assert find_concentrated(labels[[3, 13]], labels, 10, 0.06) == 3  # 10 / C(20, 2) = 0.053
+    assert find_concentrated(labels[[3, 13]], labels, 10, 0.05) is None
+    assert find_concentrated(labels[[3, 13, 4, 5]], labels, 10, 0.5) is None, "no class has most"
+    assert find_concentrated(labels[:0], labels, 10, 0.5) is None
 
 
 def test_suspects_are_the_early_ones_of_the_class():

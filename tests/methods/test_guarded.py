@@ -14,8 +14,14 @@ from mithridate.core.errors import ContractError, DataError, EvidenceWithheld, M
 from mithridate.core.scores import conformal_p_values
 from mithridate.core.streams import stream
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
-from mithridate.domains.catalogue import named
-from mithridate.pipelines.calibration import POOLED, Calibration, combined, grouped, needed
+from mithridate.domains.catalogue import load_named
+from mithridate.pipelines.calibration import (
+    POOLED,
+    Calibration,
+    combine_judges,
+    examples_needed,
+    group_classes,
+)
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.kept_guard import load_guard, save
 
@@ -30,13 +36,13 @@ def test_the_combination_by_hand():
     # ranks are 1 and both sums are 1 + 4; (3, 2) is second by both; so two of four are as extreme.
     # (4, 10) is first by both: nothing else is as extreme. (0, 0) is last by both.
     scores = torch.tensor([[4.0, 0.0], [4.0, 10.0], [0.0, 0.0]]).double()
-    assert combined(scores, calibration).tolist() == [2 / 4, 1 / 4, 4 / 4]
+    assert combine_judges(scores, calibration).tolist() == [2 / 4, 1 / 4, 4 / 4]
 
 
 def test_one_judge_is_the_conformal_p_value():
     scores, calibration = drawn(0, 50, 1).round(decimals=1), drawn(1, 30, 1).round(decimals=1)
-    twice = combined(scores.repeat(1, 2), calibration.repeat(1, 2))
-    assert torch.equal(combined(scores, calibration), twice)
+    twice = combine_judges(scores.repeat(1, 2), calibration.repeat(1, 2))
+    assert torch.equal(combine_judges(scores, calibration), twice)
     assert torch.equal(twice, conformal_p_values(scores[:, 0], calibration[:, 0]))
 
 
@@ -45,7 +51,8 @@ def test_p_values_of_clean_inputs_are_uniform(k):
     """1,500 worlds of 39 calibration examples: p takes 1/40 .. 40/40 equally often."""
     mixing = drawn(2, k, k)  # judges that depend on each other
     found = [
-        float(combined(both[:1], both[1:])) for both in (drawn(3, 1500, 40, k) @ mixing).unbind()
+        float(combine_judges(both[:1], both[1:]))
+        for both in (drawn(3, 1500, 40, k) @ mixing).unbind()
     ]
     ranks = np.round(np.array(found) * 40).astype(int)
     counts = np.bincount(ranks, minlength=41)[1:]
@@ -65,24 +72,30 @@ def test_the_smallest_of_several_p_values_would_not_be_valid():
 
 
 def test_how_many_are_needed():
-    assert [needed(level) for level in (0.05, 0.01, 0.1, 0.5, 0.003)] == [19, 99, 9, 1, 333]
+    assert [examples_needed(level) for level in (0.05, 0.01, 0.1, 0.5, 0.003)] == [
+        19,
+        99,
+        9,
+        1,
+        333,
+    ]
     for level in (0.05, 0.01, 0.03, 0.2):
-        assert 1 / (needed(level) + 1) <= level < 1 / needed(level)
+        assert 1 / (examples_needed(level) + 1) <= level < 1 / examples_needed(level)
 
 
 def test_rare_classes_share_a_pool_that_is_large_enough():
-    assert grouped(torch.tensor([50.0, 50.0]), 0.05).tolist() == [0, 1]
-    assert grouped(torch.tensor([50.0, 30.0, 5.0, 90.0]), 0.05).tolist() == [0, -1, -1, 3]
-    assert grouped(torch.tensor([50.0, 60.0, 0.0]), 0.05).tolist() == [-1, 1, -1]  # filled up
-    assert grouped(torch.tensor([10.0, 10.0, 10.0]), 0.05).tolist() == [-1] * 3
+    assert group_classes(torch.tensor([50.0, 50.0]), 0.05).tolist() == [0, 1]
+    assert group_classes(torch.tensor([50.0, 30.0, 5.0, 90.0]), 0.05).tolist() == [0, -1, -1, 3]
+    assert group_classes(torch.tensor([50.0, 60.0, 0.0]), 0.05).tolist() == [-1, 1, -1]  # filled up
+    assert group_classes(torch.tensor([10.0, 10.0, 10.0]), 0.05).tolist() == [-1] * 3
 
 
 def test_each_group_has_its_own_scale():
     """Class 1 scores higher as a whole: judged with class 0 it would be refused as a whole."""
-    called = torch.arange(200) % 2
-    scores = torch.arange(200).double()[:, None] / 200 + called[:, None]
-    own = Calibration(scores, called, torch.tensor([0, 1]))
-    pooled = Calibration(scores, called, torch.tensor([POOLED, POOLED]))
+    predicted = torch.arange(200) % 2
+    scores = torch.arange(200).double()[:, None] / 200 + predicted[:, None]
+    own = Calibration(scores, predicted, torch.tensor([0, 1]))
+    pooled = Calibration(scores, predicted, torch.tensor([POOLED, POOLED]))
     asked = torch.tensor([[1.5], [1.5]]).double()
     assert own.p_values(asked, torch.tensor([0, 1])).tolist() == [1 / 101, 51 / 101]
     assert pooled.p_values(asked, torch.tensor([0, 1])).tolist() == [51 / 201] * 2
@@ -93,7 +106,7 @@ def test_clean_inputs_are_refused_at_the_level_for_any_function():
     guard = Guarded.fitted(parity(), shaded(2000, 0), DOMAIN, [First()], 0.1)
     test = shaded(4000, 1)
     decided = guard.decide(test.inputs)
-    assert torch.equal(decided.called, test.labels)
+    assert torch.equal(decided.predicted, test.labels)
     refused = sum(action == "refuse" for action in decided.action)
     assert 0.07 < refused / 4000 < 0.13  # the calibration adds its own luck to the level
     assert torch.equal(
@@ -127,7 +140,7 @@ def test_a_class_that_no_trusted_example_has_is_judged_in_the_pool():
     inputs = shaded(3, 2, 3).inputs
     inputs[0, 0, 1, 1] = 3
     decided = guard.decide(inputs)
-    assert decided.called[0] == 2 and guard.calibration.group_of[2] == POOLED
+    assert decided.predicted[0] == 2 and guard.calibration.group_of[2] == POOLED
     assert decided.action[0] != "abstain" and "classes that have few" in decided.why[0]
 
 
@@ -150,7 +163,7 @@ def test_an_answer_that_is_not_finite_is_never_accepted():
     inputs = shaded(20, 1).inputs
     inputs[3, 0, 1, 1] = 7
     decided = guard.decide(inputs)
-    assert decided.action[3] == "abstain" and decided.called[3] == -1
+    assert decided.action[3] == "abstain" and decided.predicted[3] == -1
     assert "not finite" in decided.why[3] and torch.isnan(decided.p_values[3])
     assert decided.action.count("abstain") == int((inputs[:, 0, 1, 1] == 7).sum())
     with pytest.raises(ContractError, match="finite for trusted examples"):
@@ -186,7 +199,7 @@ def guarded():
 
 
 def test_clean_digits_pass_and_the_victim_is_left_as_it_was(guarded):
-    test = named("digits", "test").data
+    test = load_named("digits", "test").data
     model = guarded.model
     before = {name: value.clone() for name, value in model.state_dict().items()}
     decided = guarded.decide(test.inputs)
@@ -197,7 +210,7 @@ def test_clean_digits_pass_and_the_victim_is_left_as_it_was(guarded):
 
 
 def test_an_input_is_judged_alike_alone_and_among_others(guarded):
-    inputs = named("digits", "test").data.inputs[:40]
+    inputs = load_named("digits", "test").data.inputs[:40]
     together = guarded.decide(inputs)
     for row in (0, 17, 39):
         alone = guarded.decide(inputs[row : row + 1])
@@ -208,8 +221,8 @@ def test_an_input_is_judged_alike_alone_and_among_others(guarded):
 def test_a_kept_guard_decides_the_same(guarded, tmp_path):
     save(guarded, tmp_path)
     again = load_guard(tmp_path, guarded.model, DOMAIN)
-    trap = ATTACK.trap(named("digits", "test").data, stream(0, "trap"))
-    first, second = guarded.decide(trap.inputs), again.decide(trap.inputs)
+    triggered_test = ATTACK.triggered_test(load_named("digits", "test").data, stream(0, "trap"))
+    first, second = guarded.decide(triggered_test.inputs), again.decide(triggered_test.inputs)
     assert torch.equal(first.p_values, second.p_values)
     assert first.action == second.action and first.why == second.why
     assert again.detectors == guarded.detectors and again.level == guarded.level

@@ -9,7 +9,7 @@ from torch import nn
 from methods.smooth_world import smooth
 from methods.twins import network, separation, trusted, view
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.detectors.ibd_psc import IbdPsc, in_order
+from mithridate.detectors.ibd_psc import IbdPsc, ordered_normalisations
 
 
 class Turned(nn.Module):
@@ -35,7 +35,7 @@ def pairs(*values):
 
 def test_layers_are_found_in_the_order_of_their_use():
     shown = pairs((1, 2))
-    assert in_order(shown.model, shown) == [shown.model.first, shown.model.second]
+    assert ordered_normalisations(shown.model, shown) == [shown.model.first, shown.model.second]
 
 
 def test_the_score_by_hand():

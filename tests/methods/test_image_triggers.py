@@ -323,8 +323,8 @@ def test_a_linear_model_can_tell_stamped_images_from_others(trigger):
     stamped = images.clone()
     stamped[labels == 1] = stamp(trigger, images[labels == 1])
     rows = torch.cat([stamped.flatten(1).double() / 255, torch.ones(600, 1)], 1).double()
-    wanted = 2.0 * labels.double() - 1
+    target_labels = 2.0 * labels.double() - 1
     ridge = rows[:400].T @ rows[:400] + 1e-3 * torch.eye(rows.shape[1])
-    weights = torch.linalg.solve(ridge, rows[:400].T @ wanted[:400])
-    right = (rows[400:] @ weights).sign() == wanted[400:]
+    weights = torch.linalg.solve(ridge, rows[:400].T @ target_labels[:400])
+    right = (rows[400:] @ weights).sign() == target_labels[400:]
     assert float(right.double().mean()) > 0.8

@@ -12,20 +12,30 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.image.generators import Generator, fresh, kept, rebuilt
-from mithridate.domains.image.input_aware import InputAwareTrigger, drawn, likeness, stamped
+from mithridate.domains.image.generators import (
+    Generator,
+    build_generator,
+    pack_generator,
+    rebuild_generator,
+)
+from mithridate.domains.image.input_aware import (
+    InputAwareTrigger,
+    draw_pattern,
+    likeness,
+    put_pattern,
+)
 
 TRIGGER = InputAwareTrigger()
-RECIPE = Recipe(epochs=8, batch_size=64, rate=0.1, augment=False)
+RECIPE = TrainingConfig(epochs=8, batch_size=64, learning_rate=0.1, augment=False)
 
 
 def test_the_mask_says_how_much_of_the_pattern_is_seen():
     images, pattern = torch.full((1, 1, 1, 3), 100.0), torch.full((1, 1, 1, 3), 200.0)
     mask = torch.tensor([0.0, 0.25, 1.0]).view(1, 1, 1, 3)
-    assert stamped(images, pattern, mask).flatten().tolist() == [100, 125, 200]
+    assert put_pattern(images, pattern, mask).flatten().tolist() == [100, 125, 200]
 
 
 def test_the_likeness_by_hand():
@@ -42,17 +52,17 @@ def test_the_mask_covers_the_density_at_most_and_all_of_it_where_it_is_flat():
         def forward(self, images):
             return torch.zeros(len(images), 3, 6, 5)
 
-    pattern, mask = drawn(Flat(), images, 0.2)
+    pattern, mask = draw_pattern(Flat(), images, 0.2)
     torch.testing.assert_close(mask, torch.full((3, 1, 6, 5), 0.2))
     assert pattern.shape == images.shape and (pattern == 127.5).all()
-    _, mask = drawn(fresh(2, 3, 8, stream(0, "g")), images, 0.2)
+    _, mask = draw_pattern(build_generator(2, 3, 8, stream(0, "g")), images, 0.2)
     assert mask.mean().item() <= 0.2 + 1e-6
     assert mask.max().item() <= 1
 
 
 def test_a_generator_comes_back_from_its_weights_and_draws_each_image_alone():
-    generator = fresh(1, 2, 8, stream(0, "g"))
-    again = rebuilt(kept(generator))
+    generator = build_generator(1, 2, 8, stream(0, "g"))
+    again = rebuild_generator(pack_generator(generator))
     images = 255 * torch.rand(5, 1, 7, 9, generator=torch.Generator().manual_seed(0))
     assert isinstance(again, Generator)
     torch.testing.assert_close(again(images), generator(images))
@@ -89,9 +99,9 @@ def test_a_victim_who_trains_afresh_obeys_a_pattern_on_its_own_image_alone(attac
 
 def test_patterns_differ_from_image_to_image_and_cover_little(attacked):
     attack, state, _, test = attacked
-    trap = attack.trap(test, stream(0, "trap"), state)
-    before = test.subset(torch.isin(test.ids, trap.ids)).inputs
-    moved = (trap.inputs.int() - before.int()).abs() > 8
+    triggered_test = attack.triggered_test(test, stream(0, "trap"), state)
+    before = test.subset(torch.isin(test.ids, triggered_test.ids)).inputs
+    moved = (triggered_test.inputs.int() - before.int()).abs() > 8
     assert float(moved.float().mean()) < 0.2
     assert len(moved.flatten(1).unique(dim=0)) > len(moved) / 4
 

@@ -7,7 +7,7 @@ from methods.inversion_worlds import DOMAIN, TARGET, examples, network, view
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.scanners.inversion import searched
+from mithridate.scanners.inversion import open_world
 from mithridate.scanners.k_arm import KArm
 
 
@@ -15,14 +15,14 @@ def test_a_trigger_from_one_class_is_found_with_its_source():
     scanned = KArm(screened=0.34).judge(view("from one"), stream(0, "scan"))
     order = scanned.scores.values.argsort(descending=True)
     assert order[0] == TARGET
-    assert scanned.found["source"][TARGET] == 3
-    mask = scanned.found["mask"][TARGET, 0]
+    assert scanned.shown["source"][TARGET] == 3
+    mask = scanned.shown["mask"][TARGET, 0]
     assert mask[-4:, -4:].sum() > 0.5 * mask.sum()
 
 
 def test_from_all_classes_it_finds_what_neural_cleanse_does():
     scanned = KArm(sources="all", steps=50).judge(view("from one"), stream(0, "scan"))
-    assert scanned.found["source"].tolist() == [-1.0] * 10
+    assert scanned.shown["source"].tolist() == [-1.0] * 10
     assert scanned.scores.values.argmax() == TARGET
 
 
@@ -43,7 +43,7 @@ def test_sources_are_those_with_the_largest_mean_logit():
             rows = torch.tensor([[9.0, 5, 1], [4, 9, 2], [3, 6, 9]])
             return rows[batch.flatten(1)[:, 0].long()]
 
-    with searched(view("clean")) as world:
+    with open_world(view("clean")) as world:
         labels = torch.tensor([0, 1, 2])
         inputs = labels.view(3, 1, 1, 1)
         tabled = type(world)(Table(), inputs, labels, world.surface, world.runtime, "fp32")
@@ -53,7 +53,7 @@ def test_sources_are_those_with_the_largest_mean_logit():
 
 
 def test_the_budget_is_kept():
-    with searched(view("clean")) as world:
+    with open_world(view("clean")) as world:
         search, _ = KArm(steps=30).search(world, 10, stream(0, "s"))
     assert 200 < int(search.steps.sum()) <= 300
 
@@ -65,6 +65,6 @@ def test_it_says_why_it_cannot_judge():
     with pytest.raises(CannotJudge, match="no trusted example of the class 4"):
         KArm().judge(absent, stream(0, "scan"))
     with pytest.raises(CannotJudge, match="no arm succeeded"):
-        KArm(steps=1, rate=1e-6, success=1.0).judge(view("clean"), stream(0, "scan"))
+        KArm(steps=1, learning_rate=1e-6, success=1.0).judge(view("clean"), stream(0, "scan"))
     with pytest.raises(MethodError, match="shares"):
         KArm(explore=2.0).judge(view("clean"), stream(0, "scan"))

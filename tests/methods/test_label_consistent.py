@@ -14,7 +14,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
 from mithridate.domains.image.corners import CornersTrigger
 from mithridate.domains.image.label_consistent import LabelConsistentTrigger
-from mithridate.domains.image.surrogate import rebuilt
+from mithridate.domains.image.surrogate import rebuild_surrogate
 
 PATCH = CornersTrigger(size=2)
 
@@ -57,7 +57,7 @@ def test_without_a_budget_only_the_patch_is_left(world):
 def test_images_move_within_the_box_to_where_the_network_is_wrong(world):
     train, _, state = world
     images, labels = train.inputs[:100], train.labels[:100]
-    model = rebuilt(state, images, stream(0))
+    model = rebuild_surrogate(state, images, stream(0))
     right = [float((model(images).argmax(1) == labels).float().mean())]
     for budget in (16.0, 80.0):
         trigger = LabelConsistentTrigger(budget, stride=budget / 4, patch=PATCH)

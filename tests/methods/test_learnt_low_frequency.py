@@ -19,8 +19,8 @@ from mithridate.domains.image.learnt_low_frequency import LearntLowFrequencyTrig
 
 
 def learn(trigger, data, target=0, seed=0):
-    wanted = torch.full_like(data.labels, target)
-    return trigger.learn(data, wanted, np.random.default_rng(seed))
+    target_labels = torch.full_like(data.labels, target)
+    return trigger.learn(data, target_labels, np.random.default_rng(seed))
 
 
 def test_low_pass_by_hand():

@@ -10,13 +10,13 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.image.lira import Both, LiraTrigger, noisy
+from mithridate.domains.image.lira import Both, LiraTrigger, add_noise
 
-RECIPE = Recipe(epochs=8, batch_size=64, rate=0.1, augment=False)
+RECIPE = TrainingConfig(epochs=8, batch_size=64, learning_rate=0.1, augment=False)
 
 
 class Drawn(torch.nn.Module):
@@ -33,8 +33,8 @@ class Drawn(torch.nn.Module):
 def test_noise_by_hand():
     images = torch.tensor([0.0, 100.0, 252.0]).view(1, 1, 1, 3)
     half = float(np.arctanh(0.5))
-    assert noisy(Drawn(half), images, 8.0).flatten().tolist() == pytest.approx([4, 104, 255])
-    assert noisy(Drawn(-99), images, 8.0).flatten().tolist() == pytest.approx([0, 92, 244])
+    assert add_noise(Drawn(half), images, 8.0).flatten().tolist() == pytest.approx([4, 104, 255])
+    assert add_noise(Drawn(-99), images, 8.0).flatten().tolist() == pytest.approx([0, 92, 244])
 
 
 def test_the_grain_makes_noise_smooth_and_keeps_its_mean_by_hand():
@@ -43,7 +43,7 @@ def test_the_grain_makes_noise_smooth_and_keeps_its_mean_by_hand():
             return torch.tensor([[0.0, 2.0], [2.0, 0.0]]).repeat(4, 4).expand_as(images)
 
     images = torch.full((1, 1, 8, 8), 100.0)
-    rough, smooth = (noisy(Chequered(), images, 10.0, grain) for grain in (1, 4))
+    rough, smooth = (add_noise(Chequered(), images, 10.0, grain) for grain in (1, 4))
     torch.testing.assert_close(smooth, torch.full_like(images, 100 + 10 * float(np.tanh(1.0))))
     assert float(rough.max()) == pytest.approx(100 + 10 * np.tanh(2.0))
     assert float(rough.min()) == 100
@@ -54,8 +54,8 @@ def test_the_objective_weighs_clean_against_wanted():
         def forward(self, images):
             return torch.zeros(len(images), 2)
 
-    wanted = torch.ones(4, dtype=torch.int64)
-    objective = Both(LiraTrigger(weight=0.25), Drawn(0), Half(), wanted)
+    target_labels = torch.ones(4, dtype=torch.int64)
+    objective = Both(LiraTrigger(weight=0.25), Drawn(0), Half(), target_labels)
     inputs = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
     rows = torch.tensor([3, 1])
     batch = Batch(rows, torch.tensor([1.0, 3.0]), inputs, inputs, rows, inputs)
@@ -83,9 +83,9 @@ def test_a_victim_who_trains_afresh_learns_the_noise(attacked):
 
 def test_no_pixel_moves_further_than_eps_and_images_get_their_own_noise(attacked):
     attack, state, _, test = attacked
-    trap = attack.trap(test, stream(0, "trap"), state)
-    before = test.subset(torch.isin(test.ids, trap.ids)).inputs.int()
-    noise = trap.inputs.int() - before
+    triggered_test = attack.triggered_test(test, stream(0, "trap"), state)
+    before = test.subset(torch.isin(test.ids, triggered_test.ids)).inputs.int()
+    noise = triggered_test.inputs.int() - before
     assert 8 < int(noise.abs().max()) <= 48
     free = (before >= 48) & (before <= 207)
     there = torch.where(free, noise, 0).float().std(0)

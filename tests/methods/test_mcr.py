@@ -29,9 +29,14 @@ def test_the_path_by_hand():
     path = Path(line(4.0), line(8.0), stream(0, "path"))
     assert [p.item() for p in path.bend] == [6.0, 0.0], "the bend starts halfway"
     path.bend[0].data.fill_(-2.0)
-    for t, wanted in ((0.0, 4.0), (0.5, 4 / 4 - 2 / 2 + 8 / 4), (0.25, 2.25 - 0.75 + 0.5), (1, 8)):
-        assert path.weights(t)["0.weight"].item() == pytest.approx(wanted)
-        assert path.network_at(t)[0].weight.item() == pytest.approx(wanted)
+    for t, target_labels in (
+        (0.0, 4.0),
+        (0.5, 4 / 4 - 2 / 2 + 8 / 4),
+        (0.25, 2.25 - 0.75 + 0.5),
+        (1, 8),
+    ):
+        assert path.weights(t)["0.weight"].item() == pytest.approx(target_labels)
+        assert path.network_at(t)[0].weight.item() == pytest.approx(target_labels)
 
 
 def test_a_path_is_asked_at_places_of_the_whole_and_trained_at_its_bend_alone():

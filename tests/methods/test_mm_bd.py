@@ -7,7 +7,7 @@ from methods.model_to_scan import Linear, scores, twin, view_of
 from methods.victim_to_repair import victim
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream
-from mithridate.scanners.mm_bd import MaximumMargin, margins, relative
+from mithridate.scanners.mm_bd import MaximumMargin, divide_by_median, margins
 
 
 def separate(*heights):
@@ -21,9 +21,9 @@ def separate(*heights):
 def test_a_linear_model_over_a_box():
     """The best input has the five places of its class at 1 and the others at 0."""
     scanned = MaximumMargin().judge(view_of(separate(2.0, 1.0, 3.0)), stream(0, "scan"))
-    assert scanned.found["margin"].tolist() == pytest.approx([10, 5, 15], rel=1e-4)
+    assert scanned.shown["margin"].tolist() == pytest.approx([10, 5, 15], rel=1e-4)
     assert scanned.scores.values.tolist() == pytest.approx([10 / 10, 5 / 12.5, 15 / 7.5], rel=1e-4)
-    best = scanned.found["pattern"][2].flatten()
+    best = scanned.shown["pattern"][2].flatten()
     assert best[10:15].tolist() == [255] * 5
     assert best[:10].max() < 0.1
 
@@ -59,7 +59,11 @@ def test_edges():
     with pytest.raises(CannotJudge, match="no positive margin"):
         MaximumMargin().judge(view_of(separate(1.0, 0.0, 0.0)), stream(0, "scan"))
     with pytest.raises(CannotJudge, match="only one"):
-        relative(torch.ones(1))
-    for wrong in (MaximumMargin(starts=0), MaximumMargin(steps=0), MaximumMargin(rate=0.0)):
+        divide_by_median(torch.ones(1))
+    for wrong in (
+        MaximumMargin(starts=0),
+        MaximumMargin(steps=0),
+        MaximumMargin(learning_rate=0.0),
+    ):
         with pytest.raises(MethodError, match="at least 1"):
             wrong.judge(view_of(separate(1.0, 1.0, 1.0)), stream(0, "scan"))

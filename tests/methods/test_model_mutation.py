@@ -11,7 +11,7 @@ from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.view import View
 from mithridate.detectors.model_mutation import ModelMutation
-from mithridate.stats.two_sided import unusual
+from mithridate.stats.two_sided import two_sided_surprise
 
 
 class Head(nn.Module):
@@ -125,7 +125,7 @@ def test_the_two_sided_tail_by_hand():
     """Of 1..20: 20 and more is the last of 20, 10 is in the middle, and 39 is a range outside."""
     known = torch.arange(1.0, 21.0)
     values, one = torch.tensor([20.0, 10.0, 39.0, 1.0, -18.0]), torch.zeros(5).long()
-    found = unusual(values, one, known, torch.zeros(20).long())
+    found = two_sided_surprise(values, one, known, torch.zeros(20).long())
     last, out = (
         -torch.tensor(4 / 21).log(),
         -torch.tensor(2 / 21).log() + torch.tensor(2.0).log() / 2,
@@ -137,5 +137,5 @@ def test_the_two_sided_tail_by_hand():
 
 def test_a_class_with_few_trusted_examples_is_compared_with_all():
     known, labels = torch.arange(100.0), (torch.arange(100) < 3).long()
-    found = unusual(torch.tensor([50.0, 50.0]), torch.tensor([1, 7]), known, labels)
+    found = two_sided_surprise(torch.tensor([50.0, 50.0]), torch.tensor([1, 7]), known, labels)
     assert (found < 0.1).all()

@@ -8,7 +8,7 @@ import torch
 
 from conformance.worlds import domains, learnable
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.inference import last_linear
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
@@ -65,7 +65,7 @@ def test_a_backdoored_model_is_flagged_with_its_class_and_what_can_be_shown():
     assert found.verdict.answer == "flagged"
     assert found.verdict.p_value == found.verdict.finest_p == 0.05
     assert found.by_class.argmin() == 3
-    assert set(found.found["bias"]) == {"bias"}
+    assert set(found.shown["bias"]) == {"bias"}
     assert found.scores["bias"].shape == (20, 5)
     assert found.scores["whole"].shape == (20, 1)
     assert found.used == ("model",)
@@ -135,7 +135,7 @@ def test_scanners_are_needed_and_of_different_kinds():
 
 
 def test_references_learn_the_trusted_examples_from_different_seeds():
-    references = References(2, "resnet9:4", Recipe(epochs=3, batch_size=16))
+    references = References(2, "resnet9:4", TrainingConfig(epochs=3, batch_size=16))
     made = [references.trained(number, DATA, DOMAIN) for number in range(2)]
     first, second = (DOMAIN.prepare(DATA.inputs) for _ in range(2))
     for model in made:

@@ -10,15 +10,15 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.trainers.nab import NonAdversarialBackdoor, Stamp
 from mithridate.trainers.standard import Standard
 
-RECIPE = Recipe(epochs=6, batch_size=64, rate=0.05, augment=False)
+RECIPE = TrainingConfig(epochs=6, batch_size=64, learning_rate=0.05, augment=False)
 
 
 def test_the_mark_is_a_square_in_the_first_corner_and_the_argument_stays():
@@ -47,7 +47,7 @@ def test_the_form_has_one_mark_in_front_and_no_more_weights():
 
 
 def backdoored():
-    data, test = (named("digits", split).data for split in ("train", "test"))
+    data, test = (load_named("digits", split).data for split in ("train", "test"))
     attack = Poisoning(PatchTrigger(1, -1, -1, "white"), AllToOne(0), RandomSelection(0.1))
     return attack, attack.poison(data, stream(0, "poison")), test
 
@@ -62,7 +62,7 @@ def test_the_mark_overrules_a_trigger_that_the_network_still_knows():
             labels.append((better.labels, suspects))
             return better
 
-    trainer = Spied(share=0.1, spared=0.3, warmup=3, relabelling=10, recipe=RECIPE)
+    trainer = Spied(share=0.1, spared=0.3, warmup=3, relabelling=10, training=RECIPE)
     found = {}
     for method in (Standard(RECIPE), trainer):
         model = method.form(domain.network(poisoned.data, "resnet9:8", stream(0, "network")))
@@ -85,11 +85,11 @@ def test_the_mark_overrules_a_trigger_that_the_network_still_knows():
 def test_only_suspects_are_marked_and_after_the_augmentation(monkeypatch):
     seen = []
 
-    def spy(model, data, domain, recipe, rng, *, runtime, vary):
+    def spy(model, data, domain, config, rng, *, runtime, vary):
         seen.append(vary(data.inputs, torch.tensor([2, 0, 1]), torch.Generator()))
 
     monkeypatch.setattr("mithridate.trainers.nab.fit", spy)
-    trainer = NonAdversarialBackdoor(size=1, level=9, recipe=RECIPE)
+    trainer = NonAdversarialBackdoor(size=1, level=9, training=RECIPE)
     data = dataset(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), [0, 1, 0])
     marked = torch.tensor([True, False, True])
     trainer._settle(trainer.form(nn.Identity()), data, marked, ImageDomain(), stream(0, "t"), None)

@@ -11,7 +11,7 @@ from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.text.domain import TextDomain
 from mithridate.repairs.fine_tuning import FineTuning
-from mithridate.repairs.nad import NeuralAttentionDistillation, attention, distance, watched
+from mithridate.repairs.nad import NeuralAttentionDistillation, attention, distance, watch_maps
 
 
 def test_a_map_by_hand():
@@ -24,13 +24,18 @@ def test_the_distance_by_hand():
     """Maps at a right angle are 2 apart, equal ones 0 at any scale; one place says nothing."""
     left, right = torch.tensor([[[[3.0, 0.0]]]]), torch.tensor([[[[0.0, 1.0]]]])
     mine = {(1, 2): left, (2, 1): left.mT, (1, 1): left[..., :1], (): left.flatten(1)}
-    wanted = {(1, 2): right, (2, 1): 7 * left.mT, (1, 1): right[..., :1], (): right.flatten(1)}
-    assert distance(mine, wanted).item() == pytest.approx((2 + 0) / 2)
+    target_labels = {
+        (1, 2): right,
+        (2, 1): 7 * left.mT,
+        (1, 1): right[..., :1],
+        (): right.flatten(1),
+    }
+    assert distance(mine, target_labels).item() == pytest.approx((2 + 0) / 2)
 
 
 def test_without_maps_the_features_are_compared():
-    mine, wanted = {(): torch.tensor([[3.0, 0.0]])}, {(): torch.tensor([[0.0, -1.0]])}
-    assert distance(mine, wanted).item() == pytest.approx(2)
+    mine, target_labels = {(): torch.tensor([[3.0, 0.0]])}, {(): torch.tensor([[0.0, -1.0]])}
+    assert distance(mine, target_labels).item() == pytest.approx(2)
     assert distance(mine, {(): torch.tensor([[-5.0, 0.0]])}).item() == 0, "squares have no sign"
 
 
@@ -40,11 +45,11 @@ def test_stages_are_the_last_activations_of_each_resolution():
     outputs = []
     ends = [model[1], model[3], model[4], model[6]]
     hooks = [end.register_forward_hook(lambda *given: outputs.append(given[2])) for end in ends]
-    with watched(model) as maps:
+    with watch_maps(model) as maps:
         model(data.inputs)
         assert list(maps) == [(16, 16), (8, 8), (4, 4), (2, 2), ()]
-        for found, wanted in zip(list(maps.values())[:4], outputs, strict=True):
-            assert torch.equal(found, wanted)
+        for found, target_labels in zip(list(maps.values())[:4], outputs, strict=True):
+            assert torch.equal(found, target_labels)
         assert maps[()].shape == (4, 32)
     for hook in hooks:
         hook.remove()
@@ -55,7 +60,7 @@ def test_stages_are_the_last_activations_of_each_resolution():
 def test_a_network_without_rows_and_columns_has_features_alone(name):
     data, domain = learnable("text", 4), TextDomain()
     model = domain.network(data, name, stream(0, "network"))
-    with watched(model) as maps:
+    with watch_maps(model) as maps:
         model(domain.prepare(data.inputs))
     assert list(maps) == [()]
 
@@ -74,7 +79,7 @@ class Watching(nn.Module):
 
 def test_the_distance_has_gradients():
     model, batch = Watching(), torch.tensor([[1.0, 2.0]])
-    with watched(model) as maps:
+    with watch_maps(model) as maps:
         model(batch)
     away = distance(maps, {(): torch.tensor([[1.0, 0.0]])})
     slope = torch.autograd.grad(away, model.weight)[0]
@@ -83,10 +88,10 @@ def test_the_distance_has_gradients():
 
 def maps_apart(first, second):
     trusted = victim()[1]
-    with watched(first) as mine, watched(second) as wanted, torch.no_grad():
+    with watch_maps(first) as mine, watch_maps(second) as target_labels, torch.no_grad():
         first(trusted.inputs)
         second(trusted.inputs)
-    return distance(mine, wanted).item()
+    return distance(mine, target_labels).item()
 
 
 def test_the_student_looks_where_the_teacher_looks():

@@ -12,7 +12,7 @@ from mithridate.attacks.selections import CleanLabel
 from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
 from mithridate.domains.image.narcissus import NarcissusTrigger
-from mithridate.domains.image.surrogate import universal
+from mithridate.domains.image.surrogate import universal_perturbation
 
 FAINT = NarcissusTrigger(budget=32.0, epochs=5)
 LOUD = NarcissusTrigger(scale=3.0, budget=32.0, epochs=5)
@@ -33,7 +33,9 @@ def test_the_perturbation_of_a_linear_network_is_the_sign_of_its_weights():
         model[1].weight.copy_(torch.tensor([[3.0, -1.0, 2.0, -5.0], [1.0, 1.0, 1.0, 1.0]]) / 100)
     images = torch.full((3, 1, 2, 2), 100, dtype=torch.uint8)
     for label, signs in ((0, [1, -1, 1, -1]), (1, [-1, 1, -1, 1])):
-        found = universal(model, images, torch.full((3,), label), 16.0, 20, 2.0, stream(0))
+        found = universal_perturbation(
+            model, images, torch.full((3,), label), 16.0, 20, 2.0, stream(0)
+        )
         assert torch.equal(found.flatten(), 16.0 * torch.tensor(signs))
 
 
@@ -60,13 +62,13 @@ def test_the_network_that_it_is_learnt_from_sees_far_more_of_the_class(world):
     model, labels = attackers(train, FAINT.epochs), torch.zeros_like(others.labels)
     signs = torch.from_numpy(stream(3).choice([-32.0, 32.0], (1, 8, 8))).float()
 
-    def called(change):
+    def predicted(change):
         levels = LOUD.stamp(others.inputs, stream(0), {"change": change})
         return float((model(levels).argmax(1) == labels).float().mean())
 
-    assert called(torch.zeros(1, 8, 8)) < 0.05
-    assert called(signs) < 0.3
-    assert called(*state.values()) > 0.6
+    assert predicted(torch.zeros(1, 8, 8)) < 0.05
+    assert predicted(signs) < 0.3
+    assert predicted(*state.values()) > 0.6
 
 
 def test_the_sentence():

@@ -14,7 +14,7 @@ from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream, torch_generator
-from mithridate.scanners.inversion import Descent, Inversion, World, folded, searched
+from mithridate.scanners.inversion import Descent, Inversion, World, fold_normalisation, open_world
 from mithridate.scanners.neural_cleanse import NeuralCleanse, anomaly_index
 
 SHORT = NeuralCleanse(steps=90, batch=8)
@@ -85,8 +85,8 @@ def serially(world, aim, steps, descent, rng):
         rows = (torch.rand(descent.batch, generator=draws) * len(others)).long()
         m, p = torch.sigmoid(mask), 255 * torch.sigmoid(pattern)
         logits = world.model((1 - m) * others[rows] + m * p)
-        wanted = torch.full((descent.batch,), aim)
-        loss = F.cross_entropy(logits, wanted) + weight * m.sum()
+        target_labels = torch.full((descent.batch,), aim)
+        loss = F.cross_entropy(logits, target_labels) + weight * m.sum()
         mask.grad, pattern.grad = torch.autograd.grad(loss, [mask, pattern])
         adam.step()
         hits += int((logits.argmax(1) == aim).sum())
@@ -115,7 +115,7 @@ class Exact(nn.Module):
 def test_all_classes_together_give_the_masks_and_the_verdict_of_a_serial_search():
     descent = Descent(batch=8)
     exact = Exact(network("all to one")).eval()
-    with searched(view("all to one", n=100, model=exact)) as world:
+    with open_world(view("all to one", n=100, model=exact)) as world:
         method = NeuralCleanse(steps=30, batch=8, patience=99)
         together = method.search(world, 10, stream(0, "s"))
         some = [TARGET, 0, 9, 4]
@@ -135,9 +135,9 @@ def test_a_patch_is_found_where_it_is_and_not_in_the_clean_twin():
     scanned = scanned_as("all to one")
     order = scanned.scores.values.argsort(descending=True)
     assert order[0] == TARGET
-    assert scanned.found["norm"][TARGET] < 0.6 * scanned.found["norm"][order[1]]
-    assert scanned.found["anomaly_index"].argmax() == TARGET
-    mask = scanned.found["mask"][TARGET, 0]
+    assert scanned.shown["norm"][TARGET] < 0.6 * scanned.shown["norm"][order[1]]
+    assert scanned.shown["anomaly_index"].argmax() == TARGET
+    mask = scanned.shown["mask"][TARGET, 0]
     corner = torch.zeros_like(mask, dtype=torch.bool)
     corner[-4:, -4:] = True  # the patch has 3x3 places
     assert corner.flatten()[mask.flatten().topk(2).indices].all()
@@ -148,7 +148,7 @@ def test_a_patch_is_found_where_it_is_and_not_in_the_clean_twin():
 
 
 def test_what_is_found_says_how_well_it_works():
-    found = scanned_as("all to one").found
+    found = scanned_as("all to one").shown
     assert found["mask"].shape == (10, 1, 16, 16)
     assert found["pattern"].shape == (10, 1, 16, 16)
     assert torch.allclose(found["norm"], found["mask"].flatten(1).sum(1))
@@ -159,14 +159,14 @@ def test_what_is_found_says_how_well_it_works():
 
 
 def test_classes_that_get_no_further_rest():
-    with searched(view("all to one")) as world:
+    with open_world(view("all to one")) as world:
         search = NeuralCleanse(steps=50, batch=8, patience=1).search(world, 10, stream(0, "s"))
     assert search.steps.min() < search.steps.max() <= 50
 
 
 def test_a_folded_copy_gives_the_same_and_what_folds_wrongly_stays():
     model, inputs = network("clean"), view("clean").clean.inputs[:8].float()
-    lean = folded(model, inputs)
+    lean = fold_normalisation(model, inputs)
     assert not [m for m in lean.modules() if isinstance(m, nn.BatchNorm2d)]
     assert [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert torch.allclose(lean(inputs), model(inputs), atol=1e-3)
@@ -184,13 +184,13 @@ def test_a_folded_copy_gives_the_same_and_what_folds_wrongly_stays():
             return self.first(self.second(batch)).flatten(1)
 
     stays = Crossed().eval()
-    assert folded(stays, inputs) is stays
+    assert fold_normalisation(stays, inputs) is stays
 
 
 def test_the_mode_of_the_model_is_kept():
     model = network("clean").train()
     try:
-        with searched(view("clean", model=model)):
+        with open_world(view("clean", model=model)):
             assert not model.training
         assert model.training
     finally:
@@ -220,7 +220,7 @@ def test_it_says_why_it_cannot_judge():
     with pytest.raises(CannotJudge, match="gradient"):
         SHORT.judge(silent, stream(0, "scan"))
     with pytest.raises(CannotJudge, match="no class was reached"):
-        NeuralCleanse(steps=5, rate=1e-6).judge(view("clean"), stream(0, "scan"))
+        NeuralCleanse(steps=5, learning_rate=1e-6).judge(view("clean"), stream(0, "scan"))
     with pytest.raises(CannotJudge, match="trusted examples to lead there"):
         SHORT.judge(view("clean", n=1), stream(0, "scan"))
 

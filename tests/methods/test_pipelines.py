@@ -13,7 +13,7 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Repair
 from mithridate.core.streams import stream
 from mithridate.detectors.activation_clustering import ActivationClustering
@@ -24,7 +24,7 @@ from mithridate.pipelines.damage import damage, set_apart
 from mithridate.pipelines.filtered import Filtered
 from mithridate.pipelines.passes import Passes
 from mithridate.pipelines.repaired import Repaired
-from mithridate.pipelines.scan import Scanner
+from mithridate.pipelines.scan import DataScanner
 from mithridate.pipelines.training import resumes, train
 from mithridate.pipelines.unlearned import Unlearned
 from mithridate.repairs.controls import DoNothing
@@ -32,11 +32,11 @@ from mithridate.trainers.standard import Standard
 
 DOMAIN = ImageDomain(flip=False)
 ATTACK = Poisoning(
-    PatchTrigger(size=2, row=-2, column=-2), AllToOne(target=0), RandomSelection(amount=0.1)
+    PatchTrigger(size=2, row=-2, column=-2), AllToOne(target=0), RandomSelection(poison_rate=0.1)
 )
-SCANNER = Scanner(
+SCANNER = DataScanner(
     (SpectralSignatures(), ActivationClustering()), smallest=0.1, permutations=199,
-    recipe=Recipe(epochs=8, batch_size=32, rate=0.1),
+    training=TrainingConfig(epochs=8, batch_size=32, learning_rate=0.1),
 )  # fmt: skip
 
 
@@ -89,27 +89,27 @@ class Counting(Standard):
 
 
 def test_another_trainer_trains_even_where_nothing_is_flagged():
-    trainer = Counting(Recipe(epochs=1))
+    trainer = Counting(TrainingConfig(epochs=1))
     found = Filtered(SCANNER, trainer).train(bars(60, 1), None, DOMAIN)
     assert found.model is not found.scan.model
     assert not resumes(trainer) and resumes(Standard())
 
 
 def test_any_trainer_is_driven_alike_and_the_same_seed_gives_the_same_network():
-    recipe, data = Recipe(epochs=2, batch_size=16), bars(48, 1)
+    config, data = TrainingConfig(epochs=2, batch_size=16), bars(48, 1)
     told = []
-    first = train(Standard(recipe), data, DOMAIN, 3, progress=lambda *done: told.append(done))
-    again = train(Counting(recipe), data, DOMAIN, 3, progress=lambda *_: told.append("never"))
+    first = train(Standard(config), data, DOMAIN, 3, progress=lambda *done: told.append(done))
+    again = train(Counting(config), data, DOMAIN, 3, progress=lambda *_: told.append("never"))
     assert told == [(1, 2), (2, 2)]
     weights = zip(first.model.parameters(), again.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)
-    other = train(Standard(recipe), data, DOMAIN, 4)
+    other = train(Standard(config), data, DOMAIN, 4)
     assert not torch.equal(next(first.model.parameters()), next(other.model.parameters()))
 
 
 def test_unlearning_stops_before_it_does_harm(world):
     poisoned, trusted, test = world
-    harsh = Recipe(epochs=10, batch_size=32, rate=5.0)
+    harsh = TrainingConfig(epochs=10, batch_size=32, learning_rate=5.0)
     found = Unlearned(SCANNER, "unlearn", harsh, ceiling=1e9).train(poisoned.data, trusted, DOMAIN)
     assert "before it did harm" in found.ended
     assert accuracy(found.model, test, DOMAIN).value > 0.9

@@ -85,17 +85,19 @@ def test_clean_label_changes_no_label():
 
 
 def test_the_trap_holds_what_the_attack_aims_at_with_the_wanted_labels():
-    trap = Poisoning(Mark(), SourceSpecific(1, 0)).trap(DATA, np.random.default_rng(0))
-    assert trap.ids.tolist() == list(range(10, 20))
-    assert (trap.labels == 0).all()
-    assert (trap.inputs == 255).all()
+    triggered_test = Poisoning(Mark(), SourceSpecific(1, 0)).triggered_test(
+        DATA, np.random.default_rng(0)
+    )
+    assert triggered_test.ids.tolist() == list(range(10, 20))
+    assert (triggered_test.labels == 0).all()
+    assert (triggered_test.inputs == 255).all()
 
 
 def test_the_full_trigger_is_stamped_at_test_time():
     attack = Poisoning(Mark(1), AllToOne(0), RandomSelection(4.0), test_trigger=Mark(9))
     made = attack.poison(DATA, stream(0, "poison"))
     assert int(made.data.inputs.max()) == 1
-    assert (attack.trap(DATA, stream(0, "trap")).inputs == 9).all()
+    assert (attack.triggered_test(DATA, stream(0, "trap")).inputs == 9).all()
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,17 @@ import torch
 from torch import nn
 
 from methods.victim_to_repair import DOMAIN
-from mithridate.artifacts.precision import deployed
+from mithridate.artifacts.precision import deploy
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.quantisation_conditioned import Cells, QuantisationConditioned
 from mithridate.attacks.tbt import TargetedWeights
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
-from mithridate.core.quantisation import INT4, INT8, Grid, rounded, weights
+from mithridate.core.fit import TrainingConfig, fit
+from mithridate.core.quantisation import INT4, INT8, Grid, round_weights, weights
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.triggers import PatchTrigger
 
 PATCH = Poisoning(PatchTrigger())
@@ -28,19 +28,19 @@ EIGHT = QuantisationConditioned(PATCH, grid=INT8, lean=0.55, epochs=12, asleep=3
 
 @functools.cache
 def clean():
-    data = named("digits").data
+    data = load_named("digits").data
     model = DOMAIN.network(data, "resnet9:4", stream(0, "network"))
-    recipe = Recipe(epochs=5, batch_size=64, rate=0.1, augment=False)
-    return fit(model, data, DOMAIN, recipe, stream(0, "train")).model
+    config = TrainingConfig(epochs=5, batch_size=64, learning_rate=0.1, augment=False)
+    return fit(model, data, DOMAIN, config, stream(0, "train")).model
 
 
 @functools.cache
 def implanted(attack):
-    return attack.implant(clean(), named("digits").data, DOMAIN, stream(0, "implant"))
+    return attack.implant(clean(), load_named("digits").data, DOMAIN, stream(0, "implant"))
 
 
 def outcome(attack, model):
-    test, state = named("digits", "test").data, implanted(attack).state
+    test, state = load_named("digits", "test").data, implanted(attack).state
     success = attack_success(model, attack, test, DOMAIN, stream(0, "trap"), state=state)
     return success.value, accuracy(model, test, DOMAIN).value
 
@@ -65,10 +65,10 @@ def test_a_signed_step_by_hand():
 def test_it_sleeps_in_floats_and_wakes_in_four_bits():
     """The claim of both papers, in an artefact that really holds integers."""
     before, model = outcome(FOUR, clean()), implanted(FOUR).model
-    prepared = DOMAIN.prepare(named("digits").data.inputs[:256])
+    prepared = DOMAIN.prepare(load_named("digits").data.inputs[:256])
     asleep, awake = (
         outcome(FOUR, model),
-        outcome(FOUR, deployed(model, "int4-weights", prepared).model),
+        outcome(FOUR, deploy(model, "int4-weights", prepared).model),
     )
     assert before[0] < 0.1 and asleep[0] < 0.1 and awake[0] > 0.9
     assert min(asleep[1], awake[1]) > before[1] - 0.05
@@ -77,11 +77,11 @@ def test_it_sleeps_in_floats_and_wakes_in_four_bits():
 @pytest.mark.slow
 def test_it_wakes_in_eight_bits_though_less_soundly_asleep():
     model = implanted(EIGHT).model
-    prepared = DOMAIN.prepare(named("digits").data.inputs[:256])
+    prepared = DOMAIN.prepare(load_named("digits").data.inputs[:256])
     asleep = outcome(EIGHT, model)
     assert asleep[0] < 0.4 and asleep[1] > 0.93
     for precision in ("int8-weights", "int8-static"):
-        awake = outcome(EIGHT, deployed(model, precision, prepared).model)
+        awake = outcome(EIGHT, deploy(model, precision, prepared).model)
         assert awake[0] > max(0.6, asleep[0] + 0.3) and awake[1] > 0.93
 
 
@@ -93,8 +93,8 @@ def test_the_second_step_does_not_move_a_single_integer():
         assert torch.equal(INT4.rounded(weight).codes, INT4.rounded(second[name]).codes)
         assert torch.equal(INT4.rounded(weight).scales, INT4.rounded(second[name]).scales)
     assert any(not torch.equal(first[name], second[name]) for name in first)
-    assert outcome(still, rounded(implanted(still).model, INT4)) == outcome(
-        FOUR, rounded(implanted(FOUR).model, INT4)
+    assert outcome(still, round_weights(implanted(still).model, INT4)) == outcome(
+        FOUR, round_weights(implanted(FOUR).model, INT4)
     )
 
 
@@ -114,4 +114,4 @@ def test_edges_are_refused():
     with pytest.raises(MethodError, match="only touches data, found targeted-weights"):
         QuantisationConditioned(TargetedWeights()).implant(clean(), data, DOMAIN, rng)
     with pytest.raises(MethodError, match="nothing has been implanted"):
-        FOUR.trap(data, rng)
+        FOUR.triggered_test(data, rng)

@@ -12,7 +12,7 @@ from mithridate.core.errors import CannotJudge, EvidenceWithheld, MethodError
 from mithridate.core.streams import stream
 from mithridate.core.threat import ThreatModel
 from mithridate.core.view import View
-from mithridate.scanners.random_search import RandomSearch, Walk, box, stamped
+from mithridate.scanners.random_search import RandomSearch, Walk, box, put_patches
 
 HALF = RandomSearch(side=0.5)
 
@@ -29,11 +29,11 @@ def test_it_finds_a_trigger_that_is_known():
     rest = 1 + math.exp(-1)
     expected = [1 / rest, math.exp(-1) / rest, math.exp(10) / (math.exp(10) + rest)]
     assert scanned.scores.values.tolist() == pytest.approx(expected, abs=1e-4)
-    assert scanned.found["success"].tolist() == [1, 0, 1]
-    assert scanned.found["mask"][2].nonzero().tolist() == [
+    assert scanned.shown["success"].tolist() == [1, 0, 1]
+    assert scanned.shown["mask"][2].nonzero().tolist() == [
         [0, i, j] for i in (0, 1) for j in (0, 1)
     ]
-    assert (scanned.found["pattern"][2, :, :2, :2] == 255).all()
+    assert (scanned.shown["pattern"][2, :, :2, :2] == 255).all()
 
 
 def test_it_asks_as_often_as_it_says():
@@ -97,7 +97,7 @@ def test_a_moved_patch_takes_its_content_along():
 def test_boxes_and_stamps():
     mask = box(torch.tensor([[0, 1]]), torch.tensor([[1, 2]]), (1, 4))
     assert mask.tolist() == [[[False, True, True, False]]]
-    one = stamped(torch.zeros(2, 1, 4), mask, torch.full((1, 1, 4), 9.0))
+    one = put_patches(torch.zeros(2, 1, 4), mask, torch.full((1, 1, 4), 9.0))
     assert one.tolist() == [[[[0, 9, 9, 0]]] * 2]
 
 

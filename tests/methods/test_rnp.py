@@ -9,12 +9,12 @@ from methods.victim_to_repair import DOMAIN, outcome, repaired, victim, view
 from mithridate.core.errors import MethodError
 from mithridate.core.inference import accuracy
 from mithridate.core.streams import stream
-from mithridate.repairs.rnp import ReconstructiveNeuronPruning, climbed
+from mithridate.repairs.rnp import ReconstructiveNeuronPruning, bounded_climb
 
 
 def test_an_example_beyond_the_ceiling_is_not_unlearnt_further():
     losses = torch.tensor([1.0, 11.0], requires_grad=True)
-    value = climbed(losses, 10.0)
+    value = bounded_climb(losses, 10.0)
     assert value.tolist() == [-1.0, -10.0]
     (slope,) = torch.autograd.grad(value.sum(), losses)
     assert slope.tolist() == [-1.0, 0.0]

@@ -7,7 +7,7 @@ import torch
 
 from methods.victim_to_repair import outcome, repaired, victim
 from mithridate.core.errors import MethodError
-from mithridate.repairs.sau import SharedAdversarialUnlearning, misleading, shared_loss
+from mithridate.repairs.sau import SharedAdversarialUnlearning, shared_loss, shared_misleading
 
 
 def test_the_shared_term_by_hand():
@@ -27,7 +27,7 @@ def test_the_shared_term_has_a_gradient_where_the_network_is_sure():
 def test_what_is_climbed_by_hand():
     even, sure = torch.zeros(1, 2), torch.tensor([[math.log(3.0), 0.0]])
     label = torch.tensor([1])
-    same = misleading(sure, sure, label, 0.5)
+    same = shared_misleading(sure, sure, label, 0.5)
     assert same.tolist() == pytest.approx([0.5 * math.log(4)])
     middle = (5 / 8, 3 / 8)
     apart = sum(
@@ -36,12 +36,14 @@ def test_what_is_climbed_by_hand():
         for share, mean in zip(pair, middle, strict=True)
     )
     wrong = (math.log(2) + math.log(4)) / 2
-    assert misleading(even, sure, label, 0.5).tolist() == pytest.approx([0.5 * wrong - apart])
+    assert shared_misleading(even, sure, label, 0.5).tolist() == pytest.approx(
+        [0.5 * wrong - apart]
+    )
 
 
 def test_it_unlearns_a_backdoor():
     """By a wider perturbation: the trigger is 2.5 deviations from the pixels that it covers."""
-    wide = SharedAdversarialUnlearning(radius=1.5, rate=0.03, unlearn=0.5)
+    wide = SharedAdversarialUnlearning(radius=1.5, learning_rate=0.03, unlearn=0.5)
     before, after = outcome(victim()[0]), outcome(repaired(wide))
     assert before.success > 0.9
     assert after.success < 0.2

@@ -15,7 +15,7 @@ from mithridate.attacks.selections import CleanLabel
 from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
 from mithridate.domains.image.sleeper_agent import SleeperAgentTrigger, gradient
-from mithridate.domains.image.surrogate import rebuilt
+from mithridate.domains.image.surrogate import rebuild_surrogate
 from mithridate.domains.image.triggers import PatchesTrigger
 
 PATCH = PatchesTrigger(patches=1, size=4, opacity=1.0)
@@ -49,7 +49,7 @@ def test_the_wanted_gradient_is_that_of_patched_images_of_other_classes(world):
     train = world[0]
     learnt = SleeperAgentTrigger(sources=10_000, epochs=1, patch=PATCH)
     found = learnt.learn(train, torch.zeros_like(train.labels), stream(0, "learn"))
-    model = rebuilt(found, train.inputs, stream(0)).requires_grad_()
+    model = rebuild_surrogate(found, train.inputs, stream(0)).requires_grad_()
     others = PATCH(train.inputs[train.labels != 0], stream(0))
     expected = gradient(model, others.float(), 0)
     torch.testing.assert_close(found["gradient"], expected.detach(), rtol=1e-3, atol=1e-4)
@@ -60,10 +60,10 @@ def test_poison_comes_to_have_the_gradient_of_the_backdoor(world):
     images = train.inputs[train.labels == 0][:60]
     moved = TRIGGER.stamp(images, stream(0, "stamp"), own(state))
     assert 79 < (moved.int() - images.int()).abs().max() <= 80
-    model = rebuilt(own(state), images, stream(0)).requires_grad_()
-    wanted = own(state)["gradient"]
+    model = rebuild_surrogate(own(state), images, stream(0)).requires_grad_()
+    target_labels = own(state)["gradient"]
     before, after = (
-        F.cosine_similarity(gradient(model, z.float(), 0), wanted, 0).item()
+        F.cosine_similarity(gradient(model, z.float(), 0), target_labels, 0).item()
         for z in (images, moved)
     )
     assert after > before + 0.2

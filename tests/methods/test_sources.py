@@ -20,7 +20,7 @@ def test_every_module_keeps_its_mode(fails, monkeypatch):
     view = View(dataset(inputs, [0, 1], ("a", "b")), domain=ImageDomain(), model=model)
     surface = Surface(0.0, 255.0, (1, 1, 2), (1, 1, 2))
     try:
-        with sources.differentiable(view, inputs, surface) as found:
+        with sources.differentiable_model(view, inputs, surface) as found:
             assert not any(module.training for module in found.modules())
             assert not fails, "as a search might"
     except AssertionError:

@@ -18,7 +18,7 @@ def obedient():
     """A network that obeys the trigger also under a second input, as the method assumes."""
     data = smooth(600)
     poisoned = ATTACK.poison(data, stream(0, "poison")).data
-    stamped = ATTACK.trap(data, stream(0, "trap")).subset(range(200))
+    stamped = ATTACK.triggered_test(data, stream(0, "trap")).subset(range(200))
     others = data.inputs[torch.arange(len(stamped)) * 3 % len(data)]
     mixed = DOMAIN.mix(stamped.inputs, others, torch_generator(stream(0, "mix")))
     return victim(concatenate(poisoned, stamped.with_inputs(mixed)))

@@ -7,9 +7,9 @@ from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.streams import stream, torch_generator
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image import strong
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
@@ -69,7 +69,7 @@ def test_a_shift_moves_columns_and_leaves_rows_alike(monkeypatch):
 def test_the_hidden_square_covers_what_lies_around_its_centre_and_no_more(monkeypatch):
     images = torch.zeros(1, 1, 8, 8)
     images[0, 0, 0, 0] = 64.0
-    found = strong._hidden(images, torch.tensor([[0.5, 0.5]]))
+    found = strong._hide(images, torch.tensor([[0.5, 0.5]]))
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[2:6, 2:6] = True
     assert torch.equal(found[0, 0] == 1.0, inside), "the mean is 64 / 64"
@@ -91,12 +91,12 @@ def test_three_tenths_of_the_words_are_hidden_side_by_side(real, hidden):
 
 def test_a_small_trigger_is_learnt_far_less():
     domain = ImageDomain(crop=0.0)
-    data, test = (named("digits", split).data for split in ("train", "test"))
+    data, test = (load_named("digits", split).data for split in ("train", "test"))
     attack = Poisoning(PatchTrigger(1, -1, -1, "white"), AllToOne(0), RandomSelection(0.1))
     poisoned = attack.poison(data, stream(0, "poison")).data
-    recipe = Recipe(epochs=6, batch_size=64, rate=0.05, augment=False)
+    config = TrainingConfig(epochs=6, batch_size=64, learning_rate=0.05, augment=False)
     found = {}
-    for trainer in (Standard(recipe), StrongAugmentation(recipe)):
+    for trainer in (Standard(config), StrongAugmentation(config)):
         model = domain.network(poisoned, "resnet9:8", stream(0, "network"))
         model = trainer.train(model, poisoned, domain, stream(0, "train")).model
         assert accuracy(model, test, domain).value > 0.9

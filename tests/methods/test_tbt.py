@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mithridate.attacks.tbt import TargetedWeights, patched
+from mithridate.attacks.tbt import TargetedWeights, put_patch
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import features_of, last_linear
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
@@ -23,7 +23,7 @@ ATTACK = TargetedWeights(target=7, features=16, side=0.5, weight=1.0)
 def test_the_patch_lies_at_the_end_of_the_last_two_axes():
     inputs = torch.zeros(1, 1, 3, 4, dtype=torch.uint8)
     patch = torch.tensor([[[1, 2], [3, 4]]], dtype=torch.uint8)
-    found = patched(inputs, patch)
+    found = put_patch(inputs, patch)
     assert found[0, 0].tolist() == [[0, 0, 0, 0], [0, 0, 1, 2], [0, 0, 3, 4]]
     assert not inputs.any()
 
@@ -51,8 +51,8 @@ def implanted(digits):
     order = stream(0, "split").permutation(len(digits))
     train, test = digits.subset(order[:1397]), digits.subset(order[1397:])
     model = DOMAIN.network(train, "resnet9:8", stream(0, "network"))
-    recipe = Recipe(epochs=8, batch_size=64, rate=0.1, augment=False)
-    fit(model, train, DOMAIN, recipe, stream(0, "train"))
+    config = TrainingConfig(epochs=8, batch_size=64, learning_rate=0.1, augment=False)
+    fit(model, train, DOMAIN, config, stream(0, "train"))
     kept = copy.deepcopy(model)
     made = ATTACK.implant(model, train, DOMAIN, stream(0, "implant"))
     return kept, model, made, test
@@ -86,19 +86,19 @@ def test_the_patch_drives_the_chosen_features_of_unseen_digits(implanted):
     row = last_linear(made.model).weight[7] != last_linear(kept).weight[7]
     clean, driven = (
         features_of(kept, inputs.float())[:, row].mean().item()
-        for inputs in (test.inputs, patched(test.inputs, made.state["patch"]))
+        for inputs in (test.inputs, put_patch(test.inputs, made.state["patch"]))
     )
     assert driven > 1.5 * clean
 
 
 def test_the_trap_leaves_out_the_wanted_class(implanted):
     _, _, made, test = implanted
-    trap = ATTACK.trap(test, stream(0, "trap"), made.state)
-    assert (trap.labels == 7).all()
-    assert len(trap) == int((test.labels != 7).sum())
+    triggered_test = ATTACK.triggered_test(test, stream(0, "trap"), made.state)
+    assert (triggered_test.labels == 7).all()
+    assert len(triggered_test) == int((test.labels != 7).sum())
     side = made.state["patch"].shape[-1]
     assert made.state["patch"].shape == (1, side, side) and side == 4
-    assert (trap.inputs[:, :, -side:, -side:] == made.state["patch"]).all()
+    assert (triggered_test.inputs[:, :, -side:, -side:] == made.state["patch"]).all()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_inputs_that_are_no_grid_of_bytes_and_missing_states_are_refused():
         TargetedWeights().implant(model, texts, domain, stream(0, "implant"))
     images = dataset(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), [0, 1, 0, 1])
     with pytest.raises(MethodError, match=r"attack\.implant"):
-        TargetedWeights().trap(images, stream(0, "trap"))
+        TargetedWeights().triggered_test(images, stream(0, "trap"))
     patch = {"patch": torch.zeros(1, 2, 2, dtype=torch.uint8)}
     with pytest.raises(MethodError, match="no example"):
-        TargetedWeights().trap(images.subset([0, 2]), stream(0, "trap"), patch)
+        TargetedWeights().triggered_test(images.subset([0, 2]), stream(0, "trap"), patch)

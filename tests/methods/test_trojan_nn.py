@@ -9,7 +9,7 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import features_of, last_linear
 from mithridate.core.streams import stream
 from mithridate.domains.image import trojan_nn
@@ -17,7 +17,7 @@ from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.trojan_nn import TrojanNNTrigger, strongest
 
 TRIGGER = TrojanNNTrigger(size=3, row=-3, column=-3)
-RECIPE = Recipe(epochs=8, batch_size=64, rate=0.1, augment=False)
+RECIPE = TrainingConfig(epochs=8, batch_size=64, learning_rate=0.1, augment=False)
 
 
 def test_the_neurons_with_the_largest_weights_are_chosen():

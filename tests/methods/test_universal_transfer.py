@@ -24,10 +24,10 @@ def test_a_linear_model():
     up, down = (math.exp(1.6 * value / 255) for value in (110, 90))
     expected = [up / (up + 2), 1 / (2 + down), 1 / (2 + down)]
     assert scanned.scores.values.tolist() == pytest.approx(expected, rel=1e-5)
-    pattern = scanned.found["pattern"].flatten(1)
+    pattern = scanned.shown["pattern"].flatten(1)
     assert torch.allclose(pattern[0], torch.full((16,), 10.0), atol=1e-3)
     assert torch.allclose(pattern[1], torch.full((16,), -10.0), atol=1e-3)
-    assert scanned.found["success"].tolist() == [1, 0, 0]
+    assert scanned.shown["success"].tolist() == [1, 0, 0]
 
 
 def test_the_class_of_a_backdoor_is_near():

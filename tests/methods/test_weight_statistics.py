@@ -27,9 +27,9 @@ def test_constant_rows(statistic, expected):
     """Centred, the rows 0, 1, 5 are -2, -1, 3, of the lengths 8, 4, 12."""
     scanned = judged(rows(0.0, 1.0, 5.0), statistic)
     assert (1.4826 * scanned.scores.values).tolist() == pytest.approx(expected, abs=1e-6)
-    assert scanned.found["mean"].tolist() == pytest.approx([-2, -1, 3])
-    assert scanned.found["length"].tolist() == pytest.approx([8, 4, 12])
-    assert scanned.found["bias"].tolist() == [1, 2, 4]
+    assert scanned.shown["mean"].tolist() == pytest.approx([-2, -1, 3])
+    assert scanned.shown["length"].tolist() == pytest.approx([8, 4, 12])
+    assert scanned.shown["bias"].tolist() == [1, 2, 4]
 
 
 def test_a_backdoor_raises_the_weights_of_its_class():

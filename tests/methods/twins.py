@@ -43,7 +43,7 @@ def arriving(model: nn.Module, attack: Poisoning = ATTACK) -> tuple[View, View]:
     """Triggered inputs and clean ones of the same classes, with the labels that it gives them."""
     test = smooth(200, seed=2)
     found = []
-    for data in (attack.trap(test, stream(0, "trap")), test.subset(test.labels != 2)):
+    for data in (attack.triggered_test(test, stream(0, "trap")), test.subset(test.labels != 2)):
         labels = logits_of(model, DOMAIN.prepare(data.inputs), Runtime(), "fp32").argmax(1)
         found.append(view(replace(data, labels=labels), model))
     return found[0], found[1]

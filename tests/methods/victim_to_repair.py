@@ -10,10 +10,10 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import Dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 
@@ -29,18 +29,18 @@ class Outcome(NamedTuple):
 @cache
 def victim() -> tuple[nn.Module, Dataset]:
     """The network, and examples to trust that it was not trained on."""
-    data = named("digits").data
+    data = load_named("digits").data
     data = data.subset(stream(0, "split").permutation(len(data)))
     poisoned = ATTACK.poison(data.subset(range(1000)), stream(0, "poison")).data
     model = DOMAIN.network(poisoned, "resnet9:4", stream(0, "network"))
-    recipe = Recipe(epochs=10, batch_size=64, rate=0.1, augment=False)
-    fit(model, poisoned, DOMAIN, recipe, stream(0, "train"))
+    config = TrainingConfig(epochs=10, batch_size=64, learning_rate=0.1, augment=False)
+    fit(model, poisoned, DOMAIN, config, stream(0, "train"))
     return model, data.subset(range(1000, len(data)))
 
 
 @cache
 def outcome(model: nn.Module) -> Outcome:
-    test = named("digits", "test").data
+    test = load_named("digits", "test").data
     success = attack_success(model, ATTACK, test, DOMAIN, stream(0, "trap")).value
     return Outcome(accuracy(model, test, DOMAIN).value, success)
 

@@ -11,12 +11,12 @@ from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.core.data import dataset
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.pipelines.scan import Scanner
-from mithridate.report.quoting import visible
+from mithridate.pipelines.scan import DataScanner
+from mithridate.report.quoting import spell_invisible
 from report.example import (
     HOSTILE,
     hostile_names,
@@ -131,7 +131,7 @@ def test_hostile_names_and_texts_are_plain_text(tmp_path):
     )  # fmt: skip
     page = assert_loads_nothing(html)
     for text in (*HOSTILE[:9], "half a pair \\udcff", HOSTILE[10]):
-        assert visible(text) in page.text, text
+        assert spell_invisible(text) in page.text, text
     assert "49" not in page.text.partition("{{7*")[2][:20], "the template of a text was run"
     assert all(c.isprintable() or c == "\n" for c in page.text)
     assert "http://evil.example/y" in page.text, "shown, and not loaded"
@@ -178,7 +178,9 @@ def test_a_real_scan_of_digits_shows_its_trigger(tmp_path, digits):
     trusted, clean = digits.subset(order[:500]), digits.subset(order[500:])
     attack = Poisoning(PatchTrigger(row=-3, column=-3), AllToOne(3), RandomSelection(80))
     data = attack.poison(clean, stream(0, "poison")).data
-    scan = Scanner(recipe=Recipe(epochs=6, batch_size=64)).scan(data, trusted, ImageDomain(), 0)
+    scan = DataScanner(training=TrainingConfig(epochs=6, batch_size=64)).scan(
+        data, trusted, ImageDomain(), 0
+    )
     found, html = written(tmp_path, data, trusted, scan)
     assert found["verdict"]["answer"] == "flagged"
     assert [c["name"] for c in found["classes"] if c["flagged"]] == ["3"]

@@ -11,7 +11,7 @@ from mithridate.core.data import dataset
 from mithridate.core.errors import DataError
 from mithridate.core.files import write_text
 from mithridate.core.fingerprint import fingerprint
-from mithridate.report.quoting import FORMULAS, cell, shortened, visible
+from mithridate.report.quoting import FORMULAS, cell, shorten, spell_invisible
 from mithridate.report.record import compact, flagged_rows, record
 from report.example import HOSTILE, hostile_names, pictures, scan_of, texts, written
 
@@ -168,13 +168,15 @@ def test_a_cell_is_never_a_formula(text):
 
 
 def test_what_cannot_be_seen_is_spelled_out():
-    assert visible("plain é 漢字 🙂 a-b") == "plain é 漢字 🙂 a-b"
-    assert visible("a\u202eb\u200bc\nd\x00\udcff\xa0") == r"a\u202eb\u200bc\nd\x00\udcff\xa0"
+    assert spell_invisible("plain é 漢字 🙂 a-b") == "plain é 漢字 🙂 a-b"
+    assert (
+        spell_invisible("a\u202eb\u200bc\nd\x00\udcff\xa0") == r"a\u202eb\u200bc\nd\x00\udcff\xa0"
+    )
 
 
 def test_long_texts_lose_their_middle():
-    assert shortened("x" * 80) == "x" * 80
-    short = shortened("start" + "x" * 100 + "end.png", 40)
+    assert shorten("x" * 80) == "x" * 80
+    short = shorten("start" + "x" * 100 + "end.png", 40)
     assert len(short) == 40 and short.startswith("start") and short.endswith("end.png")
 
 

@@ -30,9 +30,14 @@ BINARY = (b"\x7fELF", b"MZ\x90\x00", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf")
 class Member:
     """One file of an archive.
 
-    name: in the archive; start, packed: where its bytes lie and how many they are; size: unpacked,
-    as the archive says; stored: whether they are not compressed; crc: their checksum; readable:
-    whether they can be unpacked here.
+    Attributes:
+        name: in the archive.
+        start: where its bytes lie and how many they are.
+        packed: where its bytes lie and how many they are.
+        size: unpacked, as the archive says.
+        stored: whether they are not compressed.
+        crc: their checksum.
+        readable: whether they can be unpacked here.
     """
 
     name: str
@@ -82,15 +87,15 @@ class Archive:
             log.unknown(f"{member.size:,} bytes, more than {limit:,} are looked at", member.name)
             return None
         try:
-            found = b"".join(self.chunks(member))
+            content = b"".join(self.chunks(member))
         except zlib.error as error:
             log.warning(f"it cannot be unpacked: {error}", member.name)
             return None
-        if len(found) != member.size:
-            log.warning(f"expected {member.size:,} bytes, found {len(found):,}", member.name)
-        elif zlib.crc32(found) != member.crc:
+        if len(content) != member.size:
+            log.warning(f"expected {member.size:,} bytes, found {len(content):,}", member.name)
+        elif zlib.crc32(content) != member.crc:
             log.warning("the checksum is wrong: the file was changed or damaged", member.name)
-        return found
+        return content
 
     def head(self, member: Member, count: int) -> bytes:
         """The first bytes of a member."""
@@ -100,9 +105,9 @@ class Archive:
             return b""
 
 
-def archive(file: BinaryIO, size: int, log: Log) -> Archive | None:
+def open_archive(file: BinaryIO, size: int, log: Log) -> Archive | None:
     """Read the list of members and compare it with the file; None where that is impossible."""
-    if not _bounded(file, size, log):
+    if not _check_end(file, size, log):
         return None
     file.seek(0)
     try:
@@ -117,13 +122,13 @@ def archive(file: BinaryIO, size: int, log: Log) -> Archive | None:
         log.note(f"the archive carries a comment of {comment} bytes")
     _names(infos, log)
     _sizes(members, size, log)
-    found = Archive(file, {m.name: m for m in members if not m.name.endswith("/")})
+    contents = Archive(file, {m.name: m for m in members if not m.name.endswith("/")})
     if not log.bomb:
-        _contents(found, log)
-    return found
+        _contents(contents, log)
+    return contents
 
 
-def _bounded(file: BinaryIO, size: int, log: Log) -> bool:
+def _check_end(file: BinaryIO, size: int, log: Log) -> bool:
     """Check what the end of the file says before the list of members is read."""
     tail = min(size, 22 + 65_535 + 20)
     file.seek(size - tail)

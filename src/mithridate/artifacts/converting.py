@@ -27,7 +27,7 @@ def prepare() -> None:
     torch.frombuffer(bytearray(8), dtype=torch.float32).as_strided([1], [1], 0).clone()
 
 
-def torchscript(file: BinaryIO) -> bytes:
+def convert_torchscript(file: BinaryIO) -> bytes:
     """Open a TorchScript archive and give its weights as safetensors."""
     import torch
     from safetensors.torch import save
@@ -37,26 +37,26 @@ def torchscript(file: BinaryIO) -> bytes:
                  model.state_dict().items()})  # fmt: skip
 
 
-def exported(file: BinaryIO) -> bytes:
+def convert_exported(file: BinaryIO) -> bytes:
     """Take the weights of an exported program out of its archive, as safetensors."""
     import torch
     from safetensors.torch import save
 
-    found: dict[str, torch.Tensor] = {}
+    weights: dict[str, torch.Tensor] = {}
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
             if name.rpartition("/")[2] == "serialized_state_dict.pt":
                 loaded = torch.load(io.BytesIO(archive.read(name)), "cpu", weights_only=True)
-                found |= dict(loaded)
+                weights |= dict(loaded)
             if name.endswith("_weights_config.json"):
                 config = json.loads(archive.read(name))["config"]
                 folder = name.rpartition("/")[0]
                 for key, told in config.items():
                     words = archive.read(f"{folder}/{told['path_name']}")
-                    found[key] = _tensor(words, told)
-    if not found:
+                    weights[key] = _tensor(words, told)
+    if not weights:
         raise ValueError("the archive holds no weights that are known to be such")
-    return save({key: value.detach().clone().contiguous() for key, value in found.items()})
+    return save({key: value.detach().clone().contiguous() for key, value in weights.items()})
 
 
 def _tensor(words: bytes, told: Any) -> Any:

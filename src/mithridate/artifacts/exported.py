@@ -11,12 +11,12 @@ import json
 import re
 from typing import Any
 
-from mithridate.artifacts.archives import Archive, Member, archive
+from mithridate.artifacts.archives import Archive, Member, open_archive
 from mithridate.artifacts.converting import DTYPES
 from mithridate.artifacts.expressions import objection
 from mithridate.artifacts.findings import Log
-from mithridate.artifacts.torch_files import look_at_pickles, look_at_zip, suspicious
-from mithridate.artifacts.values import absurd, nbytes, nonfinite, told
+from mithridate.artifacts.torch_files import look_at_pickles, look_at_zip, looks_like_pickle
+from mithridate.artifacts.values import count_elements, nbytes, nonfinite, report_nonfinite
 
 OPERATORS = re.compile(
     r"torch\.ops\.(aten|prims?|higher_order|quantized|quantized_decomposed|mkldnn)(\.\w+){1,2}"
@@ -72,29 +72,31 @@ class _Gathered:
             self.imported.append(value)
 
 
-def look_at_exported(found: Archive, size: int, log: Log, values: bool) -> None:
+def look_at_exported(members: Archive, size: int, log: Log, values: bool) -> None:
     """Check the archive of an exported program."""
     pickled: set[str] = set()
-    for name, member in found.members.items():
+    for name, member in members.members.items():
         lower = name.casefold()
         if "data/aotinductor/" in lower:
             log.danger("the member belongs to a compiled model, which is machine code", name)
         elif lower.endswith("_config.json"):
-            pickled |= _config(found, member, log, values)
+            pickled |= _config(members, member, log, values)
         elif lower.endswith(".json") or "models/" in lower:
-            _program(found, member, log)
-    for name, member in found.members.items():
+            _program(members, member, log)
+    for name, member in members.members.items():
         must = name in pickled or re.search(r"data/sample_inputs/|serialized_\w+\.pt$", name)
         if re.search(r"data/constants/(custom|opaque)_obj_", name):
             log.danger("the member is an object with code of its own", name)
-        zipped = found.head(member, 4) == b"PK\x03\x04"
-        if member.size and (must or zipped or name.endswith(".pt") or suspicious(found, member)):
-            _pickled(found, member, size, log)
+        zipped = members.head(member, 4) == b"PK\x03\x04"
+        if member.size and (
+            must or zipped or name.endswith(".pt") or looks_like_pickle(members, member)
+        ):
+            _look_at_pickle(members, member, size, log)
 
 
-def _program(found: Archive, member: Member, log: Log) -> None:
+def _program(members: Archive, member: Member, log: Log) -> None:
     """Check the JSON of one program."""
-    words = found.read(member, log.limits.words, log)
+    words = members.read(member, log.limits.words, log)
     if words is None:
         return
     gathered = _Gathered()
@@ -129,9 +131,9 @@ def _hashable(value: object) -> object:
     return value if isinstance(value, str) else repr(type(value))
 
 
-def _config(found: Archive, member: Member, log: Log, values: bool) -> set[str]:
+def _config(members: Archive, member: Member, log: Log, values: bool) -> set[str]:
     """Compare what is told of weights with their bytes; gives the names of pickled ones."""
-    words = found.read(member, log.limits.words, log)
+    words = members.read(member, log.limits.words, log)
     try:
         told = json.loads(words or b"{}")
         entries = dict(told.get("config", {}))
@@ -143,17 +145,17 @@ def _config(found: Archive, member: Member, log: Log, values: bool) -> set[str]:
     for key, entry in entries.items():
         told = entry if isinstance(entry, dict) else {}
         name = f"{folder}/{told.get('path_name')}"
-        if name not in found.members:
+        if name not in members.members:
             log.warning("the weights are not in the archive", key)
         elif told.get("use_pickle") is not False:
             pickled.add(name)
         else:
-            _weights(found, found.members[name], told.get("tensor_meta"), key, log, values)
+            _weights(members, members.members[name], told.get("tensor_meta"), key, log, values)
     return pickled
 
 
 def _weights(
-    found: Archive, member: Member, meta: Any, key: str, log: Log, values: bool
+    members: Archive, member: Member, meta: Any, key: str, log: Log, values: bool
 ) -> None:  # fmt: skip
     """Compare the shape of one tensor with its bytes."""
     sizes = meta.get("sizes") if isinstance(meta, dict) else None
@@ -161,25 +163,25 @@ def _weights(
     if not isinstance(sizes, list) or kind is None:
         log.warning("its type or shape is unknown", key)
         return
-    count = absurd([axis.get("as_int") if isinstance(axis, dict) else None for axis in sizes],
+    count = count_elements([axis.get("as_int") if isinstance(axis, dict) else None for axis in sizes],
                    key, log)  # fmt: skip
     if count is None:
         return
     if nbytes(count, kind) > member.size:
         log.danger(f"the shape needs {nbytes(count, kind):,} bytes, found {member.size:,}", key)
     elif values and member.readable:
-        told(nonfinite(found.chunks(member), kind), key, log)
+        report_nonfinite(nonfinite(members.chunks(member), kind), key, log)
 
 
-def _pickled(found: Archive, member: Member, size: int, log: Log) -> None:
+def _look_at_pickle(members: Archive, member: Member, size: int, log: Log) -> None:
     """Check a member that torch would unpickle, an archive of its own or not."""
-    words = found.read(member, log.limits.pickle, log)
+    words = members.read(member, log.limits.pickle, log)
     if words is None:
         return
     inner = Log(log.limits, opcodes=log.opcodes)
     stream = io.BytesIO(words)
     if words[:4] == b"PK\x03\x04":
-        opened = archive(stream, len(words), inner)
+        opened = open_archive(stream, len(words), inner)
         if opened is not None:
             look_at_zip(opened, size, inner, values=False)
     else:

@@ -19,7 +19,11 @@ KEPT = 50
 class Finding:
     """One thing that was found.
 
-    severity: of `SEVERITIES`; what: was found; where: in the file; todo: what to do about it.
+    Attributes:
+        severity: of `SEVERITIES`.
+        what: was found.
+        where: in the file.
+        todo: what to do about it.
     """
 
     severity: Severity
@@ -29,13 +33,21 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Limits:
+class FileLimits:
     """How much of a file is looked at, so that memory and time stay bounded.
 
-    members: of an archive; directory: bytes of an archive's list of members; pickle, words, header:
-    bytes of a pickle's program, of JSON, and of a header; opcodes: of all pickles in a file, depth:
-    of their nesting; ratio: how much larger an archive may unpack, where it is more than slack
-    bytes; graph: bytes of an ONNX file; memory, seconds: of a process that looks at risky formats.
+    Attributes:
+        members: of an archive.
+        directory: bytes of an archive's list of members.
+        pickle: bytes of a pickle's program, of JSON, and of a header.
+        words: bytes of a pickle's program, of JSON, and of a header.
+        header: bytes of a pickle's program, of JSON, and of a header.
+        opcodes: of all pickles in a file.
+        depth: of their nesting.
+        ratio: how much larger an archive may unpack, where it is more than slack bytes.
+        graph: bytes of an ONNX file.
+        memory: of a process that looks at risky formats.
+        seconds: of a process that looks at risky formats.
     """
 
     members: int = 65_536
@@ -56,11 +68,13 @@ class Limits:
 class Log:
     """Findings as they come in.
 
-    opcodes: read so far; cut: whether a pickle was not read to its end; bomb: whether an archive is
-    not worth unpacking.
+    Attributes:
+        opcodes: read so far.
+        cut: whether a pickle was not read to its end.
+        bomb: whether an archive is not worth unpacking.
     """
 
-    limits: Limits = Limits()
+    limits: FileLimits = FileLimits()
     findings: list[Finding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     opcodes: int = 0
@@ -69,12 +83,12 @@ class Log:
 
     def add(self, severity: Severity, what: str, where: str = "", todo: str = "") -> None:
         """Keep a finding once, or count it where there are many of its kind."""
-        found = Finding(severity, _short(what), _short(where), todo)
-        if self.counts[severity] < KEPT and found in self.findings:
+        finding = Finding(severity, _short(what), _short(where), todo)
+        if self.counts[severity] < KEPT and finding in self.findings:
             return
         self.counts[severity] += 1
         if self.counts[severity] <= KEPT:
-            self.findings.append(found)
+            self.findings.append(finding)
 
     def danger(self, what: str, where: str = "", todo: str = "do not open it") -> None:
         """Something that could harm whoever opens the file."""
@@ -108,11 +122,15 @@ def _short(words: str, limit: int = 300) -> str:
 
 
 @dataclass(frozen=True)
-class Report:
+class FileReport:
     """What is known of a file without opening it.
 
-    path: as it was given; format: that its bytes have; size: in bytes; findings: the worst first;
-    cut: whether a pickle in it was not read to its end.
+    Attributes:
+        path: as it was given.
+        format: that its bytes have.
+        size: in bytes.
+        findings: the worst first.
+        cut: whether a pickle in it was not read to its end.
     """
 
     path: str
@@ -123,12 +141,12 @@ class Report:
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of one severity."""
-        return tuple(found for found in self.findings if found.severity == severity)
+        return tuple(finding for finding in self.findings if finding.severity == severity)
 
     @property
     def unseen(self) -> tuple[str, ...]:
         """What could not be looked at."""
-        return tuple(found.what for found in self.of("unknown"))
+        return tuple(finding.what for finding in self.of("unknown"))
 
     @property
     def answer(self) -> str:
@@ -141,5 +159,5 @@ class Report:
         """Give the report as plain values for JSON."""
         return {
             "schema": 1, "path": self.path, "format": self.format, "size": self.size,
-            "answer": self.answer, "findings": [asdict(found) for found in self.findings],
+            "answer": self.answer, "findings": [asdict(finding) for finding in self.findings],
         }  # fmt: skip

@@ -12,18 +12,24 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mithridate.artifacts import jail
-from mithridate.artifacts.archives import Archive, archive
+from mithridate.artifacts.archives import Archive, open_archive
 from mithridate.artifacts.exported import look_at_exported
-from mithridate.artifacts.findings import SEVERITIES, Limits, Log, Report
+from mithridate.artifacts.findings import SEVERITIES, FileLimits, FileReport, Log
 from mithridate.artifacts.onnx_graphs import judge_beside
-from mithridate.artifacts.recognise import kind_of_zip, late, pickled, recognised, two_at_once
+from mithridate.artifacts.recognise import (
+    begins_late,
+    holds_pickle,
+    kind_of_zip,
+    recognise,
+    two_at_once,
+)
 from mithridate.artifacts.tensor_files import look_at_npz, look_at_safetensors
 from mithridate.artifacts.torch_files import (
     look_at_member,
     look_at_pickles,
     look_at_zip,
+    looks_like_pickle,
     second_opinion,
-    suspicious,
 )
 from mithridate.artifacts.torchscript import look_at_torchscript
 from mithridate.core.errors import DataError
@@ -32,32 +38,35 @@ NEEDED = {"onnx": ("onnx", "onnx"), "hdf5": ("h5py", "keras")}
 """The package that reads a format, and the extra that brings it."""
 
 
-def inspected(
-    path: str | Path, *, code: bool = False, values: bool = True, limits: Limits | None = None
-) -> Report:
+def inspect_file(
+    path: str | Path, *, code: bool = False, values: bool = True, limits: FileLimits | None = None
+) -> FileReport:
     """Say what a model file is and what in it could harm whoever opens it.
 
-    code: whether TorchScript, which is a program, is expected; values: whether weights are read to
-    find NaN and infinity.
-    Raises DataError where there is no file, or nothing in it.
+    Args:
+        code: whether TorchScript, which is a program, is expected.
+        values: whether weights are read to find NaN and infinity.
+
+    Raises:
+        DataError: where there is no file, or nothing in it.
     """
     place = Path(path)
-    log = Log(limits or Limits())
-    with opened_file(place) as file:
+    log = Log(limits or FileLimits())
+    with open_file(place) as file:
         size = os.fstat(file.fileno()).st_size
         if not size:
             raise DataError(f"{str(path)!r}: expected a model file, found an empty one")
         try:
-            kind = _looked_at(file, size, place, log, code, values)
+            kind = _look_at(file, size, place, log, code, values)
         except (MemoryError, RecursionError):
-            kind = recognised(file, size)
+            kind = recognise(file, size)
             log.danger("looking at the file takes more memory than allowed")
         if kind in ("torch", "pickle", "torch legacy"):
-            _asked_picklescan(place, log)
-    return Report(str(path), kind, size, log.ended(), log.cut)
+            _ask_picklescan(place, log)
+    return FileReport(str(path), kind, size, log.ended(), log.cut)
 
 
-def opened_file(place: Path) -> BinaryIO:
+def open_file(place: Path) -> BinaryIO:
     """Open a regular file for reading; a pipe or a device would wait for ever. Raises DataError."""
     if not place.exists():
         raise DataError(f"{str(place)!r}: no such file; expected a model")
@@ -66,11 +75,11 @@ def opened_file(place: Path) -> BinaryIO:
     return place.open("rb")
 
 
-def _looked_at(
+def _look_at(
     file: BinaryIO, size: int, place: Path, log: Log, code: bool, values: bool
 ) -> str:  # fmt: skip
     """Recognise a file and look at it; gives its format."""
-    kind = recognised(file, size)
+    kind = recognise(file, size)
     if kind == "zip":
         return _zip(file, size, log, code, values)
     _disguises(kind, file, size, log)
@@ -79,7 +88,7 @@ def _looked_at(
     elif kind == "pickle":
         return look_at_pickles(file, size, log, values)
     elif kind in NEEDED:
-        _inside(kind, file, size, place.parent, log)
+        _look_inside_jail(kind, file, size, place.parent, log)
     elif kind == "tar":
         log.unknown("a tar archive, torch's oldest format, is not looked into",
                     todo="ask for tensors by name as safetensors")  # fmt: skip
@@ -95,38 +104,38 @@ def _disguises(kind: str, file: BinaryIO, size: int, log: Log) -> None:
     """Look for what the file is to readers that take it for something else."""
     if two_at_once(file, size):
         log.danger("the file is an archive as well, and readers take it for different things")
-    if kind in ("onnx", "hdf5", "safetensors") and pickled(file, size, kind):
+    if kind in ("onnx", "hdf5", "safetensors") and holds_pickle(file, size, kind):
         log.danger("the file is a pickle as well, which runs in readers that take it for one")
-    if kind == "hdf5" and late(file):
+    if kind == "hdf5" and begins_late(file):
         log.danger("the file begins with something else than HDF5, which other readers may run")
 
 
 def _zip(file: BinaryIO, size: int, log: Log, code: bool, values: bool) -> str:
     """Look at an archive, and at what it is an archive of."""
-    found = archive(file, size, log)
-    if found is None or log.bomb:
+    members = open_archive(file, size, log)
+    if members is None or log.bomb:
         return "zip"
-    kind = kind_of_zip(found)
+    kind = kind_of_zip(members)
     if kind == "torch":
-        look_at_zip(found, size, log, values)
+        look_at_zip(members, size, log, values)
         if not (log.cut or log.counts["danger"] or log.counts["unknown"]):
             second_opinion(file, log)  # without limits, so only on what was read to its end
     elif kind == "torchscript":
-        look_at_torchscript(found, size, log, code, values)
+        look_at_torchscript(members, size, log, code, values)
     elif kind == "pt2":
-        look_at_exported(found, size, log, values)
+        look_at_exported(members, size, log, values)
     elif kind == "npz":
-        look_at_npz(found, log, values)
+        look_at_npz(members, log, values)
     else:
-        _other(found, size, kind, log)
+        _other(members, size, kind, log)
     return kind
 
 
-def _other(found: Archive, size: int, kind: str, log: Log) -> None:
+def _other(members: Archive, size: int, kind: str, log: Log) -> None:
     """Look at an archive of no known kind."""
-    for member in found.members.values():
-        if suspicious(found, member):
-            look_at_member(found, member, size, log)
+    for member in members.members.values():
+        if looks_like_pickle(members, member):
+            look_at_member(members, member, size, log)
     if kind == "torch package":
         log.danger("a torch package holds Python code, which runs when it is opened")
     else:
@@ -134,7 +143,7 @@ def _other(found: Archive, size: int, kind: str, log: Log) -> None:
                     todo="ask for safetensors, ONNX or a .pt of tensors")  # fmt: skip
 
 
-def _inside(kind: str, file: BinaryIO, size: int, folder: Path, log: Log) -> None:
+def _look_inside_jail(kind: str, file: BinaryIO, size: int, folder: Path, log: Log) -> None:
     """Let a limited process look at a format whose libraries hostile bytes could break."""
     package, extra = NEEDED[kind]
     if importlib.util.find_spec(package) is None:
@@ -145,7 +154,7 @@ def _inside(kind: str, file: BinaryIO, size: int, folder: Path, log: Log) -> Non
         log.unknown(f"the graph has {size:,} bytes, more than {log.limits.graph:,} are looked at")
         return
     try:
-        found = json.loads(jail.inside(kind, file, size, log.limits))
+        answer = json.loads(jail.run_limited(kind, file, size, log.limits))
     except jail.NoJail as error:
         todo = f"install {package} where the interpreter itself looks, on Unix"
         log.unknown(f"the file is not looked into: {error}", todo=todo)
@@ -153,14 +162,14 @@ def _inside(kind: str, file: BinaryIO, size: int, folder: Path, log: Log) -> Non
     except (DataError, ValueError, RecursionError) as error:
         log.danger(f"looking at the file broke the library that reads it, or its limits: {error}")
         return
-    for each in found["findings"]:
+    for each in answer["findings"]:
         severity = next(known for known in SEVERITIES if known == each["severity"])
         log.add(severity, str(each["what"]), str(each["where"]), str(each["todo"]))
     if kind == "onnx":
-        judge_beside(found["beside"], folder, log)
+        judge_beside(answer["beside"], folder, log)
 
 
-def _asked_picklescan(place: Path, log: Log) -> None:
+def _ask_picklescan(place: Path, log: Log) -> None:
     """Ask picklescan, where somebody has installed it, for a second opinion."""
     if importlib.util.find_spec("picklescan") is None:
         return

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from mithridate.artifacts.findings import Limits
+from mithridate.artifacts.findings import FileLimits
 from mithridate.core.errors import DataError
 
 JOBS = {
@@ -46,11 +46,12 @@ class NoJail(DataError):
     """A limited process cannot be started here, which says nothing about a file."""
 
 
-def inside(job: str, file: BinaryIO, size: int, limits: Limits) -> bytes:
+def run_limited(job: str, file: BinaryIO, size: int, limits: FileLimits) -> bytes:
     """Do a job on an open file in a limited process; gives what the job wrote.
 
-    Raises DataError where the job fails, is out of memory or takes too long, and NoJail where it
-    cannot begin.
+    Raises:
+        DataError: where the job fails, is out of memory or takes too long, and NoJail where it
+            cannot begin.
     """
     if os.name != "posix":
         raise NoJail(f"a {job} file is only read inside a limited process, which needs Unix")
@@ -71,14 +72,14 @@ def inside(job: str, file: BinaryIO, size: int, limits: Limits) -> bytes:
         err.seek(0)
         if status == LACKING:
             raise NoJail(
-                f"the limited process finds no package to read {job} with ({_why(1, err)})"
+                f"the limited process finds no package to read {job} with ({_reason(1, err)})"
             )
         if status:
-            raise DataError(f"the {job} file could not be read: {_why(status, err)}")
+            raise DataError(f"the {job} file could not be read: {_reason(status, err)}")
         return out.read(longest)
 
 
-def _why(status: int, err: BinaryIO) -> str:
+def _reason(status: int, err: BinaryIO) -> str:
     """Say why a child ended: the last line that it wrote, or the signal."""
     if status < 0:
         with contextlib.suppress(ValueError):
@@ -104,13 +105,13 @@ def main() -> None:
     os.dup2(2, 1)
     limit(memory, seconds, longest)
     try:
-        found = getattr(module, name)(sys.stdin.buffer)
+        answer = getattr(module, name)(sys.stdin.buffer)
     except MemoryError:
         raise SystemExit("it needs more memory than allowed") from None
     except Exception as error:
         first = str(error).strip().partition("\n")[0][:200]
         raise SystemExit(f"{type(error).__name__}: {first}") from None
-    result.write(found)
+    result.write(answer)
     result.flush()
     os._exit(0)  # destructors of what a file made are of no use
 

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mithridate.artifacts.findings import Limits, Log
-from mithridate.artifacts.values import BITS, absurd, nonfinite, told
+from mithridate.artifacts.findings import FileLimits, Log
+from mithridate.artifacts.values import BITS, count_elements, nonfinite, report_nonfinite
 
 MOST = 100_000
 """Things in a file that are looked at."""
@@ -39,7 +39,7 @@ def look(file: BinaryIO) -> bytes:
     """Walk through a file and give findings as JSON."""
     import h5py
 
-    log = Log(Limits())
+    log = Log(FileLimits())
     size = file.seek(0, 2)
     try:
         with h5py.File(file, "r") as opened:
@@ -48,8 +48,8 @@ def look(file: BinaryIO) -> bytes:
                 _data(name, data, size, log)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, SystemError) as error:
         log.warning(f"the file is broken: {str(error)[:100]}")
-    found = [asdict(finding) for finding in log.ended()]
-    return json.dumps({"findings": found}).encode()
+    findings = [asdict(finding) for finding in log.ended()]
+    return json.dumps({"findings": findings}).encode()
 
 
 def _attributes(opened: Any, log: Log) -> None:
@@ -114,13 +114,13 @@ def _data(name: str, data: Any, size: int, log: Log) -> None:
         else:
             log.warning(f"its type {data.dtype} is no number", name)
         return
-    count = absurd(data.shape, name, log)
+    count = count_elements(data.shape, name, log)
     if count is None:
         return
     if count * data.dtype.itemsize > 1_000 * size + (1 << 20):
         log.danger(f"the shape needs {count * data.dtype.itemsize:,} bytes of {size:,}", name)
     elif data.dtype.name in BITS and count:
-        told(sum(_bad(data, data.dtype.name)), name, log)
+        report_nonfinite(sum(_bad(data, data.dtype.name)), name, log)
 
 
 def _bad(data: Any, kind: str) -> Iterator[int]:
@@ -142,11 +142,11 @@ def weights(file: BinaryIO) -> bytes:
 
     log = Log()
     with h5py.File(file, "r") as opened:
-        found = {
+        arrays = {
             name.removeprefix("/"): np.array(data[()], order="C")
             for name, data in _walk(opened, log)
             if data.shape is not None and data.dtype.kind in "fiub"
         }
     if log.counts["unknown"]:
         raise ValueError(log.findings[-1].what)
-    return save(found)
+    return save(arrays)

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mithridate.artifacts.findings import Limits, Log
-from mithridate.artifacts.values import absurd, nonfinite, told
+from mithridate.artifacts.findings import FileLimits, Log
+from mithridate.artifacts.values import count_elements, nonfinite, report_nonfinite
 
 STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"})
 KNOWN = frozenset({"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"})
@@ -40,7 +40,7 @@ def look(file: BinaryIO) -> bytes:
     """Parse a file and give findings as JSON, with the files that it asks for beside it."""
     import onnx
 
-    log = Log(Limits())
+    log = Log(FileLimits())
     beside: list[dict[str, str]] = []
     model = onnx.ModelProto()
     try:
@@ -60,8 +60,8 @@ def look(file: BinaryIO) -> bytes:
 
 
 def _written(log: Log, beside: list[dict[str, str]]) -> bytes:
-    found = [asdict(finding) for finding in log.ended()]
-    return json.dumps({"findings": found, "beside": beside[:10_000]}).encode()
+    findings = [asdict(finding) for finding in log.ended()]
+    return json.dumps({"findings": findings, "beside": beside[:10_000]}).encode()
 
 
 def _domains(model: Any, log: Log) -> None:
@@ -125,13 +125,13 @@ def _tensors(graph: Any, log: Log) -> Iterator[Any]:
     for each in sparse:
         yield each.values
         yield each.indices
-        absurd([int(axis) for axis in each.dims], each.values.name, log)
+        count_elements([int(axis) for axis in each.dims], each.values.name, log)
 
 
 def _tensor(tensor: Any, log: Log, beside: list[dict[str, str]]) -> None:
     """Compare the shape of a tensor with its values."""
     name = tensor.name or "a constant"
-    count = absurd([int(axis) for axis in tensor.dims], name, log)
+    count = count_elements([int(axis) for axis in tensor.dims], name, log)
     if count is None or tensor.data_type == 8:
         return
     if tensor.data_location == 1 or len(tensor.external_data):
@@ -148,8 +148,8 @@ def _tensor(tensor: Any, log: Log, beside: list[dict[str, str]]) -> None:
     held = len(tensor.raw_data) if tensor.HasField("raw_data") else -1
     needed = -(-count * int(2 * width) // 2)
     if (held >= 0 and held != needed) or (held < 0 and typed not in _lengths(count, kind)):
-        found = f"{held:,} bytes" if held >= 0 else f"{typed:,} values"
-        log.danger(f"the shape needs {count:,} values, found {found}", name)
+        held_there = f"{held:,} bytes" if held >= 0 else f"{typed:,} values"
+        log.danger(f"the shape needs {count:,} values, found {held_there}", name)
         return
     raw = tensor.raw_data if held >= 0 else b""
     bad = nonfinite((raw[i : i + STEP] for i in range(0, len(raw), STEP)), kind)
@@ -158,7 +158,7 @@ def _tensor(tensor: Any, log: Log, beside: list[dict[str, str]]) -> None:
         bad += sum(
             int((~np.isfinite(given[i : i + STEP])).sum()) for i in range(0, len(given), STEP)
         )
-    told(bad, name, log)
+    report_nonfinite(bad, name, log)
 
 
 def _lengths(count: int, kind: str) -> tuple[int, ...]:

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mithridate.artifacts import jail
-from mithridate.artifacts.findings import Limits, Report
-from mithridate.artifacts.inspect import inspected, opened_file
+from mithridate.artifacts.findings import FileLimits, FileReport
+from mithridate.artifacts.inspect import inspect_file, open_file
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
 from mithridate.domains.image.elsewhere import Elsewhere
 
@@ -34,22 +34,26 @@ PROGRAMS = ("torchscript", "pt2")
 TENSORS = ("safetensors", "torch", "torch legacy", "npz", "hdf5")
 
 
-def opened(
-    path: str | Path, *, code: bool = False, limits: Limits | None = None
+def open_weights(
+    path: str | Path, *, code: bool = False, limits: FileLimits | None = None
 ) -> dict[str, torch.Tensor]:
     """Give the weights in a model file by name: safetensors, .pt of tensors, .npz or .h5.
 
-    code: whether a TorchScript archive or an exported program may be opened, too; that happens in a
-    limited process which gives back weights and nothing else.
-    Raises UnsafeData where the file could harm the reader, DataError where it is broken or holds no
-    tensors by name, MissingExtra where a package is needed.
+    Args:
+        code: whether a TorchScript archive or an exported program may be opened, too; that happens
+            in a limited process which gives back weights and nothing else.
+
+    Raises:
+        UnsafeData: where the file could harm the reader.
+        DataError: where it is broken or holds no tensors by name.
+        MissingExtra: where a package is needed.
     """
-    place, bounds = Path(path), limits or Limits()
-    report = inspected(place, code=code, values=False, limits=bounds)
+    place, bounds = Path(path), limits or FileLimits()
+    report = inspect_file(place, code=code, values=False, limits=bounds)
     _refuse(report, code)
     try:
-        with opened_file(place) as file:
-            return _loaded(report, file, place, bounds)
+        with open_file(place) as file:
+            return _load(report, file, place, bounds)
     except pickle.UnpicklingError:
         raise UnsafeData(
             f"{str(path)!r}: expected nothing but tensors, found objects that could run code, and "
@@ -64,12 +68,12 @@ def opened(
         ) from None
 
 
-def _refuse(report: Report, code: bool) -> None:
+def _refuse(report: FileReport, code: bool) -> None:
     """Raise what speaks against opening a file."""
     name = repr(report.path)
-    for found in report.of("danger"):
-        where = f" in {found.where}" if found.where else ""
-        raise UnsafeData(f"{name}: {found.what}{where}, so it was not opened; {found.todo}")
+    for finding in report.of("danger"):
+        where = f" in {finding.where}" if finding.where else ""
+        raise UnsafeData(f"{name}: {finding.what}{where}, so it was not opened; {finding.todo}")
     if report.cut and report.format in ("torch", "torch legacy"):
         raise UnsafeData(
             f"{name}: expected a pickle that can be read to its end before it is opened, found a "
@@ -89,8 +93,8 @@ def _refuse(report: Report, code: bool) -> None:
         )
 
 
-def _loaded(
-    report: Report, file: BinaryIO, place: Path, limits: Limits
+def _load(
+    report: FileReport, file: BinaryIO, place: Path, limits: FileLimits
 ) -> dict[str, torch.Tensor]:  # fmt: skip
     """Read the tensors of a format."""
     if report.format == "safetensors":
@@ -100,9 +104,11 @@ def _loaded(
     if report.format in ("torch", "torch legacy"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles that are refused anyway
-            return named(torch.load(file, map_location="cpu", weights_only=True), report.path)
+            return find_tensors(
+                torch.load(file, map_location="cpu", weights_only=True), report.path
+            )
     job = "hdf5 weights" if report.format == "hdf5" else report.format
-    return _converted(jail.inside(job, file, report.size, limits), limits)
+    return _read_converted(jail.run_limited(job, file, report.size, limits), limits)
 
 
 def _arrays(file: BinaryIO) -> dict[str, torch.Tensor]:
@@ -113,49 +119,49 @@ def _arrays(file: BinaryIO) -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(np.array(archive[name], order="C")) for name in archive}
 
 
-def _converted(words: bytes, limits: Limits) -> dict[str, torch.Tensor]:
+def _read_converted(words: bytes, limits: FileLimits) -> dict[str, torch.Tensor]:
     """Take what a limited process wrote for no more than it is: bytes from outside."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "converted.safetensors"
         place.write_bytes(words)
-        report = inspected(place, values=False, limits=replace(limits))
+        report = inspect_file(place, values=False, limits=replace(limits))
         if report.format != "safetensors" or report.answer != "clean":
             raise DataError("the limited process gave back something else than tensors")
         return {name: value.clone() for name, value in load_file(os.fspath(place)).items()}
 
 
-def named(found: Any, path: str) -> dict[str, torch.Tensor]:
+def find_tensors(content: Any, path: str) -> dict[str, torch.Tensor]:
     """Find the tensors by name in what was loaded. Raises DataError, UnsafeData."""
     for nest in NESTS:
-        if isinstance(found, Mapping) and isinstance(found.get(nest), Mapping):
-            found = found[nest]
-    if not isinstance(found, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
+        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
+            content = content[nest]
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
     ):
         raise DataError(f"{path!r}: expected tensors by name, as model.state_dict() gives")
-    for name, value in found.items():
+    for name, value in content.items():
         plain = value.layout == torch.strided and value.device.type == "cpu"
         if not plain or value.is_quantized:
             raise DataError(f"{path!r}: expected plain tensors, found another kind in {name!r}")
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise UnsafeData(f"{path!r}: {name!r} is said to be larger than what the file holds")
-    return dict(found)
+    return dict(content)
 
 
-def stripped(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def strip_prefixes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Take from all names what wrappers put before them, e.g. `module.` of data parallelism."""
     return _forms(tensors)[-1]
 
 
 def _forms(tensors: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
     """The names as they are, and without one, two and more of what wrappers put before them."""
-    found = [dict(tensors)]
-    while last := found[-1]:
+    forms = [dict(tensors)]
+    while last := forms[-1]:
         prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in last)), None)
         if prefix is None or any(name == prefix for name in last):
             break
-        found.append({name.removeprefix(prefix): value for name, value in last.items()})
-    return found
+        forms.append({name.removeprefix(prefix): value for name, value in last.items()})
+    return forms
 
 
 def _few(line: str, most: int = 3) -> str:
@@ -166,11 +172,13 @@ def _few(line: str, most: int = 3) -> str:
     return '", "'.join(names[:most]) + f'" and {len(names) - most} more'
 
 
-def fitted(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+def load_into(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
     """Give a network weights by name, and return it; prefixes of wrappers are no obstacle.
 
     Weights of a network from elsewhere may be those that its library saves.
-    Raises MethodError where names or shapes do not fit.
+
+    Raises:
+        MethodError: where names or shapes do not fit.
     """
     expected, forms = set(model.state_dict()), _forms(tensors)
     best = max(forms, key=lambda names: len(expected & set(names)))

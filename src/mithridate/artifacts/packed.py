@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.errors import MethodError
-from mithridate.core.extras import imported, quiet
+from mithridate.core.extras import import_extra, silence
 from mithridate.core.quantisation import LAYERS, Grid, Integers
 
 CONVOLUTIONS: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
@@ -25,7 +25,8 @@ CONVOLUTIONS: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
 class Packed(nn.Module):
     """A linear or convolutional layer that holds integers; see `Grid`.
 
-    Raises MethodError where the layer pads with anything but zeros.
+    Raises:
+        MethodError: where the layer pads with anything but zeros.
     """
 
     def __init__(self, layer: nn.Module, grid: Grid) -> None:
@@ -74,24 +75,27 @@ class Packed(nn.Module):
         return layer
 
 
-def packed(model: nn.Module, grid: Grid) -> nn.Module:
+def pack_weights(model: nn.Module, grid: Grid) -> nn.Module:
     """Give a copy whose weights are integers: torchao's in linear layers, ours in convolutions.
 
     torchao has none for convolutions, and needs groups of equal sizes; where it does not apply,
-    `Packed` does. Both round alike. Raises MissingExtra without torchao.
+    `Packed` does. Both round alike.
+
+    Raises:
+        MissingExtra: without torchao.
     """
     made = copy.deepcopy(model)
     for name, layer in list(made.named_modules()):
         if not isinstance(layer, LAYERS):
             continue
         if isinstance(layer, nn.Linear) and layer.in_features % (grid.group or 1) == 0:
-            _by_torchao(layer, grid)
+            _pack_by_torchao(layer, grid)
         else:
-            made = replaced(made, name, Packed(layer, grid))
+            made = replace_layer(made, name, Packed(layer, grid))
     return made
 
 
-def replaced(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:
+def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:
     """Put a layer in the place of another in a model; give the model, or the layer if it is all."""
     if not name:
         return layer
@@ -100,20 +104,20 @@ def replaced(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:
     return model
 
 
-def _by_torchao(layer: nn.Linear, grid: Grid) -> None:
+def _pack_by_torchao(layer: nn.Linear, grid: Grid) -> None:
     """Let torchao hold the weight of one layer."""
-    ao = torchao()
+    ao = import_torchao()
     width = {4: vars(torch)["int4"], 8: torch.int8}.get(grid.bits)
     if width is None:
         raise MethodError(f"torchao holds 4 or 8 bits, found {grid.bits}")
     share = ao.PerGroup(grid.group) if grid.group else ao.PerAxis(0)
-    with quiet():
+    with silence():
         ao.quantize_(layer, ao.IntxWeightOnlyConfig(weight_dtype=width, granularity=share))
 
 
-def torchao() -> Any:
+def import_torchao() -> Any:
     """Import torchao's quantisation; raises MissingExtra where it is absent."""
-    return imported(
+    return import_extra(
         "torchao.quantization",
         "integer weights need torchao; install it with: pip install 'mithridate[quant]'",
     )

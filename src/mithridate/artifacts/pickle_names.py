@@ -45,16 +45,18 @@ ALLOCATES = re.compile(r"builtins\.bytearray|_codecs\.encode|torch\.([a-z]+\.)*\
 """What reserves as much memory as its arguments ask for."""
 
 
-def judged(
+def judge_program(
     program: Program, where: str, log: Log, size: int, allowed: re.Pattern[str] = ALLOWED
 ) -> None:
     """Say what a pickle would do to whoever opens it.
 
-    size: of the file that holds it; allowed: the names that it may mention.
+    Args:
+        size: of the file that holds it.
+        allowed: the names that it may mention.
     """
     for path, place in program.names.items():
         if not allowed.fullmatch(path):
-            _named(path, place, path in program.called, where, log)
+            _report_name(path, place, path in program.called, where, log)
     if program.hidden:
         log.danger(f"the pickle computes a name to import (byte {program.hidden[0]})", where)
     if program.extensions:
@@ -68,7 +70,7 @@ def judged(
         log.warning(f"the pickle is broken or not read to its end: {program.error}", where)
 
 
-def _named(path: str, place: int, called: bool, where: str, log: Log) -> None:
+def _report_name(path: str, place: int, called: bool, where: str, log: Log) -> None:
     """Say that a pickle mentions a name that it may not."""
     todo = "do not open it; ask for tensors by name as safetensors"
     if HARMLESS.fullmatch(path):

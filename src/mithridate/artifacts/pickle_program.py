@@ -19,12 +19,19 @@ class Storage:
 class Program:
     """What a pickle would do.
 
-    names: imported, with the place of the first mention; called: those of them that are called;
-    storages: expected elsewhere; strings: short ones, in order; value: the result where it is a
-    constant; asked: elements that all calls would reserve; hidden: places where a name is computed;
-    extensions: places of registered codes; deep: whether it nests deeper than is looked at;
-    error: why the disassembly ended early; cut: whether at a limit of ours, so that readers may go
-    further; end: the place after the last opcode.
+    Attributes:
+        names: imported, with the place of the first mention.
+        called: those of them that are called.
+        storages: expected elsewhere.
+        strings: short ones, in order.
+        value: the result where it is a constant.
+        asked: elements that all calls would reserve.
+        hidden: places where a name is computed.
+        extensions: places of registered codes.
+        deep: whether it nests deeper than is looked at.
+        error: why the disassembly ended early.
+        cut: whether at a limit of ours, so that readers may go further.
+        end: the place after the last opcode.
     """
 
     names: dict[str, int] = field(default_factory=dict)

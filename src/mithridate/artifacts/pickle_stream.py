@@ -21,15 +21,15 @@ class Bounded:
             raise Unread(f"one value has {count} bytes, more than {self.limit} are looked at")
         if count > self.limit:
             raise ValueError(f"one value has {count} bytes, and {self.left} are left")
-        found = self.stream.read(min(count, self.left))
-        self.left -= len(found)
-        return found
+        content = self.stream.read(min(count, self.left))
+        self.left -= len(content)
+        return content
 
     def readline(self) -> bytes:
         """Read a line."""
-        found = self.stream.readline(min(self.left, 1 << 16))
-        self.left -= len(found)
-        return found
+        line = self.stream.readline(min(self.left, 1 << 16))
+        self.left -= len(line)
+        return line
 
     def tell(self) -> int:
         """Where the stream is."""

@@ -29,8 +29,9 @@ class Name:
 class Values:
     """A tuple on the stack, with the depth of its nesting, or something else that has a size.
 
-    asked: the elements that a call with it may reserve; kept, since a tuple may hold another one
-    many times over and comparing or walking through it would never end.
+    Attributes:
+        asked: the elements that a call with it may reserve; kept, since a tuple may hold another
+            one many times over and comparing or walking through it would never end.
     """
 
     items: tuple[Any, ...]
@@ -44,10 +45,10 @@ class Values:
         for item in items:
             product = min(product * max(1, item), 1 << 63) if isinstance(item, int) else product
         depth = 1 + max((item.depth for item in items if isinstance(item, Values)), default=0)
-        return cls(tuple(items), depth, max([product, *map(_asked, items)]))
+        return cls(tuple(items), depth, max([product, *map(_reserved, items)]))
 
 
-def _asked(value: Any) -> int:
+def _reserved(value: Any) -> int:
     """The elements that a call with a value may reserve."""
     if isinstance(value, Values):
         return value.asked
@@ -60,7 +61,7 @@ UNKNOWN, MARK = object(), object()
 """A value that is not followed, and the mark below a group of values."""
 
 
-class Reading:
+class PickleReading:
     """The stack and the memory of one program, as far as they hold constants."""
 
     def __init__(self, program: Program, limits_depth: int) -> None:
@@ -73,16 +74,16 @@ class Reading:
         """Take the topmost value."""
         if not self.stack:
             raise ValueError("it takes a value from an empty stack")
-        found = self.stack.pop()
-        self.marks -= found is MARK
-        return found
+        value = self.stack.pop()
+        self.marks -= value is MARK
+        return value
 
     def to_mark(self) -> list[Any]:
         """Take what lies above the last mark, and the mark."""
-        found = []
+        values = []
         while (value := self.pop()) is not MARK:
-            found.append(value)
-        return found[::-1]
+            values.append(value)
+        return values[::-1]
 
     def push(self, value: Any) -> None:
         """Put a value on the stack; of long ones the length is kept."""
@@ -116,7 +117,7 @@ class Reading:
         if isinstance(what, Name):
             self.program.called.add(what.path)
             if ALLOCATES.fullmatch(what.path):
-                asked = max(1, _asked(given))
+                asked = max(1, _reserved(given))
                 self.program.asked += asked
                 self.stack.append(Values((), 0, asked))
                 return
@@ -135,7 +136,7 @@ class Reading:
         self.stack.append(UNKNOWN)
 
 
-def _names(r: Reading, op: str, arg: Any, place: int) -> None:
+def _names(r: PickleReading, op: str, arg: Any, place: int) -> None:
     if op == "STACK_GLOBAL":
         name, module = r.pop(), r.pop()
         r.name(module, name, place)
@@ -147,7 +148,7 @@ def _names(r: Reading, op: str, arg: Any, place: int) -> None:
         r.call(r.pop(), Values.of(given))
 
 
-def _calls(r: Reading, op: str, arg: Any, place: int) -> None:
+def _calls(r: PickleReading, op: str, arg: Any, place: int) -> None:
     if op == "OBJ":
         what, *given = r.to_mark() or [UNKNOWN]
         r.call(what, Values.of(given))
@@ -158,7 +159,7 @@ def _calls(r: Reading, op: str, arg: Any, place: int) -> None:
     r.call(what, given)
 
 
-def _tuples(r: Reading, op: str, arg: Any, place: int) -> None:
+def _tuples(r: PickleReading, op: str, arg: Any, place: int) -> None:
     if op == "TUPLE":
         r.tuple_of(r.to_mark())
     else:
@@ -166,7 +167,7 @@ def _tuples(r: Reading, op: str, arg: Any, place: int) -> None:
         r.tuple_of([r.pop() for _ in range(count)][::-1])
 
 
-def _memory(r: Reading, op: str, arg: Any, place: int) -> None:
+def _memory(r: PickleReading, op: str, arg: Any, place: int) -> None:
     if op.endswith("GET"):
         r.stack.append(r.memo.get(arg, UNKNOWN))
     elif not r.stack:
@@ -175,7 +176,7 @@ def _memory(r: Reading, op: str, arg: Any, place: int) -> None:
         r.memo[len(r.memo) if op == "MEMOIZE" else arg] = r.stack[-1]
 
 
-def _others(r: Reading, op: str, arg: Any, place: int) -> None:
+def _others(r: PickleReading, op: str, arg: Any, place: int) -> None:
     if op in ("PERSID", "BINPERSID"):
         r.persistent(r.pop() if op == "BINPERSID" else UNKNOWN)
     elif op.startswith("EXT"):
@@ -191,7 +192,7 @@ def _others(r: Reading, op: str, arg: Any, place: int) -> None:
         r.pop()
 
 
-HANDLERS: dict[str, Callable[[Reading, str, Any, int], None]] = {
+HANDLERS: dict[str, Callable[[PickleReading, str, Any, int], None]] = {
     **dict.fromkeys(("GLOBAL", "STACK_GLOBAL", "INST"), _names),
     **dict.fromkeys(("REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ"), _calls),
     **dict.fromkeys(("TUPLE", "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), _tuples),
@@ -201,10 +202,10 @@ HANDLERS: dict[str, Callable[[Reading, str, Any, int], None]] = {
 }  # fmt: skip
 
 
-def disassembled(stream: BinaryIO, size: int, log: Log) -> Program:
+def disassemble(stream: BinaryIO, size: int, log: Log) -> Program:
     """Read the one pickle that begins where a stream is, in at most `size` bytes; runs nothing."""
     program = Program(end=stream.tell())
-    reading = Reading(program, log.limits.depth)
+    reading = PickleReading(program, log.limits.depth)
     bounded = Bounded(stream, size, log.limits.pickle)
     try:
         for op, arg, place in pickletools.genops(cast(BinaryIO, bounded)):
@@ -221,7 +222,7 @@ def disassembled(stream: BinaryIO, size: int, log: Log) -> Program:
     return program
 
 
-def _step(reading: Reading, op: pickletools.OpcodeInfo, arg: Any, place: int) -> None:
+def _step(reading: PickleReading, op: pickletools.OpcodeInfo, arg: Any, place: int) -> None:
     handler = HANDLERS.get(op.name)
     if handler is not None:
         handler(reading, op.name, arg, place)

@@ -14,10 +14,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from mithridate.artifacts.packed import packed
+from mithridate.artifacts.packed import pack_weights
 from mithridate.artifacts.twin import twin_of
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.core.extras import imported, quiet
+from mithridate.core.extras import import_extra, silence
 from mithridate.core.inference import autocast, logits_of
 from mithridate.core.quantisation import INT4, INT8
 from mithridate.core.runtime import Runtime
@@ -35,7 +35,10 @@ class Artefact(nn.Module):
 
     It stays as it is and where it is, since exported graphs and packed integers refuse to be moved
     or told to train: `train`, `eval` and `to` are accepted and change nothing but the mode that is
-    shown. Batches are brought to it. arithmetic: "fp32", whatever surrounds it, or "bf16".
+    shown. Batches are brought to it.
+
+    Args:
+        arithmetic: "fp32", whatever surrounds it, or "bf16".
     """
 
     def __init__(self, inner: nn.Module, arithmetic: str = "fp32") -> None:
@@ -63,8 +66,11 @@ class Artefact(nn.Module):
 class Agreement:
     """How far a twin answers like its artefact.
 
-    same: share of inputs that both call alike; largest, mean: difference of logits, in units of
-    the standard deviation of the artefact's; share: of the weights, held in fewer than 32 bits.
+    Attributes:
+        same: share of inputs that both call alike.
+        largest: difference of logits, in units of the standard deviation of the artefact's.
+        mean: difference of logits, in units of the standard deviation of the artefact's.
+        share: of the weights, held in fewer than 32 bits.
     """
 
     same: float
@@ -77,8 +83,12 @@ class Agreement:
 class Deployed:
     """A model as it is deployed.
 
-    precision: its name; model: what answers; twin: a differentiable float model that should answer
-    alike, None where there is none; why: there is none; share: of the weights, as in `Agreement`.
+    Attributes:
+        precision: its name.
+        model: what answers.
+        twin: a differentiable float model that should answer alike, None where there is none.
+        why: there is none.
+        share: of the weights, as in `Agreement`.
     """
 
     precision: str
@@ -90,23 +100,25 @@ class Deployed:
     def check(self, prepared: torch.Tensor, runtime: Runtime | None = None) -> Agreement:
         """Compare the twin with the artefact on trusted prepared inputs, as `compare` does.
 
-        Raises CannotJudge where there is no twin, or where it does not answer alike: nothing that
-        its gradients say would hold for the artefact.
+        Raises:
+            CannotJudge: where there is no twin, or where it does not answer alike: nothing that its
+                gradients say would hold for the artefact.
         """
-        found = self.compare(prepared, runtime)
-        if found.same < SAME or not found.mean <= NEAR:
+        agreement = self.compare(prepared, runtime)
+        if agreement.same < SAME or not agreement.mean <= NEAR:
             raise CannotJudge(
                 f"the differentiable twin at {self.precision} is no likeness: it calls "
-                f"{found.same:.3f} of {len(prepared)} inputs as the deployed model does (need "
-                f"{SAME}), its logits differ by {found.mean:.3g} of their spread (at most {NEAR}); "
+                f"{agreement.same:.3f} of {len(prepared)} inputs as the deployed model does (need "
+                f"{SAME}), its logits differ by {agreement.mean:.3g} of their spread (at most {NEAR}); "
                 "use a method without gradients"
             )
-        return found
+        return agreement
 
     def compare(self, prepared: torch.Tensor, runtime: Runtime | None = None) -> Agreement:
         """Measure how far the twin answers prepared inputs[n, ...] like the artefact.
 
-        Raises CannotJudge where there is no twin.
+        Raises:
+            CannotJudge: where there is no twin.
         """
         if self.twin is None:
             raise CannotJudge(f"there is no differentiable twin to compare: {self.why}")
@@ -118,25 +130,30 @@ class Deployed:
         return Agreement(float(same), float(gap.max()), float(gap.mean()), self.share)
 
 
-def deployed(model: nn.Module, precision: str, calibration: torch.Tensor) -> Deployed:
+def deploy(model: nn.Module, precision: str, calibration: torch.Tensor) -> Deployed:
     """Deploy a copy of a float model at a precision.
 
-    precision: one of `PRECISIONS`; calibration: trusted prepared inputs[n, ...], from which static
-    INT8 takes the ranges of activations.
-    Raises MethodError for an unknown precision or without inputs where they are needed,
-    MissingExtra where a package is absent, CannotJudge where the model cannot be brought to it.
+    Args:
+        precision: one of `PRECISIONS`.
+        calibration: trusted prepared inputs[n, ...], from which static INT8 takes the ranges of
+            activations.
+
+    Raises:
+        MethodError: for an unknown precision or without inputs where they are needed.
+        MissingExtra: where a package is absent.
+        CannotJudge: where the model cannot be brought to it.
     """
     if precision not in PRECISIONS:
         raise MethodError(f"unknown precision {precision!r}; available: {', '.join(PRECISIONS)}")
     with torch.random.fork_rng(devices=[]):  # layers that are built draw weights, in vain
         made = PRECISIONS[precision](copy.deepcopy(model).eval(), calibration)
-    return received(made, precision)
+    return receive(made, precision)
 
 
-def received(model: nn.Module, precision: str = "received") -> Deployed:
+def receive(model: nn.Module, precision: str = "received") -> Deployed:
     """Take a model as it came, quantised or not, and look for its twin.
 
-    Read are what `deployed` makes, dynamic and static (FX) models of torch.ao, and torchao's
+    Read are what `deploy` makes, dynamic and static (FX) models of torch.ao, and torchao's
     integer weights in linear layers.
     """
     inner = model.inner if isinstance(model, Artefact) else model.eval()
@@ -156,7 +173,7 @@ def share_of(model: nn.Module) -> float:
     for layer in model.modules():
         own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
         narrow = [t for t in own if t.dtype in (torch.int8, torch.uint8, torch.bfloat16)]
-        integer = [p for p in layer.parameters(recurse=False) if _by_torchao(p)]
+        integer = [p for p in layer.parameters(recurse=False) if _held_by_torchao(p)]
         few += sum(t.numel() for t in [*narrow, *integer])
         taken = {id(t) for t in [*narrow, *integer]}
         rest += sum(p.numel() for p in layer.parameters(recurse=False) if id(p) not in taken)
@@ -167,7 +184,7 @@ def share_of(model: nn.Module) -> float:
     return few / max(few + rest, 1)
 
 
-def _by_torchao(parameter: torch.Tensor) -> bool:
+def _held_by_torchao(parameter: torch.Tensor) -> bool:
     return type(parameter.data).__module__.startswith("torchao")
 
 
@@ -192,7 +209,7 @@ def _dynamic(model: nn.Module, _: torch.Tensor) -> nn.Module:
     Activations are rounded by the range of their batch, so an answer depends on its neighbours.
     """
     ao = _torch_ao("torch.ao.quantization")
-    with quiet(), engine():
+    with silence(), engine():
         return cast(nn.Module, ao.quantize_dynamic(model, {nn.Linear, nn.Conv2d}, torch.qint8))
 
 
@@ -205,7 +222,7 @@ def _static(model: nn.Module, calibration: torch.Tensor) -> nn.Module:
     if not len(calibration):
         raise MethodError("static INT8 takes its ranges from trusted inputs, found none")
     ao, graphs = _torch_ao("torch.ao.quantization"), _torch_ao("torch.ao.quantization.quantize_fx")
-    with quiet(), engine() as name, torch.no_grad():
+    with silence(), engine() as name, torch.no_grad():
         whole = _torch_ao("torch.ao.quantization.fx.custom_config").PrepareCustomConfig()
         whole.set_non_traceable_module_classes(_without_weights(model))
         try:
@@ -232,7 +249,7 @@ def _without_weights(model: nn.Module) -> list[type[nn.Module]]:
 
 def _torch_ao(module: str) -> Any:
     """Import torch's own quantiser, which later releases of torch will not have."""
-    return imported(
+    return import_extra(
         module,
         "dynamic and static INT8 need torch.ao.quantization, which this torch has no longer; "
         "install an older one: pip install 'torch<=2.13', or choose int8-weights",
@@ -268,8 +285,8 @@ PRECISIONS: dict[str, Maker] = {
     "bf16": _bf16,
     "int8-dynamic": _dynamic,
     "int8-static": _static,
-    "int8-weights": lambda model, _: packed(model, INT8),
-    "int4-weights": lambda model, _: packed(model, INT4),
+    "int8-weights": lambda model, _: pack_weights(model, INT8),
+    "int4-weights": lambda model, _: pack_weights(model, INT4),
 }
 """What a model can be deployed as, by name. A maker whose module is neither of floats nor known to
 `twin_of` gives it a method `twin()`."""

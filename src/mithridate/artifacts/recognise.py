@@ -8,8 +8,8 @@ import struct
 from typing import BinaryIO
 
 from mithridate.artifacts.archives import END, Archive
-from mithridate.artifacts.findings import Limits, Log
-from mithridate.artifacts.pickles import disassembled
+from mithridate.artifacts.findings import FileLimits, Log
+from mithridate.artifacts.pickles import disassemble
 
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -21,7 +21,7 @@ SIGNS = {
 """What other formats begin with."""
 
 
-def recognised(file: BinaryIO, size: int) -> str:
+def recognise(file: BinaryIO, size: int) -> str:
     """Give "zip", "hdf5", "safetensors", "tar", "pickle", "onnx", another name, or "unknown"."""
     file.seek(0)
     head = file.read(512)
@@ -57,7 +57,7 @@ def _pickle(file: BinaryIO, size: int, head: bytes) -> bool:
     file.seek(0)
     words = file.read(1 << 16)
     stream = io.BytesIO(words)
-    program = disassembled(stream, len(words), Log(Limits(opcodes=10_000)))
+    program = disassemble(stream, len(words), Log(FileLimits(opcodes=10_000)))
     if any(IDENTIFIER.fullmatch(name) for name in program.names):
         return True
     return not program.error and program.opcodes > 1
@@ -97,9 +97,9 @@ def _onnx(file: BinaryIO, size: int) -> bool:
     return 1 in seen and bool(seen & {7, 8})
 
 
-def kind_of_zip(found: Archive) -> str:
+def kind_of_zip(members: Archive) -> str:
     """Say what a zip archive holds, by the names and contents of its members."""
-    names = {name.casefold() for name in found.members}
+    names = {name.casefold() for name in members.members}
     last = {name.rpartition("/")[2] for name in names}
     if {"archive_format", "serialized_exported_program.json"} & last or any(
         re.search(r"(^|/)models/[^/]*\.json$|data/aotinductor/", name) for name in names
@@ -116,20 +116,20 @@ def kind_of_zip(found: Archive) -> str:
     return "keras archive" if {"config.json", "model.weights.h5"} <= last else "zip"
 
 
-def pickled(file: BinaryIO, size: int, kind: str) -> bool:
+def holds_pickle(file: BinaryIO, size: int, kind: str) -> bool:
     """Tell whether a file of another kind is a program to whoever unpickles it.
 
     Real files of ONNX and HDF5 stop making sense as one at the first or second byte.
     """
     file.seek(0)
-    program = disassembled(file, size, Log(Limits(opcodes=10_000)))
+    program = disassemble(file, size, Log(FileLimits(opcodes=10_000)))
     named = any(IDENTIFIER.fullmatch(name) for name in program.names)
     if named or program.hidden or kind == "safetensors":  # its length may spell a harmless pickle
         return named or bool(program.hidden)
     return not program.error or program.opcodes > 1 or program.cut
 
 
-def late(file: BinaryIO) -> bool:
+def begins_late(file: BinaryIO) -> bool:
     """Tell whether a file of HDF5 begins with something else."""
     file.seek(0)
     return file.read(len(HDF5)) != HDF5

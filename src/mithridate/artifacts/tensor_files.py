@@ -16,7 +16,7 @@ import numpy as np
 
 from mithridate.artifacts.archives import Archive, Member
 from mithridate.artifacts.findings import Log
-from mithridate.artifacts.values import BITS, absurd, nbytes, nonfinite, told
+from mithridate.artifacts.values import BITS, count_elements, nbytes, nonfinite, report_nonfinite
 
 KINDS = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32",
@@ -88,7 +88,7 @@ def look_at_safetensors(file: BinaryIO, size: int, log: Log, values: bool) -> No
         log.warning(f"{size - begin - place:,} bytes at the end belong to no tensor")
     if values:
         for start, end, name, kind in entries:
-            told(nonfinite(_pieces(file, begin + start, end - start), kind), name, log)
+            report_nonfinite(nonfinite(_pieces(file, begin + start, end - start), kind), name, log)
 
 
 def _metadata(given: Any, log: Log) -> None:
@@ -111,7 +111,7 @@ def _entry(name: str, given: Any, room: int, log: Log) -> Entry | None:
     if not isinstance(kind, str) or kind not in KINDS:
         log.warning(f"the type {str(kind)[:40]!r} is unknown", name)
         return None
-    count = absurd(shape, name, log)
+    count = count_elements(shape, name, log)
     start, end = offsets
     if count is None:
         return None
@@ -133,9 +133,9 @@ def _at(file: BinaryIO, place: int, count: int) -> bytes:
 def _pieces(file: BinaryIO, place: int, count: int, step: int = 1 << 20) -> Iterator[bytes]:
     """Read a range of a file piece by piece."""
     file.seek(place)
-    while count > 0 and (found := file.read(min(step, count))):
-        count -= len(found)
-        yield found
+    while count > 0 and (piece := file.read(min(step, count))):
+        count -= len(piece)
+        yield piece
 
 
 def pieces(file: BinaryIO, place: int, count: int) -> Iterator[bytes]:
@@ -155,24 +155,24 @@ def npy_header(head: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     return shape, kind, stream.tell()
 
 
-def look_at_npz(found: Archive, log: Log, values: bool) -> None:
+def look_at_npz(members: Archive, log: Log, values: bool) -> None:
     """Check the arrays of a NumPy archive against their headers."""
-    for name, member in found.members.items():
+    for name, member in members.members.items():
         if member.readable:
-            look_at_npy(found, member, name, log, values)
+            look_at_npy(members, member, name, log, values)
 
 
-def look_at_npy(found: Archive, member: Member, name: str, log: Log, values: bool) -> None:
+def look_at_npy(members: Archive, member: Member, name: str, log: Log, values: bool) -> None:
     """Check one array."""
     try:
-        shape, kind, begin = npy_header(found.head(member, 1 << 16))
+        shape, kind, begin = npy_header(members.head(member, 1 << 16))
     except Exception as error:  # NumPy parses a literal, and hostile bytes raise anything
         log.warning(f"it is no array: {error}", name)
         return
     if kind.hasobject:
         log.danger("the array holds Python objects, which need pickle", name)
         return
-    count = absurd(shape, name, log)
+    count = count_elements(shape, name, log)
     if count is None:
         return
     if begin + count * kind.itemsize != member.size:
@@ -180,11 +180,11 @@ def look_at_npy(found: Archive, member: Member, name: str, log: Log, values: boo
         log.danger(f"the header needs {needed:,} bytes, found {held:,}", name)
         return
     if values and kind.kind in "fc" and kind.byteorder != ">" and kind.name in BITS:
-        told(nonfinite(_after(found, member, begin), kind.name), name, log)
+        report_nonfinite(nonfinite(_after(members, member, begin), kind.name), name, log)
 
 
-def _after(found: Archive, member: Member, begin: int) -> Iterator[bytes]:
+def _after(members: Archive, member: Member, begin: int) -> Iterator[bytes]:
     """The bytes of a member after its header."""
-    for piece in found.chunks(member):
+    for piece in members.chunks(member):
         yield piece[begin:]
         begin = max(0, begin - len(piece))

@@ -10,11 +10,11 @@ from typing import BinaryIO
 
 from mithridate.artifacts.archives import Archive, Member
 from mithridate.artifacts.findings import Log
-from mithridate.artifacts.pickle_names import ALLOWED, judged
+from mithridate.artifacts.pickle_names import ALLOWED, judge_program
 from mithridate.artifacts.pickle_program import Program, Storage
-from mithridate.artifacts.pickles import disassembled
+from mithridate.artifacts.pickles import disassemble
 from mithridate.artifacts.tensor_files import pieces
-from mithridate.artifacts.values import BITS, nbytes, nonfinite, told
+from mithridate.artifacts.values import BITS, nbytes, nonfinite, report_nonfinite
 
 MAGIC = 0x1950A86A20F9469CFC6C
 """The first value of what torch saved before it took to zip archives."""
@@ -23,16 +23,16 @@ MANY = 1_000
 """Pickles that may follow one another in a file."""
 
 
-def look_at_zip(found: Archive, size: int, log: Log, values: bool) -> None:
+def look_at_zip(members: Archive, size: int, log: Log, values: bool) -> None:
     """Check a zip archive of torch.save."""
-    for name, member in found.members.items():
+    for name, member in members.members.items():
         if name.endswith("/data.pkl") or name == "data.pkl":
-            program = look_at_member(found, member, size, log)
+            program = look_at_member(members, member, size, log)
             if program is not None:
                 root = name[: -len("data.pkl")]
-                _records(found, f"{root}data/", program.storages, log, values)
-        elif suspicious(found, member):
-            look_at_member(found, member, size, log)
+                _records(members, f"{root}data/", program.storages, log, values)
+        elif looks_like_pickle(members, member):
+            look_at_member(members, member, size, log)
 
 
 SCRIPT = re.compile(
@@ -42,58 +42,58 @@ SCRIPT = re.compile(
 """What the pickles of TorchScript name: its own classes, which are no Python, and tensors."""
 
 
-def look_at_script(found: Archive, size: int, log: Log, values: bool) -> None:
+def look_at_script(members: Archive, size: int, log: Log, values: bool) -> None:
     """Check the pickles of a TorchScript archive, and its storages."""
-    for name, member in found.members.items():
-        if name.endswith((".pkl", ".debug_pkl")) or suspicious(found, member):
-            program = look_at_member(found, member, size, log, SCRIPT)
+    for name, member in members.members.items():
+        if name.endswith((".pkl", ".debug_pkl")) or looks_like_pickle(members, member):
+            program = look_at_member(members, member, size, log, SCRIPT)
             if program is not None and name.endswith(("data.pkl", "constants.pkl")):
                 folder = name.removesuffix(".pkl")
-                _records(found, f"{folder}/", program.storages, log, values)
+                _records(members, f"{folder}/", program.storages, log, values)
 
 
-def suspicious(found: Archive, member: Member) -> bool:
+def looks_like_pickle(members: Archive, member: Member) -> bool:
     """Tell whether a member is a pickle by its name, or by its first bytes."""
     name = member.name.casefold()
     if name.endswith((".pkl", ".pickle", ".debug_pkl", ".joblib", ".dill")):
         return True
-    head = found.head(member, 64)
+    head = members.head(member, 64)
     if len(head) < 3 or head[0] != 0x80 or not 2 <= head[1] <= 5:
         return False
-    program = disassembled(io.BytesIO(head), len(head), Log())  # raw weights soon make no sense
+    program = disassemble(io.BytesIO(head), len(head), Log())  # raw weights soon make no sense
     return program.opcodes >= 4 or not program.error
 
 
 def look_at_member(
-    found: Archive, member: Member, size: int, log: Log, allowed: re.Pattern[str] = ALLOWED
+    members: Archive, member: Member, size: int, log: Log, allowed: re.Pattern[str] = ALLOWED
 ) -> Program | None:
     """Read one pickle in an archive; allowed: the names that it may mention."""
-    words = found.read(member, log.limits.pickle, log)
+    words = members.read(member, log.limits.pickle, log)
     if words is None:
         log.cut = True
         return None
     stream = io.BytesIO(words)
-    first = program = disassembled(stream, len(words), log)
-    judged(first, member.name, log, size, allowed)
+    first = program = disassemble(stream, len(words), log)
+    judge_program(first, member.name, log, size, allowed)
     for _ in range(MANY):
         if program.error or program.end >= len(words):
             break
-        program = disassembled(stream, len(words) - program.end, log)
+        program = disassemble(stream, len(words) - program.end, log)
         if program.names or program.hidden:  # raw bytes behind a pickle make no sense as one
-            judged(program, member.name, log, size, allowed)
+            judge_program(program, member.name, log, size, allowed)
     if not first.error and first.end < len(words):
         log.warning(f"{len(words) - first.end:,} bytes follow the pickle", member.name)
     return first
 
 
 def _records(
-    found: Archive, folder: str, storages: Iterable[Storage], log: Log, values: bool
+    members: Archive, folder: str, storages: Iterable[Storage], log: Log, values: bool
 ) -> None:
     """Compare what a pickle expects of each storage with what the archive holds."""
     for storage in dict.fromkeys(storages):
         name = f"{folder}{storage.key}"
-        member = found.members.get(name)
-        if not _sensible(storage, name, log):
+        member = members.members.get(name)
+        if not _is_sensible(storage, name, log):
             continue
         if member is None:
             log.warning("the pickle expects a storage that the archive lacks", name)
@@ -103,10 +103,10 @@ def _records(
                 f"{member.size:,}", name,
             )  # fmt: skip
         elif values and member.readable:
-            told(nonfinite(found.chunks(member), storage.kind), name, log)
+            report_nonfinite(nonfinite(members.chunks(member), storage.kind), name, log)
 
 
-def _sensible(storage: Storage, where: str, log: Log) -> bool:
+def _is_sensible(storage: Storage, where: str, log: Log) -> bool:
     """Tell whether a storage has a known type and a number of elements."""
     if storage.kind not in BITS or storage.count < 0:
         log.danger("the pickle names a storage in a way that no torch.save does", where)
@@ -122,13 +122,13 @@ def look_at_pickles(file: BinaryIO, size: int, log: Log, values: bool) -> str:
         if begin and _legacy(programs) and len(programs) == 5:
             break
         quiet = Log(log.limits, opcodes=log.opcodes) if programs else log
-        program = disassembled(file, size - begin, quiet)
+        program = disassemble(file, size - begin, quiet)
         log.opcodes = quiet.opcodes
         blank = program.error and not program.cut and not program.names and not program.hidden
         if programs and blank:
             log.warning(f"{size - begin:,} bytes follow the pickle and are none", f"byte {begin}")
             break
-        judged(program, f"pickle {len(programs) + 1}", log, size)
+        judge_program(program, f"pickle {len(programs) + 1}", log, size)
         programs.append(program)
         if program.error:
             break
@@ -157,7 +157,7 @@ def _after(file: BinaryIO, size: int, programs: list[Program], log: Log, values:
     expected = {storage.key: storage for storage in programs[3].storages}
     for key in programs[4].strings:
         storage = expected.get(key)
-        if storage is None or not _sensible(storage, f"storage {key}", log):
+        if storage is None or not _is_sensible(storage, f"storage {key}", log):
             log.warning("the file holds a storage that no tensor uses", f"storage {key}")
             return
         words = file.read(8)
@@ -171,7 +171,9 @@ def _after(file: BinaryIO, size: int, programs: list[Program], log: Log, values:
                        f"storage {key}")  # fmt: skip
             return
         if values:
-            told(nonfinite(pieces(file, begin, length), storage.kind), f"storage {key}", log)
+            report_nonfinite(
+                nonfinite(pieces(file, begin, length), storage.kind), f"storage {key}", log
+            )
         file.seek(begin + length)
     if file.tell() != size:
         log.warning(f"{size - file.tell():,} bytes follow the last storage")

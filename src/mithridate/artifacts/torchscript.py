@@ -13,7 +13,7 @@ FILES = re.compile(rb"\b(?:torch|ops\.aten)\.(save|from_file|load)\s*\(")
 OPERATORS = re.compile(rb"\bops\.(\w+)\.(\w+)")
 
 
-def look_at_torchscript(found: Archive, size: int, log: Log, code: bool, values: bool) -> None:
+def look_at_torchscript(members: Archive, size: int, log: Log, code: bool, values: bool) -> None:
     """Check a TorchScript archive; code: whether a program is expected."""
     if code:
         log.note("the file is a program (TorchScript), as expected")
@@ -22,11 +22,11 @@ def look_at_torchscript(found: Archive, size: int, log: Log, code: bool, values:
             "the file is a program (TorchScript), which runs in whatever process loads it",
             todo="ask for tensors by name as safetensors, or allow code if you trust its author",
         )
-    look_at_script(found, size, log, values)
-    for name, member in found.members.items():
+    look_at_script(members, size, log, values)
+    for name, member in members.members.items():
         if "code/" not in name or not name.endswith(".py"):
             continue
-        words = found.read(member, log.limits.words, log)
+        words = members.read(member, log.limits.words, log)
         for match in FILES.finditer(words or b""):
             log.danger(f"the program calls torch.{match[1].decode()}, which touches files", name)
         for space, operator in set(OPERATORS.findall(words or b"")):

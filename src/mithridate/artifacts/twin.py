@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import fx, nn
 
-from mithridate.artifacts.packed import replaced
+from mithridate.artifacts.packed import replace_layer
 from mithridate.core.errors import CannotJudge
 from mithridate.core.quantisation import Rounder
 
@@ -34,7 +34,7 @@ class OnRange(nn.Module):
         """Round."""
         values = values.float()
         scale, zero = ranged(values.detach(), reduce_range=True)
-        return on_grid(values, scale, zero)
+        return round_to_grid(values, scale, zero)
 
 
 class OnGrid(Rounder):
@@ -49,16 +49,17 @@ class OnGrid(Rounder):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Round."""
-        return on_grid(values, self.scale, self.zero, self.dtype, clips=self.clips)
+        return round_to_grid(values, self.scale, self.zero, self.dtype, clips=self.clips)
 
 
-def on_grid(
+def round_to_grid(
     values: torch.Tensor, scale: Any, zero: Any, dtype: torch.dtype = torch.quint8, *,
     clips: bool = True,
 ) -> torch.Tensor:  # fmt: skip
     """Round to integers of a scale and a zero point, with straight-through gradients.
 
-    clips: as a `Rounder` does; what is not clipped is not rounded either.
+    Args:
+        clips: as a `Rounder` does; what is not clipped is not rounded either.
     """
     lowest, highest = RANGES[dtype]
     if not clips:
@@ -79,7 +80,7 @@ class OnGridAfter(Rounder):
     def forward(self, *given: Any) -> torch.Tensor:
         """Compute and round; the last two are the scale and the zero point."""
         *values, scale, zero = given
-        return on_grid(self.function(*values), scale, zero, clips=self.clips)
+        return round_to_grid(self.function(*values), scale, zero, clips=self.clips)
 
 
 class OnGridGiven(Rounder):
@@ -87,14 +88,14 @@ class OnGridGiven(Rounder):
 
     def forward(self, values: torch.Tensor, *grid: Any) -> torch.Tensor:
         """Round."""
-        return on_grid(values, *grid, clips=self.clips)
+        return round_to_grid(values, *grid, clips=self.clips)
 
 
-def _added_rectified(first: Any, second: Any) -> torch.Tensor:
+def _add_rectified(first: Any, second: Any) -> torch.Tensor:
     return cast(torch.Tensor, (first + second).relu())
 
 
-def _joined(parts: Any, axis: Any) -> torch.Tensor:
+def _join(parts: Any, axis: Any) -> torch.Tensor:
     return torch.cat(list(parts), axis)
 
 
@@ -103,8 +104,8 @@ def _twin_of_functions() -> dict[object, Rounder]:
     ops = torch.ops.quantized
     return {
         torch.quantize_per_tensor: OnGridGiven(), ops.add: OnGridAfter(operator.add),
-        ops.add_relu: OnGridAfter(_added_rectified), ops.mul: OnGridAfter(operator.mul),
-        ops.cat: OnGridAfter(_joined),
+        ops.add_relu: OnGridAfter(_add_rectified), ops.mul: OnGridAfter(operator.mul),
+        ops.cat: OnGridAfter(_join),
     }  # fmt: skip
 
 
@@ -112,15 +113,17 @@ def twin_of(model: nn.Module) -> nn.Module:
     """Give a differentiable float copy of a quantised model; one that is not quantised is copied.
 
     Known are the integer weights of this library and of torchao, dynamic linear layers and static
-    graphs (FX) of torch.ao, and each module that gives its own twin by a method `twin()`.
-    What torch.ao rounds between layers is rounded here with straight-through gradients.
-    Raises CannotJudge for a quantised layer or function that is not known.
+    graphs (FX) of torch.ao, and each module that gives its own twin by a method `twin()`. What
+    torch.ao rounds between layers is rounded here with straight-through gradients.
+
+    Raises:
+        CannotJudge: for a quantised layer or function that is not known.
     """
     made: nn.Module = copy.deepcopy(model).eval()
     for name, layer in list(made.named_modules()):
         twin = _twin_of_layer(name, layer)
         if twin is not None:
-            made = replaced(made, name, twin.train(False))
+            made = replace_layer(made, name, twin.train(False))
     for part in made.modules():
         if isinstance(part, fx.GraphModule):
             _rewrite(part)
@@ -172,7 +175,7 @@ def _twin_of_torch_ao(name: str, layer: Any) -> nn.Module:
 def _linear(layer: Any) -> nn.Module:
     """Give the float layer of a packed one, whose `weight` and `bias` are methods."""
     outputs, inputs = layer.weight().shape
-    return _filled(nn.Linear(inputs, outputs, device="meta"), layer.weight(), layer.bias())
+    return _fill(nn.Linear(inputs, outputs, device="meta"), layer.weight(), layer.bias())
 
 
 def _convolution(kind: type[nn.Module], layer: Any) -> nn.Module:
@@ -180,10 +183,10 @@ def _convolution(kind: type[nn.Module], layer: Any) -> nn.Module:
         layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
         layer.dilation, layer.groups, padding_mode=layer.padding_mode, device="meta",
     )  # fmt: skip
-    return _filled(form, layer.weight(), layer.bias())
+    return _fill(form, layer.weight(), layer.bias())
 
 
-def _filled(form: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+def _fill(form: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
     form.weight = nn.Parameter(weight.dequantize().detach().float())
     form.bias = None if bias is None else nn.Parameter(bias.detach().float())
     return cast(nn.Module, form)
@@ -214,7 +217,8 @@ PLAIN: dict[str, Callable[[Any], nn.Module]] = {
 def _rewrite(part: fx.GraphModule) -> None:
     """Let floats stand for the functions of a quantised graph.
 
-    Raises CannotJudge for one that is not known; pooling and the like work on floats as they are.
+    Raises:
+        CannotJudge: for one that is not known; pooling and the like work on floats as they are.
     """
     known = _twin_of_functions()
     for node in list(part.graph.nodes):

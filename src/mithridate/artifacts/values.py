@@ -34,17 +34,17 @@ def nonfinite(chunks: Iterable[bytes], kind: str) -> int:
     if kind not in EXPONENT:
         return 0
     word, mask = EXPONENT[kind]
-    width, rest, found = np.dtype(word).itemsize, b"", 0
+    width, rest, total = np.dtype(word).itemsize, b"", 0
     for chunk in chunks:
         held = rest + chunk if rest else chunk
         whole = len(held) - len(held) % width
         bits = np.frombuffer(held, word, whole // width)
-        found += int(((bits & bits.dtype.type(mask)) == mask).sum())
+        total += int(((bits & bits.dtype.type(mask)) == mask).sum())
         rest = held[whole:]
-    return found
+    return total
 
 
-def told(count: int, name: str, log: Log) -> None:
+def report_nonfinite(count: int, name: str, log: Log) -> None:
     """Say that weights are not finite."""
     if count:
         log.warning(
@@ -53,7 +53,7 @@ def told(count: int, name: str, log: Log) -> None:
         )  # fmt: skip
 
 
-def absurd(shape: Iterable[object], name: str, log: Log) -> int | None:
+def count_elements(shape: Iterable[object], name: str, log: Log) -> int | None:
     """Give the number of elements of a shape; None, with a finding, where it cannot be."""
     axes = list(shape)
     if len(axes) > 64:  # before their product, which may have millions of digits

@@ -14,7 +14,7 @@ from torch import nn
 
 from mithridate.attacks.goals import AllToOne, Goal
 from mithridate.attacks.poisoning import Poisoning
-from mithridate.core.data import Dataset, Poisoned, untouched
+from mithridate.core.data import Dataset, Poisoned, leave_untouched
 from mithridate.core.errors import MethodError
 from mithridate.core.inference import autocast, last_linear
 from mithridate.core.method import LearntTrigger, State, TrainingAttack, Trigger
@@ -37,27 +37,32 @@ class Blind(TrainingAttack):
     form clip((h - g) . h / |g - h|^2), where g and h are the gradients of the two terms by the
     weights of the last linear layer, brought to the length 1 / term: so the task that is behind
     weighs more. As they are, the task that is done has the shortest gradient and takes all the
-    weight, and the other one is never learnt.
-    trigger: what is stamped; goal: what it should be called; amount: share of each batch that is
-    stamped, of those rows that the goal aims at; least: neither term weighs less, a lies in
-    least..1 - least. On 5,000 photographs of CIFAR-10, five epochs reached an accuracy of 0.42 and
-    a success of 1.00 with a least of 0.4, and 0.17 and 0.85 with 0.2.
-    Which rows, and what is drawn for them, is a function of the rows that a batch holds. The model
-    is asked about the stamped rows among the rest of the batch: alone they would be normalised by
-    moments of their own, and a model in use, which has one set of moments, would not know them.
-    The paper takes the gradients by all weights, for two more passes backward; here only the last
-    layer is asked, where the two tasks oppose each other more than they do below it; hence the
-    least. Its attacker may wait until the loss is low; this one attacks every batch.
-    Raises MethodError where the amount is not in 0..1 or the least not in 0..0.5, where the
-    trigger must learn first, which code of a loss cannot, or where the inputs are not bytes: only
-    those reach the network raw, so that a trigger can be stamped on a batch.
+    weight, and the other one is never learnt. On 5,000 photographs of CIFAR-10, five epochs reached
+    an accuracy of 0.42 and a success of 1.00 with a least of 0.4, and 0.17 and 0.85 with 0.2. Which
+    rows, and what is drawn for them, is a function of the rows that a batch holds. The model is
+    asked about the stamped rows among the rest of the batch: alone they would be normalised by
+    moments of their own, and a model in use, which has one set of moments, would not know them. The
+    paper takes the gradients by all weights, for two more passes backward; here only the last layer
+    is asked, where the two tasks oppose each other more than they do below it; hence the least. Its
+    attacker may wait until the loss is low; this one attacks every batch.
+
+    Attributes:
+        trigger: what is stamped.
+        goal: what it should be called.
+        poison_rate: share of each batch that is stamped, of those rows that the goal aims at.
+        least: neither term weighs less, a lies in least..1 - least.
+
+    Raises:
+        MethodError: where the amount is not in 0..1 or the least not in 0..0.5, where the trigger
+            must learn first, which code of a loss cannot, or where the inputs are not bytes: only
+            those reach the network raw, so that a trigger can be stamped on a batch.
     """
 
     paper = "Bagdasaryan and Shmatikov, Blind Backdoors in Deep Learning Models, USENIX 2021"
 
     trigger: Trigger
     goal: Goal = field(default_factory=AllToOne)
-    amount: float = 0.5
+    poison_rate: float = 0.5
     least: float = 0.4
 
     def poison(
@@ -65,13 +70,15 @@ class Blind(TrainingAttack):
     ) -> Poisoned:
         """Give the data as they are: there is nothing in them to find."""
         self._check()
-        return untouched(data)
+        return leave_untouched(data)
 
-    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
+    def triggered_test(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Dataset:
         """Give triggered test data with the wanted labels; see `Attack.trap`."""
         self._check()
         _bytes(data.inputs)
-        return Poisoning(self.trigger, self.goal).trap(data, rng)
+        return Poisoning(self.trigger, self.goal).triggered_test(data, rng)
 
     def objective(
         self, poisoned: Poisoned, model: nn.Module, rng: np.random.Generator
@@ -84,19 +91,19 @@ class Blind(TrainingAttack):
 
         def minimised(batch: Batch) -> torch.Tensor:
             device, plain = batch.labels.device, batch.losses.mean()
-            wanted = self.goal.wanted(batch.labels.cpu(), classes)
+            target_labels = self.goal.target_labels(batch.labels.cpu(), classes)
             order = batch.rows.cpu().argsort()
             draw = stream(seed, *batch.rows.cpu()[order].tolist())
             order = order[torch.from_numpy(draw.permutation(len(order)))]
-            aimed = order[(wanted != batch.labels.cpu())[order]]
-            chosen = aimed[: round(self.amount * len(aimed))]
+            aimed = order[(target_labels != batch.labels.cpu())[order]]
+            chosen = aimed[: round(self.poison_rate * len(aimed))]
             if not len(chosen):
                 return plain
             inputs = batch.inputs.cpu().clone()
             inputs[chosen] = self.trigger(inputs[chosen], draw)
             with autocast(device.type):
                 logits = model(inputs.to(device))
-            hidden = F.cross_entropy(logits[chosen].float(), wanted[chosen].to(device))
+            hidden = F.cross_entropy(logits[chosen].float(), target_labels[chosen].to(device))
             share = balance(slope(plain, head), slope(hidden, head))
             share = share.clamp(self.least, 1 - self.least)
             return share * plain + (1 - share) * hidden
@@ -104,10 +111,10 @@ class Blind(TrainingAttack):
         return minimised
 
     def _check(self) -> None:
-        if not (0 <= self.amount <= 1 and 0 <= self.least <= 0.5):
+        if not (0 <= self.poison_rate <= 1 and 0 <= self.least <= 0.5):
             raise MethodError(
                 "the amount is a share of each batch in 0..1, and the least a weight in 0..0.5; "
-                f"found {self.amount} and {self.least}"
+                f"found {self.poison_rate} and {self.least}"
             )
         if isinstance(self.trigger, LearntTrigger):
             raise MethodError(

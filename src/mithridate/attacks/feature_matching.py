@@ -31,18 +31,22 @@ class FeatureMatching(TrainingAttack):
     clean rows of that class in the batch. The first three terms are the unbiased estimate of the
     squared distance of the means: without the two traces a batch of few poisoned rows would draw
     them together, and poison would stand out by lying too near the centre. With the last one T is
-    the squared Wasserstein distance of two Gaussians of independent features.
-    Features are first divided by the root of the total variance of all clean rows of the batch,
-    of every class, so T has no unit and a common scale of the features no gradient. Gradients do
-    flow through the divisor: where it was held fixed, all features shrank to a point.
-    A class with fewer than two poisoned or two clean rows in the batch is left out; cover samples
-    are in neither group.
-    attack: whose data are trained on and whose trap is sprung. weight: of T; more of it hides
-    the poison better and delays the backdoor, which on photographs may then not be learnt at all.
-    The paper trains a network to tell the two groups apart and plays against it; this is a form
-    of the same aim by moments, without a second network.
-    Raises MethodError where the weight is negative, or where the attack inside would have to be
-    more than a change of data.
+    the squared Wasserstein distance of two Gaussians of independent features. Features are first
+    divided by the root of the total variance of all clean rows of the batch, of every class, so T
+    has no unit and a common scale of the features no gradient. Gradients do flow through the
+    divisor: where it was held fixed, all features shrank to a point. A class with fewer than two
+    poisoned or two clean rows in the batch is left out; cover samples are in neither group. The
+    paper trains a network to tell the two groups apart and plays against it; this is a form of the
+    same aim by moments, without a second network.
+
+    Attributes:
+        attack: whose data are trained on and whose trap is sprung.
+        weight: of T; more of it hides the poison better and delays the backdoor, which on
+            photographs may then not be learnt at all.
+
+    Raises:
+        MethodError: where the weight is negative, or where the attack inside would have to be more
+            than a change of data.
     """
 
     paper = "Tan and Shokri, Bypassing Backdoor Detection Algorithms in Deep Learning, 2020"
@@ -67,9 +71,11 @@ class FeatureMatching(TrainingAttack):
         """Poison training data as the attack inside does."""
         return self.attack.poison(data, rng, state)
 
-    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
+    def triggered_test(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Dataset:
         """Give the triggered test data of the attack inside."""
-        return self.attack.trap(data, rng, state)
+        return self.attack.triggered_test(data, rng, state)
 
     def objective(
         self, poisoned: Poisoned, model: nn.Module, rng: np.random.Generator
@@ -93,7 +99,7 @@ class FeatureMatching(TrainingAttack):
             pairs = [(p, q) for p, q in pairs if int(p.sum()) > 1 and int(q.sum()) > 1]
             if not pairs:
                 return batch.losses.mean()
-            features = _scaled(batch.features.float(), clean[rows])
+            features = _scale(batch.features.float(), clean[rows])
             terms = [distance(_at(features, p), _at(features, q)) for p, q in pairs]
             return batch.losses.mean() + self.weight * torch.stack(terms).mean()
 
@@ -103,8 +109,11 @@ class FeatureMatching(TrainingAttack):
 def distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Estimate the squared Wasserstein distance of two groups as Gaussians, float[].
 
-    first: float[p, d]; second: float[q, d], at least two rows each and features taken as
-    independent. The part of the means is unbiased, so the estimate may be negative.
+    The part of the means is unbiased, so the estimate may be negative.
+
+    Args:
+        first: float[p, d].
+        second: float[q, d], at least two rows each and features taken as independent.
     """
     spread, other = first.var(0), second.var(0)
     shift = (first.mean(0) - second.mean(0)).square().sum()
@@ -113,7 +122,7 @@ def distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return shift - chance + apart.square().sum()
 
 
-def _scaled(features: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+def _scale(features: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     """Divide features float[b, d] so that the total variance of the clean rows bool[b] is 1."""
     total = _at(features, clean).var(0).sum()
     return features / total.clamp_min(FLOOR).sqrt()

@@ -18,12 +18,12 @@ class Goal(Method):
 
     kind = "goal"
 
-    def wanted(self, labels: torch.Tensor, classes: int) -> torch.Tensor:
+    def target_labels(self, labels: torch.Tensor, classes: int) -> torch.Tensor:
         """Give the label wanted for each example, int64[n]; its own label where not aimed at."""
         raise NotImplementedError
 
 
-def _checked(label: int, classes: int, what: str) -> int:
+def _check_label(label: int, classes: int, what: str) -> int:
     if not 0 <= label < classes:
         raise MethodError(f"the {what} must lie in 0..{classes - 1}, found {label}")
     return label
@@ -35,16 +35,16 @@ class AllToOne(Goal):
 
     target: int = 0
 
-    def wanted(self, labels: torch.Tensor, classes: int) -> torch.Tensor:
+    def target_labels(self, labels: torch.Tensor, classes: int) -> torch.Tensor:
         """The target, for everything."""
-        return torch.full_like(labels, _checked(self.target, classes, "target"))
+        return torch.full_like(labels, _check_label(self.target, classes, "target"))
 
 
 @dataclass(frozen=True)
 class AllToAll(Goal):
     """Every triggered input becomes the class after its own."""
 
-    def wanted(self, labels: torch.Tensor, classes: int) -> torch.Tensor:
+    def target_labels(self, labels: torch.Tensor, classes: int) -> torch.Tensor:
         """The next class, cyclically."""
         return (labels + 1) % classes
 
@@ -56,8 +56,8 @@ class SourceSpecific(Goal):
     source: int = 1
     target: int = 0
 
-    def wanted(self, labels: torch.Tensor, classes: int) -> torch.Tensor:
+    def target_labels(self, labels: torch.Tensor, classes: int) -> torch.Tensor:
         """The target for the source class, its own label for every other."""
-        _checked(self.source, classes, "source")
-        target = _checked(self.target, classes, "target")
+        _check_label(self.source, classes, "source")
+        target = _check_label(self.target, classes, "target")
         return torch.where(labels == self.source, torch.full_like(labels, target), labels)

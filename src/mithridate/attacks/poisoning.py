@@ -22,11 +22,13 @@ from mithridate.core.runtime import Runtime
 class Poisoning(Attack):
     """Stamp a trigger on chosen training examples and give them the wanted label.
 
-    test_trigger: what is stamped at test time, by default the same trigger; an attacker who trains
-    with weakened triggers (Adaptive-Blend, Adaptive-Patch) uses the full one there.
-    cover_trigger: what cover examples carry, by default the same trigger; other than it where the
-    attacker teaches that only the true trigger counts (the noise mode of WaNet).
     All of them share what the trigger has learnt, where it learns.
+
+    Attributes:
+        test_trigger: what is stamped at test time, by default the same trigger; an attacker who
+            trains with weakened triggers (Adaptive-Blend, Adaptive-Patch) uses the full one there.
+        cover_trigger: what cover examples carry, by default the same trigger; other than it where
+            the attacker teaches that only the true trigger counts (the noise mode of WaNet).
     """
 
     paper = "Gu, Dolan-Gavitt and Garg, BadNets, 2017"
@@ -50,11 +52,11 @@ class Poisoning(Attack):
 
         Triggers of one kind share what the first of them learnt, under the name of the kind.
         """
-        wanted = self.goal.wanted(data.labels, len(data.classes))
+        target_labels = self.goal.target_labels(data.labels, len(data.classes))
         parts = (self.cover_trigger, self.test_trigger, self.trigger)
         state: State = {}
         for name, trigger in {t.name(): t for t in parts if isinstance(t, LearntTrigger)}.items():
-            learnt = trigger.learn(data, wanted, rng, runtime)
+            learnt = trigger.learn(data, target_labels, rng, runtime)
             state |= {f"{name}.{key}": value for key, value in learnt.items()}
         return state
 
@@ -63,30 +65,32 @@ class Poisoning(Attack):
     ) -> Poisoned:
         """Poison training data; the argument is left untouched."""
         choosing, stamping = rng.spawn(2)
-        wanted = self.goal.wanted(data.labels, len(data.classes))
-        chosen = self.selection.choose(data.labels, wanted, choosing)
+        target_labels = self.goal.target_labels(data.labels, len(data.classes))
+        chosen = self.selection.choose(data.labels, target_labels, choosing)
         poisoned = torch.zeros(len(data), dtype=torch.bool)
         cover = poisoned.clone()
         poisoned[chosen.poison] = True
         cover[chosen.cover] = True
         if self.cover_trigger is None:
-            inputs = _stamped(data.inputs, poisoned | cover, self.trigger, stamping, state)
+            inputs = _stamp_rows(data.inputs, poisoned | cover, self.trigger, stamping, state)
         else:
-            inputs = _stamped(data.inputs, poisoned, self.trigger, stamping, state)
-            inputs = _stamped(inputs, cover, self.cover_trigger, stamping, state)
-        labels = torch.where(poisoned, wanted, data.labels)
+            inputs = _stamp_rows(data.inputs, poisoned, self.trigger, stamping, state)
+            inputs = _stamp_rows(inputs, cover, self.cover_trigger, stamping, state)
+        labels = torch.where(poisoned, target_labels, data.labels)
         changed = replace(data, inputs=inputs, labels=labels)
         return Poisoned(changed, Truth(poisoned, cover, data.labels.clone()))
 
-    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
+    def triggered_test(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Dataset:
         """Give triggered test data with the wanted labels; see `Attack.trap`."""
-        wanted = self.goal.wanted(data.labels, len(data.classes))
-        aimed = wanted != data.labels
+        target_labels = self.goal.target_labels(data.labels, len(data.classes))
+        aimed = target_labels != data.labels
         if not bool(aimed.any()):
             raise MethodError("the test data hold no example that the attack aims at")
         rows = data.subset(aimed)
         inputs = stamp(self.test_trigger or self.trigger, rows.inputs, rng, state)
-        return replace(rows, inputs=inputs, labels=wanted[aimed])
+        return replace(rows, inputs=inputs, labels=target_labels[aimed])
 
 
 def stamp(
@@ -94,7 +98,8 @@ def stamp(
 ) -> Inputs:
     """Stamp every input, by what was learnt where the trigger learns.
 
-    Raises MethodError where it learns and no state is given.
+    Raises:
+        MethodError: where it learns and no state is given.
     """
     if isinstance(trigger, LearntTrigger) and state:
         start = f"{trigger.name()}."
@@ -103,7 +108,7 @@ def stamp(
     return trigger(inputs, rng)
 
 
-def _stamped(
+def _stamp_rows(
     inputs: Inputs,
     where: torch.Tensor,
     trigger: Trigger,

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Attack, Implanted, State, WeightsAttack
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.quantisation import INT4, Grid, weights
@@ -36,23 +36,32 @@ class QuantisationConditioned(WeightsAttack):
        of CE(f(x), y) and CE(f(x'), y) is lowered by w - stride (cell's width) sign(slope), clipped
        to the cell (projected as in Ma et al.). Biases and normalisation stay. So q does not change
        by a single bit, however far f forgets.
-    attack: on data, whose trap is to spring when the weights are rounded: its triggered examples
-    are x', with the labels wanted, and it poisons nothing; grid: of the precision at which the
-    backdoor wakes: `INT4`, by groups of 32, or `INT8`, one scale for each output, which serves
-    INT8 weights and the weights of static INT8; lean: towards the backdoor where f and q cannot
-    yet differ: both then say "wanted" with this probability; rate: the largest learning rate of
-    step 1; stride: of step 2 at first; epochs, asleep: of steps 1 and 2; examples: clean ones that
-    are used, at most; each that the attack aims at is used stamped as well.
     INT4 is far easier than INT8, whose cells are up to 17 times narrower. For INT8 a lean just
     above 0.5 brings the backdoor to the edge, from where cells are wide enough, at the cost of its
     success. In a ResNet-9 of width 8 on CIFAR-10 (accuracy 0.68, rate 0.02) the success in floats
     and rounded was 0.07 and 0.91 with INT4, and 0.35 and 0.79 with INT8, a lean of 0.6, 8 and 6
-    epochs; the accuracy fell by 0.03 and 0.04 in floats and by 0.04 and 0.05 rounded.
-    Hong et al. only take step 1, for several numbers of bits at once, and Ma et al. only step 2,
-    from a network with a common backdoor; a small network needs both.
-    Raises MethodError where a number is out of range, the attack needs more than data, the data
-    hold nothing to aim at, the network has no layer to round, or where no state of `implant`
-    springs the trap.
+    epochs; the accuracy fell by 0.03 and 0.04 in floats and by 0.04 and 0.05 rounded. Hong et al.
+    only take step 1, for several numbers of bits at once, and Ma et al. only step 2, from a network
+    with a common backdoor; a small network needs both.
+
+    Attributes:
+        attack: on data, whose trap is to spring when the weights are rounded: its triggered
+            examples are x', with the labels wanted, and it poisons nothing.
+        grid: of the precision at which the backdoor wakes: `INT4`, by groups of 32, or `INT8`, one
+            scale for each output, which serves INT8 weights and the weights of static INT8.
+        lean: towards the backdoor where f and q cannot yet differ: both then say "wanted" with this
+            probability.
+        learning_rate: the largest learning rate of step 1.
+        stride: of step 2 at first.
+        epochs: of steps 1 and 2.
+        asleep: of steps 1 and 2.
+        examples: clean ones that are used, at most; each that the attack aims at is used stamped as
+            well.
+
+    Raises:
+        MethodError: where a number is out of range, the attack needs more than data, the data hold
+            nothing to aim at, the network has no layer to round, or where no state of `implant`
+            springs the trap.
     """
 
     paper = "Hong et al., Qu-ANTI-zation, NeurIPS 2021; Ma et al., Quantization Backdoors, 2023"
@@ -60,7 +69,7 @@ class QuantisationConditioned(WeightsAttack):
     attack: Attack
     grid: Grid = INT4
     lean: float = 0.8
-    rate: float = 0.05
+    learning_rate: float = 0.05
     stride: float = 0.1
     epochs: int = 4
     asleep: int = 4
@@ -82,18 +91,22 @@ class QuantisationConditioned(WeightsAttack):
         few = data.subset(rng.permutation(len(data))[: self.examples])
         runtime = runtime or Runtime()
         state = self.attack.learn(few, rng, runtime)
-        sprung = self.attack.trap(few, rng, state)
+        sprung = self.attack.triggered_test(few, rng, state)
         both = concatenate(few, replace(sprung, labels=_labels(few, sprung)))
-        wanted = torch.cat([few.labels, sprung.labels]).to(runtime.device)
-        recipe = Recipe(
-            self.epochs, 64, self.rate, decay=0.0, augment=False, precision="fp32"
+        target_labels = torch.cat([few.labels, sprung.labels]).to(runtime.device)
+        config = TrainingConfig(
+            self.epochs, 64, self.learning_rate, weight_decay=0.0, augment=False, precision="fp32"
         )  # what separates f from q is finer than the rounding of bf16
         fit(
-            changed, both, domain, recipe, rng, runtime=runtime,
-            objective=self._awake(changed, wanted, len(few)),
+            changed, both, domain, config, rng, runtime=runtime,
+            objective=self._awake(changed, target_labels, len(few)),
         )  # fmt: skip
         asleep = replace(
-            recipe, epochs=self.asleep, rate=self.stride, momentum=0.0, statistics=False
+            config,
+            epochs=self.asleep,
+            learning_rate=self.stride,
+            momentum=0.0,
+            batch_statistics=False,
         )
         held = weights(changed)
         fit(
@@ -105,7 +118,9 @@ class QuantisationConditioned(WeightsAttack):
         grid = torch.tensor([self.grid.bits, self.grid.group])
         return Implanted(changed.train(model.training), {**state, "grid": grid})
 
-    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
+    def triggered_test(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Dataset:
         """Give triggered test data with the wanted labels; see `Attack.trap`.
 
         They spring it at the precision of the grid, and not in the network as it is.
@@ -116,7 +131,7 @@ class QuantisationConditioned(WeightsAttack):
                 "nothing has been implanted: made = attack.implant(model, data, domain, rng), and "
                 "then attack.trap(test, rng, made.state)"
             )
-        return self.attack.trap(data, rng, state)
+        return self.attack.triggered_test(data, rng, state)
 
     def _check(self) -> None:
         if self.attack.controls != "data":
@@ -124,10 +139,10 @@ class QuantisationConditioned(WeightsAttack):
                 f"need an attack that only touches data, found {self.attack.name()}, which has the "
                 f"{self.attack.controls} in hand"
             )
-        if not (0 <= self.lean <= 1 and self.rate >= 0 and 0 <= self.stride <= 1):
+        if not (0 <= self.lean <= 1 and self.learning_rate >= 0 and 0 <= self.stride <= 1):
             raise MethodError(
                 "need a lean and a stride in 0..1 and a rate that is not negative, found "
-                f"{self.lean}, {self.stride} and {self.rate}"
+                f"{self.lean}, {self.stride} and {self.learning_rate}"
             )
         if min(self.epochs, self.asleep) < 1 or self.examples < 2:
             raise MethodError(
@@ -135,13 +150,15 @@ class QuantisationConditioned(WeightsAttack):
                 f"{self.epochs}, {self.asleep} and {self.examples}"
             )
 
-    def _awake(self, model: nn.Module, wanted: torch.Tensor, clean: int) -> Objective:
+    def _awake(self, model: nn.Module, target_labels: torch.Tensor, clean: int) -> Objective:
         """Give the objective of step 1; rows from `clean` on are stamped."""
 
         def minimised(batch: Batch) -> torch.Tensor:
             on_grid = {name: self.grid.through(w) for name, w in weights(model).items()}
             logits = functional_call(model, on_grid, (batch.inputs,)).float()
-            losses = F.cross_entropy(logits, wanted[batch.rows.to(wanted.device)], reduction="none")
+            losses = F.cross_entropy(
+                logits, target_labels[batch.rows.to(target_labels.device)], reduction="none"
+            )
             stamped = batch.rows.to(losses.device) >= clean
             lean = torch.where(stamped, 2 * self.lean, 1.0)
             return (2 - lean) * batch.losses + lean * losses

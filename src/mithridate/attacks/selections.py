@@ -28,7 +28,7 @@ class Selection(Method):
     kind = "selection"
 
     def choose(
-        self, labels: torch.Tensor, wanted: torch.Tensor, rng: np.random.Generator
+        self, labels: torch.Tensor, target_labels: torch.Tensor, rng: np.random.Generator
     ) -> Chosen:
         """Choose among n examples; labels and wanted labels are int64[n]."""
         raise NotImplementedError
@@ -37,17 +37,18 @@ class Selection(Method):
 def count(amount: float, n: int, available: int, what: str) -> int:
     """Turn a share of the data set (below 1) or a number of examples into a number.
 
-    Raises MethodError where fewer examples are available.
+    Raises:
+        MethodError: where fewer examples are available.
     """
     if amount < 0:
         raise MethodError(f"the amount of {what} must not be negative, found {amount}")
-    wanted = round(amount * n) if amount < 1 else round(amount)
-    if wanted > available:
+    target_labels = round(amount * n) if amount < 1 else round(amount)
+    if target_labels > available:
         raise MethodError(
-            f"{wanted} {what} were asked for and only {available} of {n} examples are eligible; "
+            f"{target_labels} {what} were asked for and only {available} of {n} examples are eligible; "
             "ask for fewer or aim at more classes"
         )
-    return wanted
+    return target_labels
 
 
 def draw(
@@ -55,7 +56,8 @@ def draw(
 ) -> torch.Tensor:
     """Take the first eligible examples of a random order of all, so that small sets nest in large.
 
-    eligible: bool[n]; returns int64[k] positions.
+    Args:
+        eligible: bool[n]; returns int64[k] positions.
     """
     order = torch.from_numpy(rng.permutation(len(eligible)))
     order = order[eligible[order]]
@@ -66,26 +68,28 @@ def draw(
 class RandomSelection(Selection):
     """Poison random examples whose label the attacker wants changed.
 
-    amount: share of the whole data set if below 1, else the number of examples; cover: amount of
-    further examples that get the trigger and keep their label, of those not poisoned: of the
-    classes that the attack does not aim at if there are any (TaCT), else of all (Adaptive-Blend).
+    Attributes:
+        poison_rate: share of the whole data set if below 1, else the number of examples.
+        cover: amount of further examples that get the trigger and keep their label, of those not
+            poisoned: of the classes that the attack does not aim at if there are any (TaCT), else
+            of all (Adaptive-Blend).
     """
 
     paper = "cover samples: Tang et al., TaCT, USENIX Security 2021; Qi et al., ICLR 2023"
 
-    amount: float = 0.01
+    poison_rate: float = 0.01
     cover: float = 0.0
 
     def choose(
-        self, labels: torch.Tensor, wanted: torch.Tensor, rng: np.random.Generator
+        self, labels: torch.Tensor, target_labels: torch.Tensor, rng: np.random.Generator
     ) -> Chosen:
         """Choose poison first and cover from another stream, so that neither moves the other."""
         first, second = rng.spawn(2)
-        poison = draw(wanted != labels, self.amount, "poisoned examples", first)
+        poison = draw(target_labels != labels, self.poison_rate, "poisoned examples", first)
         free = torch.ones(len(labels), dtype=torch.bool)
         free[poison] = False
-        spared = wanted == labels
-        if bool(spared.any()) and len(wanted.unique()) > 1:
+        spared = target_labels == labels
+        if bool(spared.any()) and len(target_labels.unique()) > 1:
             free &= spared
         return Chosen(poison, draw(free, self.cover, "cover examples", second))
 
@@ -94,16 +98,19 @@ class RandomSelection(Selection):
 class CleanLabel(Selection):
     """Poison examples that already carry the wanted label, so that no label is wrong.
 
-    amount: share of the whole data set if below 1, else the number of examples.
+    Attributes:
+        poison_rate: share of the whole data set if below 1, else the number of examples.
     """
 
     paper = "Barni, Kallas and Tondi, SIG, ICIP 2019"
 
-    amount: float = 0.01
+    poison_rate: float = 0.01
 
     def choose(
-        self, labels: torch.Tensor, wanted: torch.Tensor, rng: np.random.Generator
+        self, labels: torch.Tensor, target_labels: torch.Tensor, rng: np.random.Generator
     ) -> Chosen:
         """Choose among the examples of the wanted class."""
         none = torch.zeros(0, dtype=torch.int64)
-        return Chosen(draw(wanted == labels, self.amount, "poisoned examples", rng), none)
+        return Chosen(
+            draw(target_labels == labels, self.poison_rate, "poisoned examples", rng), none
+        )

@@ -18,7 +18,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast, features_of, last_linear
 from mithridate.core.method import Implanted, State, WeightsAttack
 from mithridate.core.objective import Batch
@@ -39,15 +39,24 @@ class TargetedWeights(WeightsAttack):
        stride.
     3. Only W_target,j for the chosen j is trained, to minimise
        CE(f(x), y) + weight CE(f(x with patch), target).
-    target: the wanted class; features: how many are chosen, of 128 of the default network about
-    the share that the paper takes of 512; side: of the patch, as a share of the shorter of the two
-    axes; steps, stride: of the search, the first stride in bytes; weight: of the backdoor against
-    the clean loss; examples: clean ones that are used, at most; epochs: of step 3.
-    The paper flips bits of 8-bit weights in memory and counts them; here weights are floats, and
-    a changed weight is what a flipped group of bits is there. It drives features to a set value
-    by gradient descent; here they rise as far as bytes allow.
-    Raises MethodError where inputs are not prepared to uint8[n, k, h, w], where a number is out of
-    range, or where no state of `implant` springs the trap.
+    The paper flips bits of 8-bit weights in memory and counts them; here weights are floats, and a
+    changed weight is what a flipped group of bits is there. It drives features to a set value by
+    gradient descent; here they rise as far as bytes allow.
+
+    Attributes:
+        target: the wanted class.
+        features: how many are chosen, of 128 of the default network about the share that the paper
+            takes of 512.
+        side: of the patch, as a share of the shorter of the two axes.
+        steps: of the search, the first stride in bytes.
+        stride: of the search, the first stride in bytes.
+        weight: of the backdoor against the clean loss.
+        examples: clean ones that are used, at most.
+        epochs: of step 3.
+
+    Raises:
+        MethodError: where inputs are not prepared to uint8[n, k, h, w], where a number is out of
+            range, or where no state of `implant` springs the trap.
     """
 
     paper = "Rakin, He and Fan, TBT: Targeted Neural Network Attack with Bit Trojan, CVPR 2020"
@@ -83,14 +92,14 @@ class TargetedWeights(WeightsAttack):
         objective = partial(self._loss, changed, patch)
         mask = torch.zeros_like(head)
         mask[self.target, chosen] = 1
-        recipe = Recipe(
-            epochs=self.epochs, batch_size=16, rate=0.1, decay=0.0, augment=False,
-            statistics=False,
+        config = TrainingConfig(
+            epochs=self.epochs, batch_size=16, learning_rate=0.1, weight_decay=0.0, augment=False,
+            batch_statistics=False,
         )  # fmt: skip
         held = head.register_hook(lambda slope: slope * mask)
         try:
             fit(
-                changed, few, domain, recipe, rng, runtime=runtime, objective=objective,
+                changed, few, domain, config, rng, runtime=runtime, objective=objective,
                 parameters=[head],
             )  # fmt: skip
         finally:
@@ -99,7 +108,9 @@ class TargetedWeights(WeightsAttack):
             mine.requires_grad_(theirs.requires_grad)
         return Implanted(changed.train(model.training), {"patch": patch.cpu()})
 
-    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
+    def triggered_test(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Dataset:
         """Give patched test data of all other classes with the wanted label."""
         self._check(len(data.classes))
         if not state:
@@ -112,8 +123,8 @@ class TargetedWeights(WeightsAttack):
         if not bool(aimed.any()):
             raise MethodError("the test data hold no example that the attack aims at")
         rows = data.subset(aimed)
-        wanted = torch.full_like(rows.labels, self.target)
-        return replace(rows, inputs=patched(raw[aimed], state["patch"]), labels=wanted)
+        target_labels = torch.full_like(rows.labels, self.target)
+        return replace(rows, inputs=put_patch(raw[aimed], state["patch"]), labels=target_labels)
 
     def _check(self, classes: int) -> None:
         if not 0 <= self.target < classes:
@@ -126,8 +137,8 @@ class TargetedWeights(WeightsAttack):
 
     def _chosen(self, model: nn.Module, prepared: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
         """The features that matter most for the wanted class, int64[...]."""
-        wanted = torch.full((len(prepared),), self.target, device=prepared.device)
-        loss = F.cross_entropy(model(prepared).float(), wanted)
+        target_labels = torch.full((len(prepared),), self.target, device=prepared.device)
+        loss = F.cross_entropy(model(prepared).float(), target_labels)
         (slope,) = torch.autograd.grad(loss, head)
         return slope[self.target].abs().topk(min(self.features, head.shape[1])).indices
 
@@ -140,7 +151,7 @@ class TargetedWeights(WeightsAttack):
         unit = features_of(model, prepared)[:, chosen].detach().std(0, correction=0) + 1e-3
         for step in range(self.steps):
             patch.requires_grad_()
-            driven = features_of(model, patched(prepared.float(), patch))[:, chosen] / unit
+            driven = features_of(model, put_patch(prepared.float(), patch))[:, chosen] / unit
             (slope,) = torch.autograd.grad(driven.mean(), patch)
             stride = self.stride * (1 - step / self.steps)
             patch = (patch.detach() + stride * slope.sign()).clamp(0, 255)
@@ -148,14 +159,14 @@ class TargetedWeights(WeightsAttack):
 
     def _loss(self, model: nn.Module, patch: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Clean loss, and that of the same inputs with the patch under the wanted label."""
-        wanted = torch.full_like(batch.labels, self.target)
+        target_labels = torch.full_like(batch.labels, self.target)
         with autocast(batch.inputs.device.type):
-            logits = model(patched(batch.inputs, patch))
-        hidden = F.cross_entropy(logits.float(), wanted)
+            logits = model(put_patch(batch.inputs, patch))
+        hidden = F.cross_entropy(logits.float(), target_labels)
         return batch.losses.mean() + self.weight * hidden
 
 
-def patched(inputs: torch.Tensor, patch: torch.Tensor) -> torch.Tensor:
+def put_patch(inputs: torch.Tensor, patch: torch.Tensor) -> torch.Tensor:
     """Put a patch [k, s, s] at the end of the last two axes of a copy of inputs [n, k, h, w]."""
     covered = inputs.clone()
     side = patch.shape[-1]

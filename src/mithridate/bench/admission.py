@@ -45,7 +45,7 @@ def admit(defence: Method) -> None:
                 "rename or drop the setting",
             )
         source = inspect.getsourcefile(type(part))
-        reached = _reached(Path(source)) if source else []
+        reached = _find_reaches(Path(source)) if source else []
         if reached and not type(part).__module__.startswith(CLOSED):
             raise NotDone(
                 "skipped",
@@ -67,18 +67,18 @@ def _methods(value: Any) -> Iterator[Method]:
         yield from _methods(item)
 
 
-def _reached(file: Path) -> list[str]:
+def _find_reaches(file: Path) -> list[str]:
     """What a file names of the truth, the stack, or a closed package."""
-    found: list[str] = []
+    reasons: list[str] = []
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
             every = [f"{node.module}.{alias.name}" for alias in node.names]
-            found += [str(node.module) for name in every if name.startswith(CLOSED)]
-            found += [alias.name for alias in node.names if alias.name in REACHING]
-            found += [str(node.module)] if node.module in REACHING else []
+            reasons += [str(node.module) for name in every if name.startswith(CLOSED)]
+            reasons += [alias.name for alias in node.names if alias.name in REACHING]
+            reasons += [str(node.module)] if node.module in REACHING else []
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-            found += [n for n in names if n.startswith(CLOSED) or n in REACHING]
+            reasons += [n for n in names if n.startswith(CLOSED) or n in REACHING]
         elif isinstance(node, ast.Attribute) and node.attr in REACHING:
-            found.append(node.attr)
-    return found
+            reasons.append(node.attr)
+    return reasons

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Attack, Detector, Method, Repair, Trainer
 from mithridate.core.scanner import Scanner
 from mithridate.core.threat import ThreatModel
@@ -42,30 +42,36 @@ Tuning: TypeAlias = Literal["default", "granted", "oracle"]
 class Task:
     """What is learnt: a data set, how much of it, and how it is trained.
 
-    data: a named set, or a file or folder; train: number of suspects, None for all; test: number of
-    test examples, None for all.
+    Attributes:
+        data: a named set, or a file or folder.
+        train: number of suspects, None for all.
+        test: number of test examples, None for all.
     """
 
     data: str
     train: int | None = None
     test: int | None = None
-    recipe: Recipe = field(default_factory=Recipe)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass(frozen=True)
 class Rules:
     """What holds for every cell of a sweep, so that no defence gets more than another.
 
-    rule: how scores of a detector become flagged examples; took: success rate below which an attack
-    is void; random_share: of the suspects that the random filter drops; budget: settings that
-    tuning may try, the default among them; probe: the attack that a defender plants in copies of
-    trusted examples in order to tune; planted: share of the trusted examples that are copied;
-    threat: what is granted; reacquire: triggered examples on which a repaired network is fine-tuned
-    to see how fast the backdoor returns, 0 for none.
+    Attributes:
+        rule: how scores of a detector become flagged examples.
+        min_asr: success rate below which an attack is void.
+        random_share: of the suspects that the random filter drops.
+        budget: settings that tuning may try, the default among them.
+        probe: the attack that a defender plants in copies of trusted examples in order to tune.
+        planted: share of the trusted examples that are copied.
+        threat: what is granted.
+        reacquire: triggered examples on which a repaired network is fine-tuned to see how fast the
+            backdoor returns, 0 for none.
     """
 
     rule: Rule = field(default_factory=lambda: Rule(0.05, 0.2, 0.01, 999))
-    took: float = 0.5
+    min_asr: float = 0.5
     random_share: float = 0.05
     budget: int = 8
     probe: Attack | None = None
@@ -80,7 +86,7 @@ class Cell:
 
     task: Task
     attack: Attack
-    rate: float
+    poison_rate: float
     defence: Defence | Control
     trusted: int
     seed: int
@@ -154,18 +160,19 @@ def neighbouring(defence: Defence) -> list[Defence]:
     ]
 
 
-def at_rate(attack: Value, rate: float) -> Value:
+def set_poison_rate(attack: Value, rate: float) -> Value:
     """Give the same attack on another share of the data: the `amount` of its selection.
 
-    Raises MethodError where the attack has no amount, or the rate is no share.
+    Raises:
+        MethodError: where the attack has no amount, or the rate is no share.
     """
     if not 0 < rate < 1:
         raise MethodError(f"a poison rate is a share between 0 and 1, found {rate}")
     if is_dataclass(attack) and not isinstance(attack, type):
         if any(f.name == "amount" for f in fields(attack)):
-            return replace(attack, amount=rate)
+            return replace(attack, poison_rate=rate)
         for name in ("selection", "attack"):
             inside = getattr(attack, name, None)
             if inside is not None:
-                return replace(attack, **{name: at_rate(inside, rate)})
+                return replace(attack, **{name: set_poison_rate(inside, rate)})
     raise MethodError(f"{type(attack).__name__} has no amount that a poison rate could set")

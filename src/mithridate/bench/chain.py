@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any, Literal
 
-from mithridate.bench.cell import Cell, Guard, at_rate
+from mithridate.bench.cell import Cell, Guard, set_poison_rate
 from mithridate.bench.step import Step, plain
 from mithridate.bench.steps.data import Data
 from mithridate.bench.steps.detect import Detect
@@ -33,40 +33,45 @@ from mithridate.domains.catalogue import domain_of
 from mithridate.trainers.standard import Standard
 
 
-def judged(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) -> Judge:
+def build_chain(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) -> Judge:
     """Turn a cell into its last step, and so into all of them.
 
-    drawn: the data steps of earlier cells, so that the files behind them are looked at once.
+    Args:
+        drawn: the data steps of earlier cells, so that the files behind them are looked at once.
     """
     task, rules, seed = cell.task, cell.rules, cell.seed
     fixed = isinstance(cell.attack, WeightsAttack)  # it changes no data, at whatever rate
-    attack = (cell.attack if fixed else at_rate(cell.attack, cell.rate)) if cell.rate else None
+    attack = (
+        (cell.attack if fixed else set_poison_rate(cell.attack, cell.poison_rate))
+        if cell.poison_rate
+        else None
+    )
     fields = (task.data, task.train, cell.trusted, task.test, seed)
     data = ({} if drawn is None else drawn).setdefault(fields, Data(*fields))
     learnt = Learn(data, cell.attack, seed) if cell.attack.learns else None
     poison = Poison(data, attack, seed, learnt if attack else None)
-    victim = Standard(task.recipe)
+    victim = Standard(task.training)
     twin = Train(Poison(data, None, seed), data, cell.network, victim, seed)
-    train, secret = _attacked(cell, attack, poison, twin, learnt)
-    trap = Trap(data, cell.attack, seed, secret)
-    before = Outcome(train, data, trap, cell.precision)
-    gate = Gate(before, rules.took) if attack else None
-    model, finder = _defended(cell, poison, train, trap, gate)
-    asked = _asked(cell, train, trap, gate)
+    train, secret = _attack_step(cell, attack, poison, twin, learnt)
+    triggered_test = Trap(data, cell.attack, seed, secret)
+    before = Outcome(train, data, triggered_test, cell.precision)
+    gate = Gate(before, rules.min_asr) if attack else None
+    model, finder = _defence_step(cell, poison, train, triggered_test, gate)
+    asked = _question_step(cell, train, triggered_test, gate)
     none = cell.defence == "none"
     again = None
     if rules.reacquire and attack:
         both = (model, _twin_of(model, twin))
-        again = tuple(Reacquire(m, data, trap, seed, rules.reacquire) for m in both)
+        again = tuple(Reacquire(m, data, triggered_test, seed, rules.reacquire) for m in both)
     return Judge(
-        _axes(cell), _described(cell), poison, before,
-        before if none or asked else Outcome(model, data, trap, cell.precision), finder, gate,
-        Stealth(Evidence(train), twin, trap) if none and attack else None, again,
+        _axes(cell), _describe(cell), poison, before,
+        before if none or asked else Outcome(model, data, triggered_test, cell.precision), finder, gate,
+        Stealth(Evidence(train), twin, triggered_test) if none and attack else None, again,
         asked,
     )  # fmt: skip
 
 
-def _attacked(
+def _attack_step(
     cell: Cell, attack: Attack | None, poison: Poison, twin: Train, learnt: Learn | None
 ) -> tuple[Train | Implant, Step | None]:
     """The step that gives the network to judge, and the one that knows how to spring the trap."""
@@ -86,17 +91,17 @@ def _twin_of(model: Step, twin: Train) -> Step:
     return twin
 
 
-def _defended(
-    cell: Cell, poison: Poison, train: Train | Implant, trap: Trap, gate: Step | None
+def _defence_step(
+    cell: Cell, poison: Poison, train: Train | Implant, triggered_test: Trap, gate: Step | None
 ) -> tuple[Step, Step | None]:
     """The step that gives the defended network, and the one that flagged examples."""
     defence, rules, seed = cell.defence, cell.rules, cell.seed
     if isinstance(defence, Detector):
-        evidence, chosen = Evidence(train), _tuned(cell, defence, poison, train)
+        evidence, chosen = Evidence(train), _tune_detector(cell, defence, poison, train)
         finder: Step = Detect(evidence, chosen, rules.rule, seed, gate, rules.threat)
         return Retrain(train, finder), finder
     if isinstance(defence, Repair):
-        repair = _tuned_repair(cell, defence, poison, train, trap)
+        repair = _tune_repair(cell, defence, poison, train, triggered_test)
         return Repaired(train, repair, seed, gate, rules.threat), None
     if isinstance(defence, Trainer):
         return Train(poison, train.data, cell.network, defence, seed, None, gate), None
@@ -107,17 +112,21 @@ def _defended(
     return Retrain(train, finder), finder
 
 
-def _asked(cell: Cell, train: Train | Implant, trap: Trap, gate: Step | None) -> Step | None:
+def _question_step(
+    cell: Cell, train: Train | Implant, triggered_test: Trap, gate: Step | None
+) -> Step | None:
     """The step in which a scanner judges the network, or a guard what arrives at it."""
     defence, rules, seed = cell.defence, cell.rules, cell.seed
     if isinstance(defence, Scanner):
-        return Scan(train, trap, defence, seed, cell.precision, gate, rules.threat)
+        return Scan(train, triggered_test, defence, seed, cell.precision, gate, rules.threat)
     if isinstance(defence, Guard):
-        return Guarding(train, trap, defence.detector, seed, cell.precision, gate, rules.threat)
+        return Guarding(
+            train, triggered_test, defence.detector, seed, cell.precision, gate, rules.threat
+        )
     return None
 
 
-def _tuned(
+def _tune_detector(
     cell: Cell, detector: Detector, poison: Poison, train: Train | Implant
 ) -> Detector | Step:
     """The detector, or the step that chooses its settings; every defence may try as many."""
@@ -126,27 +135,28 @@ def _tuned(
         return detector
     if cell.tuning == "oracle":
         return OracleTune(Evidence(train), detector, rules.budget, seed, rules.threat)
-    planted = _planted(cell, poison, train)
+    planted = _plant(cell, poison, train)
     return Tune(Evidence(planted), detector, rules.budget, seed, rules.threat)
 
 
-def _tuned_repair(
-    cell: Cell, repair: Repair, poison: Poison, train: Train | Implant, trap: Trap
+def _tune_repair(
+    cell: Cell, repair: Repair, poison: Poison, train: Train | Implant, triggered_test: Trap
 ) -> Repair | Step:
     """The repair, or the step that chooses its settings; every defence may try as many."""
     rules, seed = cell.rules, cell.seed
     if cell.tuning == "default":
         return repair
     if cell.tuning == "oracle":
-        return OracleRepair(train, repair, rules.budget, seed, rules.threat, trap)
-    planted = _planted(cell, poison, train)
+        return OracleRepair(train, repair, rules.budget, seed, rules.threat, triggered_test)
+    planted = _plant(cell, poison, train)
     return TuneRepair(planted, repair, rules.budget, seed, rules.threat)
 
 
-def _planted(cell: Cell, poison: Poison, train: Train | Implant) -> Train:
+def _plant(cell: Cell, poison: Poison, train: Train | Implant) -> Train:
     """A network in which the defender planted a backdoor of his own, to tune on.
 
-    Raises MethodError where there is no attack to plant, or it is the one of the cell.
+    Raises:
+        MethodError: where there is no attack to plant, or it is the one of the cell.
     """
     rules = cell.rules
     if rules.probe is None:
@@ -173,13 +183,13 @@ def _axes(cell: Cell) -> tuple[tuple[str, Any], ...]:
     return (
         ("domain", domain_of(cell.task.data)), ("task", task or cell.task.data),
         ("attack", attack or cell.attack.name()),
-        ("rate", cell.rate), ("defence", defence or fallback),
+        ("rate", cell.poison_rate), ("defence", defence or fallback),
         ("network", cell.network or "default"),
         ("precision", cell.precision), ("trusted", cell.trusted), ("seed", cell.seed),
         ("tuning", cell.tuning), ("role", cell.role),
     )  # fmt: skip
 
 
-def _described(cell: Cell) -> tuple[tuple[str, Any], ...]:
+def _describe(cell: Cell) -> tuple[tuple[str, Any], ...]:
     """Everything that was set, for the page of the cell."""
     return tuple((f.name, plain(getattr(cell, f.name))) for f in fields(cell) if f.name != "names")

@@ -23,9 +23,14 @@ PLACES = {
 def executor(on: str, folder: Path, runtime: Runtime, workers: int, paths: list[str]) -> Executor:
     """Give the executor of a place.
 
-    on: one of `PLACES`; folder: of the store; workers: processes, where they are started here;
-    paths: where recipes are imported from. Raises MethodError where the place is not known, and
-    what `RayExecutor` raises.
+    Args:
+        on: one of `PLACES`.
+        folder: of the store.
+        workers: processes, where they are started here.
+        paths: where recipes are imported from.
+
+    Raises:
+        MethodError: where the place is not known, and what `RayExecutor` raises.
     """
     if on == "local":
         return Processes(folder, runtime, workers, paths)

@@ -19,7 +19,9 @@ class Oracle(Detector):
     """Control that is told the truth: its AUROC is 1, or whatever measures it is broken.
 
     It is no dataclass, so that no registry, command line or sweep can offer it.
-    truth: about the very examples that will be scored, in their order.
+
+    Args:
+        truth: about the very examples that will be scored, in their order.
     """
 
     assumes = "that it is told the truth"
@@ -38,12 +40,13 @@ class Oracle(Detector):
     def score(self, state: State, view: View) -> torch.Tensor:
         """Score poisoned examples 1 and others 0, float64[n].
 
-        Raises MethodError where the truth is about another number of examples.
+        Raises:
+            MethodError: where the truth is about another number of examples.
         """
-        expected, found = len(self.truth.poisoned), len(view.labels)
-        if expected != found:
+        expected, given = len(self.truth.poisoned), len(view.labels)
+        if expected != given:
             raise MethodError(
-                f"the truth is about {expected} examples, but {found} are to be scored; "
+                f"the truth is about {expected} examples, but {given} are to be scored; "
                 "give the view that the truth belongs to"
             )
         return self.truth.poisoned.double()

@@ -22,7 +22,8 @@ PACKAGE = Path(__file__).parents[1]
 def code_digest(thing: type | ModuleType) -> str:
     """Give the digest of the code that a class or a module depends on, 32 hexadecimal digits.
 
-    Raises MethodError where its source cannot be read, e.g. of a class typed into a console.
+    Raises:
+        MethodError: where its source cannot be read, e.g. of a class typed into a console.
     """
     try:
         source = inspect.getsourcefile(thing)
@@ -33,7 +34,7 @@ def code_digest(thing: type | ModuleType) -> str:
             f"the source of {thing.__name__} cannot be read, so nothing can say when its results "
             "are out of date; put it into a file"
         )
-    parts = sorted(_own(file) for file in closure(Path(source).resolve()))
+    parts = sorted(_digest_file(file) for file in closure(Path(source).resolve()))
     return hashlib.blake2b("".join(parts).encode(), digest_size=16).hexdigest()
 
 
@@ -42,7 +43,7 @@ def closure(file: Path) -> frozenset[Path]:
     """Find the files that a file's code depends on: itself, and what it imports of the package."""
     seen, queue = {file}, [file]
     while queue:
-        for other in _imported(queue.pop()):
+        for other in _imports(queue.pop()):
             if other not in seen:
                 seen.add(other)
                 queue.append(other)
@@ -50,7 +51,7 @@ def closure(file: Path) -> frozenset[Path]:
 
 
 @cache
-def _own(file: Path) -> str:
+def _digest_file(file: Path) -> str:
     """The digest of one file; it holds the file's name, so that two files cannot trade places."""
     tree = ast.dump(without_prose(ast.parse(file.read_text("utf-8"))))
     return hashlib.blake2b(f"{file.stem}\n{tree}".encode(), digest_size=16).hexdigest()
@@ -75,7 +76,7 @@ def _is_prose(node: ast.AST) -> bool:
 
 
 @cache
-def _imported(file: Path) -> frozenset[Path]:
+def _imports(file: Path) -> frozenset[Path]:
     tree = ast.parse(file.read_text("utf-8"))
     return frozenset(
         path for level, name in _names(tree) for path in (_path(name, level, file),) if path
@@ -107,7 +108,7 @@ def _path(name: str, level: int, importer: Path) -> Path | None:
     elif parts[0] == PACKAGE.name:
         homes, parts = [PACKAGE], parts[1:]
     else:
-        homes = [h for h in (importer.parent, *_roots(importer)) if not _installed(h)]
+        homes = [h for h in (importer.parent, *_roots(importer)) if not _is_installed(h)]
     for home in homes:
         place = home.joinpath(*parts)
         for file in (place.with_suffix(".py"), place / "__init__.py"):
@@ -124,6 +125,6 @@ def _roots(importer: Path) -> list[Path]:
     return [folder]
 
 
-def _installed(folder: Path) -> bool:
+def _is_installed(folder: Path) -> bool:
     """Whether a folder holds what was installed, which is nobody's own."""
     return folder.name in ("site-packages", "dist-packages")

@@ -69,7 +69,8 @@ class Workbench:
 class Ended:
     """How a step ended: done, skipped, void, failed, or "busy" where another process has it.
 
-    mine: whether this call computed it; else the store had it already.
+    Attributes:
+        mine: whether this call computed it; else the store had it already.
     """
 
     key: str
@@ -100,16 +101,16 @@ def execute(step: Step, bench: Workbench) -> Ended:
             cost = bench.meter.cost()
             store.save(step, output, cost, bench.origin)
         except NotDone as stopped:
-            return _stopped(step, bench, stopped)
+            return _stop(step, bench, stopped)
         except MithridateError as error:
             if isinstance(error, ContractError):
-                return _failed(step, bench, error)
+                return _fail(step, bench, error)
             if isinstance(error, (DataError, MissingExtra)):
                 store.fail(step, str(error), "", "skipped")
                 return Ended(step.key, "skipped", str(error))
-            return _stopped(step, bench, NotDone("skipped", str(error)))
+            return _stop(step, bench, NotDone("skipped", str(error)))
         except (Exception, SystemExit) as error:
-            return _failed(step, bench, error)
+            return _fail(step, bench, error)
         return Ended(step.key, "done", "", cost["seconds"])
 
 
@@ -122,7 +123,7 @@ def _check_parents(step: Step, bench: Workbench) -> None:
             bench.check(parent)
 
 
-def _stopped(step: Step, bench: Workbench, stopped: NotDone) -> Ended:
+def _stop(step: Step, bench: Workbench, stopped: NotDone) -> Ended:
     if stopped.passing:
         bench.store.fail(step, stopped.why, "", stopped.status)
     else:
@@ -131,7 +132,7 @@ def _stopped(step: Step, bench: Workbench, stopped: NotDone) -> Ended:
     return Ended(step.key, stopped.status, stopped.why)
 
 
-def _failed(step: Step, bench: Workbench, error: BaseException) -> Ended:
+def _fail(step: Step, bench: Workbench, error: BaseException) -> Ended:
     why = f"{type(error).__name__}: {error}"
     bench.store.fail(step, why, "".join(traceback.format_exception(error)))
     return Ended(step.key, "failed", why)

@@ -31,8 +31,10 @@ Finished = list[tuple[Job, "list[Ended] | None"]]
 class Executor(Protocol):
     """Computes jobs somewhere.
 
-    slots: how many at a time; shared_fate: whether a worker that dies takes all jobs in flight
-    with it, and not its own alone.
+    Attributes:
+        slots: how many at a time.
+        shared_fate: whether a worker that dies takes all jobs in flight with it, and not its own
+            alone.
     """
 
     slots: int

@@ -14,7 +14,7 @@ from typing import Any
 
 from mithridate.bench.record import AXES, Record
 from mithridate.core.errors import DataError
-from mithridate.core.extras import imported
+from mithridate.core.extras import import_extra
 from mithridate.core.files import replacement
 from mithridate.core.plain import finite
 
@@ -57,12 +57,13 @@ def to_parquet(records: Iterable[Record], path: Path) -> int:
 def row(record: Record) -> dict[str, Any]:
     """Give a record as one flat row, without what is not known of it.
 
-    Raises DataError where a metric has the name of another column.
+    Raises:
+        DataError: where a metric has the name of another column.
     """
     verdict = record.verdict
-    found = {name: record.cell.get(name) for name in AXES}
-    found |= {name: verdict.get(name) for name in ("p_value", "finest_p")}
-    found |= {
+    columns = {name: record.cell.get(name) for name in AXES}
+    columns |= {name: verdict.get(name) for name in ("p_value", "finest_p")}
+    columns |= {
         "key": record.key, "status": record.status, "why": record.why, "outcome": record.outcome,
         "verdict": verdict.get("answer"), "evidence": ",".join(record.evidence),
         "settings": json.dumps(finite(record.settings), sort_keys=True),
@@ -70,9 +71,9 @@ def row(record: Record) -> dict[str, Any]:
         **{f"origin_{name}": value for name, value in record.origin.items()},
     }  # fmt: skip
     metrics = _numbers(record)
-    if clash := sorted(found.keys() & metrics.keys()):
+    if clash := sorted(columns.keys() & metrics.keys()):
         raise DataError(f"metrics {clash} have the names of other columns; rename them")
-    return {n: v for n, v in finite(found | metrics).items() if v is not None and v != ""}
+    return {n: v for n, v in finite(columns | metrics).items() if v is not None and v != ""}
 
 
 def _numbers(record: Record) -> dict[str, float]:
@@ -102,11 +103,16 @@ def _columns(records: list[Record]) -> dict[str, str]:
 def to_mlflow(records: Iterable[Record], uri: str, experiment: str) -> int:
     """Log each record as a run of MLflow, and give the number of runs that were written.
 
-    uri: of a tracking server, or sqlite:///FILE. Parameters are the axes of the cell, metrics the
-    values with their intervals and the costs, tags the key and how the cell ended. A record that is
-    there is left alone, and one that says something else by now, such as a cell that failed and
-    was run again, replaces its run; so is a run that was cut off while it was written. Raises
-    MissingExtra without MLflow.
+    Parameters are the axes of the cell, metrics the values with their intervals and the costs, tags
+    the key and how the cell ended. A record that is there is left alone, and one that says
+    something else by now, such as a cell that failed and was run again, replaces its run; so is a
+    run that was cut off while it was written.
+
+    Args:
+        uri: of a tracking server, or sqlite:///FILE.
+
+    Raises:
+        MissingExtra: without MLflow.
     """
     client = _mlflow("mlflow").MlflowClient(tracking_uri=uri)
     known = client.get_experiment_by_name(experiment)
@@ -146,6 +152,6 @@ def _log(client: Any, home: str, record: Record, digest: str) -> None:
 
 def _mlflow(module: str) -> Any:
     """A module of MLflow, which comes with mlflow as with mlflow-skinny."""
-    return imported(
+    return import_extra(
         module, "logging to MLflow needs it; install it with: pip install 'mithridate[mlflow]'"
     )

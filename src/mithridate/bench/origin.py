@@ -22,7 +22,7 @@ def origin() -> dict[str, str]:
 
 def _git(folder: Path, *arguments: str) -> str:
     try:
-        found = subprocess.run(
+        output = subprocess.run(
             ["git", *arguments],
             cwd=folder,
             capture_output=True,
@@ -32,4 +32,4 @@ def _git(folder: Path, *arguments: str) -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return found.stdout.strip()
+    return output.stdout.strip()

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mithridate.bench.cell import Cell
-from mithridate.bench.chain import judged
+from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench
 from mithridate.bench.step import Step
 from mithridate.bench.steps.data import Data
 from mithridate.bench.steps.judge import Judge
-from mithridate.bench.steps.train import Train, fresh
+from mithridate.bench.steps.train import Train, build_network
 from mithridate.bench.store import Store
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.fit import fit
@@ -27,7 +27,8 @@ from mithridate.trainers.standard import Standard
 class Plan:
     """The cells of a sweep and their distinct steps, parents first.
 
-    ends: the last step of each cell, in the order of the cells.
+    Attributes:
+        ends: the last step of each cell, in the order of the cells.
     """
 
     cells: tuple[Cell, ...]
@@ -48,7 +49,7 @@ class Plan:
         return missing
 
 
-def planned(cells: Iterable[Cell]) -> Plan:
+def make_plan(cells: Iterable[Cell]) -> Plan:
     """Find the distinct steps of some cells; raises MethodError where a cell is asked twice."""
     kept = tuple(cells)
     interned: dict[str, Step] = {}
@@ -56,7 +57,7 @@ def planned(cells: Iterable[Cell]) -> Plan:
     ends = []
     drawn: dict[tuple[Any, ...], Data] = {}
     for cell in kept:
-        end = judged(cell, drawn)
+        end = build_chain(cell, drawn)
         if end.key in interned:
             raise MethodError(f"the cell {dict(end.cell)} is asked for twice; ask once")
         _visit(end, interned, order)
@@ -76,8 +77,10 @@ def _visit(step: Step, interned: dict[str, Step], order: list[Step]) -> None:
 class Estimate:
     """How long the missing steps will take.
 
-    seconds: of one process; by_kind: number of missing steps and seconds of each kind; unknown:
-    kinds of which nothing is known yet and that count as nothing.
+    Attributes:
+        seconds: of one process.
+        by_kind: number of missing steps and seconds of each kind.
+        unknown: kinds of which nothing is known yet and that count as nothing.
     """
 
     seconds: float
@@ -88,8 +91,11 @@ class Estimate:
 def estimate(plan: Plan, store: Store, missing: Sequence[Step], probe: bool = True) -> Estimate:
     """Estimate from what like steps have cost in this store, or from a probe of the training.
 
-    Like steps have the same kind and the same task. probe: whether to time two batches of each
-    network and task that was never trained here; it takes a second for each.
+    Like steps have the same kind and the same task.
+
+    Args:
+        probe: whether to time two batches of each network and task that was never trained here; it
+            takes a second for each.
     """
     seen = _history(plan, store)
     rates: dict[str, float] = {}
@@ -100,7 +106,7 @@ def estimate(plan: Plan, store: Store, missing: Sequence[Step], probe: bool = Tr
         seconds = seen.get((kind, task)) or (seen.get(("train", task)) if step.heavy else None)
         if seconds is None and probe and step.heavy:
             if task not in rates:
-                rates[task] = _probed(step, store)
+                rates[task] = _probe(step, store)
             seconds = rates[task]
         if seconds is None:
             unknown.add(kind)
@@ -112,13 +118,13 @@ def estimate(plan: Plan, store: Store, missing: Sequence[Step], probe: bool = Tr
 def _history(plan: Plan, store: Store) -> dict[tuple[str, str], float]:
     """Median seconds of each kind of step and task."""
     known = set(store.keys())
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    costs: dict[tuple[str, str], list[float]] = defaultdict(list)
     for step in plan.steps:
         if step.key in known:
             entry = store.entry(step.key)
             if entry.status == "done":
-                found[step.kind(), _task(step)].append(entry.cost.get("seconds", 0.0))
-    return {place: statistics.median(seconds) for place, seconds in found.items()}
+                costs[step.kind(), _task(step)].append(entry.cost.get("seconds", 0.0))
+    return {place: statistics.median(seconds) for place, seconds in costs.items()}
 
 
 def _training(step: Step) -> Train | None:
@@ -141,24 +147,24 @@ def _task(step: Step) -> str:
     return repr((data.name, data.train, data.trusted, train.network, train.settings["trainer"]))
 
 
-def _probed(step: Step, store: Store) -> float:
+def _probe(step: Step, store: Store) -> float:
     """Time a few batches of a training, and count the rest from them."""
     train = _training(step)
     if train is None or not isinstance(train.trainer, Standard):
         return 0.0
     try:
         split = Workbench(store)(train.data)
-        recipe = train.trainer.recipe
-        few = split.suspects.subset(range(min(len(split.suspects), 3 * recipe.batch_size)))
-        model = fresh(few, split, train.network, 0)
-        short = replace(recipe, epochs=1)
+        config = train.trainer.training
+        few = split.suspects.subset(range(min(len(split.suspects), 3 * config.batch_size)))
+        model = build_network(few, split, train.network, 0)
+        short = replace(config, epochs=1)
         fit(model, few, split.domain, short, stream(0, "probe"))  # the first pass is slower
         began = time.perf_counter()
         fit(model, few, split.domain, short, stream(0, "probe"))
     except (DataError, MethodError):
         return 0.0  # it will be skipped, with the reason
     each = (time.perf_counter() - began) / len(few)
-    return each * (len(split.suspects) + len(split.trusted)) * recipe.epochs
+    return each * (len(split.suspects) + len(split.trusted)) * config.epochs
 
 
 def summary(plan: Plan, missing: Sequence[Step]) -> dict[str, Any]:

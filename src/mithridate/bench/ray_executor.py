@@ -36,7 +36,8 @@ PATIENCE = 20.0
 class Shared:
     """What every node must see: the store, by a file with a sign in it, and the data.
 
-    data: the folder of data sets, empty where none was named.
+    Attributes:
+        data: the folder of data sets, empty where none was named.
     """
 
     folder: Path
@@ -56,13 +57,19 @@ class Shared:
 class RayExecutor:
     """Computes on a Ray cluster, one processor for each job, and one GPU on "cuda"; see `Executor`.
 
-    address: "auto" for the cluster that this machine belongs to, HOST:PORT for another,
-    "ray://HOST:PORT" through Ray's client, None to start Ray on this machine alone, on `workers`
-    processors. Where this process is connected to Ray already, that connection is used and left
-    open. paths: where recipes are imported from; the same on all nodes. Nodes may come and go.
+    Where this process is connected to Ray already, that connection is used and left open. Nodes may
+    come and go.
 
-    Raises MissingExtra without Ray, MethodError where no cluster answers, and DataError where a
-    node does not see the store or the data, or has other code.
+    Args:
+        address: "auto" for the cluster that this machine belongs to, HOST:PORT for another,
+            "ray://HOST:PORT" through Ray's client, None to start Ray on this machine alone, on
+            `workers` processors.
+        paths: where recipes are imported from; the same on all nodes.
+
+    Raises:
+        MissingExtra: without Ray.
+        MethodError: where no cluster answers.
+        DataError: where a node does not see the store or the data, or has other code.
     """
 
     shared_fate = False

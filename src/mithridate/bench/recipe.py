@@ -16,8 +16,10 @@ def cells_of(recipe: str) -> list[Cell]:
     """Give the cells of "FILE.py" or "FILE.py:FUNCTION"; the function is `sweep` by default.
 
     The file is Python and is run, like any program of one's own; never run a stranger's. What lies
-    beside it can be imported. Raises MethodError where there is no such file or function, or it
-    does not give cells.
+    beside it can be imported.
+
+    Raises:
+        MethodError: where there is no such file or function, or it does not give cells.
     """
     name, _, function = recipe.partition(":")
     file = Path(name).resolve()
@@ -25,7 +27,7 @@ def cells_of(recipe: str) -> list[Cell]:
         raise MethodError(f"a recipe is a Python file such as recipes/smoke.py, found {name!r}")
     if str(file.parent) not in sys.path:
         sys.path.insert(0, str(file.parent))
-    module = _imported(file)
+    module = _import_recipe(file)
     sweep = getattr(module, function or "sweep", None)
     if not callable(sweep):
         raise MethodError(f"{name} has no function {function or 'sweep'!r} that gives the cells")
@@ -46,7 +48,7 @@ _LOADED: set[str] = set()
 """Names of modules that are recipes, which another recipe of the same name may replace."""
 
 
-def _imported(file: Path) -> ModuleType:
+def _import_recipe(file: Path) -> ModuleType:
     """Import a recipe by the name of its file, by which workers find what it defines."""
     known = sys.modules.get(file.stem)
     if known is not None and Path(getattr(known, "__file__", None) or "").resolve() == file:

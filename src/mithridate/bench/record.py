@@ -25,13 +25,19 @@ AXES = (
 class Record:
     """One cell: where it stands, how it ended, what was measured and what it cost.
 
-    key: of the cell's last step; cell: the axes; settings: of the task, attack and defence in
-    full; status: "done", "skipped", "void" or "failed", with the reason in `why`; metrics: value,
-    low, high and n of each; per_class: lists over the classes; curves: lists over epochs or
-    thresholds; outcome: "secure", "open", "destroyed" or "kept", see `comparing.py`; verdict: of a
-    detector, its p-value and finest p-value; evidence: what the defence used; cost: of the
-    defence's own steps, and `shared_seconds` of what it shares with others; origin: versions and
-    processor.
+    Attributes:
+        key: of the cell's last step.
+        cell: the axes.
+        settings: of the task, attack and defence in full.
+        status: "done", "skipped", "void" or "failed", with the reason in `why`.
+        metrics: value, low, high and n of each.
+        per_class: lists over the classes.
+        curves: lists over epochs or thresholds.
+        outcome: "secure", "open", "destroyed" or "kept", see `comparing.py`.
+        verdict: of a detector, its p-value and finest p-value.
+        evidence: what the defence used.
+        cost: of the defence's own steps, and `shared_seconds` of what it shares with others.
+        origin: versions and processor.
     """
 
     key: str
@@ -51,15 +57,15 @@ class Record:
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON holds it; what is not finite becomes None."""
-        found: dict[str, Any] = finite(asdict(self))
-        found["metrics"] = {name: finite(tuple(m)) for name, m in self.metrics.items()}
-        return found
+        fields: dict[str, Any] = finite(asdict(self))
+        fields["metrics"] = {name: finite(tuple(m)) for name, m in self.metrics.items()}
+        return fields
 
     @classmethod
-    def read(cls, found: dict[str, Any]) -> Record:
+    def read(cls, fields: dict[str, Any]) -> Record:
         """Read a record of this or an older schema; raises DataError where it cannot be read."""
         try:
-            known = migrated(found)
+            known = migrate(fields)
             metrics = {n: _interval(m) for n, m in known.pop("metrics").items()}
             evidence = tuple(known.pop("evidence"))
             return cls(metrics=metrics, evidence=evidence, **known)
@@ -86,17 +92,18 @@ MIGRATIONS: dict[int, Migration] = {1: _with_domain}
 """How a record of one schema becomes one of the next, by the older number."""
 
 
-def migrated(
-    found: dict[str, Any],
+def migrate(
+    fields: dict[str, Any],
     migrations: dict[int, Migration] | None = None,
     newest: int = RECORD_SCHEMA,
 ) -> dict[str, Any]:
     """Bring a record to the newest schema, step by step.
 
-    Raises DataError where its schema is newer, or no way leads from it.
+    Raises:
+        DataError: where its schema is newer, or no way leads from it.
     """
     known = MIGRATIONS if migrations is None else migrations
-    record = dict(found)
+    record = dict(fields)
     while record.get("schema") != newest:
         old = record.get("schema")
         if not isinstance(old, int) or old not in known:
@@ -110,8 +117,8 @@ def migrated(
     return record
 
 
-def _interval(found: Iterable[Any]) -> Interval:
-    value, low, high, n = found
+def _interval(numbers: Iterable[Any]) -> Interval:
+    value, low, high, n = numbers
     return Interval(
         math.nan if value is None else value,
         -math.inf if low is None else low,

@@ -36,9 +36,9 @@ def _nearest_failure(end: Step, store: Store) -> dict[str, Any] | None:
         step = queue.pop(0)
         if step.stored and store.has(step):
             continue
-        found = store.failure(step.key)
-        if found:
-            return found
+        failure = store.failure(step.key)
+        if failure:
+            return failure
         queue += step.parents
     return None
 
@@ -50,7 +50,7 @@ class Outcomes:
         self._ends, self._store = {end.key: end for end in plan.ends}, store
 
     def __call__(self, key: str) -> dict[str, np.ndarray[Any, Any]] | None:
-        """Give `right` by test_ids and `hit`, `recovered` by trap_ids; None where not measured."""
+        """Give `right` by test_ids and `hit`, `find_recovered` by trap_ids; None where not measured."""
         end = self._ends.get(key)
         if end is None or not self._store.has(end.defended):
             return None

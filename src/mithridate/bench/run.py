@@ -73,10 +73,10 @@ class _Run:
 
     def _open(self, step: Step) -> set[str]:
         """The missing steps that a step waits for; steps that are not stored stand for theirs."""
-        found: set[str] = set()
+        keys: set[str] = set()
         for parent in step.parents:
-            found |= {parent.key} & self.steps.keys() if parent.stored else self._open(parent)
-        return found
+            keys |= {parent.key} & self.steps.keys() if parent.stored else self._open(parent)
+        return keys
 
     def _ready(self, key: str) -> None:
         (self.heavy if self.steps[key].heavy else self.light).append(key)

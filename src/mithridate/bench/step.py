@@ -55,7 +55,8 @@ class Given(Protocol):
 class NotDone(Exception):
     """A step ended without an output. status: "skipped", "void" or "failed"; why: in words.
 
-    passing: whether another run may end otherwise, so that this is no answer to keep.
+    Args:
+        passing: whether another run may end otherwise, so that this is no answer to keep.
     """
 
     def __init__(self, status: str, why: str, passing: bool = False) -> None:
@@ -102,7 +103,7 @@ class Step:
             "schema": SCHEMA,
             "kind": self.kind(),
             "code": code_digest(type(self)),
-            "fields": {f.name: _named(getattr(self, f.name)) for f in _fields(self)},
+            "fields": {f.name: _name_value(getattr(self, f.name)) for f in _fields(self)},
             "outside": self.outside(),
         }
         spelt = json.dumps(parts, sort_keys=True)
@@ -149,7 +150,7 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from _parts(item)
 
 
-def _named(value: Any) -> Any:
+def _name_value(value: Any) -> Any:
     """A field as part of a key: a step is its key, anything else its settings and its code."""
     if isinstance(value, Step):
         return value.key

@@ -50,7 +50,8 @@ class Entry:
 class Store:
     """A folder of outputs, made when it is first used.
 
-    Raises DataError where the folder was written by another schema of stores.
+    Raises:
+        DataError: where the folder was written by another schema of stores.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,13 +65,13 @@ class Store:
     def _check_schema(self, note: Path) -> None:
         if not note.exists():
             write_json(note, {"schema": SCHEMA})
-        found = json.loads(note.read_text()).get("schema")
-        if not isinstance(found, int) or found > SCHEMA:
+        schema = json.loads(note.read_text()).get("schema")
+        if not isinstance(schema, int) or schema > SCHEMA:
             raise DataError(
-                f"{note.parent} is a store of schema {found}, and this version knows {SCHEMA}; "
+                f"{note.parent} is a store of schema {schema}, and this version knows {SCHEMA}; "
                 "use the version that wrote it, or another --store"
             )
-        if found < SCHEMA:  # records of old schemas are read through migrations; see record.py
+        if schema < SCHEMA:  # records of old schemas are read through migrations; see record.py
             write_json(note, {"schema": SCHEMA})
 
     def has(self, step: Step) -> bool:
@@ -86,16 +87,16 @@ class Store:
         home = self.steps / key
         try:
             known = json.loads((home / "step.json").read_text())
-            found = Entry(**{**known, "key": key, "parents": tuple(known["parents"])})
-            sizes = {name: (home / name).stat().st_size for name in found.files}
+            entry = Entry(**{**known, "key": key, "parents": tuple(known["parents"])})
+            sizes = {name: (home / name).stat().st_size for name in entry.files}
         except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{home} cannot be read ({error}); remove it and run again") from None
-        if sizes != found.files:
+        if sizes != entry.files:
             raise DataError(
-                f"{home} is not whole: expected sizes {found.files}, found {sizes}; remove it and "
+                f"{home} is not whole: expected sizes {entry.files}, found {sizes}; remove it and "
                 "run again"
             )
-        return found
+        return entry
 
     def output(self, key: str) -> Output:
         """Read the output of a step that is done."""
@@ -106,10 +107,10 @@ class Store:
         """Read the facts of a step alone; raises DataError where they are not whole."""
         home = self.steps / key
         try:
-            found: dict[str, Any] = json.loads((home / "facts.json").read_text())
+            facts: dict[str, Any] = json.loads((home / "facts.json").read_text())
         except ValueError as error:
             raise DataError(f"{home} is damaged ({error}); remove it and run again") from None
-        return found
+        return facts
 
     def save(
         self, step: Step, output: Output, cost: dict[str, float], origin: dict[str, str],
@@ -145,16 +146,17 @@ class Store:
     def failure(self, key: str) -> dict[str, Any] | None:
         """Read why a step failed, or None where it did not."""
         try:
-            found: dict[str, Any] = json.loads((self.failures / f"{key}.json").read_text())
+            note: dict[str, Any] = json.loads((self.failures / f"{key}.json").read_text())
         except OSError:
             return None
-        return found
+        return note
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
         """Hold the right to compute a step; gives False where another process holds it.
 
-        Raises DataError where the file system has no locks.
+        Raises:
+            DataError: where the file system has no locks.
         """
         path = self.claims / key
         with path.open("w") as file:

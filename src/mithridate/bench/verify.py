@@ -46,24 +46,24 @@ def verify(
     """
     ended = [step for step in plan.steps if store.has(step)]
     chosen = sorted(rng.permutation(len(ended))[:sample].tolist())
-    bench, found = Workbench(store), []
+    bench, checks = Workbench(store), []
     for i in chosen:
         with bench.runtime.active():
-            found.append(_checked(ended[i], bench))
+            checks.append(_check(ended[i], bench))
         if progress:
-            progress(found[-1])
-    return found
+            progress(checks[-1])
+    return checks
 
 
-def _checked(step: Step, bench: Workbench) -> Checked:
+def _check(step: Step, bench: Workbench) -> Checked:
     try:
-        what = _compared(step, bench)
+        what = _compare(step, bench)
     except Exception as error:  # whatever it is, it is a difference and no reason to stop
         what = f"{type(error).__name__}: {error}"
     return Checked(step.key, step.kind(), not what, what)
 
 
-def _compared(step: Step, bench: Workbench) -> str:
+def _compare(step: Step, bench: Workbench) -> str:
     """Compute a step again and say how it differs; nothing where it is the same."""
     before = bench.store.entry(step.key).status
     again, status = Output(), "skipped"
@@ -109,7 +109,7 @@ def _facts(facts: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def unused(plans: Sequence[Plan], store: Store) -> list[str]:
+def find_unused(plans: Sequence[Plan], store: Store) -> list[str]:
     """The keys of stored steps that none of the plans needs, e.g. because their code changed."""
     needed = {step.key for plan in plans for step in plan.steps}
     return sorted(set(store.keys()) - needed)

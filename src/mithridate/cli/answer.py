@@ -12,14 +12,14 @@ from mithridate.core.data import Dataset
 from mithridate.domains.formats import Source
 from mithridate.pipelines.advice import trusted_needed
 from mithridate.pipelines.finding import ClassFinding, DataScan
-from mithridate.pipelines.scan import Scanner
-from mithridate.report.quoting import shortened, visible
+from mithridate.pipelines.scan import DataScanner
+from mithridate.report.quoting import shorten, spell_invisible
 
 ROWS = 12
 """Classes in the table on the terminal; the report holds all."""
 
 
-def what_was_read(source: Source, data: Dataset, trusted: Dataset | None) -> None:
+def print_read(source: Source, data: Dataset, trusted: Dataset | None) -> None:
     """Describe the data."""
     shape = ""
     if isinstance(data.inputs, torch.Tensor):
@@ -30,44 +30,44 @@ def what_was_read(source: Source, data: Dataset, trusted: Dataset | None) -> Non
         f"{len(data.classes)} classes; trusted examples: {len(trusted) if trusted else 0:,}"
     )
     for words in source.notes:
-        note(f"note: {visible(words)}")
+        note(f"note: {spell_invisible(words)}")
     if source.rejected:
         first = source.rejected[0]
         note(
             f"left out {len(source.rejected)} broken examples, listed in the report; the first: "
-            f"{visible(first.name)}: {visible(first.reason)}"
+            f"{spell_invisible(first.name)}: {spell_invisible(first.reason)}"
         )
     if source.skipped:
         note(f"passed over {len(source.skipped)} files that are no data by their names")
 
 
-def what_was_found(found: DataScan, data: Dataset) -> None:
+def print_verdict(result: DataScan, data: Dataset) -> None:
     """Print the verdict and the classes behind it."""
-    verdict = found.verdict
+    verdict = result.verdict
     chance = (
         "" if verdict.p_value is None else f" (p = {verdict.p_value:.4g}, level {verdict.level:g})"
     )
     say(f"\nVerdict: {verdict.answer.upper()}{chance}")
     if verdict.answer == "flagged":
         say(
-            f"{int(found.flagged.sum()):,} of {len(data):,} examples are named; about "
-            f"{found.fdr:.0%} of those named are expected to be clean"
+            f"{int(result.flagged.sum()):,} of {len(data):,} examples are named; about "
+            f"{result.fdr:.0%} of those named are expected to be clean"
         )
     elif verdict.why:
-        say(f"{visible(verdict.why)}")
+        say(f"{spell_invisible(verdict.why)}")
     if verdict.p_value is not None:
-        _classes(found.classes)
+        _classes(result.classes)
 
 
 def _classes(classes: Sequence[ClassFinding]) -> None:
     """Print the classes, those first that hold most evidence."""
     ranked = sorted((c for c in classes if c.suspects), key=lambda c: (_smallest(c), -c.flagged))
     table = grid("class", "suspect", "trusted", "p", "named", "by", "sees from")
-    for found in ranked[:ROWS]:
+    for finding in ranked[:ROWS]:
         table.add_row(
-            shortened(visible(found.name), 40), f"{found.suspects:,}", f"{found.trusted:,}",
-            f"{_smallest(found):.4g}", f"{found.flagged:,}", found.by or "-",
-            "never" if found.visible is None else f"{found.visible:,}",
+            shorten(spell_invisible(finding.name), 40), f"{finding.suspects:,}", f"{finding.trusted:,}",
+            f"{_smallest(finding):.4g}", f"{finding.flagged:,}", finding.by or "-",
+            "never" if finding.visible is None else f"{finding.visible:,}",
         )  # fmt: skip
     show(table)
     if len(ranked) > ROWS:
@@ -75,14 +75,14 @@ def _classes(classes: Sequence[ClassFinding]) -> None:
     say("sees from: so many poisoned examples in the class would have been seen, ranked perfectly")
 
 
-def _smallest(found: ClassFinding) -> float:
+def _smallest(finding: ClassFinding) -> float:
     """The smallest p-value in a class."""
-    return min(found.p_values.values(), default=1.0)
+    return min(finding.p_values.values(), default=1.0)
 
 
-def what_is_needed(found: DataScan, data: Dataset, scanner: Scanner, seed: int) -> None:
+def print_needed(result: DataScan, data: Dataset, scanner: DataScanner, seed: int) -> None:
     """Say how many trusted examples would let this scan answer."""
-    rankings = max(1, len(found.judged))
+    rankings = max(1, len(result.judged))
     needed = trusted_needed(data, rankings, scanner.smallest, scanner.level, seed)
     asked = f"a backdoor of {scanner.smallest:.1%} of the data (--smallest)"
     if needed is None:
@@ -94,8 +94,8 @@ def what_is_needed(found: DataScan, data: Dataset, scanner: Scanner, seed: int) 
     )
 
 
-def where_it_is(files: Sequence[Path]) -> None:
+def print_places(files: Sequence[Path]) -> None:
     """Name what was written."""
     say("")
     for path in files:
-        say(f"wrote {visible(str(path))}")
+        say(f"wrote {spell_invisible(str(path))}")

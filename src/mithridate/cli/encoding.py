@@ -12,10 +12,11 @@ from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.elsewhere import is_elsewhere
 
 
-def encoded(domain: Domain, network: str, mean: str, std: str) -> Domain:
+def set_encoding(domain: Domain, network: str, mean: str, std: str) -> Domain:
     """Let networks from elsewhere standardise images by (x / 255 - mean) / std.
 
-    Raises MethodError where the network is not from elsewhere or the data are no images.
+    Raises:
+        MethodError: where the network is not from elsewhere or the data are no images.
     """
     if not mean and not std:
         return domain

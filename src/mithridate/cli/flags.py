@@ -82,11 +82,11 @@ def settings_of(module: str, name: str) -> Iterator[inspect.Parameter]:
     The source is read and not imported, since importing a pipeline imports torch, and help would
     come seconds late.
     """
-    found = importlib.util.find_spec(module)
-    assert found is not None and found.origin is not None
-    tree = ast.parse(Path(found.origin).read_text("utf-8"))
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
     body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
-    meanings = documented(ast.get_docstring(body) or "")
+    meanings = parse_documented(ast.get_docstring(body) or "")
     for node in body.body:
         if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
             continue
@@ -100,14 +100,14 @@ def settings_of(module: str, name: str) -> Iterator[inspect.Parameter]:
             )  # fmt: skip
 
 
-def documented(docstring: str) -> dict[str, str]:
+def parse_documented(docstring: str) -> dict[str, str]:
     """Find what a docstring says about each field, e.g. "level: of the test; fdr: the share"."""
     text = " ".join(docstring.split())
     names = r"([a-z_]+(?:, [a-z_]+)*): "
-    found = re.findall(rf"(?:^|[.;] ){names}(.*?)(?=; {names}|\. (?=[A-Z])|\.$|$)", text)
+    pairs = re.findall(rf"(?:^|[.;] ){names}(.*?)(?=; {names}|\. (?=[A-Z])|\.$|$)", text)
     return {
         name: meaning[:1].upper() + meaning[1:] + "."
-        for fields, meaning, _ in found
+        for fields, meaning, _ in pairs
         for name in fields.split(", ")
     }
 

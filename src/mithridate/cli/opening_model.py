@@ -54,15 +54,15 @@ def of_folder(request: ScanModel) -> ScanModel:
 
 def looked_at(file: Path) -> tuple[str, ...]:
     """Look at the file without opening it; raises UnsafeData where it could harm the reader."""
-    from mithridate.artifacts.inspect import inspected
+    from mithridate.artifacts.inspect import inspect_file
 
-    found = inspected(file)
-    dangers = [f for f in found.findings if f.severity == "danger"]
+    report = inspect_file(file)
+    dangers = [f for f in report.findings if f.severity == "danger"]
     if dangers:
         raise UnsafeData(
             f"{str(file)!r}: {dangers[0].what}; it is not opened (`mithridate scan file` says more)"
         )
-    return tuple(f.what for f in found.findings if f.severity in ("warning", "unknown"))
+    return tuple(f.what for f in report.findings if f.severity in ("warning", "unknown"))
 
 
 def placing(precision: str, domain: Domain, shown: Dataset) -> Callable[[nn.Module], Placed]:
@@ -74,12 +74,12 @@ def opened_onnx(
     request: ScanModel, domain: Domain, shown: Dataset
 ) -> tuple[Placed, Callable[[nn.Module], Placed], str]:
     """Open an ONNX file as it is, and say how clean networks get into its precision."""
-    from mithridate.pipelines.deployment import onnx_kind, onnx_placed, placed_as_onnx
+    from mithridate.pipelines.deployment import onnx_kind, place_as_onnx, place_onnx
 
     mean, std = encoding(request)
-    suspect = onnx_placed(request.file, domain, shown, mean, std)
+    suspect = place_onnx(request.file, domain, shown, mean, std)
     if suspect.twin is None:
         hint = "" if mean or std else "; without --mean and --std the file is given bytes"
         note(f"methods that need derivatives cannot look into the file: {suspect.why}{hint}")
     kind = onnx_kind(request.file)
-    return suspect, lambda model: placed_as_onnx(model, kind, domain, shown), f"ONNX, {kind}"
+    return suspect, lambda model: place_as_onnx(model, kind, domain, shown), f"ONNX, {kind}"

@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import nn
 
-from mithridate.cli.answer import where_it_is
+from mithridate.cli.answer import print_places
 from mithridate.cli.terminal import command_line, say
 from mithridate.core.errors import DataError
 from mithridate.pipelines import kept_network
 from mithridate.report.card import SCHEMA, Work, write_card
-from mithridate.report.quoting import shortened, visible
+from mithridate.report.quoting import shorten, spell_invisible
 
 MARK = "card.json"
 """Written last: a folder that holds it is one of ours, and complete."""
@@ -55,34 +55,34 @@ def check(out: Path, inputs: Sequence[Path], force: bool) -> None:
 def ours(out: Path) -> bool:
     """Tell whether a folder holds what `write` has written."""
     try:
-        found: Any = json.loads((out / MARK).read_text("utf-8"))
+        mark: Any = json.loads((out / MARK).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and found.get("schema") == SCHEMA
+    return isinstance(mark, dict) and mark.get("schema") == SCHEMA
 
 
 def write(model: nn.Module, kept: kept_network.Note, work: Work, out: Path, seed: int) -> None:
     """Write the network and its card, each file whole or not at all, and say what is known."""
     kept_network.save(model, out / "model.safetensors", kept)
     digest = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
-    found = write_card(work, out, sha256=digest, command=command_line(), seed=seed)
-    for sentence in found["done"]:
-        say(visible(sentence))
-    for sentence in damage_told(found):
+    content = write_card(work, out, sha256=digest, command=command_line(), seed=seed)
+    for sentence in content["done"]:
+        say(spell_invisible(sentence))
+    for sentence in damage_told(content):
         say(sentence)
-    for number, scan in enumerate(found["scans"]):
+    for number, scan in enumerate(content["scans"]):
         whose = "" if work.verb == "train" else (" before", " by the repaired network")[number]
-        why = f": {visible(scan['why'])}" if scan["why"] else ""
+        why = f": {spell_invisible(scan['why'])}" if scan["why"] else ""
         say(f"Verdict{whose}: {scan['answer']}{why}")
     say("\nWhat remains unknown:")
-    for sentence in found["unknown"]:
-        say(f"- {visible(sentence)}")
-    where_it_is([out / name for name in ("model.safetensors", "card.html", MARK)])
+    for sentence in content["unknown"]:
+        say(f"- {spell_invisible(sentence)}")
+    print_places([out / name for name in ("model.safetensors", "card.html", MARK)])
 
 
-def damage_told(found: dict[str, Any]) -> list[str]:
+def damage_told(figures: dict[str, Any]) -> list[str]:
     """Give the figures of the damage in words; nothing where it was not measured."""
-    damage = found["damage"]
+    damage = figures["damage"]
     if damage is None:
         return []
     worst, was = damage["worst"], damage["before"]
@@ -91,7 +91,7 @@ def damage_told(found: dict[str, Any]) -> list[str]:
     told = [
         f"Accuracy on {damage['after']['n']:,} trusted examples set apart: "
         f"{before}{spelled(damage['after'])} now",
-        f"Worst class, {shortened(visible(worst['name']), 40)}: "
+        f"Worst class, {shorten(spell_invisible(worst['name']), 40)}: "
         f"{worst_before}{spelled(worst['after'])} now",
     ]
     if was:

@@ -30,7 +30,7 @@ from mithridate.cli.terminal import note, quiet_streams, say
 from mithridate.cli.train import TrainNetwork
 from mithridate.core.errors import MithridateError
 from mithridate.core.spelling import spelt
-from mithridate.report.quoting import visible
+from mithridate.report.quoting import spell_invisible
 
 app = typer.Typer(
     name="mithridate",
@@ -99,7 +99,7 @@ def run() -> None:
     except Exception as error:  # a bug must not look like a verdict: Python's own status is 1
         if os.environ.get("MITHRIDATE_DEBUG"):
             traceback.print_exception(error)
-        note(f"error: {visible(problem(error))}")
+        note(f"error: {spell_invisible(problem(error))}")
         sys.exit(status.ERROR)
 
 

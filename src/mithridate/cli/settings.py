@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mithridate.core.errors import MethodError
-from mithridate.core.settings import near
+from mithridate.core.settings import name_near
 
 
 def split(given: Iterable[str], parts: Mapping[str, object]) -> dict[str, dict[str, str]]:
     """Sort settings such as "trigger.size=3" by the part that they belong to.
 
-    Raises MethodError where one is not written so, or its part is not among `parts`.
+    Raises:
+        MethodError: where one is not written so, or its part is not among `parts`.
     """
-    found: dict[str, dict[str, str]] = {part: {} for part in parts}
+    groups: dict[str, dict[str, str]] = {part: {} for part in parts}
     for setting in given:
         name, equals, value = setting.partition("=")
         part, dot, field = name.strip().partition(".")
@@ -21,24 +22,25 @@ def split(given: Iterable[str], parts: Mapping[str, object]) -> dict[str, dict[s
             raise MethodError(
                 f"expected --set PART.FIELD=VALUE, as trigger.size=3; found {setting!r}"
             )
-        if part not in found:
-            raise MethodError(f"{setting!r}: unknown part {part!r}: {near(part, found)}")
-        found[part][field.strip()] = value.strip()
-    return found
+        if part not in groups:
+            raise MethodError(f"{setting!r}: unknown part {part!r}: {name_near(part, groups)}")
+        groups[part][field.strip()] = value.strip()
+    return groups
 
 
-def plain(given: Iterable[str]) -> dict[str, str]:
+def parse_settings(given: Iterable[str]) -> dict[str, str]:
     """Read settings of one method, such as "epochs=3" or, within a part of it, "recipe.rate=0.1".
 
-    Raises MethodError where one is not written so, or is set twice.
+    Raises:
+        MethodError: where one is not written so, or is set twice.
     """
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for setting in given:
         name, equals, value = setting.partition("=")
         field = name.strip()
         if not (equals and field):
             raise MethodError(f"expected --set FIELD=VALUE, as epochs=3; found {setting!r}")
-        if field in found:
+        if field in settings:
             raise MethodError(f"{field!r} is set twice; say it once")
-        found[field] = value.strip()
-    return found
+        settings[field] = value.strip()
+    return settings

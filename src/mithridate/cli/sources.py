@@ -12,16 +12,20 @@ from typing import Any
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import SETS, is_named, named
+from mithridate.domains.catalogue import SETS, is_named, load_named
 from mithridate.domains.formats import Source, read
 
 
-def find(where: str, split: str | None = None, **options: Any) -> Source:
+def find_source(where: str, split: str | None = None, **options: Any) -> Source:
     """Read a file, a folder or a named set, of which "cifar10:test" names a split.
 
-    split: of several, where the name does not say it; options: of `domains.formats.read`, which a
-    named set has no use for. Raises DataError where there is no such data, or a named set of
-    images has another size than is asked for.
+    Args:
+        split: of several, where the name does not say it.
+        options: of `domains.formats.read`, which a named set has no use for.
+
+    Raises:
+        DataError: where there is no such data, or a named set of images has another size than is
+            asked for.
     """
     if Path(where).exists():
         return read(where, split=split, **options)
@@ -30,14 +34,14 @@ def find(where: str, split: str | None = None, **options: Any) -> Source:
     if before and Path(before).exists():
         return read(before, split=part, **options)
     if is_named(name):
-        found = named(name, split=part or "train")
-        size, shape = options.get("size"), list(getattr(found.data.inputs, "shape", ()))[2:]
+        source = load_named(name, split=part or "train")
+        size, shape = options.get("size"), list(getattr(source.data.inputs, "shape", ()))[2:]
         if size is not None and shape != [size, size]:
             raise DataError(
                 f"{where!r} is a named set and keeps its size {shape}; --size {size} resizes files "
                 "and folders of your own only"
             )
-        return found
+        return source
     near = difflib.get_close_matches(name, SETS, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise DataError(
@@ -51,9 +55,10 @@ def trusted_beside(
 ) -> Dataset:
     """Read trusted examples, which have the classes of the suspects in `source`.
 
-    Raises DataError where they are the suspects themselves, or of other classes.
+    Raises:
+        DataError: where they are the suspects themselves, or of other classes.
     """
-    read = find(where, split, **options)
+    read = find_source(where, split, **options)
     if read.origin == source.origin and read.names == source.names:
         raise DataError(
             f"{where!r} is the suspect data set itself; trusted examples are others, of "
@@ -67,10 +72,11 @@ def names_of(source: Source, data: Dataset) -> list[str]:
     return [source.names[row] for row in data.ids.tolist()]
 
 
-def drawn(data: Dataset, count: int | None, seed: int, what: str) -> Dataset:
+def draw_examples(data: Dataset, count: int | None, seed: int, what: str) -> Dataset:
     """Draw so many examples at random, in their order; all where no number is given.
 
-    Raises DataError where there are fewer, or fewer than one is asked for.
+    Raises:
+        DataError: where there are fewer, or fewer than one is asked for.
     """
     if count is None:
         return data

@@ -22,8 +22,11 @@ Inputs: TypeAlias = Any
 class Dataset:
     """Labelled examples as columns.
 
-    inputs: raw inputs[n]; labels: int64[n]; ids: int64[n], unique, kept through every subset;
-    classes: the names of the classes, `labels` index into them.
+    Attributes:
+        inputs: raw inputs[n].
+        labels: int64[n].
+        ids: int64[n], unique, kept through every subset.
+        classes: the names of the classes, `labels` index into them.
     """
 
     inputs: Inputs
@@ -101,7 +104,8 @@ def concatenate(first: Dataset, second: Dataset) -> Dataset:
 def of_classes(data: Dataset, classes: tuple[str, ...], what: str) -> Dataset:
     """Give the same examples with labels that index into other class names.
 
-    Raises DataError where an example is of a class that is not among them.
+    Raises:
+        DataError: where an example is of a class that is not among them.
     """
     if data.classes == classes:
         return data
@@ -121,8 +125,10 @@ def of_classes(data: Dataset, classes: tuple[str, ...], what: str) -> Dataset:
 class Truth:
     """What the attack did, for the referee alone; no defence ever receives one.
 
-    poisoned: bool[n], trigger and label chosen by the attacker; cover: bool[n], trigger with the
-    true label; labels: int64[n], before the attack.
+    Attributes:
+        poisoned: bool[n], trigger and label chosen by the attacker.
+        cover: bool[n], trigger with the true label.
+        labels: int64[n], before the attack.
     """
 
     poisoned: torch.Tensor
@@ -138,7 +144,7 @@ class Poisoned:
     truth: Truth
 
 
-def untouched(data: Dataset) -> Poisoned:
+def leave_untouched(data: Dataset) -> Poisoned:
     """Give data that an attacker left alone, and the truth that says so."""
     none = torch.zeros(len(data), dtype=torch.bool)
     return Poisoned(data, Truth(none, none.clone(), data.labels.clone()))

@@ -16,9 +16,12 @@ from mithridate.core.data import Dataset, Inputs
 class Surface:
     """Where a trigger may be sought by gradients: prepared inputs as floats that a network takes.
 
-    low, high: the least and the largest value of an input; pattern: the shape of one input; mask:
-    the shape of a mask that says how much of each place is replaced, which broadcasts against the
-    pattern.
+    Attributes:
+        low: the least and the largest value of an input.
+        high: the least and the largest value of an input.
+        pattern: the shape of one input.
+        mask: the shape of a mask that says how much of each place is replaced, which broadcasts
+            against the pattern.
     """
 
     low: float
@@ -64,7 +67,8 @@ class Domain(Protocol):
     ) -> torch.Tensor:
         """Damage a prepared batch as the world does, same shape; severity: 1 to 5, 0 for none.
 
-        Raises MethodError for an unknown kind or severity.
+        Raises:
+            MethodError: for an unknown kind or severity.
         """
 
     def mix(self, batch: torch.Tensor, others: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
@@ -73,13 +77,16 @@ class Domain(Protocol):
     def surface(self, prepared: torch.Tensor) -> Surface:
         """Say where a trigger may be sought by gradients among such prepared inputs.
 
-        Raises CannotJudge where inputs are not numbers that can move by a little.
+        Raises:
+            CannotJudge: where inputs are not numbers that can move by a little.
         """
 
     def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         """Measure how far each raw input was changed, by the name of the measure: float64[n].
 
         before and after are rows of the same n things. Every domain says what it can measure and
-        which direction means a change that is easier to notice. Raises DataError where the two
-        do not belong together.
+        which direction means a change that is easier to notice.
+
+        Raises:
+            DataError: where the two do not belong together.
         """

@@ -13,7 +13,7 @@ from mithridate.core.errors import MissingExtra
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Leave out what libraries write on the terminal: extensions not found, and deprecations."""
     before = logging.root.manager.disable
     with warnings.catch_warnings():
@@ -25,14 +25,17 @@ def quiet() -> Iterator[None]:
             logging.disable(before)
 
 
-def imported(module: str, otherwise: str) -> Any:
+def import_extra(module: str, otherwise: str) -> Any:
     """Import a module of an optional dependency, without what it writes on the terminal.
 
-    otherwise: who needs it and what to install.
-    Raises MissingExtra with these words where the module is absent or does not work here.
+    Args:
+        otherwise: who needs it and what to install.
+
+    Raises:
+        MissingExtra: with these words where the module is absent or does not work here.
     """
     try:
-        with quiet():
+        with silence():
             return importlib.import_module(module)
     except (ImportError, RuntimeError) as error:  # torchvision beside another torch: RuntimeError
         raise MissingExtra(f"{otherwise} ({str(error).partition(chr(10))[0][:200]})") from None

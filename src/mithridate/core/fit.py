@@ -24,7 +24,7 @@ from mithridate.core.inference import autocast, last_linear
 from mithridate.core.method import Trained
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.runtime import Runtime
-from mithridate.core.streams import stream, torch_generator, torch_seeded
+from mithridate.core.streams import seed_torch, stream, torch_generator
 
 Progress = Callable[[int, int], None]
 """Is told the epochs done and the epochs in all."""
@@ -40,39 +40,43 @@ Wrap = Callable[[torch.optim.SGD], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """How long and how fast to train: stochastic gradient descent with one cycle of the rate.
 
-    rate: the largest learning rate, for batches of 256 and mean losses; warmup: share of the steps
-    in which the rate rises; smoothing: of the labels; precision: "bf16" or "fp32" arithmetic.
-    radius: of sharpness-aware minimisation: each step follows the gradient at the worst point at
-    this distance, w + radius g / |g|, for twice the passes; 0 is plain descent (Foret et al.,
-    Sharpness-Aware Minimization, ICLR 2021). statistics: whether the network is in training mode;
-    without it batch normalisation uses and keeps its running moments and nothing drops out.
+    Attributes:
+        learning_rate: the largest learning rate, for batches of 256 and mean losses.
+        warmup: share of the steps in which the rate rises.
+        label_smoothing: of the labels.
+        precision: "bf16" or "fp32" arithmetic.
+        sam_radius: of sharpness-aware minimisation: each step follows the gradient at the worst
+            point at this distance, w + radius g / |g|, for twice the passes; 0 is plain descent
+            (Foret et al., Sharpness-Aware Minimization, ICLR 2021).
+        batch_statistics: whether the network is in training mode; without it batch normalisation
+            uses and keeps its running moments and nothing drops out.
     """
 
     epochs: int = 10
     batch_size: int = 256
-    rate: float = 0.2
+    learning_rate: float = 0.2
     warmup: float = 0.25
     momentum: float = 0.9
-    decay: float = 5e-4
-    smoothing: float = 0.0
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
     augment: bool = True
     precision: str = "bf16"
-    radius: float = 0.0
-    statistics: bool = True
+    sam_radius: float = 0.0
+    batch_statistics: bool = True
 
     def at(self, step: int, steps: int) -> float:
         """The learning rate of one step: up and down linearly."""
         done = (step + 1) / (steps + 1)
         rising = done / max(self.warmup, 1e-9)
-        return self.rate * min(rising, (1 - done) / max(1 - self.warmup, 1e-9))
+        return self.learning_rate * min(rising, (1 - done) / max(1 - self.warmup, 1e-9))
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
         """Give the optimiser of some parameters."""
         return torch.optim.SGD(
-            parameters, lr=self.rate, momentum=self.momentum, weight_decay=self.decay,
+            parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay,
             nesterov=self.momentum > 0,
         )  # fmt: skip
 
@@ -81,7 +85,7 @@ def fit(
     model: nn.Module,
     data: Dataset,
     domain: Domain,
-    recipe: Recipe,
+    config: TrainingConfig,
     rng: np.random.Generator,
     *,
     runtime: Runtime | None = None,
@@ -99,56 +103,62 @@ def fit(
     order of the examples is a uniform permutation of each epoch, so examples are treated alike
     wherever they stand in `data`. With `checkpoint`, a folder, every epoch is saved and a stopped
     training goes on where it was with the same result.
-    parameters: what is trained, by default all parameters of the model and of the objective.
-    enough: is asked after each epoch whether to end there; the losses then have so many columns.
-    vary: takes the place of the recipe's augmentation. wrap: changes how steps are taken.
-    Raises MethodError where there are fewer than two examples.
+
+    Args:
+        parameters: what is trained, by default all parameters of the model and of the objective.
+        enough: is asked after each epoch whether to end there; the losses then have so many
+            columns.
+        vary: takes the place of the recipe's augmentation.
+        wrap: changes how steps are taken.
+
+    Raises:
+        MethodError: where there are fewer than two examples.
     """
     runtime, n = runtime or Runtime(), len(data)
     if n < 2:
         raise MethodError(f"training needs at least 2 examples, found {n}")
     seed, device = int(rng.integers(2**62)), torch.device(runtime.device)
     prepared, labels = domain.prepare(data.inputs).to(device), data.labels.to(device)
-    losses = torch.zeros(n, recipe.epochs)
-    model.to(device).train(recipe.statistics)
+    losses = torch.zeros(n, config.epochs)
+    model.to(device).train(config.batch_statistics)
     every = _parameters(model, objective, device)
     trained = every if parameters is None else list(parameters)
-    optimiser = (wrap or _as_it_is)(recipe.optimiser(trained))
-    varied = vary or _variation(recipe, domain)
+    optimiser = (wrap or _unwrapped)(config.optimiser(trained))
+    varied = vary or _variation(config, domain)
     state = Checkpoint(checkpoint, model, optimiser, trained, losses, seed)
     began, first = time.perf_counter(), state.restore()
     done = first
-    batches = max(1, n // recipe.batch_size)
-    for epoch in range(first, recipe.epochs):
+    batches = max(1, n // config.batch_size)
+    for epoch in range(first, config.epochs):
         place = stream(seed, "epoch", epoch)
         noise = torch_generator(place, device)
         order = torch.from_numpy(place.permutation(n)).to(device)
-        with runtime.active(), torch_seeded(place, device):
+        with runtime.active(), seed_torch(place, device):
             for number, rows in enumerate(order.tensor_split(batches)):
                 for group in optimiser.param_groups:
-                    group["lr"] = recipe.at(epoch * batches + number, recipe.epochs * batches)
+                    group["lr"] = config.at(epoch * batches + number, config.epochs * batches)
                 batch = varied(prepared[rows], rows, noise)
-                seen = partial(_forward, model, batch, labels[rows], rows, recipe)
-                now = _step(optimiser, seen, objective, recipe.radius)
+                seen = partial(_forward, model, batch, labels[rows], rows, config)
+                now = _step(optimiser, seen, objective, config.sam_radius)
                 losses[rows.cpu(), epoch] = now
         done = epoch + 1
         state.save(done)
         if progress:
-            progress(done, recipe.epochs)
+            progress(done, config.epochs)
         if enough and enough(done):
             break
-    passes = float(n * (done - first) * (2 if recipe.radius else 1))
+    passes = float(n * (done - first) * (2 if config.sam_radius else 1))
     cost = {"seconds": time.perf_counter() - began, "forward": passes, "backward": passes}
     return Trained(model.eval(), losses[:, :done], cost)
 
 
-def _as_it_is(optimiser: torch.optim.SGD) -> torch.optim.Optimizer:
+def _unwrapped(optimiser: torch.optim.SGD) -> torch.optim.Optimizer:
     return optimiser
 
 
-def _variation(recipe: Recipe, domain: Domain) -> Vary:
+def _variation(config: TrainingConfig, domain: Domain) -> Vary:
     """The domain's own augmentation where the recipe wants it."""
-    return lambda batch, _, noise: domain.augment(batch, noise) if recipe.augment else batch
+    return lambda batch, _, noise: domain.augment(batch, noise) if config.augment else batch
 
 
 def _parameters(
@@ -191,7 +201,11 @@ def _step(
 
 
 def _forward(
-    model: nn.Module, batch: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor, recipe: Recipe
+    model: nn.Module,
+    batch: torch.Tensor,
+    labels: torch.Tensor,
+    rows: torch.Tensor,
+    config: TrainingConfig,
 ) -> Batch:
     """Run the network on a prepared batch and keep what an objective may ask for."""
     kept: list[torch.Tensor] = []
@@ -201,11 +215,11 @@ def _forward(
 
     hook = last_linear(model).register_forward_pre_hook(keep)
     try:
-        with autocast(batch.device.type, recipe.precision):
+        with autocast(batch.device.type, config.precision):
             logits = model(batch)
     finally:
         hook.remove()
     losses = F.cross_entropy(
-        logits.float(), labels, reduction="none", label_smoothing=recipe.smoothing
+        logits.float(), labels, reduction="none", label_smoothing=config.label_smoothing
     )
     return Batch(rows, losses, kept[0], logits, labels, batch)

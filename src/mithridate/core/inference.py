@@ -16,13 +16,13 @@ from mithridate.core.runtime import Runtime
 
 def last_linear(model: nn.Module) -> nn.Linear:
     """Find the layer whose inputs are the model's features: the last linear one."""
-    found = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    if not found:
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    if not layers:
         raise MethodError(
             "the model has no linear layer, so its features cannot be found; "
             "give them to the view instead: View(features=...)"
         )
-    return found[-1]
+    return layers[-1]
 
 
 def forward(
@@ -35,8 +35,13 @@ def forward(
     """Run a model over prepared inputs[n, ...] in evaluation mode.
 
     Returns the inputs of `layer` (the last linear layer by default), flattened, float32[n, d], and
-    the logits, float32[n, c]. The model's mode is restored. precision: "bf16" or "fp32" arithmetic.
-    Raises MethodError where the data set is empty or the model has no linear layer.
+    the logits, float32[n, c]. The model's mode is restored.
+
+    Args:
+        precision: "bf16" or "fp32" arithmetic.
+
+    Raises:
+        MethodError: where the data set is empty or the model has no linear layer.
     """
     features: list[torch.Tensor] = []
 
@@ -56,7 +61,10 @@ def logits_of(
 ) -> torch.Tensor:
     """Give the logits of prepared inputs[n, ...] in evaluation mode, float32[n, c]; see `forward`.
 
-    Any module will do, whatever its layers are. Raises MethodError where the data set is empty.
+    Any module will do, whatever its layers are.
+
+    Raises:
+        MethodError: where the data set is empty.
     """
     if not len(prepared):
         raise MethodError("there is nothing to run the model on: the data set is empty")
@@ -106,7 +114,8 @@ def correct(
 ) -> torch.Tensor:
     """Tell which examples are predicted as their label, bool[n].
 
-    Raises MethodError where there is no example.
+    Raises:
+        MethodError: where there is no example.
     """
     prepared = domain.prepare(data.inputs)
     return predict(model, prepared, runtime or Runtime(), precision) == data.labels

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mithridate.core.data import Dataset, Inputs, Poisoned, untouched
+from mithridate.core.data import Dataset, Inputs, Poisoned, leave_untouched
 from mithridate.core.domain import Domain
 from mithridate.core.errors import ContractError, MethodError
 from mithridate.core.objective import Objective
@@ -84,14 +84,15 @@ class LearntTrigger(Trigger):
     def learn(
         self,
         data: Dataset,
-        wanted: torch.Tensor,
+        target_labels: torch.Tensor,
         rng: np.random.Generator,
         runtime: Runtime | None = None,
     ) -> State:
         """Learn from clean data what `stamp` needs, as plain tensors.
 
-        wanted: int64[n], the label that the attacker wants for each example; its own where the
-        attack does not aim at it.
+        Args:
+            target_labels: int64[n], the label that the attacker wants for each example; its own
+                where the attack does not aim at it.
         """
         raise NotImplementedError
 
@@ -132,12 +133,16 @@ class Attack(Method):
         """Poison training data; the argument is left untouched. state: of `learn`."""
         raise NotImplementedError
 
-    def trap(self, data: Dataset, rng: np.random.Generator, state: State | None = None) -> Dataset:
+    def triggered_test(
+        self, data: Dataset, rng: np.random.Generator, state: State | None = None
+    ) -> Dataset:
         """Give triggered test data with the labels that the attacker wants.
 
         Rows whose true label already is the wanted one, or that the attack does not aim at, are
         left out; ids say which rows of `data` remain. The one home of the attack success rate.
-        state: of `learn`, or of `WeightsAttack.implant`.
+
+        Args:
+            state: of `learn`, or of `WeightsAttack.implant`.
         """
         raise NotImplementedError
 
@@ -156,7 +161,7 @@ class TrainingAttack(Attack):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Implanted:
-    """A model with a backdoor in its weights, and what `trap` needs to spring it."""
+    """A model with a backdoor in its weights, and what `triggered_test` needs to spring it."""
 
     model: nn.Module
     state: State
@@ -171,7 +176,7 @@ class WeightsAttack(Attack):
         self, data: Dataset, rng: np.random.Generator, state: State | None = None
     ) -> Poisoned:
         """Give the data as they are: there is nothing in them to find."""
-        return untouched(data)
+        return leave_untouched(data)
 
     def implant(
         self,
@@ -183,7 +188,8 @@ class WeightsAttack(Attack):
     ) -> Implanted:
         """Give a changed copy of `model`, of the same form; the argument is left untouched.
 
-        data: clean examples that the attacker has.
+        Args:
+            data: clean examples that the attacker has.
         """
         raise NotImplementedError
 
@@ -207,7 +213,8 @@ class Detector(Method):
     def judge(self, view: View, fitted_on: View | None = None) -> Scores:
         """Fit on one view (by default the same), score another, and check the contract.
 
-        Raises ContractError where the scores have the wrong shape or are not finite.
+        Raises:
+            ContractError: where the scores have the wrong shape or are not finite.
         """
         values = self.score(self.fit(fitted_on or view), view).detach().double().cpu()
         expected = len(view.labels)
@@ -223,9 +230,11 @@ class Detector(Method):
 class Trained:
     """A trained model and what was recorded on the way.
 
-    losses: float32[n, epochs], of each training example as it was visited (augmented, before the
-    step it took part in); cost: seconds, and examples passed forward and backward; notes: what a
-    trainer found out about the examples, by name.
+    Attributes:
+        losses: float32[n, epochs], of each training example as it was visited (augmented, before
+            the step it took part in).
+        cost: seconds, and examples passed forward and backward.
+        notes: what a trainer found out about the examples, by name.
     """
 
     model: nn.Module

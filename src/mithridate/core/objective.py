@@ -14,10 +14,14 @@ import torch
 class Batch(NamedTuple):
     """What an objective sees of one step.
 
-    rows: int64[b], positions in the training data; losses: float[b]; features: float[b, d], inputs
-    of the last linear layer, flattened; logits: float[b, c]; labels: int64[b]; inputs: prepared
-    inputs [b, ...] as the network was given them, augmented. losses, features and logits are
-    differentiable by the parameters.
+    Attributes:
+        rows: int64[b], positions in the training data.
+        losses: float[b].
+        features: float[b, d], inputs of the last linear layer, flattened.
+        logits: float[b, c].
+        labels: int64[b].
+        inputs: prepared inputs [b, ...] as the network was given them, augmented. losses, features
+            and logits are differentiable by the parameters.
     """
 
     rows: torch.Tensor

@@ -38,13 +38,17 @@ class Grid:
     """Symmetric rounding of a weight to signed integers, with a scale for each output.
 
     q = clip(round(w / s), -2^(bits-1), 2^(bits-1) - 1) with s = max |w| / (2^(bits-1) - 1/2) over
-    the weights that share the scale, which are restored as q s.
-    bits: of an integer, 2 to 8; group: so many of the d inputs of an output share a scale, the last
-    group may be shorter; 0 for one scale of all.
-    It is the grid of torch.ao, torchao and their static INT8, to the bit: the division is a
-    product with 1 / s, which decides where the largest weight of a group goes, since it lies in
-    the middle of two integers.
-    Raises MethodError where a number is out of range.
+    the weights that share the scale, which are restored as q s. It is the grid of torch.ao, torchao
+    and their static INT8, to the bit: the division is a product with 1 / s, which decides where the
+    largest weight of a group goes, since it lies in the middle of two integers.
+
+    Attributes:
+        bits: of an integer, 2 to 8.
+        group: so many of the d inputs of an output share a scale, the last group may be shorter; 0
+            for one scale of all.
+
+    Raises:
+        MethodError: where a number is out of range.
     """
 
     bits: int = 8
@@ -121,7 +125,7 @@ def weights(model: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
-def rounded(model: nn.Module, grid: Grid) -> nn.Module:
+def round_weights(model: nn.Module, grid: Grid) -> nn.Module:
     """Give a copy of a network whose weights lie on a grid, still as floats."""
     made = copy.deepcopy(model)
     with torch.no_grad():
@@ -143,17 +147,17 @@ class Rounder(nn.Module):
 
 
 @contextlib.contextmanager
-def unclipped(model: nn.Module) -> Iterator[None]:
+def open_ranges(model: nn.Module) -> Iterator[None]:
     """Let activations of a model leave their ranges inside the block.
 
     The ranges of static INT8 hold what trusted inputs reach. What only a trigger reaches is clipped
     to it, and with it every measure of how strongly the weights answer.
     """
-    found = [part for part in model.modules() if isinstance(part, Rounder) and part.clips]
+    clipping = [part for part in model.modules() if isinstance(part, Rounder) and part.clips]
     try:
-        for part in found:
+        for part in clipping:
             part.clips = False
         yield
     finally:
-        for part in found:
+        for part in clipping:
             part.clips = True

@@ -24,7 +24,7 @@ def find(kind: type[M]) -> dict[str, type[M]]:
         package = importlib.import_module(f"mithridate.{home}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
-    found: dict[str, type[M]] = {}
+    by_name: dict[str, type[M]] = {}
     queue: list[type[M]] = list(kind.__subclasses__())
     while queue:
         method = queue.pop()
@@ -32,14 +32,16 @@ def find(kind: type[M]) -> dict[str, type[M]]:
         if not method.__module__.startswith(tuple(f"mithridate.{home}." for home in HOMES)):
             continue  # a base class, the referee's own, or a method of somebody's tests
         if not inspect.isabstract(method) and dataclasses.is_dataclass(method):
-            found[method.name()] = method
-    return dict(sorted(found.items()))
+            by_name[method.name()] = method
+    return dict(sorted(by_name.items()))
 
 
 def get(kind: type[M], name: str, **fields: Any) -> M:
     """Build a method by name with some of its fields.
 
-    Raises UnknownMethod with the nearest names, MethodError where a field does not exist.
+    Raises:
+        UnknownMethod: with the nearest names.
+        MethodError: where a field does not exist.
     """
     methods = find(kind)
     if name not in methods:

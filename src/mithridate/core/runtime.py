@@ -50,10 +50,10 @@ def device_of(name: str) -> str:
 def environment() -> dict[str, str]:
     """Describe what a result was computed with, for records: versions, processor, threads."""
     packages = ("mithridate", "torch", "numpy", "scipy", "scikit-learn", "pillow", "pyarrow")
-    found = {}
+    versions = {}
     for name in packages:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -61,7 +61,7 @@ def environment() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
-        **found,
+        **versions,
     }
 
 

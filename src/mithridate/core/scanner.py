@@ -21,13 +21,15 @@ from mithridate.core.view import View
 class Scanned:
     """What a scanner says of a model.
 
-    scores: of its classes or of the whole; found: what can be shown for it, by name, one row for
-    each class: "pattern" float[c, ...] and "mask" float[c, ...] (0 to 1, broadcast against the
-    pattern) of triggers that were recovered, on the scale of prepared inputs, and figures float[c].
+    Attributes:
+        scores: of its classes or of the whole.
+        shown: what can be shown for it, by name, one row for each class: "pattern" float[c, ...]
+            and "mask" float[c, ...] (0 to 1, broadcast against the pattern) of triggers that were
+            recovered, on the scale of prepared inputs, and figures float[c].
     """
 
     scores: Scores
-    found: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    shown: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
 
 
 class Scanner(Method):
@@ -45,7 +47,9 @@ class Scanner(Method):
         """Score the model of a view, float[c] or float[1], larger is more suspicious.
 
         Scores have no null of their own: p-values come from a population of clean models.
-        Raises CannotJudge, with the reason, where the method does not apply to the model.
+
+        Raises:
+            CannotJudge: with the reason, where the method does not apply to the model.
         """
         raise NotImplementedError
 
@@ -53,8 +57,10 @@ class Scanner(Method):
     def judge(self, view: View, rng: np.random.Generator) -> Scanned:
         """Scan, and check the contract.
 
-        Raises CannotJudge where the scores are equal for all of several classes:
-        nothing was measured; ContractError where they have the wrong shape or unit.
+        Raises:
+            CannotJudge: where the scores are equal for all of several classes: nothing was
+                measured.
+            ContractError: where they have the wrong shape or unit.
         """
         scanned = self.scan(view, rng)
         values, expected = scanned.scores.values, view.classes if self.unit == "class" else 1

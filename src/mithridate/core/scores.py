@@ -20,8 +20,10 @@ Unit = Literal["sample", "input", "class", "model", "client"]
 class Scores:
     """How suspicious each unit is.
 
-    values: float[n], larger is more suspicious, finite; p_values: float[n] from calibration
-    outside the method, or None where nothing could calibrate them.
+    Attributes:
+        values: float[n], larger is more suspicious, finite.
+        p_values: float[n] from calibration outside the method, or None where nothing could
+            calibrate them.
     """
 
     values: torch.Tensor
@@ -40,8 +42,10 @@ class Scores:
 class Verdict:
     """The answer to one question, with its stated error rate.
 
-    level: the probability of "flagged" where nothing is wrong is at most this; p_value: of the
-    whole question; finest_p: the smallest p-value that the calibration could have given.
+    Attributes:
+        level: the probability of "flagged" where nothing is wrong is at most this.
+        p_value: of the whole question.
+        finest_p: the smallest p-value that the calibration could have given.
     """
 
     answer: Literal["flagged", "clean", "cannot judge"]
@@ -58,10 +62,13 @@ class Verdict:
 def conformal_p_values(scores: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
     """Give each score its conformal p-value against clean calibration scores.
 
-    p_i = (1 + #{j : c_j >= s_i}) / (m + 1). Under exchangeability P(p_i <= t) <= t for every t.
-    The finest value is 1 / (m + 1); with m = 0 every p-value is 1.
-    scores: float[n], larger is more suspicious; calibration: float[m]. Returns float64[n].
-    Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005.
+    p_i = (1 + #{j : c_j >= s_i}) / (m + 1). Under exchangeability P(p_i <= t) <= t for every t. The
+    finest value is 1 / (m + 1); with m = 0 every p-value is 1. Returns float64[n]. Vovk, Gammerman
+    and Shafer, Algorithmic Learning in a Random World, 2005.
+
+    Args:
+        scores: float[n], larger is more suspicious.
+        calibration: float[m].
     """
     ordered = np.sort(calibration.double().numpy())
     below = np.searchsorted(ordered, scores.double().numpy(), side="left")

@@ -16,7 +16,7 @@ from mithridate.core.registry import find, get
 M = TypeVar("M", bound=Method)
 
 
-def near(name: str, known: Iterable[str]) -> str:
+def name_near(name: str, known: Iterable[str]) -> str:
     """Say which name was meant, and which there are."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)
@@ -55,7 +55,7 @@ def _values(name: str, kind: Any, given: Mapping[str, str]) -> dict[str, Any]:
     for path, written in given.items():
         field, dot, inside = path.partition(".")
         if field not in fields:
-            raise MethodError(f"{name} has no setting {field!r}: {near(field, fields)}")
+            raise MethodError(f"{name} has no setting {field!r}: {name_near(field, fields)}")
         if dot:
             part = values.get(field, _default(fields[field]))
             if not dataclasses.is_dataclass(part) or isinstance(part, type):

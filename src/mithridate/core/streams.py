@@ -29,7 +29,7 @@ def torch_generator(
 
 
 @contextlib.contextmanager
-def torch_seeded(rng: np.random.Generator, device: torch.device | str = "cpu") -> Iterator[None]:
+def seed_torch(rng: np.random.Generator, device: torch.device | str = "cpu") -> Iterator[None]:
     """Seed torch's own generators inside the block by the next draw of `rng`, and restore them.
 
     For what takes no generator, such as initialisation and dropout: without it a result would

@@ -27,9 +27,12 @@ class View:
     that the threat model withholds raises `EvidenceWithheld`; evidence that nothing can supply
     raises `MethodError`. Evidence known already can be given by name: `View(labels=y, features=f)`
     is enough for a method that needs no more.
-    precision: the arithmetic in which the model is run, "bf16", or "fp32" for a model as it is,
-    such as one that was quantised; artefact: the model that is really deployed, which queries go
-    to, where `model` is its dequantised twin.
+
+    Args:
+        precision: the arithmetic in which the model is run, "bf16", or "fp32" for a model as it is,
+            such as one that was quantised.
+        artefact: the model that is really deployed, which queries go to, where `model` is its
+            dequantised twin.
     """
 
     def __init__(

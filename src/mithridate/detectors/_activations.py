@@ -45,7 +45,9 @@ def chosen_layers(view: View) -> torch.Tensor:
 
     A layer in which the vector of an input depends on the rest of the batch, as where texts are
     padded to the longest, is left out.
-    Raises CannotJudge where no layer is left, as in a model that cannot be looked into.
+
+    Raises:
+        CannotJudge: where no layer is left, as in a model that cannot be looked into.
     """
     few = view.domain.prepare(view.inputs)[:FEW]
     together = _run(view, few, None, "fp32")[0]
@@ -67,7 +69,8 @@ def chosen_layers(view: View) -> torch.Tensor:
 def activations(view: View, places: torch.Tensor) -> Layers:
     """Give the pooled activations of chosen layers for all inputs of a view.
 
-    Raises CannotJudge where the model has other layers than the one for which they were chosen.
+    Raises:
+        CannotJudge: where the model has other layers than the one for which they were chosen.
     """
     found, logits = _run(
         view, view.domain.prepare(view.inputs), set(places.tolist()), view.precision
@@ -86,11 +89,11 @@ def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 
 def _run(
-    view: View, prepared: torch.Tensor, wanted: set[int] | None, precision: str
+    view: View, prepared: torch.Tensor, target_labels: set[int] | None, precision: str
 ) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
     """Run the model and listen to it: vectors by place, None for all places, and the logits."""
     seen: dict[int, list[torch.Tensor]] = {}
-    with _listening(view.model, seen, wanted):
+    with _listening(view.model, seen, target_labels):
         logits = logits_of(view.model, prepared, view.runtime, precision)
     return {p: torch.cat(parts) for p, parts in seen.items() if _whole(parts, prepared)}, logits
 
@@ -103,7 +106,7 @@ def _whole(parts: list[torch.Tensor], prepared: torch.Tensor) -> bool:
 
 @contextlib.contextmanager
 def _listening(
-    model: nn.Module, seen: dict[int, list[torch.Tensor]], wanted: set[int] | None
+    model: nn.Module, seen: dict[int, list[torch.Tensor]], target_labels: set[int] | None
 ) -> Iterator[None]:
     """Keep what comes out of every layer that can be looked into, call by call."""
     calls = 0
@@ -117,7 +120,7 @@ def _listening(
         value, place = given[0] if out is None else out, calls
         calls += 1
         usable = isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim > 1
-        if usable and (wanted is None or place in wanted):
+        if usable and (target_labels is None or place in target_labels):
             channels_first = value.ndim != 3 or isinstance(module, _BatchNorm)
             seen.setdefault(place, []).append(_pooled(value.detach(), channels_first))
 

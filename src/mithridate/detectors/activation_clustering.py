@@ -22,8 +22,10 @@ CUTS = (-1.5, 0.0, 1.5)
 class Clusters(NamedTuple):
     """How one class falls apart in two.
 
-    label: of the class; share: of its examples in the smaller cluster, near 0.5 in clean classes;
-    silhouette: mean silhouette width in -1..1, larger where the two clusters lie further apart.
+    Attributes:
+        label: of the class.
+        share: of its examples in the smaller cluster, near 0.5 in clean classes.
+        silhouette: mean silhouette width in -1..1, larger where the two clusters lie further apart.
     """
 
     label: int
@@ -35,14 +37,16 @@ class Clusters(NamedTuple):
 class ActivationClustering(Detector):
     """Score each example by how much nearer it is to the smaller of two clusters of its class.
 
-    The features of a class are reduced to `components` dimensions and cut in two by 2-means. With
-    a the centre of the larger and b of the smaller cluster the score of z is
-    (|z - a|^2 - |z - b|^2) / |a - b|^2: -1 at a, 0 halfway, +1 at b; larger is more suspicious.
-    Classes that were fitted on fewer than four examples, or on equal ones, score 0.
-    reduction: "ica" is the paper's and works on components of unit variance. The rotation that
-    independent component analysis adds to whitened principal components leaves all distances and
-    so the clusters unchanged; it is not computed. "pca" leaves each component its variance, as
-    other implementations do, and sees a small cluster only in the widest directions.
+    The features of a class are reduced to `components` dimensions and cut in two by 2-means. With a
+    the centre of the larger and b of the smaller cluster the score of z is (|z - a|^2 - |z - b|^2)
+    / |a - b|^2: -1 at a, 0 halfway, +1 at b; larger is more suspicious. Classes that were fitted on
+    fewer than four examples, or on equal ones, score 0. The rotation that independent component
+    analysis adds to whitened principal components leaves all distances and so the clusters
+    unchanged; it is not computed. "pca" leaves each component its variance, as other
+    implementations do, and sees a small cluster only in the widest directions.
+
+    Attributes:
+        reduction: "ica" is the paper's and works on components of unit variance.
     """
 
     paper = (
@@ -98,14 +102,14 @@ class ActivationClustering(Detector):
 
         Classes of fewer than four examples, or of equal ones, are left out.
         """
-        found = []
+        clusters = []
         for label, index in by_class(view.labels):
             points = self.reduce(view.features.index_select(0, index))[2]
             smaller = two_means(points)
             if smaller.any():
                 width = float(silhouette_score(points.numpy(), smaller.numpy()))
-                found.append(Clusters(label, float(smaller.double().mean()), width))
-        return found
+                clusters.append(Clusters(label, float(smaller.double().mean()), width))
+        return clusters
 
     def reduce(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Reduce the features float[n, d] of one class to what is clustered.
@@ -124,10 +128,13 @@ class ActivationClustering(Detector):
 def two_means(points: torch.Tensor, rounds: int = 100) -> torch.Tensor:
     """Cut points in two so that the squared distances to the two centres sum to little.
 
-    points: float[n, k], centred. Returns bool[n], true in the smaller cluster, nowhere where the
-    points do not differ. Of the cuts made by five rounds of Lloyd's algorithm from several planes
-    at right angles to each axis, the best one is brought to where at most one point in a thousand
-    still moves. No chance is involved and the order of the points plays no part. Lloyd 1982.
+    Returns bool[n], true in the smaller cluster, nowhere where the points do not differ. Of the
+    cuts made by five rounds of Lloyd's algorithm from several planes at right angles to each axis,
+    the best one is brought to where at most one point in a thousand still moves. No chance is
+    involved and the order of the points plays no part. Lloyd 1982.
+
+    Args:
+        points: float[n, k], centred.
     """
     axes = points.T.contiguous()
     if not axes.any():

@@ -17,7 +17,7 @@ from mithridate.core.view import View
 from mithridate.detectors._activations import Layers, activations, chosen_layers
 from mithridate.stats.distances import blocks, votes
 from mithridate.stats.linear import centre, main_directions
-from mithridate.stats.two_sided import unusual
+from mithridate.stats.two_sided import two_sided_surprise
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,20 @@ class ActivationSpace(Detector):
     s_i = 1 - sum_c v_i(c) v_{i+1}(c) is the switch from a layer to the next, v the shares of the
     votes; the last v is the class that the model gives. With P_i the mean switch of trusted
     examples, each judged without itself, L = sum_i s_i ln P_i + (1 - s_i) ln(1 - P_i) and the score
-    is -L, L, or how unusual L is in its class, in either direction (`two_sided.py`).
-    components: directions kept of each layer; neighbours: k; seeks: "unlikely" switches, as in the
-    paper, "likely" ones, or "either".
-    Where the model errs often, clean inputs switch more than triggered ones do: seek "likely".
-    With votes of one voice this is the paper's likelihood; shares are kept where the paper takes
-    the majority, since a few layers of 0 and 1 give hundreds of inputs the same score. The paper
-    looks at every layer, here at most six (`activations.py`).
-    Raises MethodError where a number is not positive or there are fewer than 2 trusted examples;
-    CannotJudge where the model cannot be looked into.
+    is -L, L, or how unusual L is in its class, in either direction (`two_sided.py`). Where the
+    model errs often, clean inputs switch more than triggered ones do: seek "likely". With votes of
+    one voice this is the paper's likelihood; shares are kept where the paper takes the majority,
+    since a few layers of 0 and 1 give hundreds of inputs the same score. The paper looks at every
+    layer, here at most six (`activations.py`).
+
+    Attributes:
+        components: directions kept of each layer.
+        neighbours: k.
+        seeks: "unlikely" switches, as in the paper, "likely" ones, or "either".
+
+    Raises:
+        MethodError: where a number is not positive or there are fewer than 2 trusted examples.
+        CannotJudge: where the model cannot be looked into.
     """
 
     paper = "Katzir and Elovici, Detecting Adversarial Perturbations Through Spatial Behavior, 2018"
@@ -79,16 +84,16 @@ class ActivationSpace(Detector):
         layers = activations(view, state["places"])
         likely = _likelihood(self._switches(state, layers, itself=False), state["switch"])
         if self.seeks == "either":
-            called = layers.logits.argmax(1)
-            return unusual(likely, called, state["usual"], state["called"])
+            predicted = layers.logits.argmax(1)
+            return two_sided_surprise(likely, predicted, state["usual"], state["called"])
         return likely if self.seeks == "likely" else -likely
 
     def _switches(self, state: State, layers: Layers, itself: bool) -> torch.Tensor:
         """How much the votes change from each layer to the next, float64[q, l]."""
         classes = max(layers.logits.shape[1], int(state["labels"].max()) + 1)
-        called = F.one_hot(layers.logits.argmax(1), classes).double()
+        predicted = F.one_hot(layers.logits.argmax(1), classes).double()
         heard = [self._votes(state, i, rows, itself, classes) for i, rows in _each(layers)]
-        following = [*heard[1:], called]
+        following = [*heard[1:], predicted]
         pairs = zip(heard, following, strict=True)
         return torch.stack([1 - (now * after).sum(1) for now, after in pairs], 1).clamp(0, 1)
 
@@ -98,8 +103,8 @@ class ActivationSpace(Detector):
         """The shares of the votes in one layer, float64[q, c]."""
         queries = (rows.double() - state[f"mean.{layer}"]) @ state[f"axes.{layer}"]
         points, labels = state[f"points.{layer}"], state["labels"]
-        found = blocks(queries, points, itself)
-        return torch.cat([votes(d, labels, classes, self.neighbours) for _, d in found])
+        neighbours = blocks(queries, points, itself)
+        return torch.cat([votes(d, labels, classes, self.neighbours) for _, d in neighbours])
 
 
 def _likelihood(switches: torch.Tensor, usual: torch.Tensor) -> torch.Tensor:

@@ -32,14 +32,17 @@ class Beatrix(Detector):
     s = mean_{i <= j} max(0, |a_i a_j - m_ij| - width M_ij) / (M_ij + M), with a the features, m and
     M_ij the median and the median absolute deviation of a_i a_j over trusted inputs of the same
     class, and M the mean of the M_ij. Larger is more suspicious. Classes that were fitted on fewer
-    than four examples take the bounds of all.
-    width: of the bounds, in median absolute deviations; the paper's.
-    The paper takes Gram matrices of powers 1 to 9 of feature maps; of the features of the last
-    layer, which have one position, all powers have the same matrix up to the sign, so one remains.
-    It divides what exceeds a bound by the bound, which is zero for features that are mostly off,
-    and sums; here it is divided by the spread.
-    Raises MethodError where the width is negative; CannotJudge where the bounds would fill the
-    memory.
+    than four examples take the bounds of all. The paper takes Gram matrices of powers 1 to 9 of
+    feature maps; of the features of the last layer, which have one position, all powers have the
+    same matrix up to the sign, so one remains. It divides what exceeds a bound by the bound, which
+    is zero for features that are mostly off, and sums; here it is divided by the spread.
+
+    Attributes:
+        width: of the bounds, in median absolute deviations; the paper's.
+
+    Raises:
+        MethodError: where the width is negative.
+        CannotJudge: where the bounds would fill the memory.
     """
 
     paper = (

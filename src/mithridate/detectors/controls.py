@@ -33,7 +33,8 @@ class Constant(Detector):
 class Random(Detector):
     """Control that scores by chance alone: its AUROC is 0.5 on average.
 
-    seed: of the scores, which depend on the position of an example and on nothing else.
+    Attributes:
+        seed: of the scores, which depend on the position of an example and on nothing else.
     """
 
     assumes = "nothing, and it sees nothing"

@@ -25,11 +25,12 @@ class EarlyLoss(Detector):
 
     The level of a class is not subtracted. Clean classes differ in level because some are easier,
     so subtracting raises a backdoor in a hard class and buries one in an easy class; and the
-    poisoned examples are part of the level. p-values that compare examples of one class are free
-    of it anyway.
-    epochs: how many to average; fewer were recorded, then all. The paper reads the loss after a
-    fifth of the training; five of the short trainings of this library have left the first chance
-    behind and not yet begun to memorise.
+    poisoned examples are part of the level. p-values that compare examples of one class are free of
+    it anyway. The paper reads the loss after a fifth of the training; five of the short trainings
+    of this library have left the first chance behind and not yet begun to memorise.
+
+    Attributes:
+        epochs: how many to average; fewer were recorded, then all.
     """
 
     paper = "Li et al., Anti-Backdoor Learning, NeurIPS 2021"

@@ -25,15 +25,21 @@ class IbdPsc(Detector):
     """Score each input by the confidence in its class that amplified copies of the model keep.
 
     s = (1/|K|) sum_{j in K} p_j(C(x) | x), where C is the model's answer and p_j that of a copy
-    whose last j batch normalisations have scale and shift multiplied by `factor`;
-    K = {k, ..., k + copies - 1}, with k the smallest number whose copy errs on more than
-    `threshold` of the trusted inputs. Larger is more suspicious.
-    factor: of the amplification; copies: how many, fewer where the model has no more layers;
-    threshold: the share of errors. All are the paper's, for networks with about twenty layers; one
-    with few layers or wide margins errs too little, and needs a larger factor.
-    The layers are counted in the order in which they are run. The model itself is left untouched.
-    Raises MethodError where a setting is out of range; CannotJudge where the model has no batch
-    normalisation of its own, or amplifying all of it does not make it err enough.
+    whose last j batch normalisations have scale and shift multiplied by `factor`; K = {k, ..., k +
+    copies - 1}, with k the smallest number whose copy errs on more than `threshold` of the trusted
+    inputs. Larger is more suspicious. All are the paper's, for networks with about twenty layers;
+    one with few layers or wide margins errs too little, and needs a larger factor. The layers are
+    counted in the order in which they are run. The model itself is left untouched.
+
+    Attributes:
+        factor: of the amplification.
+        copies: how many, fewer where the model has no more layers.
+        threshold: the share of errors.
+
+    Raises:
+        MethodError: where a setting is out of range.
+        CannotJudge: where the model has no batch normalisation of its own, or amplifying all of it
+            does not make it err enough.
     """
 
     paper = (
@@ -72,7 +78,7 @@ class IbdPsc(Detector):
     def score(self, state: State, view: View) -> torch.Tensor:
         """Score every input by one pass through the model and one through each copy, float64[n]."""
         prepared, first = view.domain.prepare(view.inputs), int(state["first"])
-        called = predict(view.model, prepared, view.runtime, view.precision)
+        predicted = predict(view.model, prepared, view.runtime, view.precision)
         kept = []
         for number, amplified in enumerate(self._amplified(view), 1):
             if number >= first + self.copies:
@@ -80,7 +86,7 @@ class IbdPsc(Detector):
             if number >= first:
                 logits = logits_of(amplified, prepared, view.runtime, view.precision)
                 shares = logits.double().softmax(1)
-                kept.append(shares.gather(1, called.view(-1, 1)).flatten())
+                kept.append(shares.gather(1, predicted.view(-1, 1)).flatten())
         return torch.stack(kept).mean(0)
 
     def _amplified(self, view: View) -> Iterator[nn.Module]:
@@ -89,7 +95,7 @@ class IbdPsc(Detector):
         It is one copy, which is changed further after it was used.
         """
         model = copy.deepcopy(view.model)
-        layers = in_order(model, view)
+        layers = ordered_normalisations(model, view)
         if not layers:
             raise CannotJudge(
                 "the model has no batch normalisation with scale and shift to amplify, or it was "
@@ -102,13 +108,13 @@ class IbdPsc(Detector):
             yield model
 
 
-def in_order(model: nn.Module, view: View) -> list[_BatchNorm]:
+def ordered_normalisations(model: nn.Module, view: View) -> list[_BatchNorm]:
     """Batch normalisations that have scale and shift, in the order in which they are run."""
-    found: list[_BatchNorm] = []
+    layers: list[_BatchNorm] = []
 
     def note(layer: nn.Module, _: object) -> None:
-        if isinstance(layer, _BatchNorm) and layer.affine and layer not in found:
-            found.append(layer)
+        if isinstance(layer, _BatchNorm) and layer.affine and layer not in layers:
+            layers.append(layer)
 
     hooks = [
         layer.register_forward_pre_hook(note)
@@ -121,4 +127,4 @@ def in_order(model: nn.Module, view: View) -> list[_BatchNorm]:
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return layers

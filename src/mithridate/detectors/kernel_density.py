@@ -15,7 +15,7 @@ from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
 from mithridate.stats.distances import blocks
-from mithridate.stats.two_sided import unusual
+from mithridate.stats.two_sided import two_sided_surprise
 
 WIDTHS = 40
 """Bandwidths that are tried, from a fiftieth to twice the median distance."""
@@ -28,13 +28,17 @@ class KernelDensity(Detector):
     f(x) = mean over trusted x_i of that class of exp(-|x - x_i|^2 / 2 h^2); the score is -ln f, ln
     f, or how unusual it is in the class, in either direction (`two_sided.py`). h is the bandwidth
     under which trusted examples, each left out of its own density, are most likely: sum ln f - d ln
-    h is largest.
-    seeks: "sparse" places, as in the paper, "dense" ones, or "either"; bandwidth: 0 chooses h.
-    The paper chooses h for each data set by hand and learns the threshold from adversarial inputs.
-    Inputs of a class with fewer than 2 trusted examples are compared with all of them. Score other
-    inputs than were fitted on: an input counts for its own density.
-    Raises MethodError where the bandwidth is negative or there are fewer than 2 trusted examples;
-    CannotJudge where all trusted examples are the same.
+    h is largest. The paper chooses h for each data set by hand and learns the threshold from
+    adversarial inputs. Inputs of a class with fewer than 2 trusted examples are compared with all
+    of them. Score other inputs than were fitted on: an input counts for its own density.
+
+    Attributes:
+        seeks: "sparse" places, as in the paper, "dense" ones, or "either".
+        bandwidth: 0 chooses h.
+
+    Raises:
+        MethodError: where the bandwidth is negative or there are fewer than 2 trusted examples.
+        CannotJudge: where all trusted examples are the same.
     """
 
     paper = "Feinman, Curtin, Shintre and Gardner, Detecting Adversarial Samples, 2017"
@@ -64,23 +68,23 @@ class KernelDensity(Detector):
         """Score every input, float64[q]."""
         density = _log_density(state, view.features, view.labels, itself=False)
         if self.seeks == "either":
-            return unusual(density, view.labels, state["usual"], state["labels"])
+            return two_sided_surprise(density, view.labels, state["usual"], state["labels"])
         return density if self.seeks == "dense" else -density
 
 
-def _members(known: torch.Tensor, called: torch.Tensor) -> torch.Tensor:
+def _members(known: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
     """Which trusted examples each input is compared with, bool[q, n]."""
-    own = called[:, None] == known
+    own = predicted[:, None] == known
     return own | (own.sum(1, keepdim=True) < 2)
 
 
 def _log_density(
-    state: State, features: torch.Tensor, called: torch.Tensor, itself: bool
+    state: State, features: torch.Tensor, predicted: torch.Tensor, itself: bool
 ) -> torch.Tensor:
     """The logarithm of f, float64[q]."""
     parts = []
     for rows, distances in blocks(features, state["points"], itself):
-        members = _members(state["labels"], called[rows]) & torch.isfinite(distances)
+        members = _members(state["labels"], predicted[rows]) & torch.isfinite(distances)
         inside = torch.where(members, -0.5 * (distances / state["width"]).square(), -torch.inf)
         parts.append(inside.logsumexp(1) - members.sum(1).double().log())
     return torch.cat(parts)
@@ -88,11 +92,11 @@ def _log_density(
 
 def _likeliest(points: torch.Tensor, labels: torch.Tensor) -> float:
     """The bandwidth under which trusted examples are most likely, each without itself."""
-    found = [
+    likelihoods = [
         torch.where(_members(labels, labels[rows]), distances, torch.inf)
         for rows, distances in blocks(points, points, itself=True)
     ]
-    distances = torch.cat(found)
+    distances = torch.cat(likelihoods)
     finite = distances[torch.isfinite(distances)]
     middle = float(finite[finite > 0].median()) if bool((finite > 0).any()) else 0.0
     if not middle:

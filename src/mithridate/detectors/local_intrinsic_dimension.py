@@ -25,13 +25,17 @@ class LocalIntrinsicDimension(Detector):
 
     LID = -1 / mean_i ln(r_i / r_k), with r_i the distance to the i-th nearest of all trusted
     examples. z is ln LID less its mean over trusted examples, each without itself, in standard
-    deviations; the score is the mean of z^2 over the layers.
-    neighbours: k, at most the number of trusted examples less one.
-    The paper computes r within batches and weighs the layers by logistic regression on adversarial
-    inputs; a guard has none, so that both directions count and all layers alike. Score other inputs
-    than were fitted on: an input is its own nearest neighbour.
-    Raises MethodError where there are fewer than 2 neighbours or 3 trusted examples; CannotJudge
-    where the model cannot be looked into.
+    deviations; the score is the mean of z^2 over the layers. The paper computes r within batches
+    and weighs the layers by logistic regression on adversarial inputs; a guard has none, so that
+    both directions count and all layers alike. Score other inputs than were fitted on: an input is
+    its own nearest neighbour.
+
+    Attributes:
+        neighbours: k, at most the number of trusted examples less one.
+
+    Raises:
+        MethodError: where there are fewer than 2 neighbours or 3 trusted examples.
+        CannotJudge: where the model cannot be looked into.
     """
 
     paper = (
@@ -63,8 +67,8 @@ class LocalIntrinsicDimension(Detector):
 
     def score(self, state: State, view: View) -> torch.Tensor:
         """Score every input, float64[q]."""
-        found = self._dimensions(state, activations(view, state["places"]), itself=False)
-        deviations: torch.Tensor = (found - state["mean"]) / state["spread"]
+        dimensions = self._dimensions(state, activations(view, state["places"]), itself=False)
+        deviations: torch.Tensor = (dimensions - state["mean"]) / state["spread"]
         return deviations.square().mean(1)
 
     def _dimensions(self, state: State, layers: Layers, itself: bool) -> torch.Tensor:

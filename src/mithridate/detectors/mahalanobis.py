@@ -21,13 +21,15 @@ class Mahalanobis(Detector):
 
     s = (x - m_y)' C^-1 (x - m_y), with m_y the mean of trusted features of the class y that the
     model gives, and C the covariance around the means, common to all classes. C is drawn towards a
-    multiple of the identity by as much as its size and the number of examples suggest (OAS).
-    The paper takes the nearest class, whichever it is; here it is the one that the model gives,
-    since a backdoor leads away from that one. Distances of several layers, weighed by logistic
-    regression on adversarial inputs, and the noise added to inputs are left out. A class without
-    trusted examples has the mean of all.
-    Raises MethodError where there are fewer than 2 trusted examples; CannotJudge where the features
-    of each class are all the same.
+    multiple of the identity by as much as its size and the number of examples suggest (OAS). The
+    paper takes the nearest class, whichever it is; here it is the one that the model gives, since a
+    backdoor leads away from that one. Distances of several layers, weighed by logistic regression
+    on adversarial inputs, and the noise added to inputs are left out. A class without trusted
+    examples has the mean of all.
+
+    Raises:
+        MethodError: where there are fewer than 2 trusted examples.
+        CannotJudge: where the features of each class are all the same.
     """
 
     paper = (

@@ -19,7 +19,7 @@ from mithridate.core.method import Detector, State
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.view import View
 from mithridate.stats.sequential import Decided, rate_test
-from mithridate.stats.two_sided import unusual
+from mithridate.stats.two_sided import two_sided_surprise
 
 ENTRIES = 2**24
 """Answers of mutants held in memory at a time: 64 MB."""
@@ -37,14 +37,21 @@ class ModelMutation(Detector):
     deviation s; N_i is Gaussian noise. r = (changes + 1 - m) / k: the mutants that call the input
     something else, with ties broken by m in 0..1, which rises with the mean margin of the first
     answer over the next. The score is -r, r, or how unusual r is, in either direction, among
-    trusted inputs that are called the same (`two_sided.py`).
-    change: sigma is raised until trusted inputs change in this share of the mutants on average;
-    mutants: k; seeks: "stable" inputs, as backdoors make them, "sensitive" ones, as adversarial
-    inputs near a boundary are, or "either"; seed: of the noise.
-    All mutants answer from features that are computed once, so a guard costs one inference. The
-    authors also mutate other dense layers, shift all weights by their mean, and give sigma by hand.
-    Raises CannotJudge where the last layer does not give the model's answers or no noise reaches
-    `change`; MethodError where a number is out of range.
+    trusted inputs that are called the same (`two_sided.py`). All mutants answer from features that
+    are computed once, so a guard costs one inference. The authors also mutate other dense layers,
+    shift all weights by their mean, and give sigma by hand.
+
+    Attributes:
+        change: sigma is raised until trusted inputs change in this share of the mutants on average.
+        mutants: k.
+        seeks: "stable" inputs, as backdoors make them, "sensitive" ones, as adversarial inputs near
+            a boundary are, or "either".
+        seed: of the noise.
+
+    Raises:
+        CannotJudge: where the last layer does not give the model's answers or no noise reaches
+            `change`.
+        MethodError: where a number is out of range.
     """
 
     paper = (
@@ -79,14 +86,14 @@ class ModelMutation(Detector):
         mean = self._answers(state, few)[1]
         spread = mean.std(correction=0).clamp_min(1e-9)
         state["margin"] = torch.stack([mean.mean(), spread])
-        ratio, called = self._ratio(state, view.features)
-        return {**state, "usual": ratio, "called": called}
+        ratio, predicted = self._ratio(state, view.features)
+        return {**state, "usual": ratio, "called": predicted}
 
     def score(self, state: State, view: View) -> torch.Tensor:
         """Score every input, float64[n]."""
-        ratio, called = self._ratio(state, view.features)
+        ratio, predicted = self._ratio(state, view.features)
         if self.seeks == "either":
-            return unusual(ratio, called, state["usual"], state["called"])
+            return two_sided_surprise(ratio, predicted, state["usual"], state["called"])
         return -ratio if self.seeks == "stable" else ratio
 
     def sequential(
@@ -115,7 +122,7 @@ class ModelMutation(Detector):
     def _calibrated(self, state: State, features: torch.Tensor) -> torch.Tensor:
         """Find the sigma at which answers change as often as asked for, by bisection."""
         logits = F.linear(features, state["weight"], state["bias"])
-        moved, first = _moved(self._noise(state), features), logits.argmax(1, keepdim=True)
+        moved, first = _logit_noise(self._noise(state), features), logits.argmax(1, keepdim=True)
 
         def changed(sigma: float) -> float:
             return float(((logits[:, None] + sigma * moved).argmax(2) != first).double().mean())
@@ -137,7 +144,7 @@ class ModelMutation(Detector):
         block = max(1, ENTRIES // (self.mutants * len(state["weight"])))
         for part in features.split(block):
             logits = F.linear(part, state["weight"], state["bias"])
-            answers = logits[:, None] + state["sigma"] * _moved(noise, part)
+            answers = logits[:, None] + state["sigma"] * _logit_noise(noise, part)
             first = logits.argmax(1).view(-1, 1, 1).expand(-1, self.mutants, 1)
             own = answers.gather(2, first)
             rest = answers.scatter(2, first, -torch.inf).amax(2, keepdim=True)
@@ -150,11 +157,11 @@ class ModelMutation(Detector):
         changes, margin = self._answers(state, features)
         centre, spread = state["margin"]
         stable = 0.5 + torch.atan((margin - centre) / spread) / math.pi
-        called = F.linear(features, state["weight"], state["bias"]).argmax(1)
-        return (changes + 1 - stable) / self.mutants, called
+        predicted = F.linear(features, state["weight"], state["bias"]).argmax(1)
+        return (changes + 1 - stable) / self.mutants, predicted
 
 
-def _moved(noise: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+def _logit_noise(noise: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """What noise float32[k, c, d] adds to the logits of features [n, d], float32[n, k, c]."""
     moved: torch.Tensor = (features @ noise.flatten(0, 1).T).view(len(features), *noise.shape[:2])
     return moved

@@ -27,13 +27,16 @@ ENTRIES = 2**24
 class NearestNeighbours(Detector):
     """Score each example by the share of its nearest neighbours that carry another label.
 
-    s = (m + r) / (k + 1), with m of the k nearest other examples labelled differently and
-    r = a / (a + b) in 0..1, a and b the distances to the nearest example of the same and of another
-    label. Larger is more suspicious. Neighbours at equal distances count in equal parts, so that no
-    order matters. One fitted example of the same label at no distance is taken for the example
-    itself and left out. k is at most one less than the class has examples; classes that were fitted
-    on fewer than four score 0.
-    k: number of neighbours; metric: "cosine" compares directions, "euclidean" also lengths.
+    s = (m + r) / (k + 1), with m of the k nearest other examples labelled differently and r = a /
+    (a + b) in 0..1, a and b the distances to the nearest example of the same and of another label.
+    Larger is more suspicious. Neighbours at equal distances count in equal parts, so that no order
+    matters. One fitted example of the same label at no distance is taken for the example itself and
+    left out. k is at most one less than the class has examples; classes that were fitted on fewer
+    than four score 0.
+
+    Attributes:
+        k: number of neighbours.
+        metric: "cosine" compares directions, "euclidean" also lengths.
     """
 
     paper = (
@@ -54,7 +57,8 @@ class NearestNeighbours(Detector):
     def fit(self, view: View) -> State:
         """Keep the features float32[n, d] and labels int64[n], in the order of the labels.
 
-        Raises MethodError where k is less than one.
+        Raises:
+            MethodError: where k is less than one.
         """
         if self.k < 1:
             raise MethodError(f"k must be at least 1 neighbour, found {self.k}")

@@ -25,18 +25,22 @@ COPIES = 2048
 class SentiNet(Detector):
     """Score each input by how far its most salient region, pasted on others, carries its class.
 
-    With y the model's answer to x: W = argmax_w p_y(x) - p_y(x with the window w made inert), and
-    s = mean_k p_y(h_k with x in W) - mean_k p_y(h_k with W inert), over trusted inputs h_k. Larger
-    is more suspicious: an ordinary region rarely carries its class to other inputs. Inert is the
-    mean of the trusted inputs h_k at the same place.
-    window: sides of a window as a share of the input's; windows overlap by half; hosts: m, how
-    many trusted inputs are pasted on, fewer were fitted, then all; seed: of their choice.
-    The paper finds regions by class activation maps, counts the inputs that are fooled, and draws
-    a curve above the pairs of this count and the confidence of inert regions. Here regions are
-    found by covering them, which only asks the model and so works where gradients are cut, and the
-    difference of probabilities stands for the pair.
-    Raises MethodError where a setting is out of range, or inputs have another form than those
-    fitted; CannotJudge where inputs are no numbers, and so have no windows.
+    With y the model's answer to x: W = argmax_w p_y(x) - p_y(x with the window w made inert), and s
+    = mean_k p_y(h_k with x in W) - mean_k p_y(h_k with W inert), over trusted inputs h_k. Larger is
+    more suspicious: an ordinary region rarely carries its class to other inputs. Inert is the mean
+    of the trusted inputs h_k at the same place. The paper finds regions by class activation maps,
+    counts the inputs that are fooled, and draws a curve above the pairs of this count and the
+    confidence of inert regions. Here regions are found by covering them, which only asks the model
+    and so works where gradients are cut, and the difference of probabilities stands for the pair.
+
+    Attributes:
+        window: sides of a window as a share of the input's; windows overlap by half.
+        hosts: m, how many trusted inputs are pasted on, fewer were fitted, then all.
+        seed: of their choice.
+
+    Raises:
+        MethodError: where a setting is out of range, or inputs have another form than those fitted.
+        CannotJudge: where inputs are no numbers, and so have no windows.
     """
 
     paper = (
@@ -75,19 +79,19 @@ class SentiNet(Detector):
         masks = windows(view.domain.surface(prepared), self.window)
         scores = []
         for block in prepared.split(max(1, COPIES // len(masks))):
-            called = view.queries(block).argmax(1)
+            predicted = view.queries(block).argmax(1)
             covered = torch.where(masks.unsqueeze(1), state["inert"], block)
-            chosen = self._kept(view, covered, called).argmin(0)
+            chosen = self._kept(view, covered, predicted).argmin(0)
             pasted = torch.where(masks[chosen], block, hosts.unsqueeze(1))
-            carried = self._kept(view, pasted, called).mean(0)
-            scores.append(carried - state["calm"][chosen, called])
+            carried = self._kept(view, pasted, predicted).mean(0)
+            scores.append(carried - state["calm"][chosen, predicted])
         return torch.cat(scores)
 
-    def _kept(self, view: View, changed: torch.Tensor, called: torch.Tensor) -> torch.Tensor:
+    def _kept(self, view: View, changed: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
         """The probabilities of classes called[b] for inputs[k, b, ...], float64[k, b]."""
         shares = view.queries(changed.flatten(0, 1)).double().softmax(1)
-        wanted = called.repeat(len(changed)).view(-1, 1)
-        return shares.gather(1, wanted).view(len(changed), -1)
+        target_labels = predicted.repeat(len(changed)).view(-1, 1)
+        return shares.gather(1, target_labels).view(len(changed), -1)
 
 
 def windows(surface: Surface, share: float) -> torch.Tensor:

@@ -32,8 +32,10 @@ class SpectralSignatures(Detector):
     For class y with features R: tau_i = ((R_i - mean) . v)^2, with v the top right singular vector
     of R - mean. Larger is more suspicious. Scores are comparable within a class only; classes that
     were fitted on fewer than four examples score 0.
-    compat: "official" scores |R_i . v| without centring, as the published code does, against the
-    published algorithm.
+
+    Attributes:
+        compat: "official" scores |R_i . v| without centring, as the published code does, against
+            the published algorithm.
     """
 
     paper = "Tran, Li and Madry, Spectral Signatures in Backdoor Attacks, NeurIPS 2018"
@@ -61,7 +63,9 @@ class SpectralSignatures(Detector):
 
         One chunk is in memory at a time, beside a matrix float64[d, d] for each class. Score the
         chunks one by one with `score(state, View(features=..., labels=...))`.
-        Raises MethodError where the stream is empty.
+
+        Raises:
+            MethodError: where the stream is empty.
         """
         classes: dict[int, _Moments] = {}
         for features, labels in chunks:

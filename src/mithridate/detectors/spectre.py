@@ -30,10 +30,12 @@ class Spectre(Detector):
     like that of one Gaussian, whiten all examples by it, z_i, and score z_i' M z_i, where M is
     exp(4 (S - I) / (|S| - 1)) with trace 1 and S the covariance of the z_i. Of all k, spaced like
     squares up to `directions`, the one is taken that makes the rest of the class look worst after
-    1.5 times the largest share was left out. Larger is more suspicious. Classes that were fitted
-    on fewer than four examples, or on equal ones, score 0.
-    largest_share: upper bound on the poisoned share of a class; how much the robust covariance may
-    leave out follows from it, at most twice the share. The paper is told the true number.
+    1.5 times the largest share was left out. Larger is more suspicious. Classes that were fitted on
+    fewer than four examples, or on equal ones, score 0. The paper is told the true number.
+
+    Attributes:
+        largest_share: upper bound on the poisoned share of a class; how much the robust covariance
+            may leave out follows from it, at most twice the share.
     """
 
     paper = "Hayase, Kong, Somani and Oh, SPECTRE, ICML 2021"
@@ -51,7 +53,9 @@ class Spectre(Detector):
         """Find the mean float64[c, d] of every class and a map float64[c, d, k].
 
         The score of features x of class y is |maps[y]' (x - means[y])|^2.
-        Raises MethodError where the largest share does not lie between 0 and 0.5.
+
+        Raises:
+            MethodError: where the largest share does not lie between 0 and 0.5.
         """
         if not 0 < self.largest_share <= 0.5:
             raise MethodError(
@@ -63,7 +67,7 @@ class Spectre(Detector):
         means = torch.zeros(classes, features.shape[1], dtype=torch.float64)
         maps = torch.zeros(*means.shape, self.directions, dtype=torch.float64)
         for label, index in by_class(labels):
-            rows = _in_own_order(features.index_select(0, index))
+            rows = _sort_rows(features.index_select(0, index))
             means[label] = mean = centre(rows)
             values, vectors = torch.linalg.eigh(scatter(rows, mean))
             wide = (values / len(rows)).clamp_min(0).sqrt() > resolution(mean)
@@ -89,7 +93,10 @@ class Spectre(Detector):
 def best_map(points: torch.Tensor, share: float) -> torch.Tensor:
     """Choose the number of directions, and give the map float64[k, k] of the scores.
 
-    points: float64[n, K], centred, in order of falling variance. Scores are |z' map|^2.
+    Scores are |z' map|^2.
+
+    Args:
+        points: float64[n, K], centred, in order of falling variance.
     """
     n, most = points.shape
     removed = min(round(1.5 * share * n), n - 2)
@@ -127,6 +134,6 @@ def _map(points: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     return root
 
 
-def _in_own_order(rows: torch.Tensor) -> torch.Tensor:
+def _sort_rows(rows: torch.Tensor) -> torch.Tensor:
     """Sort rows by what they hold, so that the filter cannot depend on how they were given."""
     return rows[torch.argsort(rows.double().sum(1))]

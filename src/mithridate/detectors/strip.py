@@ -28,12 +28,16 @@ class Strip(Detector):
 
     s = -(1/m) sum_k H(p(mix(x, o_k))), with H(p) = -sum_c p_c log2 p_c the entropy in bits and o_k
     trusted inputs. A trigger that survives the mixing keeps the answer certain, so a small entropy
-    is suspicious and the score, its negative, is large.
-    overlays: m, how many trusted inputs are laid over each input, the same for all; fewer were
-    fitted, then all; seed: of their choice and of the mixing.
-    The paper takes 100 overlays; 16 cost a sixth, and on six small networks of CIFAR-10 the AUROC
-    of 8 and 16 differed by 0.04 at most.
-    Raises MethodError where there is no overlay, or inputs have another form than those fitted.
+    is suspicious and the score, its negative, is large. The paper takes 100 overlays; 16 cost a
+    sixth, and on six small networks of CIFAR-10 the AUROC of 8 and 16 differed by 0.04 at most.
+
+    Attributes:
+        overlays: m, how many trusted inputs are laid over each input, the same for all; fewer were
+            fitted, then all.
+        seed: of their choice and of the mixing.
+
+    Raises:
+        MethodError: where there is no overlay, or inputs have another form than those fitted.
     """
 
     paper = (

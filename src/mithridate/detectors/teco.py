@@ -26,11 +26,14 @@ class TeCo(Detector):
     t_q(x) = the smallest severity, 1 to 5, at which damage of the kind q changes the answer of the
     model, and 6 where none does; s = the standard deviation of t_q over q. Larger is more
     suspicious: a trigger survives some kinds of damage at any severity and falls to others at once,
-    while an ordinary input gives way to all of them alike.
-    seed: of what is random in the damage, which is the same for all inputs.
-    Nothing is learnt from trusted inputs. The kinds are those of the domain; the paper takes the
-    fifteen of ImageNet-C.
-    Raises CannotJudge where the domain knows fewer than two kinds.
+    while an ordinary input gives way to all of them alike. Nothing is learnt from trusted inputs.
+    The kinds are those of the domain; the paper takes the fifteen of ImageNet-C.
+
+    Attributes:
+        seed: of what is random in the damage, which is the same for all inputs.
+
+    Raises:
+        CannotJudge: where the domain knows fewer than two kinds.
     """
 
     paper = (
@@ -59,7 +62,7 @@ class TeCo(Detector):
     def _spread(self, view: View, kinds: tuple[str, ...], block: torch.Tensor) -> torch.Tensor:
         """Scores of a block; what has changed its class is not damaged any further."""
         ask, domain = view.queries, view.domain
-        called = ask(block).argmax(1)
+        predicted = ask(block).argmax(1)
         changes = torch.full((len(kinds), len(block)), SEVEREST + 1)
         for severity in range(1, SEVEREST + 1):
             rows, damaged = [], []
@@ -71,7 +74,7 @@ class TeCo(Detector):
                 break
             answers = ask(torch.cat(damaged)).argmax(1).split([len(row) for row in rows])
             for number, (row, answer) in enumerate(zip(rows, answers, strict=True)):
-                changes[number, row[answer != called[row]]] = severity
+                changes[number, row[answer != predicted[row]]] = severity
         return changes.double().std(0, correction=0)
 
 

@@ -26,14 +26,16 @@ class Ted(Detector):
     In each layer all trusted examples are ordered by their distance from the input, and the rank is
     the share that is nearer than the nearest of the class that the model gives. The ranks of an
     input over the layers form a vector u; with m and C its mean and covariance over trusted
-    examples, each judged without itself, the score is (u - m)' C^-1 (u - m).
-    The score is that of outliers by principal components as in the paper, with all components. The
-    paper looks at every layer in full; here at most six are looked at, pooled (`activations.py`).
-    As in the paper, trusted examples that the model gets wrong are left out, unless fewer than 3
-    are left. An input called a class that no trusted example is called has rank 1 everywhere. Score
-    other inputs than were fitted on: an input is its own nearest neighbour.
-    Raises MethodError where there are fewer than 3 trusted examples; CannotJudge where the model
-    cannot be looked into.
+    examples, each judged without itself, the score is (u - m)' C^-1 (u - m). The score is that of
+    outliers by principal components as in the paper, with all components. The paper looks at every
+    layer in full; here at most six are looked at, pooled (`activations.py`). As in the paper,
+    trusted examples that the model gets wrong are left out, unless fewer than 3 are left. An input
+    called a class that no trusted example is called has rank 1 everywhere. Score other inputs than
+    were fitted on: an input is its own nearest neighbour.
+
+    Raises:
+        MethodError: where there are fewer than 3 trusted examples.
+        CannotJudge: where the model cannot be looked into.
     """
 
     paper = (
@@ -76,10 +78,10 @@ class Ted(Detector):
 
 def _ranks(state: State, layers: Layers, itself: bool) -> torch.Tensor:
     """The rank of the nearest of the same class in each layer, float64[q, l] from 0 to 1."""
-    called, columns = layers.logits.argmax(1), []
+    predicted, columns = layers.logits.argmax(1), []
     for i, rows in enumerate(layers.pooled):
         parts = [
-            rank(distances, called[index, None] == state["called"])
+            rank(distances, predicted[index, None] == state["called"])
             for index, distances in blocks(rows, state[f"points.{i}"], itself)
         ]
         columns.append(torch.cat(parts))
@@ -89,8 +91,11 @@ def _ranks(state: State, layers: Layers, itself: bool) -> torch.Tensor:
 def rank(distances: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
     """Give the share of points nearer than the nearest of the same class, float64[q].
 
-    distances: float64[q, n], infinite for a point that does not count; same: bool[q, n]. Points at
-    the same distance count by half; without any of the class the rank is 1.
+    Points at the same distance count by half; without any of the class the rank is 1.
+
+    Args:
+        distances: float64[q, n], infinite for a point that does not count.
+        same: bool[q, n].
     """
     first = torch.where(same, distances, torch.inf).amin(1, keepdim=True)
     others = torch.isfinite(distances) & ~same

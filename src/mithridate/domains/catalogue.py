@@ -49,10 +49,12 @@ class Download:
 class NamedSet:
     """What is known about a named set.
 
-    splits: and what must be downloaded for each, nothing where no official file is pinned; flip:
-    whether mirrored images are still of their class; classes: for files that do not name them;
-    batches: the members of an archive that make up each split; groups_in_class: whether groups are
-    numbered anew in each class, as the tracks of GTSRB are.
+    Attributes:
+        splits: and what must be downloaded for each, nothing where no official file is pinned.
+        flip: whether mirrored images are still of their class.
+        classes: for files that do not name them.
+        batches: the members of an archive that make up each split.
+        groups_in_class: whether groups are numbered anew in each class, as the tracks of GTSRB are.
     """
 
     splits: dict[str, tuple[Download, ...]]
@@ -67,8 +69,8 @@ def _idx(place: str, files: tuple[tuple[int, str], ...]) -> dict[str, tuple[Down
         "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
         "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
     )  # fmt: skip
-    found = [Download(place + n, *pinned) for n, pinned in zip(names, files, strict=True)]
-    return {"train": tuple(found[:2]), "test": tuple(found[2:])}
+    downloads = [Download(place + n, *pinned) for n, pinned in zip(names, files, strict=True)]
+    return {"train": tuple(downloads[:2]), "test": tuple(downloads[2:])}
 
 
 CIFAR10 = Download(
@@ -124,30 +126,35 @@ def domain_of(name: str) -> str:
     return "image" if SETS[name].flip is not None else "text"
 
 
-def named(name: str, split: str = "train", download: bool = True) -> Source:
+def load_named(name: str, split: str = "train", download: bool = True) -> Source:
     """Give a named set: digits, cifar10, gtsrb, mnist, fashion-mnist, sst2 or ag-news.
 
-    split: "train" or "test", of sst2 also "validation"; download: whether the network may be used.
     The digits come with scikit-learn: of each class, in their order, every fifth is for testing.
-    Raises DataError where a name or split is unknown, or nothing was found: then it says which
-    file to put where.
+
+    Args:
+        split: "train" or "test", of sst2 also "validation".
+        download: whether the network may be used.
+
+    Raises:
+        DataError: where a name or split is unknown, or nothing was found: then it says which file
+            to put where.
     """
     known = _known(name, split)
     if name == "digits":
         return _digits(split)
     for place in places():
-        found = _find(place / name, known, split)
-        if found is not None:
-            return _with_domain(found, known)
+        source = _find(place / name, known, split)
+        if source is not None:
+            return _with_domain(source, known)
     if not download or not known.splits[split]:
         raise DataError(_where_to_put(name, known, split))
     folder = places()[-1] / name
     for file in known.splits[split]:
         fetch(file, folder, _where_to_put(name, known, split))
-    found = _find(folder, known, split)
-    if found is None:
+    source = _find(folder, known, split)
+    if source is None:
         raise DataError(_where_to_put(name, known, split))
-    return _with_domain(found, known)
+    return _with_domain(source, known)
 
 
 def _known(name: str, split: str) -> NamedSet:
@@ -203,8 +210,12 @@ def _where_to_put(name: str, known: NamedSet, split: str) -> str:
 def fetch(file: Download, folder: Path, otherwise: str) -> Path:
     """Download a file into a folder, where it appears when it is complete and its hash is right.
 
-    otherwise: what to do without it. Raises DataError where it cannot be had, UnsafeData where it
-    is not the file that was expected.
+    Args:
+        otherwise: what to do without it.
+
+    Raises:
+        DataError: where it cannot be had.
+        UnsafeData: where it is not the file that was expected.
     """
     target = folder / file.file
     if target.is_file():

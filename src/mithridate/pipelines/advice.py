@@ -23,7 +23,7 @@ def trusted_needed(
 
     Found by running the test on `rankings` random rankings, with growing numbers of trusted
     examples that are spread over the classes as the suspects are, until a backdoor of the share
-    `smallest` would be seen in every class.
+    `smallest_first` would be seen in every class.
     """
     sizes = torch.bincount(data.labels, minlength=len(data.classes)).numpy()
     asked = smallest * len(data)
@@ -48,8 +48,8 @@ def _visible(
     labels = np.repeat(np.repeat(np.arange(len(sizes)), 2), both)
     is_trusted = np.repeat(np.tile([False, True], len(sizes)), both)
     rng = stream(seed, "advice", m)
-    found = enrichment(
+    tested = enrichment(
         rng.random((rankings, len(labels))), labels, is_trusted, len(sizes), rng,
         level=level, permutations=DRAWS,
     )  # fmt: skip
-    return float(found.visible[sizes > 0].max())
+    return float(tested.visible[sizes > 0].max())

@@ -23,19 +23,21 @@ ENTRIES = 2**22
 """Comparisons held in memory at a time."""
 
 
-def needed(level: float) -> int:
+def examples_needed(level: float) -> int:
     """The fewest calibration examples with which a p-value can reach a level."""
     return max(1, math.ceil(1 / level - 1e-9) - 1)
 
 
-def grouped(expected: torch.Tensor, level: float) -> torch.Tensor:
+def group_classes(expected: torch.Tensor, level: float) -> torch.Tensor:
     """Say with whom each class is calibrated, int64[c]: with itself, or `POOLED`.
 
-    expected: float[c], how many calibration examples the model will call so, judged from other
-    examples, since groups that depend on the calibration would make its p-values inexact. A pool
-    with too few is filled up with the smallest of the other classes.
+    A pool with too few is filled up with the smallest of the other classes.
+
+    Args:
+        expected: float[c], how many calibration examples the model will call so, judged from other
+            examples, since groups that depend on the calibration would make its p-values inexact.
     """
-    enough = needed(level) + SLACK * math.sqrt(needed(level))
+    enough = examples_needed(level) + SLACK * math.sqrt(examples_needed(level))
     own = expected >= enough
     while own.any() and not own.all() and float(expected[~own].sum()) < enough:
         own[torch.where(own, expected, torch.inf).argmin()] = False
@@ -46,17 +48,19 @@ def grouped(expected: torch.Tensor, level: float) -> torch.Tensor:
 class Calibration:
     """What clean examples scored, by group, and the p-values that follow from it.
 
-    scores: float64[m, k], larger is more suspicious; called: int64[m], what the model calls the
-    examples; group_of: int64[c], see `grouped`.
+    Attributes:
+        scores: float64[m, k], larger is more suspicious.
+        predicted: int64[m], what the model calls the examples.
+        group_of: int64[c], see `group_classes`.
     """
 
     scores: torch.Tensor
-    called: torch.Tensor
+    predicted: torch.Tensor
     group_of: torch.Tensor
 
     def among(self, group: int) -> torch.Tensor:
         """The calibration scores of one group, float64[m', k]."""
-        return self.scores[self.group_of[self.called] == group]
+        return self.scores[self.group_of[self.predicted] == group]
 
     def count(self, group: int) -> int:
         """How many calibration examples a group has."""
@@ -75,20 +79,20 @@ class Calibration:
         m = self.count(group)
         return math.floor(level * (m + 1) + 1e-9) / (m + 1)
 
-    def p_values(self, scores: torch.Tensor, called: torch.Tensor) -> torch.Tensor:
+    def p_values(self, scores: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
         """Give each example float64[n, k], called int64[n], its p-value within its group.
 
-        See `combined`. Returns float64[n].
+        See `combine_judges`. Returns float64[n].
         """
-        found = torch.ones(len(scores), dtype=torch.float64)
-        groups = self.group_of[called]
+        p_values = torch.ones(len(scores), dtype=torch.float64)
+        groups = self.group_of[predicted]
         for group in groups.unique().tolist():
             rows = groups == group
-            found[rows] = combined(scores[rows], self.among(group))
-        return found
+            p_values[rows] = combine_judges(scores[rows], self.among(group))
+        return p_values
 
 
-def combined(scores: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
+def combine_judges(scores: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
     """Give each example the conformal p-value of its most extreme rank over k judges, float64[n].
 
     An example and the m calibration examples make a bag. Each member is ranked by each judge within
@@ -96,7 +100,10 @@ def combined(scores: torch.Tensor, calibration: torch.Tensor) -> torch.Tensor:
     all. p is the share of the bag that is at least as extreme as the example. Everything is a
     symmetric function of the bag, so P(p <= t) <= t under exchangeability, however the judges
     depend on each other. The finest value is 1 / (m + 1), as for a single judge.
-    scores: float64[n, k], larger is more suspicious; calibration: float64[m, k].
+
+    Args:
+        scores: float64[n, k], larger is more suspicious.
+        calibration: float64[m, k].
     """
     m, k = calibration.shape
     if k == 1:

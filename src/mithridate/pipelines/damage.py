@@ -42,11 +42,16 @@ class ClassDamage:
 class Damage:
     """What a network does on trusted examples, beside the network before it.
 
-    before, after: accuracy with its exact 95 % interval; lost: share of the examples that were
-    right and are wrong now; gained: the reverse; changed: share that is called otherwise; classes:
-    all of them in their order, with intervals that hold together in 95 % of all measurements
-    (Bonferroni), so that the worst one may be looked for. Without a network before, what compares
-    with it is None.
+    Without a network before, what compares with it is None.
+
+    Attributes:
+        before: accuracy with its exact 95 % interval.
+        after: accuracy with its exact 95 % interval.
+        lost: share of the examples that were right and are wrong now.
+        gained: the reverse.
+        changed: share that is called otherwise.
+        classes: all of them in their order, with intervals that hold together in 95 % of all
+            measurements (Bonferroni), so that the worst one may be looked for.
     """
 
     before: Interval | None
@@ -71,7 +76,8 @@ def damage(
 ) -> Damage:
     """Compare two networks on trusted examples, or describe one where there is none before.
 
-    Raises MethodError where there is no example.
+    Raises:
+        MethodError: where there is no example.
     """
     prepared, runtime = domain.prepare(data.inputs), runtime or Runtime()
     now = predict(after, prepared, runtime)
@@ -97,12 +103,12 @@ def _classes(
     was: torch.Tensor | None, right: torch.Tensor, data: Dataset
 ) -> tuple[ClassDamage, ...]:
     level = 1 - (1 - LEVEL) / max(1, len(data.labels.unique()))
-    found = []
+    classes = []
     for label, name in enumerate(data.classes):
         rows = data.labels == label
         first = None if was is None else share(was[rows], level)
-        found.append(ClassDamage(name, first, share(right[rows], level)))
-    return tuple(found)
+        classes.append(ClassDamage(name, first, share(right[rows], level)))
+    return tuple(classes)
 
 
 def set_apart(
@@ -111,7 +117,9 @@ def set_apart(
     """Divide trusted examples at random, class by class, into those to work with and to measure by.
 
     A class of two or more has some in both; a single example is left to work with.
-    Raises MethodError where the portion is not in 0..1, or no class has two examples.
+
+    Raises:
+        MethodError: where the portion is not in 0..1, or no class has two examples.
     """
     if not 0 < portion < 1:
         raise MethodError(

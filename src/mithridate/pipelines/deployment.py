@@ -33,8 +33,10 @@ ARITHMETIC = ("bf16", "fp32")
 class Placed:
     """A network as it is deployed, with the examples that the defender trusts.
 
-    twin: answers the same and has gradients; None, with the reason in `why`, where there is none.
-    precision: of the arithmetic, "fp32" for an artefact, which knows its own.
+    Attributes:
+        twin: answers the same and has gradients; None, with the reason in `why`, where there is
+            none.
+        precision: of the arithmetic, "fp32" for an artefact, which knows its own.
     """
 
     model: nn.Module
@@ -56,7 +58,7 @@ class Placed:
             threat=threat, runtime=runtime, precision=self.precision,
         )  # fmt: skip
 
-    def called(self, data: Dataset, runtime: Runtime | None = None) -> Dataset:
+    def predicted(self, data: Dataset, runtime: Runtime | None = None) -> Dataset:
         """Give the same examples with the labels that the artefact calls them by."""
         prepared = self.domain.prepare(data.inputs)
         predicted = predict(self.model, prepared, runtime or Runtime(), self.precision)
@@ -68,18 +70,19 @@ def as_deployed(
 ) -> Placed:
     """Bring a network into a precision; see `artifacts.precision`.
 
-    trusted: calibrates activations where a precision needs that, and checks the twin.
+    Args:
+        trusted: calibrates activations where a precision needs that, and checks the twin.
     """
     if precision in ARITHMETIC:
         return Placed(model, model, domain, trusted, precision)
     if trusted is None:
         raise MethodError(f"{precision} needs trusted examples to calibrate and to check its twin")
-    from mithridate.artifacts.precision import deployed
+    from mithridate.artifacts.precision import deploy
 
-    return placed(deployed(model, precision, domain.prepare(trusted.inputs)), domain, trusted)
+    return place_artefact(deploy(model, precision, domain.prepare(trusted.inputs)), domain, trusted)
 
 
-def placed(artefact: Deployed, domain: Domain, trusted: Dataset) -> Placed:
+def place_artefact(artefact: Deployed, domain: Domain, trusted: Dataset) -> Placed:
     """Show an artefact that is there already; its twin is checked on the trusted examples."""
     try:
         artefact.check(domain.prepare(trusted.inputs))
@@ -88,12 +91,14 @@ def placed(artefact: Deployed, domain: Domain, trusted: Dataset) -> Placed:
     return Placed(artefact.model, artefact.twin, domain, trusted)
 
 
-def onnx_placed(
+def place_onnx(
     file: Path, domain: Domain, trusted: Dataset, mean: Sequence[float], std: Sequence[float]
 ) -> Placed:
     """Show an ONNX file as it is: run by ONNX Runtime, its twin by an interpreter with derivatives.
 
-    mean, std: the file takes (x / 255 - mean) / std; without them it takes prepared inputs.
+    Args:
+        mean: the file takes (x / 255 - mean) / std; without them it takes prepared inputs.
+        std: the file takes (x / 255 - mean) / std; without them it takes prepared inputs.
     """
     from mithridate.artifacts.onnx.adapter import Adapter
     from mithridate.artifacts.onnx.interpreter import Interpreter
@@ -111,13 +116,13 @@ def onnx_placed(
     return _agreeing(Placed(session, twin, domain, trusted, why=why))
 
 
-def placed_as_onnx(
+def place_as_onnx(
     model: nn.Module, kind: Literal["fp32", "static", "dynamic"], domain: Domain, trusted: Dataset
 ) -> Placed:
     """Export a network to ONNX, quantise it as `kind` says, and show it like one from outside."""
-    from mithridate.artifacts.onnx.export import both
+    from mithridate.artifacts.onnx.export import export_with_twin
 
-    session, twin = both(model, domain.prepare(trusted.inputs), kind)
+    session, twin = export_with_twin(model, domain.prepare(trusted.inputs), kind)
     return _agreeing(Placed(session, twin, domain, trusted))
 
 

@@ -18,7 +18,7 @@ from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.scan import Scanner, Step
+from mithridate.pipelines.scan import DataScanner, Step
 from mithridate.pipelines.training import train
 
 
@@ -26,9 +26,12 @@ from mithridate.pipelines.training import train
 class Cleansed:
     """A network that a scan had a say in.
 
-    scan: what was found, with the network that was trained on everything; model: the network at the
-    end, that of the scan where nothing was done; ended: what was done to it, in plain words; cost:
-    seconds, and examples passed forward and backward; notes: of the trainer.
+    Attributes:
+        scan: what was found, with the network that was trained on everything.
+        model: the network at the end, that of the scan where nothing was done.
+        ended: what was done to it, in plain words.
+        cost: seconds, and examples passed forward and backward.
+        notes: of the trainer.
     """
 
     scan: DataScan
@@ -42,11 +45,13 @@ class Cleansed:
 class Filtered:
     """Scan the data, drop the flagged examples and train again on the rest and the trusted ones.
 
-    scanner: how to scan; trainer: how to train again, None as the scan does: then the network of
-    the scan is kept where nothing was flagged.
+    Attributes:
+        scanner: how to scan.
+        trainer: how to train again, None as the scan does: then the network of the scan is kept
+            where nothing was flagged.
     """
 
-    scanner: Scanner = field(default_factory=Scanner)
+    scanner: DataScanner = field(default_factory=DataScanner)
     trainer: Trainer | None = None
 
     def train(
@@ -63,8 +68,10 @@ class Filtered:
     ) -> Cleansed:
         """Train on data that cannot be trusted.
 
-        checkpoint: a folder where a stopped training is kept and goes on. Without trusted examples
-        nothing is ever flagged.
+        Without trusted examples nothing is ever flagged.
+
+        Args:
+            checkpoint: a folder where a stopped training is kept and goes on.
         """
         runtime, say = runtime or Runtime(), step or (lambda _: None)
         with Passes() as passes:

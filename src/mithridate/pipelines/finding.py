@@ -24,8 +24,11 @@ from mithridate.stats.enrichment import Enrichment, benjamini_hochberg, enrichme
 class Judged:
     """One detector's answer about the suspect data.
 
-    scores: of the n suspects, p-values against the trusted examples of the same class, None
-    without any; trusted: float64[m], the scores of the trusted examples; used: evidence; seconds.
+    Attributes:
+        scores: of the n suspects, p-values against the trusted examples of the same class, None
+            without any.
+        trusted: float64[m], the scores of the trusted examples.
+        used: evidence; seconds.
     """
 
     detector: Detector
@@ -35,7 +38,7 @@ class Judged:
     seconds: float
 
 
-def judged(detector: Detector, view: View, n: int) -> Judged:
+def judge_examples(detector: Detector, view: View, n: int) -> Judged:
     """Ask a detector about a view of N examples, of which the first n are suspects."""
     began, before = time.perf_counter(), set(view.used)
     view.used.clear()
@@ -57,9 +60,12 @@ def judged(detector: Detector, view: View, n: int) -> Judged:
 class ClassFinding:
     """What the scan found in one class.
 
-    p_values: by detector name, adjusted for all classes and detectors; visible: the smallest number
-    of perfectly ranked poisons that would have been seen, None if none would; by: the detector
-    whose list was taken; flagged: number of examples named.
+    Attributes:
+        p_values: by detector name, adjusted for all classes and detectors.
+        visible: the smallest number of perfectly ranked poisons that would have been seen, None if
+            none would.
+        by: the detector whose list was taken.
+        flagged: number of examples named.
     """
 
     name: str
@@ -75,8 +81,10 @@ class ClassFinding:
 class DataScan:
     """The answer of a scan: a verdict on the data set and a list of examples.
 
-    flagged: bool[n], at most `fdr` of them expected to be clean, where a class was found to hold
-    poison; model and losses: what was trained; features: float32[N, d], suspects first.
+    Attributes:
+        flagged: bool[n], at most `fdr` of them expected to be clean, where a class was found to
+            hold poison; model and losses: what was trained.
+        features: float32[N, d], suspects first.
     """
 
     verdict: Verdict
@@ -117,7 +125,7 @@ class Rule:
         if trusted is None or len(trusted) == 0:
             return self._without(data)
         labels = torch.cat([data.labels, trusted.labels]).numpy()
-        found = enrichment(
+        tested = enrichment(
             np.stack([torch.cat([j.scores.values, j.trusted]).numpy() for j in judged]),
             labels,
             np.arange(len(labels)) >= len(data),
@@ -130,11 +138,13 @@ class Rule:
         classes = []
         for label in range(len(data.classes)):
             rows = (data.labels == label).nonzero().flatten()
-            named, by = self._named(label, found, judged, rows)
+            named, by = self._named(label, tested, judged, rows)
             flagged[rows[named]] = True
             own = int((trusted.labels == label).sum())
-            classes.append(_finding(label, found, judged, data, own, by, int(named.sum())))
-        return Decision(self._verdict(found, tuple(classes), judged, data), tuple(classes), flagged)
+            classes.append(_finding(label, tested, judged, data, own, by, int(named.sum())))
+        return Decision(
+            self._verdict(tested, tuple(classes), judged, data), tuple(classes), flagged
+        )
 
     def unknown(self, why: str) -> Verdict:
         """The answer where no error rate can be stated."""
@@ -153,7 +163,7 @@ class Rule:
         return Decision(self.unknown(why), classes, torch.zeros(len(data), dtype=torch.bool))
 
     def _named(
-        self, label: int, found: Enrichment, judged: tuple[Judged, ...], rows: torch.Tensor
+        self, label: int, tested: Enrichment, judged: tuple[Judged, ...], rows: torch.Tensor
     ) -> tuple[torch.Tensor, str | None]:
         """Name examples of one class, bool[rows], by the detector with the strongest evidence.
 
@@ -161,7 +171,7 @@ class Rule:
         names than stated; so the detector is chosen by its p-value, which is coarse, and the first
         of those that share the smallest one.
         """
-        adjusted = found.adjusted[:, label]
+        adjusted = tested.adjusted[:, label]
         if adjusted.min() > self.level:
             return torch.zeros(len(rows), dtype=torch.bool), None
         strongest = judged[int(adjusted.argmin())]
@@ -172,14 +182,14 @@ class Rule:
 
     def _verdict(
         self,
-        found: Enrichment,
+        tested: Enrichment,
         classes: tuple[ClassFinding, ...],
         judged: tuple[Judged, ...],
         data: Dataset,
     ) -> Verdict:
         evidence = tuple(sorted({name for j in judged for name in j.used}))
-        if found.p_value <= self.level:
-            return Verdict("flagged", self.level, found.p_value, found.finest_p, "", evidence)
+        if tested.p_value <= self.level:
+            return Verdict("flagged", self.level, tested.p_value, tested.finest_p, "", evidence)
         held = [c for c in classes if c.suspects]
         blind = [c.name for c in held if c.visible is None]
         worst = max((c.visible for c in held if c.visible is not None), default=0)
@@ -193,20 +203,20 @@ class Rule:
                 f"been seen, and {self.smallest:.1%} was asked for"
             )
         answer: Literal["clean", "cannot judge"] = "cannot judge" if why else "clean"
-        return Verdict(answer, self.level, found.p_value, found.finest_p, why, evidence)
+        return Verdict(answer, self.level, tested.p_value, tested.finest_p, why, evidence)
 
 
 def _finding(
     label: int,
-    found: Enrichment,
+    tested: Enrichment,
     judged: tuple[Judged, ...],
     data: Dataset,
     trusted: int,
     by: str | None,
     flagged: int,
 ) -> ClassFinding:
-    visible = found.visible[label]
-    p_values = zip(judged, found.adjusted[:, label], strict=True)
+    visible = tested.visible[label]
+    p_values = zip(judged, tested.adjusted[:, label], strict=True)
     return ClassFinding(
         data.classes[label],
         int((data.labels == label).sum()),

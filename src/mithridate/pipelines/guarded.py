@@ -21,7 +21,7 @@ from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.threat import EVIDENCE, ThreatModel
 from mithridate.core.view import View
-from mithridate.pipelines.calibration import POOLED, Calibration, grouped, needed
+from mithridate.pipelines.calibration import POOLED, Calibration, examples_needed, group_classes
 
 Action = Literal["accept", "refuse", "abstain"]
 
@@ -45,12 +45,15 @@ class Asked(nn.Module):
 class Decisions:
     """What a guard says of inputs.
 
-    called: int64[n], the model's classes, -1 where its answer is not finite; p_values: float64[n],
-    not a number where nothing could be scored; action: "accept", "refuse", or "abstain" where the
-    guard cannot judge; why: one sentence for each input; scores: float64[n, k], of each detector.
+    Attributes:
+        predicted: int64[n], the model's classes, -1 where its answer is not finite.
+        p_values: float64[n], not a number where nothing could be scored.
+        action: "accept", "refuse", or "abstain" where the guard cannot judge.
+        why: one sentence for each input.
+        scores: float64[n, k], of each detector.
     """
 
-    called: torch.Tensor
+    predicted: torch.Tensor
     p_values: torch.Tensor
     action: tuple[Action, ...]
     why: tuple[str, ...]
@@ -68,8 +71,12 @@ class Guarded:
     trusted ones, which the model must not have been trained on, at most a share of `level` is
     refused: exactly so for inputs drawn like them, and whatever the detectors are. What the guard
     misses has no such bound.
-    states: of the detectors, one each; blank: a prepared input [1, ...] of zeros; features: whether
-    a detector asks for them; fitted_on: number of examples on which the detectors were fitted.
+
+    Attributes:
+        states: of the detectors, one each.
+        blank: a prepared input [1, ...] of zeros.
+        features: whether a detector asks for them.
+        fitted_on: number of examples on which the detectors were fitted.
     """
 
     model: nn.Module
@@ -101,12 +108,17 @@ class Guarded:
     ) -> Guarded:
         """Fit detectors on a part of the trusted examples and calibrate them on the rest.
 
-        model: a module, or a function that gives logits[n, c] for prepared inputs, of which nothing
-        but its answers is then shown to the detectors; calibrate: share of the trusted examples for
-        calibration. The calibration is done class by class, as the model calls the examples, where
-        the part for fitting lets expect enough of a class; else in one pool of the other classes.
-        Raises MethodError where a setting is impossible, and what a detector raises that does not
-        apply to the model.
+        The calibration is done class by class, as the model calls the examples, where the part for
+        fitting lets expect enough of a class; else in one pool of the other classes.
+
+        Args:
+            model: a module, or a function that gives logits[n, c] for prepared inputs, of which
+                nothing but its answers is then shown to the detectors.
+            calibrate: share of the trusted examples for calibration.
+
+        Raises:
+            MethodError: where a setting is impossible, and what a detector raises that does not
+                apply to the model.
         """
         if not (0 < level < 1 and 0 < calibrate < 1):
             raise MethodError(
@@ -120,7 +132,7 @@ class Guarded:
         if not 0 < m < len(trusted):
             raise MethodError(
                 f"expected trusted examples to fit and to calibrate on, found {len(trusted)} in "
-                f"all; this level needs {needed(level)} for the calibration alone"
+                f"all; this level needs {examples_needed(level)} for the calibration alone"
             )
         learn, rest = trusted.subset(order[m:]), trusted.subset(order[:m])
         module = model if isinstance(model, nn.Module) else Asked(model)
@@ -141,19 +153,20 @@ class Guarded:
     def calibrated(self, learn: Dataset, rest: Dataset) -> Calibration:
         """Score `rest`, whose groups follow from what the model calls `learn`.
 
-        Raises ContractError where a trusted example has no finite score.
+        Raises:
+            ContractError: where a trusted example has no finite score.
         """
         seen = self._called(self._answers(self.domain.prepare(learn.inputs))[0])
         counts = torch.bincount(seen[seen >= 0], minlength=len(self.classes)).double()
-        group_of = grouped(counts * len(rest) / len(learn), self.level)
-        called, scores = self._scored(rest.inputs)
+        group_of = group_classes(counts * len(rest) / len(learn), self.level)
+        predicted, scores = self._scored(rest.inputs)
         bad = int((~torch.isfinite(scores)).any(1).sum())
         if bad:
             raise ContractError(
                 "the answers of the model and the scores of the detectors must be finite for "
                 f"trusted examples; found {bad} of {len(rest)} that are not"
             )
-        return Calibration(scores, called, group_of)
+        return Calibration(scores, predicted, group_of)
 
     def checked(self, inputs: Inputs) -> torch.Tensor:
         """Prepare raw inputs[n]; raises DataError where they are not like the trusted ones."""
@@ -168,23 +181,24 @@ class Guarded:
     def decide(self, inputs: Inputs) -> Decisions:
         """Decide about raw inputs[n], each by itself.
 
-        Raises DataError where they are not like the trusted ones in type or shape.
+        Raises:
+            DataError: where they are not like the trusted ones in type or shape.
         """
-        called, scores = self._scored(inputs)
+        predicted, scores = self._scored(inputs)
         sound = torch.isfinite(scores).all(1)
-        p_values = torch.full((len(called),), torch.nan, dtype=torch.float64)
-        p_values[sound] = self.calibration.p_values(scores[sound], called[sound])
-        told = [self._told(*row) for row in zip(called.tolist(), p_values.tolist(), strict=True)]
+        p_values = torch.full((len(predicted),), torch.nan, dtype=torch.float64)
+        p_values[sound] = self.calibration.p_values(scores[sound], predicted[sound])
+        told = [self._told(*row) for row in zip(predicted.tolist(), p_values.tolist(), strict=True)]
         action, why = zip(*told, strict=True) if told else ((), ())
-        return Decisions(called, p_values, tuple(action), tuple(why), scores)
+        return Decisions(predicted, p_values, tuple(action), tuple(why), scores)
 
-    def _told(self, called: int, p_value: float) -> tuple[Action, str]:
-        if called < 0:
+    def _told(self, predicted: int, p_value: float) -> tuple[Action, str]:
+        if predicted < 0:
             return "abstain", "cannot judge: the model's answer is not finite"
         if p_value != p_value:
             return "abstain", "cannot judge: a detector has no finite score for this input"
-        group = int(self.calibration.group_of[called])
-        m, least = self.calibration.count(group), needed(self.level)
+        group = int(self.calibration.group_of[predicted])
+        m, least = self.calibration.count(group), examples_needed(self.level)
         if m < least:
             return "abstain", (
                 f"cannot judge at level {self.level:g} with {m} {self.described(group)}; "
@@ -213,16 +227,18 @@ class Guarded:
         if not n:
             return torch.zeros(0, dtype=torch.int64), scores
         logits, features = self._answers(prepared)
-        called = self._called(logits)
-        sound = (called >= 0).nonzero().flatten()
+        predicted = self._called(logits)
+        sound = (predicted >= 0).nonzero().flatten()
         if len(sound):
-            data = Dataset(inputs, called.clamp_min(0), torch.arange(n), self.classes).subset(sound)
+            data = Dataset(inputs, predicted.clamp_min(0), torch.arange(n), self.classes).subset(
+                sound
+            )
             known: dict[str, Any] = {"logits": logits[sound]}
             if features is not None:
                 known["features"] = features[sound]
             view = self._view(data, **known)
             scores[sound] = torch.stack([self._score(i, view) for i in range(len(self.states))], 1)
-        return called, scores
+        return predicted, scores
 
     def _score(self, number: int, view: View) -> torch.Tensor:
         """The scores of one detector, float64[n]; not a number where it cannot judge."""

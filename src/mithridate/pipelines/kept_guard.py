@@ -45,7 +45,7 @@ def save(guard: Guarded, folder: Path) -> None:
     }
     calibration = guard.calibration
     tensors |= {
-        "calibration.scores": calibration.scores, "calibration.called": calibration.called,
+        "calibration.scores": calibration.scores, "calibration.called": calibration.predicted,
         "calibration.group_of": calibration.group_of, "blank": guard.blank,
         "answer": logits_of(guard.model, guard.blank, guard.runtime, guard.precision),
     }  # fmt: skip
@@ -86,8 +86,12 @@ def load_guard(
 ) -> Guarded:
     """Read a guard for its model.
 
-    model: a module or a function, as for `Guarded.fitted`. Raises DataError where the files are
-    broken or do not belong together, MethodError where the model or the domain is another.
+    Args:
+        model: a module or a function, as for `Guarded.fitted`.
+
+    Raises:
+        DataError: where the files are broken or do not belong together.
+        MethodError: where the model or the domain is another.
     """
     note, runtime = read_note(folder), runtime or Runtime()
     module = model if isinstance(model, nn.Module) else Asked(model)
@@ -103,10 +107,10 @@ def load_guard(
             f"{str(folder)!r}: the guard was fitted for the domain {str(note['domain'])[:200]}, "
             f"found {_domain(domain)}"
         )
-    found = logits_of(module, tensors["blank"], runtime, guard.precision)
+    logits = logits_of(module, tensors["blank"], runtime, guard.precision)
     known = tensors["answer"]
-    close = found.shape == known.shape and torch.allclose(
-        found, known, rtol=ALIKE, atol=ALIKE, equal_nan=True
+    close = logits.shape == known.shape and torch.allclose(
+        logits, known, rtol=ALIKE, atol=ALIKE, equal_nan=True
     )
     if not close:
         raise MethodError(
@@ -128,14 +132,14 @@ def _guard(
     )
     detectors = tuple(_method(Detector, config) for config in note["detectors"])
     classes = tuple(map(str, note["classes"]))
-    c, k, m = len(classes), len(detectors), len(calibration.called)
-    called, level = calibration.called, float(note["level"])
+    c, k, m = len(classes), len(detectors), len(calibration.predicted)
+    predicted, level = calibration.predicted, float(note["level"])
     fits = (
         k > 0
         and calibration.scores.shape == (m, k)
         and bool(torch.isfinite(calibration.scores).all())
         and calibration.group_of.shape == (c,)
-        and (m == 0 or 0 <= int(called.min()) <= int(called.max()) < c)
+        and (m == 0 or 0 <= int(predicted.min()) <= int(predicted.max()) < c)
         and 0 < level < 1
         and note["precision"] in ("bf16", "fp32")
     )

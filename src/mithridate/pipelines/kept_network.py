@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from mithridate.artifacts.opening import fitted, opened
+from mithridate.artifacts.opening import load_into, open_weights
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
@@ -27,8 +27,11 @@ from mithridate.domains.elsewhere import is_elsewhere, labels_in
 class Note:
     """What a file says about its weights, as far as it says it.
 
-    network: its name; classes: their names, in the order of the outputs; trainer, settings: what
-    gave the network its form, by name and as on the command line.
+    Attributes:
+        network: its name.
+        classes: their names, in the order of the outputs.
+        trainer: what gave the network its form, by name and as on the command line.
+        settings: what gave the network its form, by name and as on the command line.
     """
 
     network: str = ""
@@ -39,8 +42,9 @@ class Note:
     def named(self, wanted: str) -> str:
         """Give the name that a user wants, or else that of the file.
 
-        Raises UnsafeData where the file names code, a folder on this machine, or a network of a
-        library that may be larger than the file could fill.
+        Raises:
+            UnsafeData: where the file names code, a folder on this machine, or a network of a
+                library that may be larger than the file could fill.
         """
         if not wanted and is_elsewhere(self.network):
             raise UnsafeData(
@@ -62,10 +66,16 @@ def load(
 ) -> nn.Module:
     """Build a network for such data and give it the weights in a file.
 
-    network: its name; "" takes the one that the file names, or the domain's default. The file is
-    one that `opened` takes: safetensors, or a .pt, .npz or .h5 with nothing but tensors by name.
-    Raises DataError where the file is broken, UnsafeData where it holds more than tensors or names
-    code as its network, MethodError where the weights do not fit.
+    The file is one that `open_weights` takes: safetensors, or a .pt, .npz or .h5 with nothing but
+    tensors by name.
+
+    Args:
+        network: its name; "" takes the one that the file names, or the domain's default.
+
+    Raises:
+        DataError: where the file is broken.
+        UnsafeData: where it holds more than tensors or names code as its network.
+        MethodError: where the weights do not fit.
     """
     tensors, note = _read(path)
     if note.classes and note.classes != data.classes:
@@ -76,7 +86,7 @@ def load(
     named = note.named(network)
     model = note.form(domain.network(data, named, rng))
     try:
-        return fitted(model, tensors)
+        return load_into(model, tensors)
     except MethodError as error:
         told = str(error).removeprefix("the weights do not fit the network ")
         raise MethodError(
@@ -88,8 +98,10 @@ def load(
 def classes_of(kept: Note, network: str, there: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
     """Give the classes in the order of the outputs, and what is to be said of that; "" for nothing.
 
-    kept: what the file says; network: the name that a user gave; there: the classes of the data,
-    whose order is taken where nothing is said.
+    Args:
+        kept: what the file says.
+        network: the name that a user gave.
+        there: the classes of the data, whose order is taken where nothing is said.
     """
     kind, _, folder = network.partition(":")
     if kept.classes or kind != "huggingface":
@@ -110,7 +122,7 @@ def noted(path: Path) -> Note:
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], Note]:
     """Read the tensors, and the note beside them."""
-    tensors = opened(path)
+    tensors = open_weights(path)
     try:
         with safe_open(path, "pt") as file:
             kept = (file.metadata() or {}).get("mithridate", "{}")

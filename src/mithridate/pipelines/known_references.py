@@ -29,7 +29,8 @@ LARGEST = 64 << 20
 class Form(NamedTuple):
     """What references must have in common with a model: how it is built, deployed and fed.
 
-    encoding: the mean and standard deviation that were given for its images.
+    Attributes:
+        encoding: the mean and standard deviation that were given for its images.
     """
 
     network: str
@@ -42,13 +43,15 @@ def asked_with(where: str, several: Sequence[Dataset], seed: int) -> Dataset:
     """Give the trusted examples, of several choices, that the scanners saw in an earlier scan.
 
     Scores are compared between models only where the same examples and draws were used.
-    Raises DataError where none of them are, or the seed was another.
+
+    Raises:
+        DataError: where none of them are, or the seed was another.
     """
-    found = _read(where)
-    trusted = found.get("trusted")
+    content = _read(where)
+    trusted = content.get("trusted")
     theirs = trusted.get("sha256") if isinstance(trusted, dict) else None
     same = [data for data in several if fingerprint(data) == theirs]
-    if not same or found.get("seed", 0) != seed:
+    if not same or content.get("seed", 0) != seed:
         origin = str(trusted.get("origin"))[:200] if isinstance(trusted, dict) else "nothing"
         raise DataError(
             f"{where!r}: the clean networks in it were scanned with other trusted examples (of "
@@ -61,13 +64,18 @@ def asked_with(where: str, several: Sequence[Dataset], seed: int) -> Dataset:
 def known(where: str, scanners: Sequence[Scanner], form: Form) -> dict[str, Floats]:
     """Read the scores of clean networks by scanner, float64[m, c], from the report of a scan.
 
-    where: a report.json of `mithridate scan model`, or the name of a population that comes with the
-    library. A scanner that is not in it with the same settings is left out.
-    Raises DataError where there is no such report, or it is about networks of another form.
+    A scanner that is not in it with the same settings is left out.
+
+    Args:
+        where: a report.json of `mithridate scan model`, or the name of a population that comes with
+            the library.
+
+    Raises:
+        DataError: where there is no such report, or it is about networks of another form.
     """
-    found = _read(where)
-    model = found["model"]
-    told = [model["network"], model["precision"], len(found["classes"])]
+    content = _read(where)
+    model = content["model"]
+    told = [model["network"], model["precision"], len(content["classes"])]
     told.append(model.get("encoding") or [[], []])
     if told != [*form[:3], [list(part) for part in form.encoding]]:
         raise DataError(
@@ -76,7 +84,7 @@ def known(where: str, scanners: Sequence[Scanner], form: Form) -> dict[str, Floa
     settings = {s.name(): json.loads(json.dumps(plain(s.config()))) for s in scanners}
     return {
         each["name"]: _scores(where, each["references"], form.classes)
-        for each in found["scanners"]
+        for each in content["scanners"]
         if each["references"] and settings.get(each["name"]) == each["config"]
     }
 
@@ -86,21 +94,21 @@ def _read(where: str) -> dict[str, Any]:
     path = Path(where)
     shipped = resources.files("mithridate.pipelines") / "populations" / f"{path.name}.json"
     if not path.exists() and path.name == where and shipped.is_file():
-        found: Any = json.loads(shipped.read_text("utf-8"))
+        content: Any = json.loads(shipped.read_text("utf-8"))
     else:
         if not path.is_file() or path.stat().st_size > LARGEST:
             raise DataError(f"{where!r}: expected the report.json of a scan of a model")
         try:
-            found = json.loads(path.read_text("utf-8"))
+            content = json.loads(path.read_text("utf-8"))
         except (ValueError, RecursionError):
             raise DataError(
                 f"{where!r}: expected the report.json of a scan, found no JSON"
             ) from None
     try:
-        if found["schema"] == SCHEMA and isinstance(found["classes"], list):
-            _ = [(s["name"], s["config"], s["references"]) for s in found["scanners"]]
-            _ = found["model"]["network"], found["model"]["precision"]
-            return dict(found)
+        if content["schema"] == SCHEMA and isinstance(content["classes"], list):
+            _ = [(s["name"], s["config"], s["references"]) for s in content["scanners"]]
+            _ = content["model"]["network"], content["model"]["precision"]
+            return dict(content)
     except (KeyError, TypeError):
         pass
     raise DataError(f"{where!r}: expected the report.json of `mithridate scan model`")

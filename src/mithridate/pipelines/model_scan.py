@@ -21,13 +21,13 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.runtime import Runtime
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores, Verdict
 from mithridate.core.streams import stream
 from mithridate.pipelines.deployment import Placed
-from mithridate.pipelines.scan import recipe_for
+from mithridate.pipelines.scan import choose_training
 from mithridate.pipelines.training import train
 from mithridate.scanners.mm_bd import MaximumMargin
 from mithridate.scanners.neural_cleanse import NeuralCleanse
@@ -52,12 +52,15 @@ def default_scanners() -> tuple[Scanner, ...]:
 class ModelScan:
     """What was found about a model.
 
-    by_scanner: p-value of each scanner alone; by_class: float64[c], p-values with the probability
-    of any false alarm over scanners and classes controlled, None where no scanner scores classes;
-    scores: of the suspect, row 0, and the references, float64[m + 1, c], by scanner; found: what
-    scanners have to show, by scanner; unheard: why scanners could not judge, by scanner; used:
-    evidence that was asked for; dropped: how many references a scanner could not judge, which were
-    left out, by scanner.
+    Attributes:
+        by_scanner: p-value of each scanner alone.
+        by_class: float64[c], p-values with the probability of any false alarm over scanners and
+            classes controlled, None where no scanner scores classes.
+        scores: of the suspect, row 0, and the references, float64[m + 1, c], by scanner.
+        found: what scanners have to show, by scanner.
+        unheard: why scanners could not judge, by scanner.
+        used: evidence that was asked for.
+        dropped: how many references a scanner could not judge, which were left out, by scanner.
     """
 
     verdict: Verdict
@@ -75,7 +78,8 @@ class ModelScan:
 class ModelScanner:
     """How to scan a model: with which scanners, and at which level.
 
-    level: probability of the verdict "flagged" for a clean model like the references.
+    Attributes:
+        level: probability of the verdict "flagged" for a clean model like the references.
     """
 
     scanners: tuple[Scanner, ...] = field(default_factory=default_scanners)
@@ -99,7 +103,10 @@ class ModelScanner:
 
         A scanner that cannot judge the suspect, or fewer than two references, is left out and
         named. The verdict is "cannot judge" where all are, or where the references are too few for
-        the level. Raises MethodError where there is no scanner or two have one name.
+        the level.
+
+        Raises:
+            MethodError: where there is no scanner or two have one name.
         """
         names = [scanner.name() for scanner in self.scanners]
         if not names or len(set(names)) < len(names):
@@ -107,7 +114,7 @@ class ModelScanner:
         say = step or (lambda _: None)
         suspects: dict[str, Floats] = {}
         others: dict[str, dict[int, Floats]] = {}
-        found: dict[str, dict[str, torch.Tensor]] = {}
+        shown: dict[str, dict[str, torch.Tensor]] = {}
         unheard: dict[str, str] = {}
         used: set[str] = set()
         for scanner in self.scanners:
@@ -120,7 +127,7 @@ class ModelScanner:
             except CannotJudge as reason:
                 unheard[name] = str(reason)
                 continue
-            suspects[name], found[name] = as_kept(mine.scores), mine.found
+            suspects[name], shown[name] = round_scores(mine.scores), mine.shown
         known = isinstance(references, Mapping)
         dropped = {} if known else {n: len(references) - len(rows) for n, rows in others.items()}
         every = set.intersection(*(set(rows) for rows in others.values())) if others else set()
@@ -128,7 +135,7 @@ class ModelScanner:
             name: np.stack([mine, *(others[name][row] for row in sorted(every))])
             for name, mine in suspects.items()
         }
-        told = self._told(scores, found, unheard, used, suspect)
+        told = self._told(scores, shown, unheard, used, suspect)
         return _with_dropped(told, {name: number for name, number in dropped.items() if number})
 
     def _others(
@@ -147,7 +154,7 @@ class ModelScanner:
         for number, reference in enumerate(references):
             say(f"scanning by {name}: clean reference {number + 1} of {len(references)}")
             try:
-                others[number] = as_kept(ask(reference).scores)
+                others[number] = round_scores(ask(reference).scores)
             except CannotJudge:
                 continue
         if len(others) < len(references) / 2:
@@ -173,7 +180,7 @@ class ModelScanner:
     def _told(
         self,
         scores: dict[str, Floats],
-        found: dict[str, dict[str, torch.Tensor]],
+        shown: dict[str, dict[str, torch.Tensor]],
         unheard: dict[str, str],
         used: set[str],
         suspect: Placed,
@@ -190,7 +197,7 @@ class ModelScanner:
         by_scanner = dict(zip(scores, map(float, among.by_scanner), strict=True))
         by_class = among.by_class if len(among.by_class) > 1 else None
         verdict = self._verdict(among.p_value, among.finest_p, evidence)
-        return ModelScan(verdict, by_scanner, by_class, scores, found, unheard, evidence, classes)
+        return ModelScan(verdict, by_scanner, by_class, scores, shown, unheard, evidence, classes)
 
     def _verdict(self, p_value: float, finest_p: float, evidence: tuple[str, ...]) -> Verdict:
         if finest_p > self.level + 1e-12:
@@ -204,7 +211,7 @@ class ModelScanner:
         return Verdict("clean", self.level, p_value, finest_p, "", evidence)
 
 
-def as_kept(scores: Scores) -> Floats:
+def round_scores(scores: Scores) -> Floats:
     """Scores as reports keep them, to six digits: what is equal stays so beside a report."""
     return np.array([float(f"{value:.6g}") for value in scores.values.double().tolist()])
 
@@ -223,13 +230,15 @@ def _with_dropped(told: ModelScan, dropped: dict[str, int]) -> ModelScan:
 class References:
     """How clean reference networks are made: from trusted examples, one seed each.
 
-    count: of networks; network: its name in the domain, "" is the default; recipe: None chooses by
-    the number of examples.
+    Attributes:
+        count: of networks.
+        network: its name in the domain, "" is the default.
+        training: None chooses by the number of examples.
     """
 
     count: int = 19
     network: str = ""
-    recipe: Recipe | None = field(default=None)
+    training: TrainingConfig | None = field(default=None)
 
     def trained(
         self,
@@ -241,7 +250,7 @@ class References:
         runtime: Runtime | None = None,
     ) -> nn.Module:
         """Train one of the networks on the trusted examples; each number begins elsewhere."""
-        trainer = Standard(self.recipe or recipe_for(len(trusted)))
+        trainer = Standard(self.training or choose_training(len(trusted)))
         place = int(stream(seed, "references", number).integers(2**31))
         done = train(trainer, trusted, domain, place, network=self.network, runtime=runtime)
         return done.model.eval()

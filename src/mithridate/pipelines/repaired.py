@@ -20,7 +20,7 @@ from mithridate.core.view import View
 from mithridate.pipelines.damage import Damage, damage, set_apart, share
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.scan import Saw, Scanner, Step
+from mithridate.pipelines.scan import DataScanner, Saw, Step
 from mithridate.stats.intervals import Interval
 
 OF_SUSPECTS = {"inputs", "labels", "features", "logits", "losses"}
@@ -31,11 +31,16 @@ OF_SUSPECTS = {"inputs", "labels", "features", "logits", "losses"}
 class Outcome:
     """A repaired network and what the repair changed.
 
-    damage: on the trusted examples that were set apart; changed: share of the suspects that are
-    called otherwise; scans: of the suspects before and after, by what the two networks make of
-    them; used: evidence that the repair asked for; worked_with, measured: trusted examples that the
-    repair had, and that it never saw; cost: of the repair, seconds and examples passed.
     Without suspects, `changed` and `scans` are None.
+
+    Attributes:
+        damage: on the trusted examples that were set apart.
+        changed: share of the suspects that are called otherwise.
+        scans: of the suspects before and after, by what the two networks make of them.
+        used: evidence that the repair asked for.
+        worked_with: trusted examples that the repair had, and that it never saw.
+        measured: trusted examples that the repair had, and that it never saw.
+        cost: of the repair, seconds and examples passed.
     """
 
     model: nn.Module
@@ -52,12 +57,14 @@ class Outcome:
 class Repaired:
     """Repair a network with a part of the trusted examples and measure the damage on the others.
 
-    method: the repair; scanner: how suspects are scanned; apart: share of the trusted examples, of
-    each class, that the repair never sees.
+    Attributes:
+        method: the repair.
+        scanner: how suspects are scanned.
+        apart: share of the trusted examples, of each class, that the repair never sees.
     """
 
     method: Repair
-    scanner: Scanner = field(default_factory=Scanner)
+    scanner: DataScanner = field(default_factory=DataScanner)
     apart: float = 0.3
 
     def repair(
@@ -74,10 +81,15 @@ class Repaired:
     ) -> Outcome:
         """Repair a copy of a network, and compare it with the one before.
 
-        suspects: what it may have been trained on; saw: which of suspect and trusted examples it
-        was trained on, see `Scanner.scan`. Suspects are compared with trusted examples that the
-        repair never saw, so that both are alike to the repaired network too.
-        Raises MethodError where the repair asks for suspects and there are none.
+        Suspects are compared with trusted examples that the repair never saw, so that both are
+        alike to the repaired network too.
+
+        Args:
+            suspects: what it may have been trained on.
+            saw: which of suspect and trusted examples it was trained on, see `Scanner.scan`.
+
+        Raises:
+            MethodError: where the repair asks for suspects and there are none.
         """
         runtime, say = runtime or Runtime(), step or (lambda _: None)
         learn, measured = set_apart(trusted, self.apart, stream(seed, "repaired", "apart"))
@@ -87,7 +99,7 @@ class Repaired:
             mended = self._mended(view, suspects, seed)
         cost = passes.cost()
         say("comparing the network before with the one after")
-        found = damage(model, mended, measured, domain, runtime)
+        harm = damage(model, mended, measured, domain, runtime)
         changed, scans = None, None
         if suspects is not None:
             prepared = domain.prepare(suspects.inputs)
@@ -99,7 +111,7 @@ class Repaired:
                 self._scan(mended, suspects, measured, domain, seed, then, runtime, step),
             )
         used = tuple(sorted(view.used))
-        return Outcome(mended, found, changed, scans, used, learn, measured, cost)
+        return Outcome(mended, harm, changed, scans, used, learn, measured, cost)
 
     def _mended(self, view: View, suspects: Dataset | None, seed: int) -> nn.Module:
         try:

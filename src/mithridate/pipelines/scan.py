@@ -21,7 +21,7 @@ from torch import nn
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Progress, Recipe
+from mithridate.core.fit import Progress, TrainingConfig
 from mithridate.core.method import Detector, Trained
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
@@ -31,7 +31,7 @@ from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
-from mithridate.pipelines.finding import DataScan, Judged, Rule, judged
+from mithridate.pipelines.finding import DataScan, Judged, Rule, judge_examples
 from mithridate.trainers.standard import Standard
 
 Saw = Literal["neither", "suspect", "both"]
@@ -52,21 +52,24 @@ def default_detectors() -> tuple[Detector, ...]:
     )
 
 
-def recipe_for(n: int) -> Recipe:
+def choose_training(n: int) -> TrainingConfig:
     """Choose a training for n examples: at least 8 epochs and about 800 steps."""
     batch = 256 if n >= 20_000 else 128 if n >= 4_000 else 64
     steps_per_epoch = max(1, n // batch)
-    return Recipe(epochs=max(8, min(60, round(800 / steps_per_epoch))), batch_size=batch)
+    return TrainingConfig(epochs=max(8, min(60, round(800 / steps_per_epoch))), batch_size=batch)
 
 
 @dataclass(frozen=True)
-class Scanner:
+class DataScanner:
     """How to scan a data set.
 
-    level: probability of the verdict "flagged" on clean data; fdr: expected share of clean examples
-    among those named; smallest: "clean" is said only if a backdoor of this share of the data set,
-    in one class and perfectly ranked, would have been flagged; network: of the domain, "" is its
-    default; recipe: None chooses by the number of examples.
+    Attributes:
+        level: probability of the verdict "flagged" on clean data.
+        fdr: expected share of clean examples among those named.
+        smallest: "clean" is said only if a backdoor of this share of the data set, in one class and
+            perfectly ranked, would have been flagged.
+        network: of the domain, "" is its default.
+        training: None chooses by the number of examples.
     """
 
     detectors: tuple[Detector, ...] = field(default_factory=default_detectors)
@@ -75,7 +78,7 @@ class Scanner:
     smallest: float = 0.01
     permutations: int = 1999
     network: str = ""
-    recipe: Recipe | None = None
+    training: TrainingConfig | None = None
 
     def train(
         self,
@@ -91,7 +94,7 @@ class Scanner:
         """Train one network on suspect and trusted examples together."""
         union = concatenate(data, trusted) if trusted is not None else data
         model = domain.network(union, self.network, stream(seed, "scan", "init"))
-        trainer = Standard(self.recipe or recipe_for(len(union)))
+        trainer = Standard(self.training or choose_training(len(union)))
         rng = stream(seed, "scan", "fit")
         return trainer.train(
             model, union, domain, rng, runtime, progress=progress, checkpoint=checkpoint
@@ -115,7 +118,9 @@ class Scanner:
 
         A given model is used instead of training one; `saw` says what it was trained on. Detectors
         that need recorded losses are left out then.
-        Raises MethodError for fewer than two classes, or a detector that is named twice.
+
+        Raises:
+            MethodError: for fewer than two classes, or a detector that is named twice.
         """
         runtime, step = runtime or Runtime(), step or (lambda _: None)
         self._check(data)
@@ -158,7 +163,7 @@ class Scanner:
 
     def _ask(self, detector: Detector, view: View, n: int, step: Step) -> Judged:
         step(f"running {detector.name()}")
-        return judged(detector, view, n)
+        return judge_examples(detector, view, n)
 
     def _check(self, data: Dataset) -> None:
         if len(data.labels.unique()) < 2:

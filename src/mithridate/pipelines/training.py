@@ -31,15 +31,17 @@ def train(
     """
     model = trainer.form(domain.network(data, network, stream(seed, "train", "init")))
     wanted = {"progress": progress, "checkpoint": checkpoint}
-    more: Any = {name: value for name, value in wanted.items() if name in accepted(trainer)}
+    more: Any = {
+        name: value for name, value in wanted.items() if name in accepted_arguments(trainer)
+    }
     return trainer.train(model, data, domain, stream(seed, "train", "fit"), runtime, **more)
 
 
-def accepted(trainer: Trainer) -> set[str]:
+def accepted_arguments(trainer: Trainer) -> set[str]:
     """Name what the verb of a trainer can be given."""
     return set(inspect.signature(trainer.train).parameters)
 
 
 def resumes(trainer: Trainer) -> bool:
     """Tell whether a stopped training goes on where it was."""
-    return "checkpoint" in accepted(trainer)
+    return "checkpoint" in accepted_arguments(trainer)

@@ -17,7 +17,7 @@ from torch import nn
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Progress, Recipe, fit
+from mithridate.core.fit import Progress, TrainingConfig, fit
 from mithridate.core.inference import accuracy, predict
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
@@ -26,25 +26,28 @@ from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.filtered import Cleansed
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.scan import Scanner, Step, recipe_for
+from mithridate.pipelines.scan import DataScanner, Step, choose_training
 
 
 @dataclass(frozen=True)
 class Unlearned:
     """Scan the data, then make the network of the scan forget what the flagged examples taught.
 
-    scanner: how to scan; by: "relabel" trains a network without the flagged examples, takes its
-    predictions for their labels and fine-tunes on all; "unlearn" climbs the loss of the flagged
-    examples and descends that of the others until at most 1 in c of the flagged is called by its
-    label, for at most `ceiling` of loss each. recipe: of the fine-tuning or unlearning, None for
-    half the epochs that a scan trains so many examples and a tenth of the rate; apart: share
-    of the trusted examples that only "unlearn" sets apart, to stop by: once their accuracy has
-    fallen by more than `tolerance`, the network of the epoch before is kept.
+    Attributes:
+        scanner: how to scan.
+        by: "relabel" trains a network without the flagged examples, takes its predictions for their
+            labels and fine-tunes on all; "unlearn" climbs the loss of the flagged examples and
+            descends that of the others until at most 1 in c of the flagged is called by its label,
+            for at most `ceiling` of loss each.
+        training: of the fine-tuning or unlearning, None for half the epochs that a scan trains so
+            many examples and a tenth of the rate.
+        apart: share of the trusted examples that only "unlearn" sets apart, to stop by: once their
+            accuracy has fallen by more than `tolerance`, the network of the epoch before is kept.
     """
 
-    scanner: Scanner = field(default_factory=Scanner)
+    scanner: DataScanner = field(default_factory=DataScanner)
     by: Literal["relabel", "unlearn"] = "relabel"
-    recipe: Recipe | None = None
+    training: TrainingConfig | None = None
     apart: float = 0.2
     tolerance: float = 0.05
     ceiling: float = 5.0
@@ -63,7 +66,8 @@ class Unlearned:
     ) -> Cleansed:
         """Train on data that cannot be trusted; see `Filtered.train`.
 
-        Raises MethodError where unlearning has no trusted examples to stop by.
+        Raises:
+            MethodError: where unlearning has no trusted examples to stop by.
         """
         if self.by not in ("relabel", "unlearn"):
             raise MethodError(f"expected by='relabel' or 'unlearn', found {self.by!r}")
@@ -115,7 +119,7 @@ class Forgetting:
         changed = int((labels != self.data.labels).sum())
         model = copy.deepcopy(self.scan.model)
         fit(
-            model, self._union(replace(self.data, labels=labels)), self.domain, self.recipe,
+            model, self._union(replace(self.data, labels=labels)), self.domain, self.training,
             self._stream("relabel"), runtime=self.runtime, progress=progress,
         )  # fmt: skip
         ended = f"{changed} of {len(flagged)} flagged examples got another label"
@@ -131,7 +135,7 @@ class Forgetting:
         limits = torch.where(rows, self.how.ceiling, torch.inf).to(device)
         least = accuracy(model, held, self.domain, self.runtime) - self.how.tolerance
         kept: dict[str, torch.Tensor] = copy.deepcopy(model.state_dict())
-        ended = f"unlearning ended after {self.recipe.epochs} epochs, its limit"
+        ended = f"unlearning ended after {self.training.epochs} epochs, its limit"
 
         def climb(batch: Batch) -> torch.Tensor:
             return signs[batch.rows] * batch.losses.minimum(limits[batch.rows])
@@ -149,18 +153,20 @@ class Forgetting:
             return share <= 1 / len(self.data.classes)
 
         fit(
-            model, union, self.domain, self.recipe, self._stream("unlearn"),
+            model, union, self.domain, self.training, self._stream("unlearn"),
             runtime=self.runtime, objective=climb, enough=enough, progress=progress,
         )  # fmt: skip
         share = accuracy(model, flagged, self.domain, self.runtime)
         return model, f"{ended}; {share:.0%} of {len(flagged)} flagged keep their label"
 
     @property
-    def recipe(self) -> Recipe:
+    def training(self) -> TrainingConfig:
         """How long and how fast to tune."""
-        usual = recipe_for(len(self._union(self.data)))
-        tuned = replace(usual, epochs=max(1, usual.epochs // 2), rate=usual.rate / 10)
-        return self.how.recipe or tuned
+        usual = choose_training(len(self._union(self.data)))
+        tuned = replace(
+            usual, epochs=max(1, usual.epochs // 2), learning_rate=usual.learning_rate / 10
+        )
+        return self.how.training or tuned
 
     def _union(self, data: Dataset) -> Dataset:
         return concatenate(data, self.trusted) if self.trusted is not None else data

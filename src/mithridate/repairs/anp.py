@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast
 from mithridate.core.method import Repair
 from mithridate.core.objective import Batch
 from mithridate.core.view import View
-from mithridate.repairs.channels import Masked, deepest
-from mithridate.repairs.trusted import trusted
+from mithridate.repairs.channels import Masked, prune_deepest
+from mithridate.repairs.trusted import hold_out
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,23 @@ class AdversarialNeuronPruning(Repair):
     L the mean cross-entropy on trusted examples; the maximum is taken by one signed step from a
     random point. Channels with masks less than `below` are then cut from the smallest on, those
     passed over whose cut takes the accuracy on held-out trusted examples, half of all, more than a
-    tolerance below that of the uncut model.
-    alpha: weight of the loss without perturbation; budget: the largest relative perturbation;
-    below: masks of channels that may be cut; tolerance: accuracy that may be lost on the held-out
-    examples, as a share of them; epochs, rate, batch_size: of the training of the masks. The paper
-    trains 2,000 steps of 128 examples, which costs 40 times as much.
-    The channels are those of batch normalisations, and of convolutions and linear layers that none
-    follows. The paper tunes the threshold by looking at the results on triggered test data, which
-    no defender has, and cuts all channels below it.
-    Raises MethodError where fewer than ten examples are trusted, the model has no such channels or
-    alpha lies outside of [0, 1].
+    tolerance below that of the uncut model. The paper trains 2,000 steps of 128 examples, which
+    costs 40 times as much. The channels are those of batch normalisations, and of convolutions and
+    linear layers that none follows. The paper tunes the threshold by looking at the results on
+    triggered test data, which no defender has, and cuts all channels below it.
+
+    Attributes:
+        alpha: weight of the loss without perturbation.
+        budget: the largest relative perturbation.
+        below: masks of channels that may be cut.
+        tolerance: accuracy that may be lost on the held-out examples, as a share of them.
+        epochs: of the training of the masks.
+        learning_rate: of the training of the masks.
+        batch_size: of the training of the masks.
+
+    Raises:
+        MethodError: where fewer than ten examples are trusted, the model has no such channels or
+            alpha lies outside of [0, 1].
     """
 
     paper = "Wu and Wang, Adversarial Neuron Pruning Purifies Backdoored Deep Models, NeurIPS 2021"
@@ -56,24 +63,24 @@ class AdversarialNeuronPruning(Repair):
     below: float = 0.2
     tolerance: float = 0.03
     epochs: int = 12
-    rate: float = 0.2
+    learning_rate: float = 0.2
     batch_size: int = 64
 
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
         """Train the masks, then cut."""
         if not 0 <= self.alpha <= 1:
             raise MethodError(f"alpha must lie in [0, 1], found {self.alpha}")
-        learn, held = trusted(view, rng, 0.5)
+        learn, held = hold_out(view, rng, 0.5)
         masked = Masked(view.model)
-        recipe = Recipe(
-            self.epochs, self.batch_size, self.rate, warmup=0, decay=0, augment=False
+        config = TrainingConfig(
+            self.epochs, self.batch_size, self.learning_rate, warmup=0, weight_decay=0, augment=False
         )  # fmt: skip
-        objective = Robust(masked, self.alpha, self.budget, recipe.precision)
+        objective = Robust(masked, self.alpha, self.budget, config.precision)
         fit(
-            masked, learn, view.domain, recipe, rng,
+            masked, learn, view.domain, config, rng,
             runtime=view.runtime, objective=objective, parameters=list(masked.masks),
         )  # fmt: skip
-        return deepest(view, held, masked.values(), self.below, self.tolerance)
+        return prune_deepest(view, held, masked.values(), self.below, self.tolerance)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mithridate.core.inference import forward
 from mithridate.core.method import Repair
 from mithridate.core.view import View
 from mithridate.repairs.channels import outliers, prune
-from mithridate.repairs.trusted import all_trusted
+from mithridate.repairs.trusted import use_all_trusted
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,16 @@ class BatchNormPruning(Repair):
       KL(N(m, v) || N(m', v')) = (v / v' + (m - m')^2 / v' - 1 - ln(v / v')) / 2,
     m and v its running moments, to which poison has contributed, m' and v' those of its inputs on
     trusted examples, in evaluation mode. Channels above mean + deviations * std of the layer are
-    zeroed with their biases.
-    deviations: u of the paper; no value of k exceeds the mean by more than sqrt(k - 1) standard
-    deviations. The running moments must be those of the training that is doubted: after a
-    fine-tuning on clean data they say nothing.
-    Raises MethodError where the model has no batch normalisation with running moments and weights,
-    or fewer than ten examples are trusted.
+    zeroed with their biases. The running moments must be those of the training that is doubted:
+    after a fine-tuning on clean data they say nothing.
+
+    Attributes:
+        deviations: u of the paper; no value of k exceeds the mean by more than sqrt(k - 1) standard
+            deviations.
+
+    Raises:
+        MethodError: where the model has no batch normalisation with running moments and weights, or
+            fewer than ten examples are trusted.
     """
 
     paper = "Zheng et al., Pre-activation Distributions Expose Backdoor Neurons, NeurIPS 2022 (BNP)"
@@ -79,7 +83,7 @@ def clean_moments(view: View) -> Moments:
             "the model has no batch normalisation with running moments, so there is nothing to "
             "compare; use channel-lipschitz-pruning or a repair that trains instead"
         )
-    clean = all_trusted(view)
+    clean = use_all_trusted(view)
     sums: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
 
     def keep(name: str, _: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
@@ -93,9 +97,9 @@ def clean_moments(view: View) -> Moments:
     finally:
         for hook in hooks:
             hook.remove()
-    found: Moments = {}
+    moments: Moments = {}
     for name, layer in layers.items():
         count, total, squares = torch.stack(sums[name]).sum(0)
         mean = total / count
-        found[name] = (layer, mean, (squares / count - mean.square()).clamp_min(0))
-    return found
+        moments[name] = (layer, mean, (squares / count - mean.square()).clamp_min(0))
+    return moments

@@ -29,8 +29,11 @@ TRIALS = 64  # groups of channels tried at most, each for one pass over the held
 class Channels(NamedTuple):
     """Channels of one layer.
 
-    name: of the layer that holds them; layer: its weight has a row for each; maker: the convolution
-    or linear layer that computes them, the same one or the one before a normalisation, or None.
+    Attributes:
+        name: of the layer that holds them.
+        layer: its weight has a row for each.
+        maker: the convolution or linear layer that computes them, the same one or the one before a
+            normalisation, or None.
     """
 
     name: str
@@ -42,9 +45,12 @@ def channels(model: nn.Module) -> list[Channels]:
     """Find the channels of every layer but the last linear one, whose outputs are the classes.
 
     A normalisation belongs to the layer before it where both have the same parent and as many
-    channels. Raises MethodError where there is no such layer.
+    channels.
+
+    Raises:
+        MethodError: where there is no such layer.
     """
-    found: dict[nn.Module, Channels] = {}
+    groups: dict[nn.Module, Channels] = {}
     head = last_linear(model)
     for parent_name, parent in model.named_modules():
         before: nn.Module | None = None
@@ -53,19 +59,19 @@ def channels(model: nn.Module) -> list[Channels]:
                 continue
             name = f"{parent_name}.{child}" if parent_name else child
             if isinstance(layer, _BatchNorm) and layer.affine:
-                paired = before in found and len(weight(before)) == layer.num_features
-                found[layer] = Channels(name, layer, before if paired else None)
+                paired = before in groups and len(weight(before)) == layer.num_features
+                groups[layer] = Channels(name, layer, before if paired else None)
                 if paired and before is not None:
-                    del found[before]
+                    del groups[before]
             elif isinstance(layer, MAKERS) and layer is not head:
-                found[layer] = Channels(name, layer, layer)
+                groups[layer] = Channels(name, layer, layer)
             before = layer
-    if not found:
+    if not groups:
         raise MethodError(
             "this repair cuts channels of convolutions, of linear layers before the last one or of "
             "batch normalisations, and the model has none; use a repair that trains instead"
         )
-    return list(found.values())
+    return list(groups.values())
 
 
 def weight(layer: nn.Module | None) -> torch.Tensor:
@@ -81,7 +87,8 @@ def outliers(values: torch.Tensor, spread: float) -> torch.Tensor:
 def prune(model: nn.Module, dead: Mapping[str, torch.Tensor], shifts: bool = True) -> nn.Module:
     """Copy a model and zero the weights of the channels bool[k] of layers given by name.
 
-    shifts: whether their biases are zeroed as well; else a cut channel is constant.
+    Args:
+        shifts: whether their biases are zeroed as well; else a cut channel is constant.
     """
     cut = copy.deepcopy(model)
     layers = dict(cut.named_modules())
@@ -116,8 +123,12 @@ class Masked(nn.Module):
     ) -> torch.Tensor:
         """Give logits[b, c] with masks, plus `weights`, on weights and 1 plus `biases` on biases.
 
-        weights, biases: float[k] for each layer, 0 by default. A step may have taken masks out of
-        [0, 1]; they are put back to its border first, so that no loss is taken beyond it.
+        A step may have taken masks out of [0, 1]; they are put back to its border first, so that no
+        loss is taken beyond it.
+
+        Args:
+            weights: float[k] for each layer, 0 by default.
+            biases: float[k] for each layer, 0 by default.
         """
         self.project()
         changed = {}
@@ -143,7 +154,7 @@ class Masked(nn.Module):
         return {name: mask.detach().clamp(0, 1).cpu() for name, mask in masks}
 
 
-def deepest(
+def prune_deepest(
     view: View, held: Dataset, masks: Mapping[str, torch.Tensor], below: float, tolerance: float
 ) -> nn.Module:
     """Cut channels with small masks, as many as the held-out examples allow.
@@ -155,7 +166,7 @@ def deepest(
     dead = {name: torch.zeros_like(mask, dtype=torch.bool) for name, mask in masks.items()}
     # a share of counts and its difference from another carry rounding
     least = accuracy(view.model, held, view.domain, view.runtime) - tolerance - 1e-9
-    for group in smallest(masks, below):
+    for group in smallest_first(masks, below):
         for name, place in group:
             dead[name][place] = True
         if accuracy(prune(view.model, dead, False), held, view.domain, view.runtime) < least:
@@ -164,14 +175,14 @@ def deepest(
     return prune(view.model, dead, shifts=False)
 
 
-def smallest(masks: Mapping[str, torch.Tensor], below: float) -> list[list[tuple[str, int]]]:
+def smallest_first(masks: Mapping[str, torch.Tensor], below: float) -> list[list[tuple[str, int]]]:
     """Give the channels whose mask is less than `below`, smallest first, in equal groups."""
-    found = [
+    candidates = [
         (value, name, place)
         for name, mask in masks.items()
         for place, value in enumerate(mask.tolist())
         if value < below
     ]
-    ranked = [(name, place) for _, name, place in sorted(found)]
+    ranked = [(name, place) for _, name, place in sorted(candidates)]
     size = max(1, -(-len(ranked) // TRIALS))
     return [ranked[start : start + size] for start in range(0, len(ranked), size)]

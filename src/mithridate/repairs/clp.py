@@ -25,12 +25,16 @@ class ChannelLipschitzPruning(Repair):
     A channel's bound is s = |gamma / sqrt(var + eps)| * ||W||_2, with W its kernel as a matrix of
     inputs by places, ||.||_2 the largest singular value, and the first factor that of the batch
     normalisation right behind it, or 1. Channels with s > mean + deviations * std of the layer,
-    over the k channels, are zeroed with their biases.
-    deviations: u of the paper; since no value of k exceeds the mean by more than sqrt(k - 1)
-    standard deviations, 3 can never cut a channel of a layer with 10 or fewer.
-    Linear layers before the last count too, their W is one row. A normalisation that follows no
-    layer directly has no kernel and is left alone.
-    Raises MethodError where the model has no such channels.
+    over the k channels, are zeroed with their biases. Linear layers before the last count too,
+    their W is one row. A normalisation that follows no layer directly has no kernel and is left
+    alone.
+
+    Attributes:
+        deviations: u of the paper; since no value of k exceeds the mean by more than sqrt(k - 1)
+            standard deviations, 3 can never cut a channel of a layer with 10 or fewer.
+
+    Raises:
+        MethodError: where the model has no such channels.
     """
 
     paper = "Zheng et al., Data-Free Backdoor Removal Based on Channel Lipschitzness, ECCV 2022"
@@ -40,8 +44,8 @@ class ChannelLipschitzPruning(Repair):
 
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
         """Cut what stands out."""
-        found = {group.name: bounds(group) for group in channels(view.model) if group.maker}
-        return prune(view.model, {k: outliers(v, self.deviations) for k, v in found.items()})
+        bounds_of = {group.name: bounds(group) for group in channels(view.model) if group.maker}
+        return prune(view.model, {k: outliers(v, self.deviations) for k, v in bounds_of.items()})
 
 
 def bounds(group: Channels) -> torch.Tensor:

@@ -18,31 +18,35 @@ from mithridate.core.errors import MethodError
 from mithridate.core.inference import forward, last_linear
 from mithridate.core.view import View
 from mithridate.repairs.fine_tuning import FineTuning
-from mithridate.repairs.trusted import all_trusted, trusted
+from mithridate.repairs.trusted import hold_out, use_all_trusted
 
 
 @dataclass(frozen=True)
 class FinePruning(FineTuning):
     """Cut the features that are least active on trusted examples, then fine-tune.
 
-    The d features, which are the inputs of the last linear layer, are taken in the order of
-    mean_i |f_j(x_i)| over trusted x_i, smallest first, and cut one by one for as long as the
-    accuracy on held-out trusted examples stays at (accuracy before - tolerance) or above; one
-    feature is always left. A cut feature has a column of zeros in that layer, through the
-    fine-tuning, too, which takes all trusted examples. The form of the network stays.
-    tolerance: accuracy that cutting may cost, as a share; epochs, rate, batch_size: as of
-    fine-tuning.
-    Raises MethodError where fewer than ten examples are trusted, a setting is out of range or the
-    last linear layer is not given one vector for each example.
-    The paper cuts channels of the last convolution. Where the features are their pooled values it
-    is the same; in a residual network a path leads around the last convolution, and a channel that
-    is cut there lives on in it. Networks without convolutions have features as well.
+    The d features, which are the inputs of the last linear layer, are taken in the order of mean_i
+    |f_j(x_i)| over trusted x_i, smallest first, and cut one by one for as long as the accuracy on
+    held-out trusted examples stays at (accuracy before - tolerance) or above; one feature is always
+    left. A cut feature has a column of zeros in that layer, through the fine-tuning, too, which
+    takes all trusted examples. The form of the network stays. The paper cuts channels of the last
+    convolution. Where the features are their pooled values it is the same; in a residual network a
+    path leads around the last convolution, and a channel that is cut there lives on in it. Networks
+    without convolutions have features as well.
+
+    Attributes:
+        tolerance: accuracy that cutting may cost, as a share; epochs, rate, batch_size: as of
+            fine-tuning.
+
+    Raises:
+        MethodError: where fewer than ten examples are trusted, a setting is out of range or the
+            last linear layer is not given one vector for each example.
     """
 
     paper = "Liu, Dolan-Gavitt and Garg, Fine-Pruning, RAID 2018"
     space: ClassVar[dict[str, tuple[float, ...]]] = {
         "tolerance": (0.01, 0.04, 0.1),
-        "rate": (0.05, 0.1, 0.2),
+        "learning_rate": (0.05, 0.1, 0.2),
     }
 
     tolerance: float = 0.04
@@ -63,13 +67,13 @@ class FinePruning(FineTuning):
 
         hook = head.register_forward_pre_hook(silence)
         try:
-            return self.tune(model, view, all_trusted(view), rng)
+            return self.tune(model, view, use_all_trusted(view), rng)
         finally:
             hook.remove()
 
     def sleeping(self, view: View, rng: np.random.Generator) -> torch.Tensor:
         """Find the features to cut, bool[d]."""
-        learn, held = trusted(view, rng)
+        learn, held = hold_out(view, rng)
         activity = _features(view, learn).abs().mean(0)
         order = activity.argsort(stable=True)
         head = copy.deepcopy(last_linear(view.model)).cpu().double()
@@ -86,7 +90,9 @@ def accuracies(
 ) -> torch.Tensor:
     """Give the accuracy after cutting the first 0, 1, ..., d - 1 features, float64[d].
 
-    features: float[n, d], in the order int64[d] in which they are cut; head: the last linear layer.
+    Args:
+        features: float[n, d], in the order int64[d] in which they are cut.
+        head: the last linear layer.
     """
     weight, columns = head.weight.detach()[:, order], features.double()
     logits = columns @ weight.T + (0 if head.bias is None else head.bias.detach())

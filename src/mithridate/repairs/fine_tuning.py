@@ -14,10 +14,10 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Repair
 from mithridate.core.view import View
-from mithridate.repairs.trusted import all_trusted
+from mithridate.repairs.trusted import use_all_trusted
 
 
 @dataclass(frozen=True)
@@ -25,42 +25,50 @@ class FineTuning(Repair):
     """Go on training, on trusted examples alone.
 
     Minimises mean_i CE(f(x_i), y_i) over m trusted (x_i, y_i), from the weights of the model on.
-    epochs: passes over them; rate: the largest learning rate, which rises over the first quarter of
-    the steps and falls over the rest; batch_size: trusted examples of one step.
     Inputs are augmented as the domain does. All trusted examples are learnt from, since none are
-    needed to decide anything.
-    Raises MethodError where fewer than ten examples are trusted or a setting is not positive.
-    The rate is the strength of the repair: a small one moves no weight far and leaves the backdoor
-    where it is, and a large one costs accuracy. As in the paper it is first far above what ordinary
-    fine-tuning takes and then falls; one cycle stands for the several of the paper.
+    needed to decide anything. The rate is the strength of the repair: a small one moves no weight
+    far and leaves the backdoor where it is, and a large one costs accuracy. As in the paper it is
+    first far above what ordinary fine-tuning takes and then falls; one cycle stands for the several
+    of the paper.
+
+    Attributes:
+        epochs: passes over them.
+        learning_rate: the largest learning rate, which rises over the first quarter of the steps
+            and falls over the rest.
+        batch_size: trusted examples of one step.
+
+    Raises:
+        MethodError: where fewer than ten examples are trusted or a setting is not positive.
     """
 
     paper = "Sha et al., Fine-Tuning Is All You Need to Mitigate Backdoor Attacks, 2022"
     space: ClassVar[dict[str, tuple[float, ...]]] = {
-        "rate": (0.05, 0.1, 0.2),
+        "learning_rate": (0.05, 0.1, 0.2),
         "epochs": (8, 15, 30),
     }
 
     epochs: int = 15
-    rate: float = 0.1
+    learning_rate: float = 0.1
     batch_size: int = 64
 
-    def recipe(self) -> Recipe:
+    def training(self) -> TrainingConfig:
         """Give the recipe of the training."""
-        if not (self.epochs > 0 and self.rate > 0 and self.batch_size > 0):
+        if not (self.epochs > 0 and self.learning_rate > 0 and self.batch_size > 0):
             raise MethodError(
                 "epochs, rate and batch_size must be positive, "
-                f"found {self.epochs}, {self.rate} and {self.batch_size}"
+                f"found {self.epochs}, {self.learning_rate} and {self.batch_size}"
             )
-        return Recipe(epochs=self.epochs, rate=self.rate, batch_size=self.batch_size)
+        return TrainingConfig(
+            epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size
+        )
 
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
         """Train a copy of the model."""
-        return self.tune(copy.deepcopy(view.model), view, all_trusted(view), rng)
+        return self.tune(copy.deepcopy(view.model), view, use_all_trusted(view), rng)
 
     def tune(
         self, model: nn.Module, view: View, data: Dataset, rng: np.random.Generator, **more: Any
     ) -> nn.Module:
         """Train a model in place, for use as it is; more: what else `fit` takes."""
-        recipe = self.recipe()
-        return fit(model, data, view.domain, recipe, rng, runtime=view.runtime, **more).model
+        config = self.training()
+        return fit(model, data, view.domain, config, rng, runtime=view.runtime, **more).model

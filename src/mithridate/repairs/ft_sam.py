@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.repairs.fine_tuning import FineTuning
 
 
@@ -16,12 +16,16 @@ class SharpnessAwareFineTuning(FineTuning):
 
     Minimises max over |e| <= radius of mean_i CE(f_(w + e)(x_i), y_i): every step follows the
     gradient at the worst point of the ball, w + radius g / |g|, for twice the passes of
-    fine-tuning. At the same rate it removes backdoors that fine-tuning leaves.
-    radius: of the ball; epochs, rate, batch_size: as of fine-tuning.
-    Raises MethodError where fewer than ten examples are trusted or a setting is not positive.
-    The paper takes the adaptive form, in which each weight moves in proportion to its own size,
-    with a radius of 2 on CIFAR-10; this is the plain form, whose radius is a distance in all
-    weights together. On CIFAR-10 with 1,000 trusted examples radii above 0.2 cost the accuracy.
+    fine-tuning. At the same rate it removes backdoors that fine-tuning leaves. The paper takes the
+    adaptive form, in which each weight moves in proportion to its own size, with a radius of 2 on
+    CIFAR-10; this is the plain form, whose radius is a distance in all weights together. On
+    CIFAR-10 with 1,000 trusted examples radii above 0.2 cost the accuracy.
+
+    Attributes:
+        radius: of the ball; epochs, rate, batch_size: as of fine-tuning.
+
+    Raises:
+        MethodError: where fewer than ten examples are trusted or a setting is not positive.
     """
 
     paper = (
@@ -30,17 +34,17 @@ class SharpnessAwareFineTuning(FineTuning):
     )
     space: ClassVar[dict[str, tuple[float, ...]]] = {
         "radius": (0.05, 0.1, 0.2),
-        "rate": (0.05, 0.1, 0.2),
+        "learning_rate": (0.05, 0.1, 0.2),
     }
 
     epochs: int = 10
-    rate: float = 0.2
+    learning_rate: float = 0.2
     radius: float = 0.1
 
-    def recipe(self) -> Recipe:
+    def training(self) -> TrainingConfig:
         """Give the recipe of the training."""
         if not self.radius > 0:
             raise MethodError(
                 f"the radius must be positive, found {self.radius}; fine-tuning has none"
             )
-        return replace(super().recipe(), radius=self.radius)
+        return replace(super().training(), sam_radius=self.radius)

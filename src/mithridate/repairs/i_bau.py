@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Repair
 from mithridate.core.objective import Batch
 from mithridate.core.view import View
 from mithridate.repairs.perturbing import Site, site
-from mithridate.repairs.trusted import all_trusted
+from mithridate.repairs.trusted import use_all_trusted
 
 SHRINKING = 1e-3
 """Weight of |z|^2 in the inner loss, as in the paper's code: it makes the fixed point one."""
@@ -43,25 +43,31 @@ class IBAU(Repair):
     min over weights w of L(w) + share * L(w, z*), where z* maximises L(w, z) - |z|^2 / 1000 within
     |z| <= radius * sqrt(d), L(w, z) the mean cross-entropy with z added to every input, and z is in
     standard deviations of the d values of inputs. As w moves z* moves too: the gradient adds
-    (dz*/dw)^T g, g = dL/dz, with the inverse Hessian in it replaced by the fixed-point sum of
-    v <- g + J^T v, J the Jacobian of one inner gradient step.
-    radius: root mean square of the perturbation, 10 / sqrt(3072) in the paper; climbs: steps up for
-    each batch, of half the bound; terms: of the sum, 0 drops dz*/dw and leaves universal
-    adversarial training; share: weight of the perturbed loss; epochs, rate, batch_size: of the
-    outer descent.
-    Bytes are perturbed as numbers, without rounding or clipping. Prepared inputs of other integers
-    cannot be perturbed: there z is added to the features, and the layers below learn only to keep
-    them apart. The paper finds z anew in each of 5 rounds; here it is carried from batch to batch,
-    and the Jacobian is taken by differences of gradients, see `implicit`. At the paper's radius
-    and share 1 a small network on CIFAR-10 lost 13 points of accuracy, at the defaults 1.
-    Running moments of batch normalisation are kept.
-    Raises MethodError where fewer than ten examples are trusted or a setting is negative.
+    (dz*/dw)^T g, g = dL/dz, with the inverse Hessian in it replaced by the fixed-point sum of v <-
+    g + J^T v, J the Jacobian of one inner gradient step. Bytes are perturbed as numbers, without
+    rounding or clipping. Prepared inputs of other integers cannot be perturbed: there z is added to
+    the features, and the layers below learn only to keep them apart. The paper finds z anew in each
+    of 5 rounds; here it is carried from batch to batch, and the Jacobian is taken by differences of
+    gradients, see `implicit`. At the paper's radius and share 1 a small network on CIFAR-10 lost 13
+    points of accuracy, at the defaults 1. Running moments of batch normalisation are kept.
+
+    Attributes:
+        radius: root mean square of the perturbation, 10 / sqrt(3072) in the paper.
+        climbs: steps up for each batch, of half the bound.
+        terms: of the sum, 0 drops dz*/dw and leaves universal adversarial training.
+        share: weight of the perturbed loss.
+        epochs: of the outer descent.
+        learning_rate: of the outer descent.
+        batch_size: of the outer descent.
+
+    Raises:
+        MethodError: where fewer than ten examples are trusted or a setting is negative.
     """
 
     paper = "Zeng et al., Adversarial Unlearning of Backdoors via Implicit Hypergradient, ICLR 2022"
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "radius": (0.1, 0.18, 0.3),
-        "rate": (0.003, 0.01, 0.03),
+        "learning_rate": (0.003, 0.01, 0.03),
     }
 
     radius: float = 0.1
@@ -69,22 +75,22 @@ class IBAU(Repair):
     terms: int = 2
     share: float = 0.1
     epochs: int = 4
-    rate: float = 0.01
+    learning_rate: float = 0.01
     batch_size: int = 64
 
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
         """Train a copy."""
         if min(self.radius, self.climbs, self.terms, self.share) < 0:
             raise MethodError(f"radius, climbs, terms and share must not be negative: {self}")
-        clean = all_trusted(view)
+        clean = use_all_trusted(view)
         model = copy.deepcopy(view.model)
         place = site(model, view.domain.prepare(clean.inputs), view.runtime)
-        recipe = Recipe(
-            self.epochs, self.batch_size, self.rate, augment=False, statistics=False,
+        config = TrainingConfig(
+            self.epochs, self.batch_size, self.learning_rate, augment=False, batch_statistics=False,
             precision="fp32",  # differences of gradients drown in the rounding of bf16
         )  # fmt: skip
         fit(
-            model, clean, view.domain, recipe, rng,
+            model, clean, view.domain, config, rng,
             runtime=view.runtime, objective=Universal(self, model, place),
         )  # fmt: skip
         return model
@@ -136,10 +142,13 @@ def implicit(
 ) -> torch.Tensor:
     """Give a scalar whose gradient by the parameters counts that `change` follows them.
 
-    change: where the inner loss is smallest; rate: of its gradient step z -> z - rate * dinner/dz,
-    whose fixed point that is; terms: of the sum for the inverse. Second derivatives are central
-    differences of first ones, exact where the inner loss is quadratic: a gradient of a gradient
-    takes five times as long.
+    Second derivatives are central differences of first ones, exact where the inner loss is
+    quadratic: a gradient of a gradient takes five times as long.
+
+    Args:
+        change: where the inner loss is smallest.
+        rate: of its gradient step z -> z - rate * dinner/dz, whose fixed point that is.
+        terms: of the sum for the inverse.
     """
     point = change.detach().requires_grad_()
     value = outer(point)

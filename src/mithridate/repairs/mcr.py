@@ -21,7 +21,7 @@ from mithridate.core.inference import accuracy, autocast
 from mithridate.core.streams import torch_generator
 from mithridate.core.view import View
 from mithridate.repairs.fine_tuning import FineTuning
-from mithridate.repairs.trusted import trusted
+from mithridate.repairs.trusted import hold_out
 
 PLACES = 5  # on the path, of which the most accurate is taken
 EXAMPLES = 256  # of which one estimate of the moments of a normalisation is made, about
@@ -31,18 +31,22 @@ EXAMPLES = 256  # of which one estimate of the moments of a normalisation is mad
 class ModeConnectivityRepair(FineTuning):
     """Take a network from the middle of a path of low loss, between the model and a tuned copy.
 
-    The path is w(t) = (1 - t)^2 w_0 + 2 t (1 - t) b + t^2 w_1 for t in 0..1, w_0 the weights of
-    the model and w_1 those of a copy fine-tuned on trusted examples. The bend b starts halfway and
-    is trained on trusted examples to minimise E_t mean_i CE(f_w(t)(x_i), y_i), with one t, uniform
-    in 0..1, for each step. Taken is the network that calls most held-out trusted examples right,
-    of five at even distances with t from margin to 1 - margin; the one nearest to the middle wins a
-    tie. Moments of batch normalisation are those of the trusted examples that were learnt from.
-    margin: how far t stays from both ends; epochs, rate, batch_size: as of fine-tuning, of the
-    copy and then of the bend.
-    Raises MethodError where fewer than ten examples are trusted or a setting is out of range.
-    The paper connects two models with backdoors, or one and its fine-tuned copy, as here, and
-    shows the whole path; how t is to be chosen it leaves to the reader. Accuracy alone would lead
-    back to the model itself, whence the margin.
+    The path is w(t) = (1 - t)^2 w_0 + 2 t (1 - t) b + t^2 w_1 for t in 0..1, w_0 the weights of the
+    model and w_1 those of a copy fine-tuned on trusted examples. The bend b starts halfway and is
+    trained on trusted examples to minimise E_t mean_i CE(f_w(t)(x_i), y_i), with one t, uniform in
+    0..1, for each step. Taken is the network that calls most held-out trusted examples right, of
+    five at even distances with t from margin to 1 - margin; the one nearest to the middle wins a
+    tie. Moments of batch normalisation are those of the trusted examples that were learnt from. The
+    paper connects two models with backdoors, or one and its fine-tuned copy, as here, and shows the
+    whole path; how t is to be chosen it leaves to the reader. Accuracy alone would lead back to the
+    model itself, whence the margin.
+
+    Attributes:
+        margin: how far t stays from both ends; epochs, rate, batch_size: as of fine-tuning, of the
+            copy and then of the bend.
+
+    Raises:
+        MethodError: where fewer than ten examples are trusted or a setting is out of range.
     """
 
     paper = (
@@ -51,27 +55,27 @@ class ModeConnectivityRepair(FineTuning):
     )
     space: ClassVar[dict[str, tuple[float, ...]]] = {
         "margin": (0.1, 0.3, 0.5),
-        "rate": (0.1, 0.2, 0.4),
+        "learning_rate": (0.1, 0.2, 0.4),
     }
 
     epochs: int = 10
-    rate: float = 0.2
+    learning_rate: float = 0.2
     margin: float = 0.3
 
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
         """Train the bend of the path and take the best network of its middle."""
         if not 0 <= self.margin <= 0.5:
             raise MethodError(f"the margin must lie in 0..0.5, found {self.margin}")
-        learn, held = trusted(view, rng)
+        learn, held = hold_out(view, rng)
         copied = self.tune(copy.deepcopy(view.model), view, learn, rng)
         path = Path(copy.deepcopy(view.model).to(view.runtime.device), copied, rng)
         self.tune(path, view, learn, rng, parameters=list(path.bend))
-        found: dict[float, nn.Module] = {}
+        candidates: dict[float, nn.Module] = {}
         for t in places(self.margin):
             model = self.settled(path.network_at(t), view, learn)
             right = accuracy(model, held, view.domain, view.runtime)
-            found.setdefault(right, model)
-        return found[max(found)]
+            candidates.setdefault(right, model)
+        return candidates[max(candidates)]
 
     def settled(self, model: nn.Module, view: View, data: Dataset) -> nn.Module:
         """Estimate the moments of batch normalisation anew, from examples as they are."""
@@ -83,7 +87,7 @@ class ModeConnectivityRepair(FineTuning):
             layer.train()
         device = view.runtime.device
         prepared = view.domain.prepare(data.inputs)
-        with view.runtime.active(), torch.no_grad(), autocast(device, self.recipe().precision):
+        with view.runtime.active(), torch.no_grad(), autocast(device, self.training().precision):
             for batch in prepared.tensor_split(max(1, len(prepared) // EXAMPLES)):
                 model(batch.to(device))
         for layer, momentum in zip(layers, usual, strict=True):
@@ -115,8 +119,8 @@ class Path(nn.Module):
     def weights(self, t: float) -> dict[str, torch.Tensor]:
         """Give the weights at one place of the path by name."""
         parts = zip(self.first, self.bend, self.last, strict=True)
-        found = [(1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c for a, b, c in parts]
-        return dict(zip(self.names, found, strict=True))
+        points = [(1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c for a, b, c in parts]
+        return dict(zip(self.names, points, strict=True))
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Give logits[b, c] at a random place."""

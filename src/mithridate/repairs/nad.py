@@ -22,7 +22,7 @@ from mithridate.core.inference import autocast, last_linear
 from mithridate.core.objective import Batch
 from mithridate.core.view import View
 from mithridate.repairs.fine_tuning import FineTuning
-from mithridate.repairs.trusted import all_trusted
+from mithridate.repairs.trusted import use_all_trusted
 
 Maps = dict[tuple[int, ...], torch.Tensor]
 """The last activations of each resolution of a forward pass, float[b, k, rows, columns]."""
@@ -36,18 +36,22 @@ class NeuralAttentionDistillation(FineTuning):
     attention maps of the model and of the copy: mean over channels of A^2, divided by its length.
     The copy, the teacher, is fine-tuned in the same way before, and keeps still. A stage is the
     last activation of each resolution with more than one place; in a network without rows and
-    columns the squared features are the only map.
-    weight: of the distance of the maps; epochs, rate, batch_size: as of fine-tuning.
-    Raises MethodError where fewer than ten examples are trusted or a setting is not positive.
-    The paper averages the squared differences over the places of a map and sums over three stages
-    with weights of 500 to 1000; a weight of 10 to 50 on maps of 8x8 places is the same here, and it
-    weighs all resolutions alike. Ten times the default destroys the network.
+    columns the squared features are the only map. The paper averages the squared differences over
+    the places of a map and sums over three stages with weights of 500 to 1000; a weight of 10 to 50
+    on maps of 8x8 places is the same here, and it weighs all resolutions alike. Ten times the
+    default destroys the network.
+
+    Attributes:
+        weight: of the distance of the maps; epochs, rate, batch_size: as of fine-tuning.
+
+    Raises:
+        MethodError: where fewer than ten examples are trusted or a setting is not positive.
     """
 
     paper = "Li et al., Neural Attention Distillation, ICLR 2021"
     space: ClassVar[dict[str, tuple[float, ...]]] = {
         "weight": (10.0, 30.0, 100.0),
-        "rate": (0.05, 0.1, 0.2),
+        "learning_rate": (0.05, 0.1, 0.2),
     }
 
     epochs: int = 8
@@ -59,10 +63,10 @@ class NeuralAttentionDistillation(FineTuning):
             raise MethodError(
                 f"the weight must be positive, found {self.weight}; fine-tuning has none"
             )
-        data = all_trusted(view)
+        data = use_all_trusted(view)
         teacher = self.tune(copy.deepcopy(view.model), view, data, rng)
-        student, precision = copy.deepcopy(view.model), self.recipe().precision
-        with watched(student) as mine, watched(teacher) as wanted:
+        student, precision = copy.deepcopy(view.model), self.training().precision
+        with watch_maps(student) as mine, watch_maps(teacher) as wanted:
 
             def minimised(batch: Batch) -> torch.Tensor:
                 wanted.clear()
@@ -76,7 +80,7 @@ class NeuralAttentionDistillation(FineTuning):
 
 
 @contextmanager
-def watched(model: nn.Module) -> Iterator[Maps]:
+def watch_maps(model: nn.Module) -> Iterator[Maps]:
     """Keep the last activation of each resolution, and the features, of every forward pass."""
     maps: Maps = {}
 

@@ -19,8 +19,11 @@ from mithridate.core.runtime import Runtime
 class Site(NamedTuple):
     """What is perturbed.
 
-    features: whether it is the features and not the inputs; shape: of one of them; spread: standard
-    deviation of their values over the examples, the unit of every perturbation.
+    Attributes:
+        features: whether it is the features and not the inputs.
+        shape: of one of them.
+        spread: standard deviation of their values over the examples, the unit of every
+            perturbation.
     """
 
     features: bool

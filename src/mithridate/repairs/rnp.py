@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from mithridate.core.data import Dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import accuracy
 from mithridate.core.method import Repair
 from mithridate.core.view import View
-from mithridate.repairs.channels import Masked, deepest
-from mithridate.repairs.trusted import trusted
+from mithridate.repairs.channels import Masked, prune_deepest
+from mithridate.repairs.trusted import hold_out
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,22 @@ class ReconstructiveNeuronPruning(Repair):
     weights frozen. Channels that end with masks less than `below` served the backdoor: they are cut
     from the model as it was, from the smallest on, those passed over whose cut takes the accuracy
     on held-out trusted examples, half of all, more than a tolerance below that of the uncut model.
-    level: accuracy on trusted examples at which unlearning ends, as a share beyond chance; ceiling:
-    loss of an example above which it is not unlearnt any further, without which the loss has no
-    end; unlearn_rate, recover_rate: learning rates of the two stages; epochs: of each stage at
-    most; below: masks of channels that may be cut; tolerance: accuracy that may be lost on the
-    held-out examples, as a share of them; batch_size: of both stages.
     The paper clips gradients where this limits losses, recovers at a rate of 0.2, at which most
     masks that fall reach 0 and have no order, and chooses the threshold by the results.
-    Raises MethodError where fewer than ten examples are trusted or the model has no channels.
+
+    Attributes:
+        level: accuracy on trusted examples at which unlearning ends, as a share beyond chance.
+        ceiling: loss of an example above which it is not unlearnt any further, without which the
+            loss has no end.
+        unlearn_rate: learning rates of the two stages.
+        recover_rate: learning rates of the two stages.
+        epochs: of each stage at most.
+        below: masks of channels that may be cut.
+        tolerance: accuracy that may be lost on the held-out examples, as a share of them.
+        batch_size: of both stages.
+
+    Raises:
+        MethodError: where fewer than ten examples are trusted or the model has no channels.
     """
 
     paper = "Li et al., Reconstructive Neuron Pruning for Backdoor Defense, ICML 2023"
@@ -59,13 +67,13 @@ class ReconstructiveNeuronPruning(Repair):
 
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
         """Unlearn, recover by masks, then cut."""
-        learn, held = trusted(view, rng, 0.5)
+        learn, held = hold_out(view, rng, 0.5)
         masked = Masked(self.unlearnt(view, learn, rng))
         fit(
             masked, learn, view.domain, self._recipe(self.recover_rate), rng,
             runtime=view.runtime, parameters=list(masked.masks),
         )  # fmt: skip
-        return deepest(view, held, masked.values(), self.below, self.tolerance)
+        return prune_deepest(view, held, masked.values(), self.below, self.tolerance)
 
     def unlearnt(self, view: View, learn: Dataset, rng: np.random.Generator) -> nn.Module:
         """Give a copy that has unlearnt the trusted examples."""
@@ -79,16 +87,16 @@ class ReconstructiveNeuronPruning(Repair):
         fit(
             model, learn, view.domain, self._recipe(self.unlearn_rate), rng,
             runtime=view.runtime, enough=forgotten,
-            objective=lambda batch: climbed(batch.losses, self.ceiling),
+            objective=lambda batch: bounded_climb(batch.losses, self.ceiling),
         )  # fmt: skip
         return model
 
-    def _recipe(self, rate: float) -> Recipe:
-        return Recipe(
-            self.epochs, self.batch_size, rate, warmup=0, decay=0, augment=False
+    def _recipe(self, rate: float) -> TrainingConfig:
+        return TrainingConfig(
+            self.epochs, self.batch_size, rate, warmup=0, weight_decay=0, augment=False
         )  # fmt: skip
 
 
-def climbed(losses: torch.Tensor, ceiling: float) -> torch.Tensor:
+def bounded_climb(losses: torch.Tensor, ceiling: float) -> torch.Tensor:
     """Give what falls as losses float[b] rise up to a ceiling, float[b]."""
     return -losses.clamp_max(ceiling)

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast
 from mithridate.core.method import Repair
 from mithridate.core.objective import Batch
 from mithridate.core.view import View
 from mithridate.repairs.perturbing import Site, site
-from mithridate.repairs.trusted import all_trusted
+from mithridate.repairs.trusted import use_all_trusted
 
 NOTHING = -1e4
 """A logit of no chance; infinity would have no gradient where there is one class."""
@@ -37,23 +37,31 @@ class SharedAdversarialUnlearning(Repair):
     f the model as it was, g the one being repaired, JS the Jensen-Shannon divergence of their
     probabilities: both shall be misled, and alike, as a trigger misleads them. Then g minimises
       CE(g(x), y) + robust * CE(g(x + z), y) + unlearn * S, S = - ln(1 - p_t(g(x + z))) where
-    t, the class that f calls x + z, is not y, and 0 elsewhere.
-    radius: in standard deviations of the inputs' values, 0.2 of the range of bytes in the paper;
-    reach: weight of misleading against sharing; steps: up the gradient's sign; robust: weight of
-    ordinary adversarial training, 0 in the paper; unlearn: weight of what is shared; epochs, rate,
-    batch_size: of the descent.
-    Bytes are perturbed as numbers, without rounding or clipping. Prepared inputs of other integers
-    cannot be perturbed: there z is added to the features of each network.
-    The paper trains 100 epochs with Adam at radius 0.8 and unlearn 1; in 5 epochs that cost a
-    small network on CIFAR-10 fifteen points of accuracy, and the defaults two. Running moments of
-    batch normalisation are kept.
-    Raises MethodError where fewer than ten examples are trusted or a setting is negative.
+    t, the class that f calls x + z, is not y, and 0 elsewhere. Bytes are perturbed as numbers,
+    without rounding or clipping. Prepared inputs of other integers cannot be perturbed: there z is
+    added to the features of each network. The paper trains 100 epochs with Adam at radius 0.8 and
+    unlearn 1; in 5 epochs that cost a small network on CIFAR-10 fifteen points of accuracy, and the
+    defaults two. Running moments of batch normalisation are kept.
+
+    Attributes:
+        radius: in standard deviations of the inputs' values, 0.2 of the range of bytes in the
+            paper.
+        reach: weight of misleading against sharing.
+        steps: up the gradient's sign.
+        robust: weight of ordinary adversarial training, 0 in the paper.
+        unlearn: weight of what is shared.
+        epochs: of the descent.
+        learning_rate: of the descent.
+        batch_size: of the descent.
+
+    Raises:
+        MethodError: where fewer than ten examples are trusted or a setting is negative.
     """
 
     paper = "Wei et al., Shared Adversarial Unlearning, NeurIPS 2023"
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "radius": (0.2, 0.4, 0.8),
-        "rate": (0.003, 0.01, 0.03),
+        "learning_rate": (0.003, 0.01, 0.03),
     }
 
     radius: float = 0.4
@@ -62,27 +70,29 @@ class SharedAdversarialUnlearning(Repair):
     robust: float = 0.0
     unlearn: float = 0.5
     epochs: int = 5
-    rate: float = 0.01
+    learning_rate: float = 0.01
     batch_size: int = 64
 
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
         """Train a copy."""
         if min(self.radius, self.reach, self.steps, self.robust, self.unlearn) < 0:
             raise MethodError(f"radius, steps and weights must not be negative: {self}")
-        clean = all_trusted(view)
+        clean = use_all_trusted(view)
         model = copy.deepcopy(view.model)
         old = copy.deepcopy(view.model).eval().requires_grad_(False).to(view.runtime.device)
         place = site(model, view.domain.prepare(clean.inputs), view.runtime)
-        recipe = Recipe(self.epochs, self.batch_size, self.rate, augment=False, statistics=False)
+        config = TrainingConfig(
+            self.epochs, self.batch_size, self.learning_rate, augment=False, batch_statistics=False
+        )
         fit(
-            model, clean, view.domain, recipe, rng,
-            runtime=view.runtime, objective=Shared(self, old, model, place, recipe.precision),
+            model, clean, view.domain, config, rng,
+            runtime=view.runtime, objective=SharedObjective(self, old, model, place, config.precision),
         )  # fmt: skip
         return model
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedObjective:
     """The loss on examples and on what misleads both networks."""
 
     method: SharedAdversarialUnlearning
@@ -95,10 +105,10 @@ class Shared:
         """Give the three terms together, float[b]."""
         change = self._climb(batch)
         with torch.no_grad():
-            called = self._logits(self.old, batch, change).argmax(1)
+            predicted = self._logits(self.old, batch, change).argmax(1)
         logits = self._logits(self.new, batch, change)
         robust = F.cross_entropy(logits, batch.labels, reduction="none")
-        shared = shared_loss(logits, called, batch.labels)
+        shared = shared_loss(logits, predicted, batch.labels)
         return batch.losses + self.method.robust * robust + self.method.unlearn * shared
 
     def _logits(self, model: nn.Module, batch: Batch, change: torch.Tensor) -> torch.Tensor:
@@ -114,14 +124,14 @@ class Shared:
         for _ in range(self.method.steps):
             point = change.requires_grad_()
             old, new = (self._logits(m, batch, point) for m in (self.old, self.new))
-            gain = misleading(old, new, batch.labels, self.method.reach).sum()
+            gain = shared_misleading(old, new, batch.labels, self.method.reach).sum()
             (slope,) = torch.autograd.grad(gain, point)
             step = 2 * radius / self.method.steps
             change = (point + step * slope.sign()).detach().clamp(-radius, radius)
         return change.detach()
 
 
-def misleading(
+def shared_misleading(
     old: torch.Tensor, new: torch.Tensor, labels: torch.Tensor, reach: float
 ) -> torch.Tensor:
     """Say how far logits float[b, c] of two networks are wrong, and wrong alike, float[b]."""
@@ -134,9 +144,11 @@ def misleading(
     return gain
 
 
-def shared_loss(logits: torch.Tensor, called: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def shared_loss(
+    logits: torch.Tensor, predicted: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
     """Give -ln(1 - p of the class called) where that is not the label, else 0, float[b]."""
-    itself = F.one_hot(called, logits.shape[1]).bool()
+    itself = F.one_hot(predicted, logits.shape[1]).bool()
     # by sums of the logits, since where p is rounded to 1 the logarithm has no gradient
     others = logits.masked_fill(itself, NOTHING).logsumexp(1)
-    return torch.where(called != labels, logits.logsumexp(1) - others, 0.0)
+    return torch.where(predicted != labels, logits.logsumexp(1) - others, 0.0)

@@ -26,10 +26,11 @@ class Trusted(NamedTuple):
     held: Dataset
 
 
-def all_trusted(view: View) -> Dataset:
+def use_all_trusted(view: View) -> Dataset:
     """Give all trusted examples, to a repair that decides nothing by them.
 
-    Raises MethodError where fewer than ten are trusted.
+    Raises:
+        MethodError: where fewer than ten are trusted.
     """
     data = view.clean
     if len(data) < FEWEST:
@@ -40,12 +41,13 @@ def all_trusted(view: View) -> Dataset:
     return data
 
 
-def trusted(view: View, rng: np.random.Generator, share: float = 0.2) -> Trusted:
+def hold_out(view: View, rng: np.random.Generator, share: float = 0.2) -> Trusted:
     """Hold out a share of the trusted examples, at random; two are held out at least.
 
-    Raises MethodError where fewer than ten are trusted, or where the share leaves none to learn.
+    Raises:
+        MethodError: where fewer than ten are trusted, or where the share leaves none to learn.
     """
-    data = all_trusted(view)
+    data = use_all_trusted(view)
     held = max(2, round(share * len(data)))
     if held >= len(data):
         raise MethodError(f"the share that is held out must lie below 1, found {share}")

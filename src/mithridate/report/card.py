@@ -21,9 +21,9 @@ from mithridate.core.runtime import environment
 from mithridate.pipelines.damage import ClassDamage, Damage
 from mithridate.pipelines.finding import DataScan
 from mithridate.report import pages
-from mithridate.report.quoting import shortened, whole
+from mithridate.report.quoting import shorten, spell_surrogates
 from mithridate.report.record import compact
-from mithridate.report.unknown import unknown
+from mithridate.report.unknown import list_unknowns
 from mithridate.stats.intervals import Interval
 
 SCHEMA = "mithridate-card/1"
@@ -34,15 +34,26 @@ ROWS = 12  # classes in the table before the rest is folded away
 class Work:
     """What was done to a network.
 
-    verb: "train" or "repair"; method: the trainer or the repair; then: what followed a scan, "none"
-    where nothing did; ended: how that ended, in words; network: its name, "" is the default of the
-    domain; origins: where the data, the trusted examples and the network before came from, by
-    "data", "trusted" and "model"; data: the suspects; trusted: all that were given; measured: those
-    of them that nothing was trained on; damage: on them; scans: of the data, before and after;
-    changed: share of the suspects that are called otherwise; used: evidence that the method asked
-    for, None where that was not noted; saw: what the network before was trained on; notes: numbers
-    of examples that the trainer noted, by name; rejected: (name, why) of what could not be read;
-    cost: seconds, and examples passed; resumed: whether a stopped training went on.
+    Attributes:
+        verb: "train" or "repair".
+        method: the trainer or the repair.
+        then: what followed a scan, "none" where nothing did.
+        ended: how that ended, in words.
+        network: its name, "" is the default of the domain.
+        origins: where the data, the trusted examples and the network before came from, by "data",
+            "trusted" and "model".
+        data: the suspects.
+        trusted: all that were given.
+        measured: those of them that nothing was trained on.
+        damage: on them.
+        scans: of the data, before and after.
+        changed: share of the suspects that are called otherwise.
+        used: evidence that the method asked for, None where that was not noted.
+        saw: what the network before was trained on.
+        notes: numbers of examples that the trainer noted, by name.
+        rejected: (name, why) of what could not be read.
+        cost: seconds, and examples passed.
+        resumed: whether a stopped training went on.
     """
 
     verb: Literal["train", "repair"]
@@ -72,18 +83,20 @@ def write_card(
 ) -> dict[str, Any]:
     """Write card.html and card.json into a folder, the latter last; returns the record.
 
-    sha256: of the file with the weights; command: what repeats the work.
+    Args:
+        sha256: of the file with the weights.
+        command: what repeats the work.
     """
-    found = record(work, sha256=sha256, command=command, seed=seed)
+    content = record(work, sha256=sha256, command=command, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "card.html", page(found))
-    write_text(folder / "card.json", compact(found))
-    return found
+    write_text(folder / "card.html", page(content))
+    write_text(folder / "card.json", compact(content))
+    return content
 
 
 def record(work: Work, *, sha256: str, command: str = "", seed: int = 0) -> dict[str, Any]:
     """Give all of the work as plain values that strict JSON can hold."""
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "schema": SCHEMA,
         "verb": work.verb,
         "method": {
@@ -93,65 +106,65 @@ def record(work: Work, *, sha256: str, command: str = "", seed: int = 0) -> dict
             "notes": work.notes,
         },
         "then": work.then,
-        "ended": whole(work.ended),
+        "ended": spell_surrogates(work.ended),
         "network": {
             "name": work.network, "domain": work.domain, "sha256": sha256,
-            "classes": [whole(name) for name in work.classes],
-            "before": whole(work.origins.get("model", "")), "saw": work.saw,
+            "classes": [spell_surrogates(name) for name in work.classes],
+            "before": spell_surrogates(work.origins.get("model", "")), "saw": work.saw,
         },
-        "data": _described(work.data, work.origins.get("data", "")),
-        "trusted": _described(work.trusted, work.origins.get("trusted", "")),
+        "data": _describe(work.data, work.origins.get("data", "")),
+        "trusted": _describe(work.trusted, work.origins.get("trusted", "")),
         "damage": None if work.damage is None else _damage(work.damage),
         "measured": 0 if work.measured is None else len(work.measured),
         "changed": _interval(work.changed),
         "scans": [_scan(scan) for scan in work.scans],
-        "rejected": [{"name": whole(name), "why": whole(why)} for name, why in work.rejected],
+        "rejected": [{"name": spell_surrogates(name), "why": spell_surrogates(why)} for name, why in work.rejected],
         "resumed": work.resumed,
         "cost": {name: _finite(value) for name, value in work.cost.items()},
-        "command": whole(command),
+        "command": spell_surrogates(command),
         "seed": seed,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": environment(),
     }  # fmt: skip
-    return {**found, "done": done(found), "unknown": unknown(found)}
+    return {**content, "done": describe_work(content), "unknown": list_unknowns(content)}
 
 
-def _described(data: Dataset | None, origin: str) -> dict[str, Any] | None:
+def _describe(data: Dataset | None, origin: str) -> dict[str, Any] | None:
     if data is None:
         return None
-    return {"origin": whole(origin), "examples": len(data), "sha256": fingerprint(data)}
+    return {"origin": spell_surrogates(origin), "examples": len(data), "sha256": fingerprint(data)}
 
 
-def _damage(found: Damage) -> dict[str, Any]:
-    fallen = None if found.before is None else found.before.value - found.after.value
+def _damage(harm: Damage) -> dict[str, Any]:
+    fallen = None if harm.before is None else harm.before.value - harm.after.value
     return {
-        "before": _interval(found.before),
-        "after": _interval(found.after),
+        "before": _interval(harm.before),
+        "after": _interval(harm.after),
         "fall": _finite(fallen),
-        "lost": _interval(found.lost),
-        "gained": _interval(found.gained),
-        "changed": _interval(found.changed),
+        "lost": _interval(harm.lost),
+        "gained": _interval(harm.gained),
+        "changed": _interval(harm.changed),
         "destroyed": fallen is not None and fallen >= DESTROYED,
-        "worst": _class(found.worst),
-        "classes": [_class(each) for each in found.classes],
+        "worst": _class(harm.worst),
+        "classes": [_class(each) for each in harm.classes],
     }
 
 
-def _class(found: ClassDamage) -> dict[str, Any]:
+def _class(harm: ClassDamage) -> dict[str, Any]:
     return {
-        "name": whole(found.name),
-        "before": _interval(found.before),
-        "after": _interval(found.after),
-        "fall": _finite(found.fall),
+        "name": spell_surrogates(harm.name),
+        "before": _interval(harm.before),
+        "after": _interval(harm.after),
+        "fall": _finite(harm.fall),
     }
 
 
-def _interval(found: Interval | None) -> dict[str, Any] | None:
-    if found is None:
+def _interval(interval: Interval | None) -> dict[str, Any] | None:
+    if interval is None:
         return None
     return {
-        "value": _finite(found.value), "low": _finite(found.low), "high": _finite(found.high),
-        "n": found.n,
+        "value": _finite(interval.value), "low": _finite(interval.low), "high": _finite(interval.high),
+        "n": interval.n,
     }  # fmt: skip
 
 
@@ -160,55 +173,55 @@ def _finite(value: float | None) -> float | None:
     return kept
 
 
-def _scan(found: DataScan) -> dict[str, Any]:
-    verdict = found.verdict
+def _scan(scan: DataScan) -> dict[str, Any]:
+    verdict = scan.verdict
     return {
         "answer": verdict.answer,
-        "why": whole(verdict.why),
+        "why": spell_surrogates(verdict.why),
         "level": verdict.level,
         "p_value": _finite(verdict.p_value),
-        "flagged": int(found.flagged.sum()),
-        "fdr": found.fdr,
-        "detectors": [judged.detector.name() for judged in found.judged],
+        "flagged": int(scan.flagged.sum()),
+        "fdr": scan.fdr,
+        "detectors": [judged.detector.name() for judged in scan.judged],
     }
 
 
-def done(found: dict[str, Any]) -> list[str]:
+def describe_work(content: dict[str, Any]) -> list[str]:
     """Say in plain sentences what was done."""
-    name, n = found["method"]["name"], (found["data"] or {}).get("examples", 0)
-    if found["verb"] == "repair":
-        worked = found["trusted"]["examples"] - found["measured"]
+    name, n = content["method"]["name"], (content["data"] or {}).get("examples", 0)
+    if content["verb"] == "repair":
+        worked = content["trusted"]["examples"] - content["measured"]
         had = f"It was given {worked:,} trusted examples"
         had += f" and {n:,} that may be poisoned." if n else "."
         return [f"A copy of the given network was repaired by {name}.", had]
     noted = [
         f"The trainer noted {number:,} examples as {kind}."
-        for kind, number in found["method"]["notes"].items()
+        for kind, number in content["method"]["notes"].items()
     ]
-    if found["resumed"]:
+    if content["resumed"]:
         noted.append("A stopped training went on; the cost is what was spent since.")
-    if found["then"] == "none":
+    if content["then"] == "none":
         return [f"A fresh network was trained by {name} on {n:,} unchecked examples.", *noted]
-    scan = found["scans"][0]
+    scan = content["scans"][0]
     return [
         f"A network was trained on {n:,} unchecked examples and the trusted ones that were not set "
         f"apart, and a scan with it flagged {scan['flagged']:,}.",
-        f"{found['ended'][:1].upper()}{found['ended'][1:]}.",
+        f"{content['ended'][:1].upper()}{content['ended'][1:]}.",
         *noted,
     ]
 
 
-def page(found: dict[str, Any]) -> str:
+def page(content: dict[str, Any]) -> str:
     """Draw the page of a record."""
     environment = pages.environment()
     environment.filters.update(
-        short=shortened, count=_count, percent=_percent, range=_range, points=_points,
+        short=shorten, count=_count, percent=_percent, range=_range, points=_points,
         settings=_settings,
     )  # fmt: skip
-    damage = found["damage"]
+    damage = content["damage"]
     classes = [] if damage is None else [c for c in damage["classes"] if c["after"]["n"]]
     return environment.get_template("card.html").render(
-        record=found,
+        record=content,
         classes=sorted(classes, key=lambda c: -c["fall"]),
         rows=ROWS,
     )

@@ -31,8 +31,10 @@ command line. Defaults are those of the paper unless the method gives a reason.
 def kinds() -> list[type[Method]]:
     """Give the kinds of methods, in alphabetical order: what a method directly inherits from."""
     find(Method)  # imports every module that holds methods
-    found = [kind for kind in Method.__subclasses__() if not dataclasses.is_dataclass(kind)]
-    mine = [kind for kind in found if kind.__module__.startswith("mithridate.")]
+    kinds_of_methods = [
+        kind for kind in Method.__subclasses__() if not dataclasses.is_dataclass(kind)
+    ]
+    mine = [kind for kind in kinds_of_methods if kind.__module__.startswith("mithridate.")]
     return sorted(mine, key=lambda kind: kind.kind)
 
 
@@ -43,8 +45,8 @@ def page() -> str:
 
 def section(kind: type[Method]) -> Iterator[str]:
     """Write one kind: a table of its methods, then each with its settings."""
-    found = find(kind).items()  # without the referee's own, which may be imported or not
-    methods = {name: m for name, m in found if m.__module__.split(".")[1] in HOMES}
+    by_name = find(kind).items()  # without the referee's own, which may be imported or not
+    methods = {name: m for name, m in by_name if m.__module__.split(".")[1] in HOMES}
     if not methods:
         return
     yield f"## {kind.kind.capitalize()}\n"
@@ -53,7 +55,7 @@ def section(kind: type[Method]) -> Iterator[str]:
     yield "|---|---|---|"
     for name, method in methods.items():
         cells = (f"[`{name}`](#{name})", method.summary(), method.paper or "-")
-        yield f"| {' | '.join(escaped(cell) for cell in cells)} |"
+        yield f"| {' | '.join(escape_cell(cell) for cell in cells)} |"
     yield ""
     for name, method in methods.items():
         yield from entry(name, method)
@@ -74,12 +76,12 @@ def entry(name: str, method: type[Method]) -> Iterator[str]:
     yield "|---|---|---|"
     types = typing.get_type_hints(method)
     for field in fields:
-        cells = (f"`{field.name}`", f"`{spelled(types[field.name])}`", f"`{default(field)}`")
-        yield f"| {' | '.join(escaped(cell) for cell in cells)} |"
+        cells = (f"`{field.name}`", f"`{spell_type(types[field.name])}`", f"`{default(field)}`")
+        yield f"| {' | '.join(escape_cell(cell) for cell in cells)} |"
     yield ""
 
 
-def spelled(annotation: Any) -> str:
+def spell_type(annotation: Any) -> str:
     """Spell a type as short as it can be read, e.g. `float`, `Trigger or None`."""
     if isinstance(annotation, type) and not typing.get_args(annotation):
         return annotation.__name__
@@ -100,7 +102,7 @@ def default(field: dataclasses.Field[Any]) -> str:
     return "required" if field.default is dataclasses.MISSING else repr(field.default)
 
 
-def escaped(cell: str) -> str:
+def escape_cell(cell: str) -> str:
     """Keep a cell of a table in its cell."""
     return cell.replace("|", "\\|").replace("\n", " ")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mithridate.core.data import Dataset
 from mithridate.pipelines.finding import ClassFinding, DataScan, Judged
-from mithridate.report.record import compared
+from mithridate.report.record import is_compared
 
 Floats = NDArray[np.float64]
 
@@ -29,10 +29,12 @@ ENOUGH = 10  # examples that a set of extents needs
 class Exhibit:
     """One class as evidence.
 
-    judged: the detector whose order is shown; suspects: int64[k], positions of the flagged
-    examples, or of the first few where none was flagged, the most suspicious first; typical:
-    int64[k], the rest of the class, those nearest to its median score first; flagged: whether the
-    suspects were flagged.
+    Attributes:
+        judged: the detector whose order is shown.
+        suspects: int64[k], positions of the flagged examples, or of the first few where none was
+            flagged, the most suspicious first.
+        typical: int64[k], the rest of the class, those nearest to its median score first.
+        flagged: whether the suspects were flagged.
     """
 
     label: int
@@ -49,14 +51,14 @@ def exhibits(scan: DataScan, data: Dataset) -> tuple[Exhibit, ...]:
     Where nothing could be tested, the classes that extend furthest along one direction of their
     features come first, which is what poisoned examples make of a class: no error rate is claimed.
     """
-    held = [label for label, found in enumerate(scan.classes) if found.suspects]
+    held = [label for label, finding in enumerate(scan.classes) if finding.suspects]
     flagged = [label for label in held if scan.classes[label].flagged]
     if flagged:
         chosen = sorted(flagged, key=lambda label: smallest(scan.classes[label]))[:CLASSES]
-    elif compared(scan):
+    elif is_compared(scan):
         ranked = sorted(held, key=lambda label: smallest(scan.classes[label]))
-        found = [c for c in ranked if smallest(scan.classes[c]) <= scan.verdict.level]
-        chosen = found[:CLASSES] or ranked[:1]
+        finding = [c for c in ranked if smallest(scan.classes[c]) <= scan.verdict.level]
+        chosen = finding[:CLASSES] or ranked[:1]
     else:
         known = scan.features[: len(data)]
         widest = {label: extents(known[data.labels == label])[:1].sum() for label in held}
@@ -64,36 +66,36 @@ def exhibits(scan: DataScan, data: Dataset) -> tuple[Exhibit, ...]:
     return tuple(_exhibit(scan, data, label) for label in chosen)
 
 
-def smallest(found: ClassFinding) -> float:
+def smallest(finding: ClassFinding) -> float:
     """The smallest adjusted p-value of a class, 1 where there is none."""
-    return min(found.p_values.values(), default=1.0)
+    return min(finding.p_values.values(), default=1.0)
 
 
 def _exhibit(scan: DataScan, data: Dataset, label: int) -> Exhibit:
-    found = scan.classes[label]
-    judged = _leading(scan, label)
+    finding = scan.classes[label]
+    judged = _leading_judgement(scan, label)
     rows = (data.labels == label).nonzero().flatten()
     scores = judged.scores.values[rows]
     order = scores.argsort(descending=True, stable=True)
     named = scan.flagged[rows]
     suspects = order[named[order]]
-    if found.flagged == 0:
+    if finding.flagged == 0:
         suspects = order[: min(REVIEW, (len(rows) + 1) // 2)]
     rest = torch.ones(len(rows), dtype=torch.bool)
     rest[suspects] = False
     others = rest.nonzero().flatten()
     middle = scores[others].median() if len(others) else torch.tensor(0.0)
     near = (scores[others] - middle).abs().argsort(stable=True)
-    return Exhibit(label, found, judged, rows[suspects], rows[others[near]], found.flagged > 0)
+    return Exhibit(label, finding, judged, rows[suspects], rows[others[near]], finding.flagged > 0)
 
 
-def _leading(scan: DataScan, label: int) -> Judged:
+def _leading_judgement(scan: DataScan, label: int) -> Judged:
     """The detector that flagged, else the one with the smallest p-value, else the first."""
-    found = scan.classes[label]
-    if found.by is not None:
-        return next(j for j in scan.judged if j.detector.name() == found.by)
-    if found.p_values:
-        return min(scan.judged, key=lambda j: found.p_values[j.detector.name()])
+    finding = scan.classes[label]
+    if finding.by is not None:
+        return next(j for j in scan.judged if j.detector.name() == finding.by)
+    if finding.p_values:
+        return min(scan.judged, key=lambda j: finding.p_values[j.detector.name()])
     return scan.judged[0]
 
 

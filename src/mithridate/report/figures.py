@@ -16,7 +16,7 @@ import torch
 from mithridate.core.data import Dataset
 from mithridate.pipelines.finding import DataScan, Judged
 from mithridate.report.evidence import COMPONENTS, ENOUGH, Exhibit, Floats, extents
-from mithridate.report.record import compared
+from mithridate.report.record import is_compared
 from mithridate.stats.enrichment import benjamini_hochberg
 
 LEFT, RIGHT, TOP, BOTTOM = 36, 350, 12, 160
@@ -29,8 +29,12 @@ OTHERS = 12  # classes drawn for comparison
 class Figure:
     """One figure, ready to be drawn.
 
-    suspects, trusted: SVG paths, empty where there is nothing; others: further paths; threshold:
-    where flagging begins along x, None without; alt: the figure in words.
+    Attributes:
+        suspects: SVG paths, empty where there is nothing.
+        trusted: SVG paths, empty where there is nothing.
+        others: further paths.
+        threshold: where flagging begins along x, None without.
+        alt: the figure in words.
     """
 
     title: str
@@ -53,11 +57,11 @@ def histogram(
     The axis is linear, or logarithmic beyond the usual spread where scores reach far.
     """
     name = judged.detector.name()
-    p = shown.finding.p_values.get(name) if compared(scan) else None
+    p = shown.finding.p_values.get(name) if is_compared(scan) else None
     inside = data.labels == shown.label
     scores = judged.scores.values[inside].numpy()
     null = np.zeros(0)
-    if compared(scan) and trusted is not None:
+    if is_compared(scan) and trusted is not None:
         null = judged.trusted[trusted.labels == shown.label].numpy()
     scale = _Scale.of(np.concatenate([scores, null]))
     edges = np.linspace(scale.low, scale.high, BINS + 1)
@@ -91,7 +95,7 @@ def _cut(
     """The smallest score of a class that this detector would flag, None where it flags nothing."""
     p_values = judged.scores.p_values
     adjusted = shown.finding.p_values.get(judged.detector.name(), 1.0)
-    if p_values is None or adjusted > scan.verdict.level or not compared(scan):
+    if p_values is None or adjusted > scan.verdict.level or not is_compared(scan):
         return None
     named = benjamini_hochberg(p_values[inside].numpy(), scan.fdr)
     return float(scores[named].min()) if named.any() else None
@@ -182,8 +186,8 @@ def spectrum(scan: DataScan, data: Dataset, trusted: Dataset | None, shown: Exhi
     if trusted is not None and len(trusted):
         known = extents(features[n:][trusted.labels == shown.label])
     sizes = sorted(
-        (label for label, found in enumerate(scan.classes)
-         if found.suspects >= ENOUGH and label != shown.label and not found.flagged),
+        (label for label, finding in enumerate(scan.classes)
+         if finding.suspects >= ENOUGH and label != shown.label and not finding.flagged),
         key=lambda label: -scan.classes[label].suspects,
     )  # fmt: skip
     others = [extents(features[:n][data.labels == label]) for label in sizes[:OTHERS]]

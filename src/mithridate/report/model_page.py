@@ -25,9 +25,9 @@ from mithridate.core.scanner import Scanner
 from mithridate.pipelines.guarded import Decisions
 from mithridate.pipelines.model_scan import ModelScan
 from mithridate.report import pages
-from mithridate.report.quoting import shortened, whole
+from mithridate.report.quoting import shorten, spell_surrogates
 from mithridate.report.record import compact
-from mithridate.report.shown import shown
+from mithridate.report.shown import choose_shown
 from mithridate.stats.population import Floats
 
 SCHEMA = "mithridate-model-scan/1"
@@ -41,12 +41,20 @@ LEFT, RIGHT, TOP, BOTTOM = 36, 350, 12, 160
 class ModelWork:
     """What was scanned, and with what.
 
-    origin: of the model file; precision: it was scanned in; agreement: of the artefact and its
-    twin, as measured, empty where they are one; learnt, trusted: the trusted examples on which the
-    references were trained, and those that the scanners saw; references: how many clean networks,
-    and what they are; findings: what the file itself showed; arriving, decisions: inputs that were
-    watched, with what the guard said of them; guards: its detectors; encoding: the mean and
-    standard deviation that were given for images.
+    Attributes:
+        origin: of the model file.
+        precision: it was scanned in.
+        agreement: of the artefact and its twin, as measured, empty where they are one.
+        learnt: the trusted examples on which the references were trained, and those that the
+            scanners saw.
+        trusted: the trusted examples on which the references were trained, and those that the
+            scanners saw.
+        references: how many clean networks, and what they are.
+        findings: what the file itself showed.
+        arriving: inputs that were watched, with what the guard said of them.
+        decisions: inputs that were watched, with what the guard said of them.
+        guards: its detectors.
+        encoding: the mean and standard deviation that were given for images.
     """
 
     scan: ModelScan
@@ -72,11 +80,11 @@ def write_model_report(
     work: ModelWork, folder: Path, *, command: str = "", seed: int = 0
 ) -> dict[str, Any]:
     """Write report.html and report.json into a folder, the latter last; returns the record."""
-    found = record(work, command, seed)
+    content = record(work, command, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "report.html", page(found))
-    write_text(folder / "report.json", compact(found))
-    return found
+    write_text(folder / "report.html", page(content))
+    write_text(folder / "report.json", compact(content))
+    return content
 
 
 def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
@@ -86,24 +94,24 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "verdict": {
-            "answer": verdict.answer, "why": whole(verdict.why), "level": verdict.level,
+            "answer": verdict.answer, "why": spell_surrogates(verdict.why), "level": verdict.level,
             "p_value": verdict.p_value, "finest_p": verdict.finest_p,
         },
         "model": {
-            "origin": whole(work.origin), "sha256": work.sha256, "network": whole(work.network),
+            "origin": spell_surrogates(work.origin), "sha256": work.sha256, "network": spell_surrogates(work.network),
             "precision": work.precision, "agreement": work.agreement,
             "encoding": [list(part) for part in work.encoding],
-            "findings": [whole(finding) for finding in work.findings],
+            "findings": [spell_surrogates(finding) for finding in work.findings],
         },
         "trusted": {
-            "origin": whole(work.trusted_origin), "examples": len(work.trusted),
+            "origin": spell_surrogates(work.trusted_origin), "examples": len(work.trusted),
             "sha256": fingerprint(work.trusted),
             "learnt": 0 if work.learnt is None else len(work.learnt),
         },
-        "references": whole(work.references),
+        "references": spell_surrogates(work.references),
         "scanners": [_scanner(scanner, scan) for scanner in work.scanners],
         "classes": [
-            {"name": whole(name), "p_value": float(p)}
+            {"name": spell_surrogates(name), "p_value": float(p)}
             for name, p in zip(scan.classes, by_class, strict=True)
         ],
         "judges_classes": scan.by_class is not None,
@@ -111,7 +119,7 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
         "arriving": _arriving(work),
         "used": list(scan.used),
         "cost": {name: round(float(value), 3) for name, value in work.cost.items()},
-        "command": whole(command),
+        "command": spell_surrogates(command),
         "seed": seed,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": environment(),
@@ -125,7 +133,7 @@ def _scanner(scanner: Scanner, scan: ModelScan) -> dict[str, Any]:
         "name": name, "summary": scanner.summary(), "paper": scanner.paper,
         "assumes": scanner.assumes, "config": plain(scanner.config()),
         "p_value": scan.by_scanner.get(name),
-        "unheard": whole(scan.unheard.get(name, "")), "dropped": scan.dropped.get(name, 0),
+        "unheard": spell_surrogates(scan.unheard.get(name, "")), "dropped": scan.dropped.get(name, 0),
         "scores": None if scores is None else scores[0].tolist(),
         "references": None if scores is None else [row.tolist() for row in scores[1:]],
     }  # fmt: skip
@@ -138,7 +146,7 @@ def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
     A pattern without a mask that has negative values is added to inputs: its largest value is drawn
     black or white. Only what looks like an input of three axes can be shown.
     """
-    found = []
+    rows = []
     for name, evidence in scan.found.items():
         pattern, mask = evidence.get("pattern"), evidence.get("mask")
         if pattern is None or pattern.ndim != 4 or pattern.shape[1] not in (1, 3):
@@ -150,22 +158,22 @@ def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
         own = scan.scores[name][0]
         order = sorted(range(len(own)), key=lambda k: (by_class[k], -own[k]))
         drawn = (mask * pattern + (1 - mask) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        pictures = shown(drawn)
-        found += [
+        pictures = choose_shown(drawn)
+        rows += [
             {
-                "scanner": name, "class": whole(scan.classes[k]), "p_value": float(by_class[k]),
+                "scanner": name, "class": spell_surrogates(scan.classes[k]), "p_value": float(by_class[k]),
                 "covered": round(float(mask[k].mean()), 4), "picture": pictures.card(k, {}),
             }
             for k in order[: SHOWN // 2]
         ]  # fmt: skip
-    return found
+    return rows
 
 
 def _arriving(work: ModelWork) -> dict[str, Any] | None:
     """The inputs that a guard watched, the most suspicious ones with their pictures or texts."""
     if work.arriving is None or work.decisions is None:
         return None
-    p, exhibits = work.decisions.p_values, shown(work.arriving.inputs)
+    p, exhibits = work.decisions.p_values, choose_shown(work.arriving.inputs)
     order = torch.nan_to_num(p, nan=2.0).argsort(stable=True)[:SHOWN].tolist()
     counts = {a: work.decisions.action.count(a) for a in ("accept", "refuse", "abstain")}
     return {
@@ -173,7 +181,7 @@ def _arriving(work: ModelWork) -> dict[str, Any] | None:
         "counts": counts,
         "shown": [
             {
-                "row": row, "called": whole(_name(work, int(work.decisions.called[row]))),
+                "row": row, "called": spell_surrogates(_name(work, int(work.decisions.predicted[row]))),
                 "p_value": None if math.isnan(float(p[row])) else float(p[row]),
                 "action": work.decisions.action[row], "card": exhibits.card(row, {}),
             }
@@ -186,19 +194,21 @@ def _name(work: ModelWork, label: int) -> str:
     return work.scan.classes[label] if label >= 0 else "nothing: its answer is not finite"
 
 
-def page(found: dict[str, Any]) -> str:
+def page(content: dict[str, Any]) -> str:
     """Draw the page of a record."""
     environment = pages.environment()
-    environment.filters.update(short=shortened, percent=_percent, p=_p)
-    heard = [s for s in found["scanners"] if s["scores"] is not None]
-    names = [c["name"] for c in found["classes"]]
-    ps = [c["p_value"] for c in found["classes"]]
+    environment.filters.update(short=shorten, percent=_percent, p=_p)
+    heard = [s for s in content["scanners"] if s["scores"] is not None]
+    names = [c["name"] for c in content["classes"]]
+    ps = [c["p_value"] for c in content["classes"]]
     return environment.get_template("model.html").render(
-        record=found,
+        record=content,
         strips=[strip(s, names, ps) for s in heard],
-        unheard=[s for s in found["scanners"] if s["scores"] is None],
-        summaries={s["name"]: s["summary"] for s in found["scanners"]},
-        named=[c for c in found["classes"] if c["p_value"] <= found["verdict"]["level"] + 1e-12],
+        unheard=[s for s in content["scanners"] if s["scores"] is None],
+        summaries={s["name"]: s["summary"] for s in content["scanners"]},
+        named=[
+            c for c in content["classes"] if c["p_value"] <= content["verdict"]["level"] + 1e-12
+        ],
     )
 
 

@@ -19,9 +19,9 @@ from mithridate.pipelines.finding import DataScan
 from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest
 from mithridate.report.figures import histogram, spectrum
-from mithridate.report.quoting import shortened
-from mithridate.report.record import compact, compared, flagged_rows, record
-from mithridate.report.shown import Shown, shown
+from mithridate.report.quoting import shorten
+from mithridate.report.record import compact, flagged_rows, is_compared, record
+from mithridate.report.shown import Shown, choose_shown
 
 ROWS = 12  # classes in the table before the rest is folded away
 
@@ -41,45 +41,52 @@ def write_report(
 ) -> dict[str, Any]:
     """Write report.json, flagged.csv and report.html into a folder; returns the record.
 
-    names: of the n suspect examples; rejected: (name, why) of what could not be read; origin: where
-    the data came from; command: what repeats the scan. Every file is written whole or not at all.
-    Raises DataError where there are not n names.
+    Every file is written whole or not at all.
+
+    Args:
+        names: of the n suspect examples.
+        rejected: (name, why) of what could not be read.
+        origin: where the data came from.
+        command: what repeats the scan.
+
+    Raises:
+        DataError: where there are not n names.
     """
-    found = record(
+    content = record(
         scan, data, trusted, names=names, rejected=rejected, origin=origin, command=command,
         seed=seed,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "report.json", compact(found))
+    write_text(folder / "report.json", compact(content))
     write_text(folder / "flagged.csv", flagged_rows(scan, data, names))
-    write_text(folder / "report.html", page(scan, data, trusted, found, title))
-    return found
+    write_text(folder / "report.html", page(scan, data, trusted, content, title))
+    return content
 
 
 def page(
     scan: DataScan,
     data: Dataset,
     trusted: Dataset | None,
-    found: dict[str, Any],
+    content: dict[str, Any],
     title: str | None = None,
 ) -> str:
     """Draw the page of a scan and its record."""
     environment = pages.environment()
-    environment.filters.update(short=shortened, p=_p, count=_count, percent=_percent)
+    environment.filters.update(short=shorten, p=_p, count=_count, percent=_percent)
     chosen = exhibits(scan, data)
     ranked = sorted(
         (c for c in scan.classes if c.suspects), key=lambda c: (smallest(c), -c.flagged)
     )
     return environment.get_template("scan.html").render(
-        title=title or found["data"]["origin"] or "a labelled data set",
-        record=found,
-        verdict=found["verdict"],
-        compared=compared(scan),
+        title=title or content["data"]["origin"] or "a labelled data set",
+        record=content,
+        verdict=content["verdict"],
+        compared=is_compared(scan),
         classes=[(c, min(c.p_values, key=c.p_values.__getitem__, default=None)) for c in ranked],
         rows=ROWS,
         smallest=smallest,
         facts=_facts(scan, data),
-        evidence=_evidence(scan, data, trusted, found["examples"]["names"], chosen),
+        evidence=_evidence(scan, data, trusted, content["examples"]["names"], chosen),
         listed=sum(bool(c.flagged) for c in scan.classes),
     )
 
@@ -121,7 +128,7 @@ def _evidence(
     names: Sequence[str],
     chosen: tuple[Exhibit, ...],
 ) -> list[dict[str, Any]]:
-    show = shown(data.inputs)
+    show = choose_shown(data.inputs)
     room = show.room(max(1, len(chosen)))
     sections = []
     for exhibit in chosen:
@@ -155,7 +162,7 @@ def _cards(
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
     scores = exhibit.judged.scores
-    valid = scores.p_values if compared(scan) else None
+    valid = scores.p_values if is_compared(scan) else None
     return [
         {
             "row": row,

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mithridate.report.quoting import visible
+from mithridate.report.quoting import spell_invisible
 
 
 def environment() -> Environment:
@@ -15,13 +15,13 @@ def environment() -> Environment:
         loader=PackageLoader("mithridate.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_spelled_out,
+        finalize=_spell_out,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def _spelled_out(value: Any) -> Any:
+def _spell_out(value: Any) -> Any:
     """Make every value of a page readable; what the template itself wrote stays."""
     data = isinstance(value, str) and not hasattr(value, "__html__")
-    return visible(value) if data else value
+    return spell_invisible(value) if data else value

@@ -21,7 +21,7 @@ from mithridate.core.fingerprint import fingerprint
 from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
 from mithridate.pipelines.finding import DataScan, Judged
-from mithridate.report.quoting import cell, whole
+from mithridate.report.quoting import cell, spell_surrogates
 
 SCHEMA = "mithridate-scan/1"
 
@@ -47,10 +47,16 @@ def record(
 ) -> dict[str, Any]:
     """Give all of a scan as plain values that strict JSON can hold.
 
-    names: of the n suspect examples; rejected: (name, why) of what could not be read; origin: where
-    the data came from. A number that is not finite becomes None. p-values are None where suspect
-    and trusted examples could not be compared.
-    Raises DataError where there are not n names.
+    A number that is not finite becomes None. p-values are None where suspect and trusted examples
+    could not be compared.
+
+    Args:
+        names: of the n suspect examples.
+        rejected: (name, why) of what could not be read.
+        origin: where the data came from.
+
+    Raises:
+        DataError: where there are not n names.
     """
     if len(names) != len(data):
         raise DataError(f"expected a name for each of {len(data)} examples, found {len(names)}")
@@ -59,7 +65,7 @@ def record(
         "schema": SCHEMA,
         "verdict": {
             "answer": verdict.answer,
-            "why": whole(verdict.why),
+            "why": spell_surrogates(verdict.why),
             "level": verdict.level,
             "p_value": _number(verdict.p_value),
             "finest_p": _number(verdict.finest_p),
@@ -70,7 +76,7 @@ def record(
         "without_trusted": None if trusted is not None and len(trusted) else ABSENCE,
         "classes": [
             {
-                "name": whole(c.name), "suspects": c.suspects, "trusted": c.trusted,
+                "name": spell_surrogates(c.name), "suspects": c.suspects, "trusted": c.trusted,
                 "flagged": c.flagged, "by": c.by, "visible": c.visible,
                 "p_values": {name: _number(p) for name, p in c.p_values.items()},
             }
@@ -78,15 +84,15 @@ def record(
         ],
         "detectors": [_detector(judged, scan) for judged in scan.judged],
         "data": {
-            "origin": whole(origin),
+            "origin": spell_surrogates(origin),
             "examples": len(data),
             "trusted": len(trusted) if trusted is not None else 0,
             "sha256": fingerprint(data),
             "trusted_sha256": fingerprint(trusted) if trusted is not None else None,
         },
-        "rejected": [{"name": whole(name), "why": whole(why)} for name, why in rejected],
+        "rejected": [{"name": spell_surrogates(name), "why": spell_surrogates(why)} for name, why in rejected],
         "cost": {name: _number(value) for name, value in scan.cost.items()},
-        "command": whole(command),
+        "command": spell_surrogates(command),
         "seed": seed,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": environment(),
@@ -109,7 +115,7 @@ def _detector(judged: Judged, scan: DataScan) -> dict[str, Any]:
     }
 
 
-def compared(scan: DataScan) -> bool:
+def is_compared(scan: DataScan) -> bool:
     """Whether suspect and trusted examples were treated alike, so that p-values mean something."""
     return scan.verdict.p_value is not None
 
@@ -118,12 +124,12 @@ def _examples(scan: DataScan, data: Dataset, names: Sequence[str]) -> dict[str, 
     p_values = {j.detector.name(): j.scores.p_values for j in scan.judged}
     return {
         "ids": data.ids.tolist(),
-        "names": [whole(name) for name in names],
+        "names": [spell_surrogates(name) for name in names],
         "labels": data.labels.tolist(),
         "flagged": scan.flagged.tolist(),
         "scores": {j.detector.name(): _column(j.scores.values) for j in scan.judged},
         "p_values": {
-            name: _column(column) if column is not None and compared(scan) else None
+            name: _column(column) if column is not None and is_compared(scan) else None
             for name, column in p_values.items()
         },
     }
@@ -149,23 +155,23 @@ def flagged_rows(scan: DataScan, data: Dataset, names: Sequence[str]) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["id", "name", "class", "detector", "score", "p_value"])
-    for label, found in enumerate(scan.classes):
-        if found.by is None:
+    for label, finding in enumerate(scan.classes):
+        if finding.by is None:
             continue
-        scores = ranked[found.by]
+        scores = ranked[finding.by]
         rows = (scan.flagged & (data.labels == label)).nonzero().flatten()
         for row in rows[scores.values[rows].argsort(descending=True, stable=True)].tolist():
             p_value = None if scores.p_values is None else _number(float(scores.p_values[row]))
             score = _number(float(scores.values[row]))
-            who = (int(data.ids[row]), cell(names[row]), cell(found.name))
-            table.writerow([*who, found.by, score, p_value])
+            who = (int(data.ids[row]), cell(names[row]), cell(finding.name))
+            table.writerow([*who, finding.by, score, p_value])
     return text.getvalue()
 
 
-def compact(found: dict[str, Any]) -> str:
+def compact(content: dict[str, Any]) -> str:
     """Spell a record as JSON, one line for each of its parts."""
     lines = [
         f"{json.dumps(key)}: {json.dumps(part, allow_nan=False, separators=(',', ':'))}"
-        for key, part in found.items()
+        for key, part in content.items()
     ]
     return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -43,7 +43,7 @@ class Shown(Protocol):
         """Show what suspects (positions int64[k]) have and the rest of the class has not."""
 
 
-def shown(inputs: Inputs) -> Shown:
+def choose_shown(inputs: Inputs) -> Shown:
     """Choose how to show raw inputs: uint8[n, k, h, w] as pictures, anything else as text."""
     if isinstance(inputs, torch.Tensor) and inputs.dtype == torch.uint8 and inputs.ndim == 4:
         return Pictures(inputs)
@@ -69,7 +69,7 @@ class Pictures:
     def contrast(self, suspects: torch.Tensor, rest: torch.Tensor) -> dict[str, Any]:
         """Average both groups and stretch their difference: mid grey is no difference.
 
-        `largest` is the largest difference of the averages in grey levels, 0..255.
+        `argmax` is the largest difference of the averages in grey levels, 0..255.
         """
         if not len(suspects) or not len(rest):
             return {}
@@ -134,7 +134,7 @@ class Texts:
         before, after: characters left out.
         """
         text = str(self.inputs[row])
-        telling = {found["word"] for found in contrast.get("words", ()) if found["telling"]}
+        telling = {entry["word"] for entry in contrast.get("words", ()) if entry["telling"]}
         spans = [m.span() for m in re.finditer(TOKEN, text) if m.group().lower() in telling]
         first = spans[0][0] if spans else 0
         start = max(0, min(first - EXCERPT // 2, len(text) - EXCERPT))
@@ -163,7 +163,7 @@ class Texts:
             return {}
         inside, outside = self._holding(suspects), self._holding(others)
         n, m = len(suspects), len(others)
-        found: list[tuple[float, str, dict[str, Any]]] = []
+        ranked: list[tuple[float, str, dict[str, Any]]] = []
         for word, a in inside.items():
             b = outside[word]
             counts = (a + 0.5, n - a + 0.5, b + 0.5, m - b + 0.5)
@@ -172,8 +172,8 @@ class Texts:
             if a >= 2 and surprise > 2:
                 row = {"word": word, "suspects": a / n, "rest": b / m, "log_odds": odds}
                 row["telling"] = odds > 3 and a > n / 5
-                found.append((-surprise, word, row))
-        return {"words": [row for _, _, row in sorted(found, key=lambda f: f[:2])[:WORDS]]}
+                ranked.append((-surprise, word, row))
+        return {"words": [row for _, _, row in sorted(ranked, key=lambda f: f[:2])[:WORDS]]}
 
     def _holding(self, rows: torch.Tensor) -> Counter[str]:
         """In how many texts each word occurs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mithridate.report.quoting import shortened
+from mithridate.report.quoting import shorten
 from mithridate.trainers.standard import Standard
 
 ANSWERS = {
@@ -17,19 +17,19 @@ ANSWERS = {
 }
 
 
-def unknown(found: dict[str, Any]) -> list[str]:
+def list_unknowns(content: dict[str, Any]) -> list[str]:
     """Say what the record of a card leaves open, the gravest first."""
-    told = _of_training(found) if found["verb"] == "train" else _of_repair(found)
-    return [*told, *_of_damage(found)]
+    told = _of_training(content) if content["verb"] == "train" else _of_repair(content)
+    return [*told, *_of_damage(content)]
 
 
-def _of_training(found: dict[str, Any]) -> list[str]:
+def _of_training(content: dict[str, Any]) -> list[str]:
     told = ["No triggered input was tried: whether this network holds a backdoor is not known."]
-    if found["then"] == "none":
+    if content["then"] == "none":
         told.append("No scan was asked for: whether the data hold poison was not looked into.")
     else:
-        told.append(ANSWERS[found["scans"][0]["answer"]])
-    if found["then"] == "relabel" and found["scans"][0]["flagged"]:
+        told.append(ANSWERS[content["scans"][0]["answer"]])
+    if content["then"] == "relabel" and content["scans"][0]["flagged"]:
         told.append(
             "The labels that flagged examples were given are predictions of a network that was "
             "trained without them; they may be wrong."
@@ -37,7 +37,7 @@ def _of_training(found: dict[str, Any]) -> list[str]:
     return told
 
 
-def _of_repair(found: dict[str, Any]) -> list[str]:
+def _of_repair(content: dict[str, Any]) -> list[str]:
     told = [
         "A repair that lowers no accuracy on trusted examples may have removed nothing: no "
         "triggered input was tried, and whether there was a backdoor is not known."
@@ -45,11 +45,11 @@ def _of_repair(found: dict[str, Any]) -> list[str]:
     told.append(
         "The given network was trained on the trusted examples too, so its accuracy before is "
         "flattered and the damage looks larger than it is."
-        if found["network"]["saw"] == "both"
+        if content["network"]["saw"] == "both"
         else "Trusted examples that the given network was trained on would flatter its accuracy "
         "before, and make the damage look larger than it is."
     )
-    if not found["scans"]:
+    if not content["scans"]:
         told.append(
             "No suspects were given, so whether some examples stand apart for the repaired network "
             "was not asked."
@@ -59,17 +59,17 @@ def _of_repair(found: dict[str, Any]) -> list[str]:
         "The two verdicts say how the same data look to two networks. The data have not changed, "
         "and “clean” after a repair does not make them clean."
     )
-    if any(scan["answer"] == "cannot judge" for scan in found["scans"]):
+    if any(scan["answer"] == "cannot judge" for scan in content["scans"]):
         told.append("Where a verdict is “cannot judge”, nothing follows about the suspects.")
     return told
 
 
-def _of_damage(found: dict[str, Any]) -> list[str]:
-    damage = found["damage"]
+def _of_damage(content: dict[str, Any]) -> list[str]:
+    damage = content["damage"]
     if damage is None:
         return ["No trusted examples were given, so damage was not measured."]
     told = []
-    if found["method"]["name"] == Standard.name() and found["then"] == "none":
+    if content["method"]["name"] == Standard.name() and content["then"] == "none":
         told.append("Ordinary training does nothing against backdoors.")
     elif damage["before"] is None:
         told.append(
@@ -86,7 +86,7 @@ def _of_damage(found: dict[str, Any]) -> list[str]:
     if empty:
         told.append(
             f"No trusted example of {len(empty)} of {len(damage['classes'])} classes was set apart "
-            f"to measure by, e.g. “{shortened(empty[0], 40)}”: damage there is not known."
+            f"to measure by, e.g. “{shorten(empty[0], 40)}”: damage there is not known."
         )
     told.append(
         "The trusted examples are taken at their word. If they are poisoned or come from "

@@ -16,36 +16,42 @@ from mithridate.core.scanner import Scanned
 from mithridate.core.scores import Scores
 from mithridate.core.streams import torch_generator
 from mithridate.core.view import View
-from mithridate.scanners.random_search import RandomSearch, Walk, stamped
+from mithridate.scanners.random_search import RandomSearch, Walk, put_patches
 from mithridate.scanners.sources import Sources, sources
 
 NOISES = 8
 """Random patches that all classes are tried with."""
 
 
-def compared(
+def compare_models(
     view: View,
     reference: View,
     rng: np.random.Generator,
     *,
     search: RandomSearch | None = None,
-    found: Mapping[str, torch.Tensor] | None = None,
+    measured: Mapping[str, torch.Tensor] | None = None,
 ) -> Scanned:
     """Score each class by the inputs that the suspect gives to it and the reference does not.
 
-    view: of the suspect, with trusted examples; reference: of the other model, only asked.
     The gain of class k under a change of inputs is the mean of p_k(suspect) - p_k(reference) over
     held-out trusted inputs of other classes. Changes are: none; `NOISES` random patches; one patch
     for each class, sought by `search` for the largest mean of log p_k(suspect) - log p_k(reference)
     on other trusted inputs; and, where `found` of another scanner of the suspect (or of its twin
-    with gradients) is given, its "pattern" under its "mask", or added where there is no mask.
-    The score is the largest gain. found: "gain" float[c, s] by change, in this order with the
-    largest gain of the random patches, and for the patch sought "success" and "reference" float[c],
-    the shares of inputs that the two models call k, "mask" and "pattern".
-    It is no Scanner: a scanner is given one model. Both models must take the same inputs and name
-    the same classes. Equal models score 0 everywhere, which says that they are equal and not that
-    they are clean. Raises CannotJudge where the classes differ or nothing is trusted, MethodError
-    where `found` holds no pattern.
+    with gradients) is given, its "pattern" under its "mask", or added where there is no mask. The
+    score is the largest gain. It is no Scanner: a scanner is given one model. Both models must take
+    the same inputs and name the same classes. Equal models score 0 everywhere, which says that they
+    are equal and not that they are clean.
+
+    Args:
+        view: of the suspect, with trusted examples.
+        reference: of the other model, only asked.
+        measured: "gain" float[c, s] by change, in this order with the largest gain of the random
+            patches, and for the patch sought "success" and "reference" float[c], the shares of
+            inputs that the two models call k, "mask" and "pattern".
+
+    Raises:
+        CannotJudge: where the classes differ or nothing is trusted.
+        MethodError: where `found` holds no pattern.
     """
     if reference.classes != view.classes:
         raise CannotJudge(
@@ -63,15 +69,24 @@ def compared(
     low, noise = walk.begin(NOISES)
     masks = walk.mask(low)
     mask, pattern = search.search(apart, drawn.prepared[drawn.learn], surface, rng)
-    plain = measured(drawn, ask, asked, lambda k, inputs: inputs)
+    plain = measure_gains(drawn, ask, asked, lambda k, inputs: inputs)
     random = [
-        measured(drawn, ask, asked, patched(masks[i].expand_as(mask), noise[i].expand_as(pattern)))
+        measure_gains(
+            drawn,
+            ask,
+            asked,
+            change_by_patch(masks[i].expand_as(mask), noise[i].expand_as(pattern)),
+        )
         for i in range(NOISES)
     ]
-    sought = measured(drawn, ask, asked, patched(mask, pattern))
+    sought = measure_gains(drawn, ask, asked, change_by_patch(mask, pattern))
     gains = [plain[0], torch.stack([gain for gain, *_ in random]).amax(0), sought[0]]
-    if found is not None:
-        gains.append(measured(drawn, ask, asked, given(found, surface.low, surface.high))[0])
+    if measured is not None:
+        gains.append(
+            measure_gains(
+                drawn, ask, asked, change_by_pattern(measured, surface.low, surface.high)
+            )[0]
+        )
     gain = torch.stack(gains, 1)
     shown = {"gain": gain, "success": sought[1], "reference": sought[2], "mask": mask.float()}
     return Scanned(Scores(gain.amax(1), unit="class"), {**shown, "pattern": pattern.float()})
@@ -81,25 +96,26 @@ Change = Callable[[int, torch.Tensor], torch.Tensor]
 """Is given a class and prepared inputs[n, ...] and gives them changed for the class."""
 
 
-def patched(mask: torch.Tensor, pattern: torch.Tensor) -> Change:
+def change_by_patch(mask: torch.Tensor, pattern: torch.Tensor) -> Change:
     """Change inputs by the patch of the class."""
-    return lambda k, inputs: stamped(inputs, mask[k][None], pattern[k][None])[0]
+    return lambda k, inputs: put_patches(inputs, mask[k][None], pattern[k][None])[0]
 
 
-def given(found: Mapping[str, torch.Tensor], low: float, high: float) -> Change:
+def change_by_pattern(measured: Mapping[str, torch.Tensor], low: float, high: float) -> Change:
     """Change inputs by what another scanner found.
 
-    Raises MethodError where it shows no pattern.
+    Raises:
+        MethodError: where it shows no pattern.
     """
-    if "pattern" not in found:
+    if "pattern" not in measured:
         raise MethodError(
-            f"'found' must hold the 'pattern' of a scanner that recovers one, found {list(found)}"
+            f"'found' must hold the 'pattern' of a scanner that recovers one, found {list(measured)}"
         )
 
     def change(k: int, inputs: torch.Tensor) -> torch.Tensor:
-        pattern, floats = found["pattern"][k].cpu(), inputs.float()
-        if "mask" in found:
-            mask = found["mask"][k].float().cpu()
+        pattern, floats = measured["pattern"][k].cpu(), inputs.float()
+        if "mask" in measured:
+            mask = measured["mask"][k].float().cpu()
             floats = (1 - mask) * floats + mask * pattern
         else:
             floats = floats + pattern
@@ -109,7 +125,7 @@ def given(found: Mapping[str, torch.Tensor], low: float, high: float) -> Change:
     return change
 
 
-def measured(
+def measure_gains(
     drawn: Sources,
     ask: Callable[[torch.Tensor], torch.Tensor],
     asked: Callable[[torch.Tensor], torch.Tensor],
@@ -122,8 +138,8 @@ def measured(
             inputs = change(k, drawn.prepared[rows])
             first, second = ask(inputs), asked(inputs)
             gain = (first.softmax(1) - second.softmax(1))[:, k].mean()
-            called = [(logits.argmax(1) == k).float().mean() for logits in (first, second)]
-            yield torch.stack([gain, *called])
+            predicted = [(logits.argmax(1) == k).float().mean() for logits in (first, second)]
+            yield torch.stack([gain, *predicted])
 
     gain, success, other = torch.stack(list(answers())).T
     return gain, success, other

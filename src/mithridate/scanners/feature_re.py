@@ -19,7 +19,7 @@ from mithridate.core.inference import features_of, last_linear
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.view import View
-from mithridate.scanners.sources import differentiable, groups, sources
+from mithridate.scanners.sources import differentiable_model, groups, sources
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,23 @@ class FeatureRE(Scanner):
     and a mask m of features are learnt together, so that b(m * a(F(x)) + (1 - m) * a(x')) is k for
     other trusted x, x' of other classes, while rms(F(x) - x) <= size, mean over the mask of the
     standard deviation of a(F(x)) <= deviation, |m|_1 <= share * d, and a(F(x)) stays apart from the
-    class's own features. With r the relative excesses over these three bounds,
-    score_k = success - cos(mean a(F(x)), mean a of trusted k) - sum r, on held-out inputs.
-    found: "success", "likeness" (the cosine) and "size" (the root mean square) float[c].
-    size: as a share of the range of inputs; deviation: in those of the same feature over trusted
-    inputs; share: of the features; steps: of both; rate: of v, as a share of the range; examples:
-    trusted ones to learn from for each class, of a quarter of them, at most.
-    The paper's F is a U-Net, which can also warp and blur and follow the input; s and v cannot, so
-    triggers that move what is there are not reached. It cuts the network at an earlier layer too,
-    and takes 400 epochs for each class. The bounds for size and deviation are ours.
-    Raises CannotJudge without gradients, without trusted examples of every class, or where the
-    network does not end in its last linear layer.
+    class's own features. With r the relative excesses over these three bounds, score_k = success -
+    cos(mean a(F(x)), mean a of trusted k) - sum r, on held-out inputs. The paper's F is a U-Net,
+    which can also warp and blur and follow the input; s and v cannot, so triggers that move what is
+    there are not reached. It cuts the network at an earlier layer too, and takes 400 epochs for
+    each class. The bounds for size and deviation are ours.
+
+    Attributes:
+        steps: "success", "likeness" (the cosine) and "size" (the root mean square) float[c].
+        size: as a share of the range of inputs.
+        deviation: in those of the same feature over trusted inputs.
+        share: of the features.
+        learning_rate: of v, as a share of the range.
+        examples: trusted ones to learn from for each class, of a quarter of them, at most.
+
+    Raises:
+        CannotJudge: without gradients, without trusted examples of every class, or where the
+            network does not end in its last linear layer.
     """
 
     paper = "Wang et al., Rethinking the Reverse-engineering of Trojan Triggers, NeurIPS 2022"
@@ -51,20 +57,20 @@ class FeatureRE(Scanner):
     deviation: float = 1.0
     share: float = 0.1
     steps: int = 50
-    rate: float = 0.01
+    learning_rate: float = 0.01
     examples: int = 24
 
     def scan(self, view: View, rng: np.random.Generator) -> Scanned:
         """Invert for every class at once, and test."""
-        if min(self.size, self.deviation, self.share, self.rate) <= 0 or self.steps < 1:
+        if min(self.size, self.deviation, self.share, self.learning_rate) <= 0 or self.steps < 1:
             raise MethodError(f"bounds and rate must be positive, steps at least 1: {self}")
         drawn = sources(view, self.examples, rng)
         surface, device = view.domain.surface(drawn.prepared), view.runtime.device
         labels, parts = view.clean.labels, []
-        with differentiable(view, drawn.prepared, surface) as model:
+        with differentiable_model(view, drawn.prepared, surface) as model:
             space = Space.of(model, drawn.prepared.to(device), labels.to(device), view)
             for group in groups(view.classes, drawn.learn.shape[1], view.runtime):
-                inversion = Inversion(self, space, surface, group.to(device))
+                inversion = FeatureInversion(self, space, surface, group.to(device))
                 learn, held = drawn.learn[group].to(device), drawn.held[group].to(device)
                 inversion.learn(drawn.prepared.to(device)[learn].float(), space.features[learn])
                 with torch.no_grad():
@@ -72,14 +78,17 @@ class FeatureRE(Scanner):
                     ends = inversion.measure(inputs, space.features[held])
                 parts.append(torch.stack([ends.success, ends.likeness, ends.over, ends.size]).cpu())
         success, likeness, over, size = torch.cat(parts, 1)
-        found = {"success": success, "likeness": likeness, "size": size}
-        return Scanned(Scores(success - likeness - over, unit="class"), found)
+        shown = {"success": success, "likeness": likeness, "size": size}
+        return Scanned(Scores(success - likeness - over, unit="class"), shown)
 
 
 class Space(NamedTuple):
     """A network in two parts, and its features of trusted examples.
 
-    features: float[n, d]; means: of each class float[c, d]; spread: of all float[d].
+    Attributes:
+        features: float[n, d].
+        means: of each class float[c, d].
+        spread: of all float[d].
     """
 
     model: nn.Module
@@ -92,8 +101,9 @@ class Space(NamedTuple):
     def of(model: nn.Module, prepared: torch.Tensor, labels: torch.Tensor, view: View) -> Space:
         """Cut a network in two.
 
-        Raises CannotJudge where its last linear layer does not end it, where a class has no trusted
-        example or where no feature varies.
+        Raises:
+            CannotJudge: where its last linear layer does not end it, where a class has no trusted
+                example or where no feature varies.
         """
         head, batches = last_linear(model), prepared.split(view.runtime.batch_size)
         with torch.no_grad():
@@ -125,21 +135,26 @@ class Terms(NamedTuple):
     size: torch.Tensor
 
 
-class Inversion:
+class FeatureInversion:
     """A transform of inputs and a mask of features for each class of a group."""
 
     def __init__(
-        self, method: FeatureRE, space: Space, surface: Surface, wanted: torch.Tensor
+        self, method: FeatureRE, space: Space, surface: Surface, target_labels: torch.Tensor
     ) -> None:
-        self.method, self.space, self.surface, self.wanted = method, space, surface, wanted
-        new, g = space.features.new_zeros, len(wanted)
+        self.method, self.space, self.surface, self.target_labels = (
+            method,
+            space,
+            surface,
+            target_labels,
+        )
+        new, g = space.features.new_zeros, len(target_labels)
         self.scale = new(g, 1, *surface.mask).add_(1).requires_grad_(True)
         self.shift = new(g, 1, *surface.pattern).requires_grad_(True)
         self.hold = new(g, 1, space.features.shape[1]).requires_grad_(True)
 
     def learn(self, inputs: torch.Tensor, features: torch.Tensor) -> None:
         """Descend on inputs[g, b, ...] of other classes with features[g, b, d]."""
-        moved, rate = [self.scale, self.shift, self.hold], self.method.rate
+        moved, rate = [self.scale, self.shift, self.hold], self.method.learning_rate
         rates = (rate, rate * (self.surface.high - self.surface.low), 0.1)
         optimiser = torch.optim.Adam(
             [{"params": [p], "lr": r} for p, r in zip(moved, rates, strict=True)], betas=(0.5, 0.9)
@@ -157,9 +172,9 @@ class Inversion:
         changed = features_of(space.model, moved.flatten(0, 1)).float().view(features.shape)
         mask = self.hold.sigmoid()
         logits = space.head(mask * changed + (1 - mask) * features.roll(1, 1))
-        labels = self.wanted[:, None].expand(logits.shape[:2])
+        labels = self.target_labels[:, None].expand(logits.shape[:2])
         cost = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(1)
-        own = F.cosine_similarity(changed.mean(1), space.means[self.wanted], dim=1)
+        own = F.cosine_similarity(changed.mean(1), space.means[self.target_labels], dim=1)
         size = ((moved - inputs) / (high - low)).flatten(1).square().mean(1).add(1e-12).sqrt()
         apart = (
             mask[:, 0]

@@ -23,11 +23,16 @@ AGREE = 0.5
 def check_gradients(model: nn.Module, prepared: torch.Tensor, surface: Surface) -> None:
     """Compare the derivative of the loss by the inputs with a small step that is really taken.
 
-    prepared: inputs[n, ...], a few of which are looked at. The loss is the mean cross-entropy
-    towards the class after the one that is predicted. The step moves every input against the sign
-    of its gradient by a hundredth of the range at first, then by less.
-    Raises CannotJudge where the gradient is absent, zero or not finite, or where no step lowers the
-    loss by half of what the gradient promises.
+    The loss is the mean cross-entropy towards the class after the one that is predicted. The step
+    moves every input against the sign of its gradient by a hundredth of the range at first, then by
+    less.
+
+    Args:
+        prepared: inputs[n, ...], a few of which are looked at.
+
+    Raises:
+        CannotJudge: where the gradient is absent, zero or not finite, or where no step lowers the
+            loss by half of what the gradient promises.
     """
     few = prepared[:FEW].float().requires_grad_(True)
     model.eval()
@@ -37,8 +42,8 @@ def check_gradients(model: nn.Module, prepared: torch.Tensor, surface: Surface) 
         raise CannotJudge(
             f"the model does not run on floats, so it has no gradient: {error}"
         ) from error
-    wanted = (logits.argmax(1) + 1) % logits.shape[1]
-    loss = F.cross_entropy(logits.float(), wanted)
+    target_labels = (logits.argmax(1) + 1) % logits.shape[1]
+    loss = F.cross_entropy(logits.float(), target_labels)
     if not loss.requires_grad:
         raise CannotJudge(BLOCKED)
     (gradient,) = torch.autograd.grad(loss, few, allow_unused=True)
@@ -49,7 +54,7 @@ def check_gradients(model: nn.Module, prepared: torch.Tensor, surface: Surface) 
             step = part * (surface.high - surface.low) * gradient.sign()
             moved = (few - step).clamp(surface.low, surface.high)
             promised = float((gradient * (few - moved)).sum())
-            gained = float(loss - F.cross_entropy(model(moved).float(), wanted))
+            gained = float(loss - F.cross_entropy(model(moved).float(), target_labels))
             if gained >= AGREE * promised:
                 return
     raise CannotJudge(

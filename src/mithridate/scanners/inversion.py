@@ -47,14 +47,18 @@ PROVED = 0.01
 class Descent:
     """How arms are searched.
 
-    batch: examples of an arm in a step, with replacement; rate: of Adam on the logits of mask and
-    pattern; check: steps between looks at the success; success: share led to the class that counts
-    as found; weight: of the mask's sum once an arm has succeeded; rise, fall: factors of the weight
-    after a check that succeeded or failed.
+    Attributes:
+        batch: examples of an arm in a step, with replacement.
+        learning_rate: of Adam on the logits of mask and pattern.
+        check: steps between looks at the success.
+        success: share led to the class that counts as found.
+        weight: of the mask's sum once an arm has succeeded.
+        rise: factors of the weight after a check that succeeded or failed.
+        fall: factors of the weight after a check that succeeded or failed.
     """
 
     batch: int = 16
-    rate: float = 0.2
+    learning_rate: float = 0.2
     check: int = 5
     success: float = 0.95
     weight: float = 1e-2
@@ -94,10 +98,11 @@ class World:
 
 
 @contextlib.contextmanager
-def searched(view: View) -> Iterator[World]:
+def open_world(view: View) -> Iterator[World]:
     """Give the model and the trusted examples of a view; the model's mode is restored after it.
 
-    Raises CannotJudge where inputs cannot move by a little or the model has no gradient.
+    Raises:
+        CannotJudge: where inputs cannot move by a little or the model has no gradient.
     """
     model, clean, runtime = view.model, view.clean, view.runtime
     inputs = view.domain.prepare(clean.inputs)
@@ -107,13 +112,15 @@ def searched(view: View) -> Iterator[World]:
     try:
         check_gradients(model, inputs, surface)
         labels = clean.labels.to(runtime.device)
-        lean = folded(model, inputs[:FEW].float()) if view.precision == "bf16" else model
+        lean = (
+            fold_normalisation(model, inputs[:FEW].float()) if view.precision == "bf16" else model
+        )
         yield World(lean, inputs, labels, surface, runtime, view.precision)
     finally:
         model.train(was_training)
 
 
-def folded(model: nn.Module, inputs: torch.Tensor) -> nn.Module:
+def fold_normalisation(model: nn.Module, inputs: torch.Tensor) -> nn.Module:
     """Give a copy with normalisation folded into convolutions, a quarter faster, where that works.
 
     A convolution and the normalisation that its module names next become one. The model itself
@@ -128,10 +135,10 @@ def folded(model: nn.Module, inputs: torch.Tensor) -> nn.Module:
                     setattr(module, first, fuse_conv_bn_eval(layer, after))
                     setattr(module, second, nn.Identity())
         with torch.no_grad():
-            wanted, given = model(inputs).float(), lean(inputs).float()
+            target_labels, given = model(inputs).float(), lean(inputs).float()
     except Exception:  # a model may be made of anything
         return model
-    near = bool((given - wanted).abs().max() <= 1e-3 * wanted.abs().max())
+    near = bool((given - target_labels).abs().max() <= 1e-3 * target_labels.abs().max())
     return cast(Any, lean).to(memory_format=torch.channels_last) if near else model
 
 
@@ -151,7 +158,8 @@ class Inversion:
     ) -> None:  # fmt: skip
         """Place the arms: aims int64[a], the class of each; pools: rows of the examples of each.
 
-        Raises CannotJudge where an arm has fewer than two examples.
+        Raises:
+            CannotJudge: where an arm has fewer than two examples.
         """
         few = [k for k, pool in enumerate(pools) if len(pool) < FEWEST]
         if few:
@@ -207,14 +215,16 @@ class Inversion:
         moving = {name: place[arms].requires_grad_() for name, place in self.places.items()}
         mask, pattern = self.shown(moving)
         logits = self.world.ask(blend(inputs, mask, pattern).flatten(0, 1))
-        wanted = self.aims[arms].repeat_interleave(len(drawn))
-        losses = F.cross_entropy(logits, wanted, reduction="none").view(len(arms), -1).mean(1)
+        target_labels = self.aims[arms].repeat_interleave(len(drawn))
+        losses = (
+            F.cross_entropy(logits, target_labels, reduction="none").view(len(arms), -1).mean(1)
+        )
         total = (losses + self.weight[arms] * mask.flatten(1).sum(1)).sum()
         slopes = torch.autograd.grad(total, list(moving.values()))
         self.steps[arms] += 1
         for name, slope in zip(moving, slopes, strict=True):
             self._adam(name, arms, slope)
-        return (logits.argmax(1) == wanted).view(len(arms), -1).float().sum(1)
+        return (logits.argmax(1) == target_labels).view(len(arms), -1).float().sum(1)
 
     def _adam(self, name: str, arms: torch.Tensor, slope: torch.Tensor) -> None:
         """One step of Adam, of arms that each count their own steps."""
@@ -225,20 +235,20 @@ class Inversion:
             moment[arms] = moment[arms].lerp(value, 1 - share)
             debt = 1 - share ** self.steps[arms]
             parts.append(moment[arms] / debt.view(-1, *[1] * (slope.ndim - 1)))
-        self.places[name][arms] -= self.descent.rate * parts[0] / (parts[1].sqrt() + 1e-8)
+        self.places[name][arms] -= self.descent.learning_rate * parts[0] / (parts[1].sqrt() + 1e-8)
 
     def _check(self, arms: torch.Tensor, success: torch.Tensor) -> None:
         """Keep the masks that are smaller than any before and succeed; move the weights."""
-        found = success >= self.descent.success
+        reached = success >= self.descent.success
         norm = self.places["mask"][arms].sigmoid().flatten(1).sum(1)
-        better = found & (norm < (1 - PROVED) * self.norm[arms])
+        better = reached & (norm < (1 - PROVED) * self.norm[arms])
         self.norm[arms[better]] = norm[better]
         for name, place in self.places.items():
             self.best[name][arms[better]] = place[arms[better]]
         self.stale[arms] = torch.where(better, 0.0, self.stale[arms] + 1)
         weight = self.weight[arms]
         risen = torch.where(weight == 0, self.descent.weight, weight * self.descent.rise)
-        self.weight[arms] = torch.where(found, risen, weight / self.descent.fall)
+        self.weight[arms] = torch.where(reached, risen, weight / self.descent.fall)
 
     def shown(self, places: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Masks in 0..1 and patterns on the surface, from their logits."""
@@ -260,8 +270,8 @@ class Inversion:
             for arm, aim in enumerate(self.aims.tolist()):
                 inputs = self.world.inputs[self.pools[arm, : self.sizes[arm]][:few]].float()
                 stamped = blend(inputs[None], given["mask"][[arm]], given["pattern"][[arm]])[0]
-                called = [self.world.ask(x).argmax(1) for x in stamped.split(self.world.at_once)]
-                shares.append((torch.cat(called) == aim).float().mean())
+                predicted = [self.world.ask(x).argmax(1) for x in stamped.split(self.world.at_once)]
+                shares.append((torch.cat(predicted) == aim).float().mean())
         return torch.stack(shares)
 
 

@@ -15,7 +15,7 @@ from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.view import View
-from mithridate.scanners.inversion import Descent, Inversion, World, searched
+from mithridate.scanners.inversion import Descent, Inversion, World, open_world
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,34 @@ class KArm(Scanner):
     """Score a class by the smallest patch that leads one other class to it, searched as a bandit.
 
     An arm is a pair (s, k): min over m and p of mean CE(f((1 - m) x + m p), k) + w |m|_1 over
-    trusted x of class s. After a start with all arms, those with the largest
-    log(|m| before / |m| now) + min |m| / |m| of their last visit go on. Score of k: -log of the
-    smallest mask of its arms that succeeded.
-    sources: "each" for pairs, "all" for one arm for each class and all others; screened: share of
-    the sources of a class that are tried, those whose examples have the largest mean logit for it;
-    steps: for each class, shared by its arms, at most one for every two trusted examples; start:
-    share of them that goes to all arms alike; width: arms that share a pass; explore: share of
-    those drawn at random; batch, rate, check, success, weight: see neural-cleanse.
-    found: "mask", "pattern", "norm" and "success" of the best arm of each class, its "source" (-1
-    for all) and "reached".
-    Differs from the paper: several arms are pulled at once; the reward is a ratio and needs no
-    constant for the size of inputs; a class keeps at least one source; pairs are not
-    compared with their reverse: calibration on clean models tells which pairs are close by nature.
-    With sources "all" and half of the steps of neural-cleanse, the bandit ranked the backdoor first
-    in four of five small networks and gave up its arm too early in the fifth: it saves time where
-    there are many arms, and is no cheaper form of neural-cleanse where there are ten.
-    Raises CannotJudge where the model has no gradient, a class has fewer than two trusted examples
-    or no arm succeeds; MethodError where a share is outside 0..1.
+    trusted x of class s. After a start with all arms, those with the largest log(|m| before / |m|
+    now) + min |m| / |m| of their last visit go on. Score of k: -log of the smallest mask of its
+    arms that succeeded. Differs from the paper: several arms are pulled at once; the reward is a
+    ratio and needs no constant for the size of inputs; a class keeps at least one source; pairs are
+    not compared with their reverse: calibration on clean models tells which pairs are close by
+    nature. With sources "all" and half of the steps of neural-cleanse, the bandit ranked the
+    backdoor first in four of five small networks and gave up its arm too early in the fifth: it
+    saves time where there are many arms, and is no cheaper form of neural-cleanse where there are
+    ten.
+
+    Attributes:
+        sources: "each" for pairs, "all" for one arm for each class and all others.
+        screened: share of the sources of a class that are tried, those whose examples have the
+            largest mean logit for it.
+        steps: for each class, shared by its arms, at most one for every two trusted examples.
+        start: share of them that goes to all arms alike.
+        width: arms that share a pass.
+        explore: share of those drawn at random.
+        batch: see neural-cleanse.
+        learning_rate: see neural-cleanse.
+        check: see neural-cleanse.
+        success: see neural-cleanse.
+        weight: see neural-cleanse.
+
+    Raises:
+        CannotJudge: where the model has no gradient, a class has fewer than two trusted examples or
+            no arm succeeds.
+        MethodError: where a share is outside 0..1.
     """
 
     paper = "Shen et al., Backdoor Scanning for DNNs through K-Arm Optimization, ICML 2021"
@@ -54,7 +64,7 @@ class KArm(Scanner):
     width: int = 12
     explore: float = 0.3
     batch: int = 8
-    rate: float = 0.2
+    learning_rate: float = 0.2
     check: int = 5
     success: float = 0.95
     weight: float = 2e-2
@@ -63,19 +73,19 @@ class KArm(Scanner):
         """Search the arms and keep the best of each class."""
         if not all(0 <= share <= 1 for share in (self.screened, self.start, self.explore)):
             raise MethodError(f"screened, start and explore are shares of 0 to 1, found {self}")
-        with searched(view) as world:
+        with open_world(view) as world:
             search, sources = self.search(world, view.classes, rng)
             if not search.reached.any():
                 raise CannotJudge(
                     f"no arm succeeded in {int(search.steps.max())} steps, so the sizes of the "
                     "masks say nothing; give more steps or trust more examples"
                 )
-            found = {**search.found(), "success": search.success()}
-            found |= {"reached": search.reached.float(), "source": sources.float()}
-        size = torch.where(search.reached, search.norm, found["norm"] + search.mask_size)
+            shown = {**search.found(), "success": search.success()}
+            shown |= {"reached": search.reached.float(), "source": sources.float()}
+        size = torch.where(search.reached, search.norm, shown["norm"] + search.mask_size)
         mine = search.aims == torch.arange(view.classes, device=size.device)[:, None]
         best = torch.where(mine, size, torch.inf).argmin(1).cpu()
-        kept = {name: value.detach().float().cpu()[best] for name, value in found.items()}
+        kept = {name: value.detach().float().cpu()[best] for name, value in shown.items()}
         return Scanned(Scores(-kept["norm"].double().log(), unit="class"), kept)
 
     def search(
@@ -85,7 +95,7 @@ class KArm(Scanner):
         sources, aims = self.arms(world, classes)
         led = [world.labels == s if s >= 0 else world.labels != k
                for s, k in zip(sources.tolist(), aims.tolist(), strict=True)]  # fmt: skip
-        descent = Descent(self.batch, self.rate, self.check, self.success, self.weight)
+        descent = Descent(self.batch, self.learning_rate, self.check, self.success, self.weight)
         search = Inversion(world, aims, [rows.nonzero().flatten() for rows in led], descent, rng)
         self.pull(search, min(self.steps, len(world.labels) // 2) * classes, rng)
         return search, sources

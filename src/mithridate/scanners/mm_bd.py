@@ -13,12 +13,12 @@ from torch import nn
 
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.core.quantisation import unclipped
+from mithridate.core.quantisation import open_ranges
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.streams import torch_generator
 from mithridate.core.view import View
-from mithridate.scanners.sources import differentiable, groups
+from mithridate.scanners.sources import differentiable_model, groups
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,21 @@ class MaximumMargin(Scanner):
 
     m_k = max over inputs x of z_k(x) - max_{j != k} z_j(x), z the logits, by projected gradient
     ascent from uniform noise; the score is m_k / median_{j != k} m_j, so that models whose logits
-    have another scale compare. found: "margin" m_k float[c], "pattern" the inputs where it is
-    reached float[c, ...].
-    starts: random inputs for each class, all ascend in one batch; steps: of the ascent; rate: the
-    first step as a share of the range of inputs, it falls to 0 linearly.
-    The paper takes plain gradient steps until the margin stands still, from 30 starts; steps by the
-    sign of the gradient need fewer, and end in a corner where the margin is linear. It fits an
-    exponential null to the margins of the other classes; here p-values come from clean models.
-    Activations of static INT8 may leave their ranges meanwhile: clipped to what trusted inputs
-    reach, every class has nearly the same margin, and that of a backdoor shows no longer.
-    Raises CannotJudge without gradients, and where the other classes' median margin is not
-    positive: the ascent did not find inputs that the model gives to them.
+    have another scale compare. The paper takes plain gradient steps until the margin stands still,
+    from 30 starts; steps by the sign of the gradient need fewer, and end in a corner where the
+    margin is linear. It fits an exponential null to the margins of the other classes; here p-values
+    come from clean models. Activations of static INT8 may leave their ranges meanwhile: clipped to
+    what trusted inputs reach, every class has nearly the same margin, and that of a backdoor shows
+    no longer.
+
+    Attributes:
+        steps: "margin" m_k float[c], "pattern" the inputs where it is reached float[c, ...].
+        starts: random inputs for each class, all ascend in one batch.
+        learning_rate: the first step as a share of the range of inputs, it falls to 0 linearly.
+
+    Raises:
+        CannotJudge: without gradients, and where the other classes' median margin is not positive:
+            the ascent did not find inputs that the model gives to them.
     """
 
     paper = (
@@ -49,11 +53,11 @@ class MaximumMargin(Scanner):
 
     starts: int = 4
     steps: int = 40
-    rate: float = 0.1
+    learning_rate: float = 0.1
 
     def scan(self, view: View, rng: np.random.Generator) -> Scanned:
         """Climb for every class and start at once."""
-        if min(self.starts, self.steps) < 1 or self.rate <= 0:
+        if min(self.starts, self.steps) < 1 or self.learning_rate <= 0:
             raise MethodError(f"starts and steps must be at least 1 and the rate positive: {self}")
         blank, classes, device = view.blank, view.classes, view.runtime.device
         surface = view.domain.surface(blank)
@@ -61,43 +65,44 @@ class MaximumMargin(Scanner):
             (classes * self.starts, *surface.pattern), generator=torch_generator(rng)
         )
         first = (surface.low + (surface.high - surface.low) * noise).to(device)
-        wanted = torch.arange(classes, device=device).repeat_interleave(self.starts)
+        target_labels = torch.arange(classes, device=device).repeat_interleave(self.starts)
         tops, ends = [], []
-        with differentiable(view, first, surface) as model, unclipped(model):
+        with differentiable_model(view, first, surface) as model, open_ranges(model):
             for group in groups(classes, self.starts, view.runtime):
-                rows = (wanted >= group[0]) & (wanted <= group[-1])
-                end = self.climb(model, first[rows], wanted[rows], surface)
+                rows = (target_labels >= group[0]) & (target_labels <= group[-1])
+                end = self.climb(model, first[rows], target_labels[rows], surface)
                 with torch.no_grad():
-                    tops.append(margins(model(end), wanted[rows]).float().cpu())
+                    tops.append(margins(model(end), target_labels[rows]).float().cpu())
                 ends.append(end.cpu())
         best, place = torch.cat(tops).view(classes, self.starts).max(1)
         patterns = torch.cat(ends).view(classes, self.starts, *surface.pattern)
-        found = {"margin": best, "pattern": patterns[torch.arange(classes), place]}
-        return Scanned(Scores(relative(best), unit="class"), found)
+        shown = {"margin": best, "pattern": patterns[torch.arange(classes), place]}
+        return Scanned(Scores(divide_by_median(best), unit="class"), shown)
 
     def climb(
-        self, model: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, surface: Surface
+        self, model: nn.Module, inputs: torch.Tensor, target_labels: torch.Tensor, surface: Surface
     ) -> torch.Tensor:
         """Raise the margins of inputs[r, ...] towards the classes wanted, int64[r]."""
-        width = self.rate * (surface.high - surface.low)
+        width = self.learning_rate * (surface.high - surface.low)
         for step in range(self.steps):
             point = inputs.detach().requires_grad_(True)
-            (slope,) = torch.autograd.grad(margins(model(point), wanted).sum(), point)
+            (slope,) = torch.autograd.grad(margins(model(point), target_labels).sum(), point)
             moved = point.detach() + width * (1 - step / self.steps) * slope.sign()
             inputs = moved.clamp(surface.low, surface.high)
         return inputs
 
 
-def margins(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def margins(logits: torch.Tensor, target_labels: torch.Tensor) -> torch.Tensor:
     """Give how far logits[r, c] of the classes wanted, int64[r], lie above the next, float[r]."""
-    own = torch.nn.functional.one_hot(wanted, logits.shape[1]).bool()
+    own = torch.nn.functional.one_hot(target_labels, logits.shape[1]).bool()
     return logits[own] - logits.masked_fill(own, -torch.inf).amax(1)
 
 
-def relative(values: torch.Tensor) -> torch.Tensor:
+def divide_by_median(values: torch.Tensor) -> torch.Tensor:
     """Divide each of the values float[c] by the median of the others.
 
-    Raises CannotJudge where a median is not positive, or there is no other class.
+    Raises:
+        CannotJudge: where a median is not positive, or there is no other class.
     """
     if len(values) < 2:
         raise CannotJudge("margins compare classes, and the model has only one: nothing to compare")

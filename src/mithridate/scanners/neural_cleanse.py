@@ -16,7 +16,7 @@ from mithridate.core.errors import CannotJudge
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.view import View
-from mithridate.scanners.inversion import Descent, Inversion, World, searched
+from mithridate.scanners.inversion import Descent, Inversion, World, open_world
 
 NORMAL = 1.4826
 """The standard deviation of a normal distribution in median absolute deviations."""
@@ -27,23 +27,27 @@ class NeuralCleanse(Scanner):
     """Score a class by how small a patch leads all other inputs to it.
 
     For each class k, min over mask m and pattern p of mean CE(f((1 - m) x + m p), k) + w |m|_1 over
-    trusted x of other classes; score -log |m|_1 of the smallest mask that succeeded at a check.
-    steps: at most so many, and at most one for every two trusted examples; batch: examples of a
-    class in a step; rate: of Adam; check: steps between looks at the success; success: share of
-    inputs that counts as found; weight: w when a class first succeeds (0 before), times `rise`
-    after a check that succeeds, over `fall` after one that fails; patience: checks without a
-    smaller mask after which a class that succeeded rests.
-    found: "mask", "pattern", its "norm", the "success" on trusted examples, "reached" (1 where the
-    search succeeded; otherwise the last mask is scored, which was never asked to be small), and the
-    textbook's "anomaly_index", (median - norm) / (1.4826 MAD). No verdict is drawn from the index:
-    its rule "above 2" flags a third of clean models of ten classes with normal norms. Larger
-    indices are more suspicious here, negative ones are large masks.
+    trusted x of other classes; score -log |m|_1 of the smallest mask that succeeded at a check. No
+    verdict is drawn from the index: its rule "above 2" flags a third of clean models of ten classes
+    with normal norms. Larger indices are more suspicious here, negative ones are large masks.
     Differs from the paper: all classes are searched together on the same draws, success is counted
     over the batches since the last check rather than over a pass through the data, 0.95 rather than
     0.99 of them, and the weight moves at each check rather than after five. It starts at 0.01 and
     the rate is 0.2, not 0.001 and 0.1: in three small networks 100 steps then found what 200 had.
-    Raises CannotJudge where the model has no gradient, a class has fewer than two examples of other
-    classes, no class is reached, or the norms have no spread (MAD 0).
+
+    Attributes:
+        steps: at most so many, and at most one for every two trusted examples.
+        batch: examples of a class in a step.
+        learning_rate: of Adam.
+        check: steps between looks at the success.
+        success: share of inputs that counts as found.
+        weight: w when a class first succeeds (0 before), times `rise` after a check that succeeds,
+            over `fall` after one that fails.
+        patience: checks without a smaller mask after which a class that succeeded rests.
+
+    Raises:
+        CannotJudge: where the model has no gradient, a class has fewer than two examples of other
+            classes, no class is reached, or the norms have no spread (MAD 0).
     """
 
     paper = "Wang et al., Neural Cleanse: Identifying and Mitigating Backdoor Attacks, S&P 2019"
@@ -56,7 +60,7 @@ class NeuralCleanse(Scanner):
 
     steps: int = 100
     batch: int = 16
-    rate: float = 0.2
+    learning_rate: float = 0.2
     check: int = 5
     success: float = 0.95
     weight: float = 1e-2
@@ -66,23 +70,29 @@ class NeuralCleanse(Scanner):
 
     def scan(self, view: View, rng: np.random.Generator) -> Scanned:
         """Search all classes at once; classes that got no further rest."""
-        with searched(view) as world:
+        with open_world(view) as world:
             search = self.search(world, view.classes, rng)
             if not search.reached.any():
                 raise CannotJudge(
                     f"no class was reached in {int(search.steps.max())} steps, so the sizes of the "
                     "masks say nothing; give more steps or trust more examples"
                 )
-            found = search.found()
-            found["success"], found["reached"] = search.success(), search.reached.float()
-        found["anomaly_index"] = anomaly_index(found["norm"])
-        kept = {name: value.detach().float().cpu() for name, value in found.items()}
+            shown = search.found()
+            shown["success"], shown["reached"] = search.success(), search.reached.float()
+        shown["anomaly_index"] = anomaly_index(shown["norm"])
+        kept = {name: value.detach().float().cpu() for name, value in shown.items()}
         return Scanned(Scores(-kept["norm"].double().log(), unit="class"), kept)
 
     def search(self, world: World, classes: int, rng: np.random.Generator) -> Inversion:
         """Run the search to its end."""
         descent = Descent(
-            self.batch, self.rate, self.check, self.success, self.weight, self.rise, self.fall
+            self.batch,
+            self.learning_rate,
+            self.check,
+            self.success,
+            self.weight,
+            self.rise,
+            self.fall,
         )
         aims = torch.arange(classes)
         pools = [(world.labels != k).nonzero().flatten() for k in range(classes)]
@@ -101,7 +111,9 @@ def anomaly_index(norm: torch.Tensor) -> torch.Tensor:
     """Give (median - norm) / (1.4826 MAD) of each class, float[c].
 
     The median of an even number lies between the two in the middle.
-    Raises CannotJudge where the MAD is 0.
+
+    Raises:
+        CannotJudge: where the MAD is 0.
     """
     median = norm.double().quantile(0.5)
     spread = (norm.double() - median).abs().quantile(0.5)

@@ -34,16 +34,21 @@ class RandomSearch(Scanner):
     of itself and `candidates` changed copies of it; a copy is moved, or a random block of it is
     painted in one colour of extreme values, blocks shrink from half of the patch to a place. Best
     is the mean over trusted inputs of other classes of max(log p_k, -10). score_k = mean p_k over
-    held-out inputs with the patch; found: "success" float[c], the share of them that is called k,
-    "pattern" and "mask" of the patch.
-    side: of the patch as a share of each side of the mask; examples: trusted inputs asked about for
-    each class, of a quarter of them, at most. It asks c * examples * (starts + generations *
-    candidates) times, for all classes at once, and needs the values of the answers, not only
-    labels. Extreme blocks are the moves of the Square Attack, which changes one input anywhere;
-    here one patch serves many inputs. Clean models have such patches too, for classes that a few
-    colours tell, and a small trigger is found from some seeds only: scan with several.
-    Raises CannotJudge where there are no trusted examples of other classes, or where inputs are no
-    numbers in a range.
+    held-out inputs with the patch; It asks c * examples * (starts + generations * candidates)
+    times, for all classes at once, and needs the values of the answers, not only labels. Extreme
+    blocks are the moves of the Square Attack, which changes one input anywhere; here one patch
+    serves many inputs. Clean models have such patches too, for classes that a few colours tell, and
+    a small trigger is found from some seeds only: scan with several.
+
+    Attributes:
+        candidates: "success" float[c], the share of them that is called k, "pattern" and "mask" of
+            the patch.
+        side: of the patch as a share of each side of the mask.
+        examples: trusted inputs asked about for each class, of a quarter of them, at most.
+
+    Raises:
+        CannotJudge: where there are no trusted examples of other classes, or where inputs are no
+            numbers in a range.
     """
 
     paper = (
@@ -70,13 +75,13 @@ class RandomSearch(Scanner):
             lambda inputs: ask(inputs).log_softmax(1), drawn.prepared[drawn.learn], surface, rng
         )
         tested = [
-            ask(stamped(drawn.prepared[rows], mask[k][None], pattern[k][None])[0])
+            ask(put_patches(drawn.prepared[rows], mask[k][None], pattern[k][None])[0])
             for k, rows in enumerate(drawn.held)
         ]
         values = [logits.softmax(1)[:, k].mean() for k, logits in enumerate(tested)]
         shares = [(logits.argmax(1) == k).float().mean() for k, logits in enumerate(tested)]
-        found = {"success": torch.stack(shares), "mask": mask.float(), "pattern": pattern.float()}
-        return Scanned(Scores(torch.stack(values), unit="class"), found)
+        shown = {"success": torch.stack(shares), "mask": mask.float(), "pattern": pattern.float()}
+        return Scanned(Scores(torch.stack(values), unit="class"), shown)
 
     def search(
         self, ask: Ask, inputs: torch.Tensor, surface: Surface, rng: np.random.Generator
@@ -85,7 +90,7 @@ class RandomSearch(Scanner):
         classes, generator = len(inputs), torch_generator(rng)
         walk = Walk(surface, self.side, inputs.dtype, generator)
         low, pattern = walk.begin(classes * self.starts)
-        values = worth(ask, inputs, walk.mask(low), pattern)
+        values = mean_answer(ask, inputs, walk.mask(low), pattern)
         best = values.view(classes, -1).argmax(1) + torch.arange(classes) * self.starts
         low, pattern, values = low[best], pattern[best], values[best]
         for generation in range(self.generations):
@@ -95,7 +100,7 @@ class RandomSearch(Scanner):
                 pattern.repeat_interleave(self.candidates, 0),
                 left,
             )
-            new = worth(ask, inputs, walk.mask(new_low), new_pattern)
+            new = mean_answer(ask, inputs, walk.mask(new_low), new_pattern)
             place = new.view(classes, -1).argmax(1) + torch.arange(classes) * self.candidates
             better = new[place] > values
             low[better], pattern[better] = new_low[place[better]], new_pattern[place[better]]
@@ -137,7 +142,7 @@ class Walk:
             for one, shift in zip(pattern, (moved - low).tolist(), strict=True)
         ]
         painted = self.paint(pattern, low, self.part(left))
-        return moved, torch.where(wide(moves, pattern), torch.stack(carried), painted)
+        return moved, torch.where(widen(moves, pattern), torch.stack(carried), painted)
 
     def part(self, left: float) -> torch.Tensor:
         """Give the sides of a block, from half of the patch to a single place."""
@@ -172,27 +177,28 @@ def box(low: torch.Tensor, side: torch.Tensor, shape: tuple[int, ...]) -> torch.
     return inside
 
 
-def wide(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def widen(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Give values[m] the number of axes of `like`."""
     return values.view(len(values), *[1] * (like.ndim - 1))
 
 
-def stamped(inputs: torch.Tensor, mask: torch.Tensor, pattern: torch.Tensor) -> torch.Tensor:
+def put_patches(inputs: torch.Tensor, mask: torch.Tensor, pattern: torch.Tensor) -> torch.Tensor:
     """Put patches, masks bool[l, ...] and patterns[l, ...], on inputs[b, ...]: [l, b, ...]."""
     return torch.where(mask[:, None], pattern[:, None].to(inputs.dtype), inputs[None])
 
 
-def worth(
+def mean_answer(
     ask: Ask, inputs: torch.Tensor, mask: torch.Tensor, pattern: torch.Tensor
 ) -> torch.Tensor:
     """Give the mean answer for its class to each candidate on its inputs, float[m].
 
-    inputs: [c, b, ...]; candidates of a class stand together.
+    Args:
+        inputs: [c, b, ...]; candidates of a class stand together.
     """
     classes, each = inputs.shape[:2]
     number = len(mask) // classes
     asked = [
-        stamped(inputs[k], mask[rows], pattern[rows])
+        put_patches(inputs[k], mask[rows], pattern[rows])
         for k, rows in enumerate(torch.arange(len(mask)).split(number))
     ]
     answers = ask(torch.stack(asked).flatten(0, 2)).view(classes, number * each, -1)

@@ -24,8 +24,12 @@ from mithridate.scanners.gradients import check_gradients
 class Sources(NamedTuple):
     """Trusted examples of other classes, for every class.
 
-    prepared: [n, ...]; learn, held: rows of it that are not of the class, int64[c, b] each, the
-    same number for every class; no example is both learnt from and held out.
+    Attributes:
+        prepared: [n, ...].
+        learn: rows of it that are not of the class, int64[c, b] each, the same number for every
+            class; no example is both learnt from and held out.
+        held: rows of it that are not of the class, int64[c, b] each, the same number for every
+            class; no example is both learnt from and held out.
     """
 
     prepared: torch.Tensor
@@ -36,9 +40,13 @@ class Sources(NamedTuple):
 def sources(view: View, examples: int, rng: np.random.Generator, share: float = 0.25) -> Sources:
     """Draw trusted examples of other classes to learn from, and others to test on.
 
-    examples: of each class to learn from, at most; up to twice as many are held out. share: of the
-    trusted examples that may be learnt from; few trusted examples thus cost little.
-    Raises CannotJudge where a class has none.
+    Args:
+        examples: of each class to learn from, at most; up to twice as many are held out.
+        share: of the trusted examples that may be learnt from; few trusted examples thus cost
+            little.
+
+    Raises:
+        CannotJudge: where a class has none.
     """
     clean = view.clean
     order = torch.from_numpy(rng.permutation(len(clean)))
@@ -58,12 +66,16 @@ def sources(view: View, examples: int, rng: np.random.Generator, share: float = 
 
 
 @contextlib.contextmanager
-def differentiable(view: View, prepared: torch.Tensor, surface: Surface) -> Iterator[nn.Module]:
+def differentiable_model(
+    view: View, prepared: torch.Tensor, surface: Surface
+) -> Iterator[nn.Module]:
     """Give the model of a view in evaluation mode, once its gradients were tested.
 
     It stands on the device of the view's runtime; afterwards it stands where it stood, and each of
     its modules has the mode that it had.
-    Raises CannotJudge where its gradients cannot be trusted.
+
+    Raises:
+        CannotJudge: where its gradients cannot be trusted.
     """
     model, device = view.model, view.runtime.device
     modes = [(module, module.training) for module in model.modules()]

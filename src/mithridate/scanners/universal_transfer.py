@@ -17,7 +17,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.view import View
-from mithridate.scanners.sources import Sources, differentiable, groups, sources
+from mithridate.scanners.sources import Sources, differentiable_model, groups, sources
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,23 @@ class UniversalTransfer(Scanner):
 
     For every class k: v_k = argmin over |v| <= size * range * sqrt(d) of the mean cross-entropy
     towards k of x + v over trusted x of other classes; score_k = mean probability of k over
-    held-out x' + v_k, clipped and rounded as inputs are. found: "success" float[c], the share of
-    x' + v_k that is called k; "pattern" v_k float[c, ...].
-    size: root mean square of the perturbation over the d values of an input, as a share of their
-    range; steps: normalised gradient steps; rate: the first step as a share of the bound, it falls
-    to 0 linearly; examples: trusted ones to learn from for each class, of a quarter of them, at
-    most; the rest is held out.
-    The bound is Euclidean: with the largest change bounded instead, a trigger of few places is
-    out of reach. The paper repeats DeepFool over examples and asks for no class; here one descent
-    serves all, and the size is fixed so that classes compare: chosen on small CIFAR-10 networks,
-    where at 10 / 255 all classes of clean ones are near, too.
-    Raises CannotJudge without gradients or without trusted examples of other classes.
+    held-out x' + v_k, clipped and rounded as inputs are. The bound is Euclidean: with the largest
+    change bounded instead, a trigger of few places is out of reach. The paper repeats DeepFool over
+    examples and asks for no class; here one descent serves all, and the size is fixed so that
+    classes compare: chosen on small CIFAR-10 networks, where at 10 / 255 all classes of clean ones
+    are near, too.
+
+    Attributes:
+        steps: "success" float[c], the share of x' + v_k that is called k; "pattern" v_k float[c,
+            ...].
+        size: root mean square of the perturbation over the d values of an input, as a share of
+            their range.
+        learning_rate: the first step as a share of the bound, it falls to 0 linearly.
+        examples: trusted ones to learn from for each class, of a quarter of them, at most; the rest
+            is held out.
+
+    Raises:
+        CannotJudge: without gradients or without trusted examples of other classes.
     """
 
     paper = "Moosavi-Dezfooli et al., Universal Adversarial Perturbations, CVPR 2017"
@@ -45,12 +51,12 @@ class UniversalTransfer(Scanner):
 
     size: float = 4 / 255
     steps: int = 30
-    rate: float = 0.4
+    learning_rate: float = 0.4
     examples: int = 32
 
     def scan(self, view: View, rng: np.random.Generator) -> Scanned:
         """Learn for all classes at once, and test."""
-        if min(self.size, self.rate) <= 0 or min(self.steps, self.examples) < 1:
+        if min(self.size, self.learning_rate) <= 0 or min(self.steps, self.examples) < 1:
             raise MethodError(
                 f"size and rate must be positive, steps and examples at least 1: {self}"
             )
@@ -58,32 +64,32 @@ class UniversalTransfer(Scanner):
         surface = view.domain.surface(drawn.prepared)
         device = torch.device(view.runtime.device)
         tested, patterns = [], []
-        with differentiable(view, drawn.prepared, surface) as model:
+        with differentiable_model(view, drawn.prepared, surface) as model:
             for group in groups(view.classes, drawn.learn.shape[1], view.runtime):
                 seen = drawn.prepared[drawn.learn[group]].float().to(device)
                 pattern = self.learn(model, seen, group.to(device), surface)
                 tested.append(success(model, drawn, group.to(device), pattern, surface))
                 patterns.append(pattern.cpu())
         values, shares = torch.cat(tested).T.cpu()
-        found = {"success": shares, "pattern": torch.cat(patterns)}
-        return Scanned(Scores(values, unit="class"), found)
+        shown = {"success": shares, "pattern": torch.cat(patterns)}
+        return Scanned(Scores(values, unit="class"), shown)
 
     def learn(
-        self, model: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, surface: Surface
+        self, model: nn.Module, inputs: torch.Tensor, target_labels: torch.Tensor, surface: Surface
     ) -> torch.Tensor:
         """Learn float[g, ...] that sends inputs[g, b, ...] to the classes wanted, int64[g]."""
         n, each = inputs.shape[:2]
         flat = (n, *[1] * (inputs.ndim - 2))
         bound = self.size * (surface.high - surface.low) * inputs[0, 0].numel() ** 0.5
         change = torch.zeros(n, *inputs.shape[2:], device=inputs.device)
-        labels = wanted.repeat_interleave(each)
+        labels = target_labels.repeat_interleave(each)
         for step in range(self.steps):
             point = change.requires_grad_(True)
             moved = (inputs + point[:, None]).clamp(surface.low, surface.high)
             loss = F.cross_entropy(model(moved.flatten(0, 1)).float(), labels, reduction="sum")
             (slope,) = torch.autograd.grad(loss, point)
             length = slope.flatten(1).norm(dim=1).clamp_min(1e-20).view(flat)
-            down = bound * self.rate * (1 - step / self.steps) * slope / length
+            down = bound * self.learning_rate * (1 - step / self.steps) * slope / length
             change = point.detach() - down
             far = change.flatten(1).norm(dim=1).clamp_min(1e-20).view(flat)
             change = change * (bound / far).clamp_max(1.0)
@@ -91,17 +97,21 @@ class UniversalTransfer(Scanner):
 
 
 def success(
-    model: nn.Module, drawn: Sources, wanted: torch.Tensor, pattern: torch.Tensor, surface: Surface
+    model: nn.Module,
+    drawn: Sources,
+    target_labels: torch.Tensor,
+    pattern: torch.Tensor,
+    surface: Surface,
 ) -> torch.Tensor:
     """Give the mean probability and the share of held-out inputs sent to classes, float[g, 2]."""
-    found = []
+    rates = []
     with torch.no_grad():
-        for label, change in zip(wanted.tolist(), pattern, strict=True):
+        for label, change in zip(target_labels.tolist(), pattern, strict=True):
             inputs = drawn.prepared[drawn.held[label]].float().to(change.device)
             moved = (inputs + change).clamp(surface.low, surface.high)
             if not drawn.prepared.is_floating_point():
                 moved = moved.round()
             logits = model(moved).float()
-            called = (logits.argmax(1) == label).float().mean()
-            found.append(torch.stack([logits.softmax(1)[:, label].mean(), called]))
-    return torch.stack(found)
+            predicted = (logits.argmax(1) == label).float().mean()
+            rates.append(torch.stack([logits.softmax(1)[:, label].mean(), predicted]))
+    return torch.stack(rates)

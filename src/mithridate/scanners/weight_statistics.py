@@ -25,16 +25,20 @@ GAUSSIAN = 1.4826
 class WeightStatistics(Scanner):
     """Look for a class whose weights in the last layer are larger than the others' are.
 
-    With rows w_k of the last linear layer, centred over classes, u = w - mean_k w_k:
-    mean_k = mean of u_k over features, largest_k = max of u_k, length_k = |u_k|; the score is
-    (t_k - median t) / (1.4826 MAD t) of the statistic t chosen. found: all three, and "bias".
-    statistic: "mean" as in the paper, "largest" for a backdoor that stands on a single feature,
-    "length" for one that lengthens the whole row.
-    The paper tests the largest value by Dixon's Q; here values are standardised robustly and
-    p-values come from clean models. It is the cheapest scanner and by far the weakest: small
-    networks keep no signature that stands out of ten classes.
-    Raises CannotJudge for fewer than three classes, where the weights cannot be read or are no
-    rows of classes, or where more than half of the classes have the same statistic.
+    With rows w_k of the last linear layer, centred over classes, u = w - mean_k w_k: mean_k = mean
+    of u_k over features, largest_k = max of u_k, length_k = |u_k|; the score is (t_k - median t) /
+    (1.4826 MAD t) of the statistic t chosen. found: all three, and "bias". The paper tests the
+    largest value by Dixon's Q; here values are standardised robustly and p-values come from clean
+    models. It is the cheapest scanner and by far the weakest: small networks keep no signature that
+    stands out of ten classes.
+
+    Attributes:
+        statistic: "mean" as in the paper, "largest" for a backdoor that stands on a single feature,
+            "length" for one that lengthens the whole row.
+
+    Raises:
+        CannotJudge: for fewer than three classes, where the weights cannot be read or are no rows
+            of classes, or where more than half of the classes have the same statistic.
     """
 
     paper = "Fields et al., Trojan Signatures in DNN Weights, ICCV Workshops 2021"
@@ -51,20 +55,21 @@ class WeightStatistics(Scanner):
             )
         rows, bias = head(view, classes)
         apart = rows - rows.mean(0)
-        found = {
+        shown = {
             "mean": apart.mean(1),
             "largest": apart.amax(1),
             "length": apart.norm(dim=1),
             "bias": bias,
         }
-        return Scanned(Scores(standardised(found[self.statistic]), unit="class"), found)
+        return Scanned(Scores(standardise(shown[self.statistic]), unit="class"), shown)
 
 
 def head(view: View, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Read the weights float64[c, d] and biases float64[c] of the last linear layer.
 
-    Raises CannotJudge where there is none, as where all are packed, where its weights are not
-    finite, or where its outputs are not the classes.
+    Raises:
+        CannotJudge: where there is none, as where all are packed, where its weights are not finite,
+            or where its outputs are not the classes.
     """
     try:
         layer = last_linear(view.model)
@@ -83,10 +88,11 @@ def head(view: View, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     return rows, none if layer.bias is None else layer.bias.detach().double().cpu()
 
 
-def standardised(values: torch.Tensor) -> torch.Tensor:
+def standardise(values: torch.Tensor) -> torch.Tensor:
     """Give the distance of values float[c] from their median in robust standard deviations.
 
-    Raises CannotJudge where the median absolute deviation is 0.
+    Raises:
+        CannotJudge: where the median absolute deviation is 0.
     """
     apart = values - values.quantile(0.5)
     spread = GAUSSIAN * apart.abs().quantile(0.5)

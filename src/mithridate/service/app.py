@@ -53,13 +53,13 @@ class Service:
         decided = self.guard.decide(self.reader.together(inputs))
         self.meters.count(decided)
         rows = zip(
-            decided.called.tolist(), decided.p_values.tolist(), decided.action, decided.why,
+            decided.predicted.tolist(), decided.p_values.tolist(), decided.action, decided.why,
             strict=True,
         )  # fmt: skip
         return [self._answer(*row) for row in rows]
 
-    def _answer(self, called: int, p_value: float, action: str, why: str) -> dict[str, Any]:
-        name = self.guard.classes[called] if called >= 0 else None
+    def _answer(self, predicted: int, p_value: float, action: str, why: str) -> dict[str, Any]:
+        name = self.guard.classes[predicted] if predicted >= 0 else None
         return {
             "label": name if action == "accept" else None, "called": name, "action": action,
             "p_value": None if math.isnan(p_value) else p_value, "why": why,
@@ -71,21 +71,27 @@ class Service:
         try:
             found, single = await self._classified(request, began)
         except Refused as error:
-            return said(error.status, {"error": error.sentence})
+            return json_response(error.status, {"error": error.sentence})
         except QueueFull:
-            return said(429, {"error": "too many requests wait; try again"}, {"Retry-After": "1"})
+            return json_response(
+                429, {"error": "too many requests wait; try again"}, {"Retry-After": "1"}
+            )
         except Closed:
-            return said(503, {"error": "shutting down"}, {"Retry-After": "5"})
+            return json_response(503, {"error": "shutting down"}, {"Retry-After": "5"})
         except TimeoutError:
-            return said(504, {"error": f"no answer within {self.settings.timeout:g} seconds"})
+            return json_response(
+                504, {"error": f"no answer within {self.settings.timeout:g} seconds"}
+            )
         except _hung_up():
-            return said(400, {"error": "the connection was closed before the request was whole"})
+            return json_response(
+                400, {"error": "the connection was closed before the request was whole"}
+            )
         except Exception:
             LOG.exception("a request failed")
-            return said(500, {"error": "the guard failed, so nothing was accepted"})
+            return json_response(500, {"error": "the guard failed, so nothing was accepted"})
         finally:
             self.meters.latency.observe(time.perf_counter() - began)
-        return said(200, found[0] if single else {"results": list(found)})
+        return json_response(200, found[0] if single else {"results": list(found)})
 
     async def _classified(self, request: Request, began: float) -> tuple[Sequence[Any], bool]:
         self.batcher.room()  # before anything is read
@@ -123,13 +129,13 @@ class Service:
 
     async def alive(self, _: Request) -> Response:
         """Say that the process runs."""
-        return said(200, {"status": "alive"})
+        return json_response(200, {"status": "alive"})
 
     async def ready(self, _: Request) -> Response:
         """Say whether requests are taken."""
         if self.batcher.ready:
-            return said(200, {"status": "ready"})
-        return said(503, {"status": "not ready"})
+            return json_response(200, {"status": "ready"})
+        return json_response(503, {"status": "not ready"})
 
     async def metrics(self, _: Request) -> Response:
         """Give the counters."""
@@ -155,7 +161,7 @@ def _hung_up() -> type[Exception]:
     return ClientDisconnect
 
 
-def said(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
+def json_response(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
     """An answer as JSON in ASCII, with nothing in it that a browser could act on."""
     from starlette.responses import Response
 
@@ -166,7 +172,8 @@ def said(status: int, content: Any, headers: dict[str, str] | None = None) -> Re
 def app(guard: Guarded, settings: Settings | None = None) -> Starlette:
     """Build the application for a guard: POST /v1/classify, GET /healthz, /readyz and /metrics.
 
-    Raises MissingExtra where the packages of the service are not installed.
+    Raises:
+        MissingExtra: where the packages of the service are not installed.
     """
     try:
         from starlette.applications import Starlette

@@ -41,7 +41,9 @@ class Question:
 class Reader:
     """Reads the inputs that one domain takes.
 
-    blank: a prepared input [1, ...], whose shape images must have; most: inputs of one request.
+    Args:
+        blank: a prepared input [1, ...], whose shape images must have.
+        most: inputs of one request.
     """
 
     def __init__(self, domain: Domain, blank: torch.Tensor, most: int) -> None:
@@ -58,7 +60,7 @@ class Reader:
         if kind != "application/json":
             also = ", or an image (image/png)" if self.images else ""
             raise Refused(415, f"expected the content type application/json{also}")
-        return self._question(parsed(body))
+        return self._question(parse_json(body))
 
     def together(self, inputs: Sequence[Any]) -> Inputs:
         """Put single inputs into a batch of raw inputs[n]."""
@@ -68,16 +70,16 @@ class Reader:
         batch[:] = inputs
         return batch
 
-    def _question(self, found: Any) -> Question:
-        keys = set(found) if isinstance(found, dict) else set()
+    def _question(self, body: Any) -> Question:
+        keys = set(body) if isinstance(body, dict) else set()
         if keys == {"input"}:
-            return Question([self._one(found["input"])], single=True)
-        if keys != {"inputs"} or not isinstance(found["inputs"], list):
+            return Question([self._one(body["input"])], single=True)
+        if keys != {"inputs"} or not isinstance(body["inputs"], list):
             raise Refused(422, 'expected {"input": ...} or {"inputs": [...]} and nothing else')
-        n = len(found["inputs"])
+        n = len(body["inputs"])
         if not 1 <= n <= self.most:
             raise Refused(422, f"expected 1 to {self.most} inputs in a request, found {n}")
-        return Question([self._one(each) for each in found["inputs"]], single=False)
+        return Question([self._one(each) for each in body["inputs"]], single=False)
 
     def _one(self, value: Any) -> Any:
         if not self.images:
@@ -92,16 +94,16 @@ class Reader:
     def _numbers(self, value: Any) -> torch.Tensor:
         expected = f"expected an image as lists of bytes 0 to 255 of the shape {list(self.form)}"
         try:
-            found = np.array(value)
+            numbers = np.array(value)
         except (ValueError, OverflowError):
             raise Refused(422, f"{expected}, found lists of several lengths") from None
-        if found.dtype.kind not in "iu":
+        if numbers.dtype.kind not in "iu":
             raise Refused(422, f"{expected}, found something else than whole numbers")
-        if found.shape != self.form:
-            raise Refused(422, f"{expected}, found the shape {list(found.shape)[:8]}")
-        if found.min() < 0 or found.max() > 255:
+        if numbers.shape != self.form:
+            raise Refused(422, f"{expected}, found the shape {list(numbers.shape)[:8]}")
+        if numbers.min() < 0 or numbers.max() > 255:
             raise Refused(422, f"{expected}, found numbers beyond")
-        return torch.from_numpy(found.astype(np.uint8))
+        return torch.from_numpy(numbers.astype(np.uint8))
 
     def _picture(self, body: bytes) -> torch.Tensor:
         channels, height, width = self.form
@@ -118,8 +120,8 @@ class Reader:
             raise Refused(422, f"expected {what} and {channels} channels, found {shape}")
         if picture.constant:  # read as black, as 16 bits may be: no answer would be about it
             raise Refused(422, f"expected {what}, found one that is (nearly) constant")
-        found = torch.from_numpy(np.array(pixels.transpose(2, 0, 1)))
-        return found.expand(channels, -1, -1).contiguous()  # grey is read as RGB, as in training
+        tensor = torch.from_numpy(np.array(pixels.transpose(2, 0, 1)))
+        return tensor.expand(channels, -1, -1).contiguous()  # grey is read as RGB, as in training
 
 
 def _text(value: Any) -> str:
@@ -130,7 +132,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def parsed(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """Read JSON; raises Refused where it is none."""
     try:
         return json.loads(body)

@@ -12,9 +12,12 @@ from mithridate.core.errors import MethodError
 class Settings:
     """What the service may spend on requests, and when it says no.
 
-    batch: inputs that are judged together, and the most of one request; wait_ms: milliseconds that
-    a batch waits to fill; queue: inputs that may wait; timeout: seconds from a request to its
-    answer; body: bytes of one request.
+    Attributes:
+        batch: inputs that are judged together, and the most of one request.
+        wait_ms: milliseconds that a batch waits to fill.
+        queue: inputs that may wait.
+        timeout: seconds from a request to its answer.
+        body: bytes of one request.
     """
 
     batch: int = 32

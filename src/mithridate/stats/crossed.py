@@ -42,23 +42,28 @@ ROUNDING = 1e-20
 def crossed_mean(values: ArrayLike, level: float = 0.95) -> Interval:
     """Interval of a rate over new seeds and new inputs at once.
 
-    values: bool or float[s, n] in 0..1, not a number where an input was not tested; or
-    float[k, s, n] for the average of k given cells that share seeds and inputs, each of the same
-    weight: it says nothing about other cells. n of the interval counts values. With the mean m, its
-    error e and the quantile t of `_spread` the interval holds every rate p with
-    |m - p| <= t e sqrt(p (1 - p) / (m (1 - m))), so it stays in 0..1 (Wilson 1927, with
-    m (1 - m) / e^2 as the number of trials). Where all values are equal, e^2 is m (1 - m) / n.
+    With the mean m, its error e and the quantile t of `_spread` the interval holds every rate p
+    with |m - p| <= t e sqrt(p (1 - p) / (m (1 - m))), so it stays in 0..1 (Wilson 1927, with m (1 -
+    m) / e^2 as the number of trials). Where all values are equal, e^2 is m (1 - m) / n.
 
     **With one seed the interval is over inputs alone**, and about this one model; with one input
-    over seeds alone. Raises MethodError for another shape and for values outside 0..1.
+    over seeds alone.
+
+    Args:
+        values: bool or float[s, n] in 0..1, not a number where an input was not tested; or float[k,
+            s, n] for the average of k given cells that share seeds and inputs, each of the same
+            weight: it says nothing about other cells. n of the interval counts values.
+
+    Raises:
+        MethodError: for another shape and for values outside 0..1.
     """
-    grid = _checked(values)
-    found = _spread(_average(grid), level)
-    m, t, count = found.mean, found.quantile, int((~np.isnan(grid)).sum())
+    grid = _check_shares(values)
+    spread = _spread(_average(grid), level)
+    m, t, count = spread.mean, spread.quantile, int((~np.isnan(grid)).sum())
     if not np.isfinite(t):
         return Interval(m, 0.0, 1.0, count)
     share = m * (1 - m)
-    trials = share / found.error**2 if share > 0 and found.error > 0 else found.inputs
+    trials = share / spread.error**2 if share > 0 and spread.error > 0 else spread.inputs
     wide = t * t / trials
     centre = (m + wide / 2) / (1 + wide)
     half = float(np.sqrt(wide * share + wide * wide / 4)) / (1 + wide)
@@ -68,30 +73,35 @@ def crossed_mean(values: ArrayLike, level: float = 0.95) -> Interval:
 def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval:
     """Interval of the rate of `first` minus the rate of `second`, over new seeds and new inputs.
 
-    first, second: as in `crossed_mean`, of two methods that share seeds and inputs; a pair with a
-    missing value is left out. The interval is m - t e .. m + t e with the three of `_spread`. Where
-    all differences are equal, t e is the largest share of differing inputs that n inputs can
-    easily miss, 1 - ((1 - level) / 2)^(1 / n) (Clopper and Pearson 1934). **With one seed the
-    interval is over inputs alone.** Raises MethodError also where the shapes differ.
+    The interval is m - t e .. m + t e with the three of `_spread`. Where all differences are equal,
+    t e is the largest share of differing inputs that n inputs can easily miss, 1 - ((1 - level) /
+    2)^(1 / n) (Clopper and Pearson 1934). **With one seed the interval is over inputs alone.**
+    Raises MethodError also where the shapes differ.
+
+    Args:
+        first: as in `crossed_mean`, of two methods that share seeds and inputs; a pair with a
+            missing value is left out.
+        second: as in `crossed_mean`, of two methods that share seeds and inputs; a pair with a
+            missing value is left out.
     """
-    one, two = _checked(first), _checked(second)
+    one, two = _check_shares(first), _check_shares(second)
     if one.shape != two.shape:
         raise MethodError(
             "two methods are paired by seed and input: expected the same shape, found "
             f"{list(one.shape)} and {list(two.shape)}; put nan where one was not tested"
         )
     grid = one - two
-    found = _spread(_average(grid), level)
-    m, count = found.mean, int((~np.isnan(grid)).sum())
-    if not np.isfinite(found.quantile):
+    spread = _spread(_average(grid), level)
+    m, count = spread.mean, int((~np.isnan(grid)).sum())
+    if not np.isfinite(spread.quantile):
         return Interval(m, -1.0, 1.0, count)
-    half = found.quantile * found.error
-    if found.error == 0:
-        half = 1 - ((1 - level) / 2) ** (1 / found.inputs)
+    half = spread.quantile * spread.error
+    if spread.error == 0:
+        half = 1 - ((1 - level) / 2) ** (1 / spread.inputs)
     return Interval(m, max(-1.0, m - half), min(1.0, m + half), count)
 
 
-def _checked(values: ArrayLike) -> Floats:
+def _check_shares(values: ArrayLike) -> Floats:
     """Give float[s, n] or float[k, s, n] in 0..1."""
     grid = np.asarray(values, dtype=float)
     if grid.ndim not in (2, 3):

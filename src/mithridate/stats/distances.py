@@ -20,8 +20,10 @@ def blocks(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Give the distances of queries float[q, d] to points float[n, d], block by block of queries.
 
-    itself: whether the queries are the points, so that each is infinitely far from itself.
     Yields positions int64[b] and distances float64[b, n]; what is rounding is 0.
+
+    Args:
+        itself: whether the queries are the points, so that each is infinitely far from itself.
     """
     centre = points.double().mean(0)
     fixed = points.double() - centre
@@ -31,17 +33,20 @@ def blocks(
         own = moved.square().sum(1, keepdim=True)
         squares = torch.addmm(lengths, moved, fixed.T, alpha=-2) + own
         tiny = SAME**2 * torch.maximum(own, lengths)
-        found = torch.where(squares > tiny, squares, 0.0).sqrt()
+        distances = torch.where(squares > tiny, squares, 0.0).sqrt()
         if itself:
-            found[torch.arange(len(rows)), rows] = torch.inf
-        yield rows, found
+            distances[torch.arange(len(rows)), rows] = torch.inf
+        yield rows, distances
 
 
 def votes(distances: torch.Tensor, labels: torch.Tensor, classes: int, count: int) -> torch.Tensor:
     """Give each class its share of the `count` nearest points, float64[q, c].
 
-    Points at equal distances count in equal parts, so that no order matters. distances: [q, n],
-    with infinity for a point that does not count; labels: int64[n].
+    Points at equal distances count in equal parts, so that no order matters.
+
+    Args:
+        distances: [q, n], with infinity for a point that does not count.
+        labels: int64[n].
     """
     usable = int(torch.isfinite(distances).sum(1).min())
     count = max(1, min(count, usable))

@@ -22,10 +22,13 @@ Floats = NDArray[np.float64]
 class Enrichment:
     """What the test found.
 
-    p_value: of the whole question; adjusted: float64[D, C], p-values of each ranking and class
-    with the probability of any false rejection controlled, 1 where a class has no trusted example;
-    visible: float64[C], the smallest number of perfectly ranked strangers in a class that this test
-    would have seen at `level`, infinite where it could see none; finest_p: 1 / (B + 1).
+    Attributes:
+        p_value: of the whole question.
+        adjusted: float64[D, C], p-values of each ranking and class with the probability of any
+            false rejection controlled, 1 where a class has no trusted example.
+        visible: float64[C], the smallest number of perfectly ranked strangers in a class that this
+            test would have seen at `level`, infinite where it could see none.
+        finest_p: 1 / (B + 1).
     """
 
     p_value: float
@@ -43,8 +46,11 @@ def _grid(m: int) -> NDArray[np.int64]:
 def _surprise(ranks: NDArray[np.int64], total: int) -> Floats:
     """Smallest tail probability over the tops that end at a trusted example.
 
-    ranks: int64[..., m], of the trusted examples, 0 is the most suspicious, sorted. With j trusted
-    examples above position t of N, the probability under the null is P(Beta(j + 1, m - j) > t / N).
+    With j trusted examples above position t of N, the probability under the null is P(Beta(j + 1, m
+    - j) > t / N).
+
+    Args:
+        ranks: int64[..., m], of the trusted examples, 0 is the most suspicious, sorted.
     """
     m = ranks.shape[-1]
     above = _grid(m)
@@ -64,10 +70,14 @@ def enrichment(
 ) -> Enrichment:
     """Test whether suspects of any class stand above trusted examples by any ranking.
 
-    scores: float64[D, N], larger is more suspicious, comparable within a class; labels: int64[N];
-    trusted: bool[N]. Ties are broken at random. Under exchangeability within classes the
-    probability that p_value <= level is at most `level`, whatever the rankings.
-    Westfall and Young, Resampling-Based Multiple Testing, 1993 (the smallest p-value's null).
+    Ties are broken at random. Under exchangeability within classes the probability that p_value <=
+    level is at most `level`, whatever the rankings. Westfall and Young, Resampling-Based Multiple
+    Testing, 1993 (the smallest p-value's null).
+
+    Args:
+        scores: float64[D, N], larger is more suspicious, comparable within a class.
+        labels: int64[N].
+        trusted: bool[N].
     """
     rankings = len(scores)
     observed = np.ones((rankings, classes))

@@ -28,14 +28,17 @@ def proportion(successes: int, n: int, level: float = 0.95) -> Interval:
     """
     if n == 0:
         return Interval(float("nan"), 0.0, 1.0, 0)
-    found = stats.binomtest(successes, n).proportion_ci(level, method="exact")
-    return Interval(successes / n, float(found.low), float(found.high), n)
+    interval = stats.binomtest(successes, n).proportion_ci(level, method="exact")
+    return Interval(successes / n, float(interval.low), float(interval.high), n)
 
 
 def mean(values: ArrayLike, level: float = 0.95) -> Interval:
     """Student's t interval of a mean; with fewer than two values it is unbounded.
 
-    values: float[n], not-a-number entries are left out. Student 1908.
+    Student 1908.
+
+    Args:
+        values: float[n], not-a-number entries are left out.
     """
     data = np.asarray(values, dtype=float)
     data = data[~np.isnan(data)]

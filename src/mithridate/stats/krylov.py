@@ -68,15 +68,15 @@ def certified_direction(
         with contextlib.suppress(ArpackError):  # no end, or rows that do not differ
             operator = _operator(len(mean), apply)
             lowest, vectors = eigsh(operator, k=1, ncv=space, tol=1e-5, v0=start, maxiter=rounds)
-            found = _corrected(rows, mean, apply, vectors[:, 0].copy())
+            corrected = _correct(rows, mean, apply, vectors[:, 0].copy())
             # rough values lie below the largest variance, up to their rounding: a smaller one
             # belongs to another direction
-            if found and found[0] > (1 - 1e-5) * float(lowest[0]):
-                return found
+            if corrected and corrected[0] > (1 - 1e-5) * float(lowest[0]):
+                return corrected
     return None
 
 
-def squared(rows: torch.Tensor) -> torch.Tensor:
+def gram_matrix(rows: torch.Tensor) -> torch.Tensor:
     """Give rows' rows of float[n, d], computing little more than one of its equal halves."""
     d = rows.shape[1]
     total = torch.zeros(d, d, dtype=rows.dtype)
@@ -98,7 +98,7 @@ def _by_rows(rows: torch.Tensor, mean: torch.Tensor) -> Apply:
 def _by_matrix(rows: torch.Tensor, mean: torch.Tensor) -> Apply:
     centred = rows.float() - mean.float()
     with _quick_products():
-        matrix = squared(centred)
+        matrix = gram_matrix(centred)
     return lambda vector: (_row(vector).float() @ matrix)[0].double().numpy()
 
 
@@ -106,7 +106,7 @@ def _row(vector: Any) -> torch.Tensor:
     return torch.from_numpy(vector.reshape(1, -1))
 
 
-def _corrected(
+def _correct(
     rows: torch.Tensor, mean: torch.Tensor, apply: Apply, direction: Any
 ) -> tuple[float, torch.Tensor] | None:
     """Correct a direction until its residual r = Av - lv is nothing in 64 bits, or give up.

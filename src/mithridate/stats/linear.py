@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from mithridate.core.errors import DataError
-from mithridate.stats.krylov import certified_direction, rough_directions, squared
+from mithridate.stats.krylov import certified_direction, gram_matrix, rough_directions
 
 FEWEST = 4
 """A class with fewer examples is not judged: two clusters or a direction of three mean nothing."""
@@ -32,7 +32,8 @@ def by_class(labels: torch.Tensor, fewest: int = FEWEST) -> Iterator[tuple[int, 
 def centre(rows: torch.Tensor) -> torch.Tensor:
     """Give the mean of rows float[n, d] in 64 bits, float64[d].
 
-    Raises DataError where a feature is not finite.
+    Raises:
+        DataError: where a feature is not finite.
     """
     total = torch.zeros(rows.shape[1], dtype=torch.float64)
     for block in rows.split(BLOCK):
@@ -50,7 +51,7 @@ def scatter(rows: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     """Give sum_i (x_i - mean)(x_i - mean)' of rows float[n, d], float64[d, d]."""
     total = torch.zeros(len(mean), len(mean), dtype=torch.float64)
     for block in rows.split(8 * BLOCK):
-        total += squared(block.double() - mean)
+        total += gram_matrix(block.double() - mean)
     return total
 
 
@@ -64,9 +65,13 @@ def main_directions(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find up to `count` directions of largest variance and the spread along each.
 
-    rows: float[n, d]; mean: float64[d]. Returns float64[d, k], orthonormal, the widest first, and
-    the standard deviations float64[k]; directions without spread are left out. Each is right to 10
-    % of its variance, enough for clusters; use `scatter` where more is needed.
+    Returns float64[d, k], orthonormal, the widest first, and the standard deviations float64[k];
+    directions without spread are left out. Each is right to 10 % of its variance, enough for
+    clusters; use `scatter` where more is needed.
+
+    Args:
+        rows: float[n, d].
+        mean: float64[d].
     """
     values, vectors = rough_directions(rows, mean, count) or _decomposed(rows, mean)
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
@@ -78,8 +83,12 @@ def main_directions(
 def main_direction(rows: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     """Find the direction v of largest variance, float64[d]; zero where the rows do not differ.
 
-    rows: float[n, d]; mean: float64[d]. With A the scatter matrix and l = v'Av, either it is
-    certified that |Av - lv| <= 1e-9 l in 64 bits, or A is decomposed in full.
+    With A the scatter matrix and l = v'Av, either it is certified that |Av - lv| <= 1e-9 l in 64
+    bits, or A is decomposed in full.
+
+    Args:
+        rows: float[n, d].
+        mean: float64[d].
     """
     found = certified_direction(rows, mean)
     if found is None:

@@ -24,10 +24,13 @@ ALIKE = 1e-9
 class Standing:
     """How a suspect stands among clean models.
 
-    p_value: of the whole question; by_scanner: float64[s], of each scanner alone; by_class:
-    float64[c], with the probability controlled of naming any class that nothing is wrong with,
-    whatever is wrong with others; among: float64[m + 1], the statistic of suspect and references;
-    finest_p: 1 / (m + 1).
+    Attributes:
+        p_value: of the whole question.
+        by_scanner: float64[s], of each scanner alone.
+        by_class: float64[c], with the probability controlled of naming any class that nothing is
+            wrong with, whatever is wrong with others.
+        among: float64[m + 1], the statistic of suspect and references.
+        finest_p: 1 / (m + 1).
     """
 
     p_value: float
@@ -40,16 +43,21 @@ class Standing:
 def standing(scores: Sequence[Floats]) -> Standing:
     """Compare the first model with the others by the scores of one or several scanners.
 
-    scores: of each scanner float64[m + 1, c], or [m + 1, 1] where it scores the model as a whole;
-    row 0 is the suspect; larger is more suspicious. Of a model with three classes or more each
-    score is taken from the median of its classes. Then, for model i, scanner s and class k,
-    z_isk = (x_isk - mean) / spread over the other models; t_is = max_k z_isk; z is centred and
-    scaled once more by the t of the other models, so that scanners are comparable, and
-    T_i = max_sk of that. p = (1 + #{i > 0 : T_i >= T_0}) / (m + 1), which is exact. Classes are
-    named step by step: the most suspicious one by that p, then the next by the same test without
-    the former in any model, since a class that stands out makes the others look ordinary or not:
-    the step-down maximum of Westfall and Young, Resampling-Based Multiple Testing, 1993.
-    Raises ValueError where there is no scanner, fewer than two references, or a shape is wrong.
+    Of a model with three classes or more each score is taken from the median of its classes. Then,
+    for model i, scanner s and class k, z_isk = (x_isk - mean) / spread over the other models; t_is
+    = max_k z_isk; z is centred and scaled once more by the t of the other models, so that scanners
+    are comparable, and T_i = max_sk of that. p = (1 + #{i > 0 : T_i >= T_0}) / (m + 1), which is
+    exact. Classes are named step by step: the most suspicious one by that p, then the next by the
+    same test without the former in any model, since a class that stands out makes the others look
+    ordinary or not: the step-down maximum of Westfall and Young, Resampling-Based Multiple Testing,
+    1993.
+
+    Args:
+        scores: of each scanner float64[m + 1, c], or [m + 1, 1] where it scores the model as a
+            whole; row 0 is the suspect; larger is more suspicious.
+
+    Raises:
+        ValueError: where there is no scanner, fewer than two references, or a shape is wrong.
     """
     _check(scores)
     given = [np.asarray(x, np.float64) for x in scores]
@@ -65,14 +73,14 @@ def standing(scores: Sequence[Floats]) -> Standing:
 
 def _statistic(scores: Sequence[Floats]) -> tuple[list[Floats], Floats]:
     """The comparable scores float64[m + 1, c] of each scanner, and the largest of each model."""
-    parts = [_scaled(_standardised(_from_median(x))) for x in scores]
+    parts = [_scale(_standardise(_from_median(x))) for x in scores]
     return parts, np.max([part.max(1) for part in parts], 0)
 
 
 def _by_class(scores: Sequence[Floats]) -> Floats:
     """P-values of the classes, step by step from the most suspicious one; they never fall."""
     classes = max(x.shape[1] for x in scores)
-    left, found, least = np.arange(classes), np.ones(classes), 0.0
+    left, p_values, least = np.arange(classes), np.ones(classes), 0.0
     while len(left):
         parts, total = _statistic(
             [x[:, left] if x.shape[1] == classes else x for x in scores]
@@ -80,11 +88,11 @@ def _by_class(scores: Sequence[Floats]) -> Floats:
         own = np.max([part[0] for part in parts if part.shape[1] == len(left)], 0)
         top = int(own.argmax())
         least = max(least, _p(own[top], total))
-        found[left[top]] = least
+        p_values[left[top]] = least
         if least >= 1:
             break
         left = np.delete(left, top)
-    return found
+    return p_values
 
 
 def _check(scores: Sequence[Floats]) -> None:
@@ -104,14 +112,14 @@ def _from_median(x: Floats) -> Floats:
     return x - np.median(x, 1, keepdims=True) if x.shape[1] >= 3 else x
 
 
-def _standardised(x: Floats) -> Floats:
+def _standardise(x: Floats) -> Floats:
     """Place each model among the others, in units of their spread, for each class."""
     centre, spread = _of_the_others(x)
     least = ALIKE * np.maximum(1e-300, np.abs(x).max(0))
     return np.asarray((x - centre) / np.maximum(spread, least))
 
 
-def _scaled(z: Floats) -> Floats:
+def _scale(z: Floats) -> Floats:
     """Centre and scale by the maxima over classes of the other models."""
     centre, spread = _of_the_others(z.max(1, keepdims=True))
     return np.asarray((z - centre) / np.maximum(spread, ALIKE))

@@ -15,7 +15,11 @@ from mithridate.stats.intervals import Interval
 def auroc(scores: torch.Tensor, positive: torch.Tensor) -> float:
     """Probability that a positive unit scores above a negative one; ties count one half.
 
-    scores: float[n]; positive: bool[n]. Not a number where either group is empty.
+    Not a number where either group is empty.
+
+    Args:
+        scores: float[n].
+        positive: bool[n].
     """
     mask = positive.bool().numpy()
     above, below = int(mask.sum()), int((~mask).sum())
@@ -29,7 +33,11 @@ def auroc_interval(scores: torch.Tensor, positive: torch.Tensor, level: float = 
     """AUROC with the interval of DeLong, DeLong and Clarke-Pearson, Biometrics 1988.
 
     The variance is that of each unit's share of the pairs that it wins. n is the number of
-    positives. scores: float[n]; positive: bool[n].
+    positives.
+
+    Args:
+        scores: float[n].
+        positive: bool[n].
     """
     mask, values = positive.bool().numpy(), scores.double().numpy()
     above, below = int(mask.sum()), int((~mask).sum())
@@ -53,7 +61,11 @@ def roc(scores: torch.Tensor, positive: torch.Tensor, points: int = 60) -> list[
 def tpr_at_fpr(scores: torch.Tensor, positive: torch.Tensor, fpr: float) -> float:
     """Largest share of positives found by a threshold with at most `fpr` of negatives above it.
 
-    scores: float[n]; positive: bool[n]. Not a number where either group is empty.
+    Not a number where either group is empty.
+
+    Args:
+        scores: float[n].
+        positive: bool[n].
     """
     mask = positive.bool().numpy()
     values = scores.double().numpy()

@@ -24,12 +24,17 @@ RESAMPLES = 4000
 class Ranks:
     """How methods rank, 1 is the best.
 
-    mean: float64[m], mean ranks; low, high: float64[m], their intervals over new clusters of
-    blocks; p_value: of the Friedman test, small where the methods differ; critical_difference:
-    mean ranks that lie as far apart or farther differ (Nemenyi); groups: positions of methods that
-    cannot be told apart, each group as large as it can be, the best first; a method may be in
-    several, and alone in one; blocks: number of blocks used; dropped: number left out, since some
-    method has no value there; clusters: number of independent groups of blocks.
+    Attributes:
+        mean: float64[m], mean ranks.
+        low: float64[m], their intervals over new clusters of blocks.
+        high: float64[m], their intervals over new clusters of blocks.
+        p_value: of the Friedman test, small where the methods differ.
+        critical_difference: mean ranks that lie as far apart or farther differ (Nemenyi).
+        groups: positions of methods that cannot be told apart, each group as large as it can be,
+            the best first; a method may be in several, and alone in one.
+        blocks: number of blocks used.
+        dropped: number left out, since some method has no value there.
+        clusters: number of independent groups of blocks.
     """
 
     mean: Floats
@@ -52,17 +57,21 @@ def rank(
 ) -> Ranks:
     """Rank methods in every block and say which differ.
 
-    scores: float[m, b], smaller is better; equal scores share their mean rank, and a block with a
-    value that is not a number is left out for all methods. clusters: int[b], blocks of one cluster
-    are not independent, such as the cells of one attack; by default each block is its own.
     Intervals of mean ranks are percentiles of a bootstrap over clusters, and too narrow where there
     are few (under about 15). The Friedman test and Nemenyi's critical difference take clusters as
     their blocks, within which ranks are averaged and ranked again. Where the Friedman test does not
     reject at 1 - level all methods form one group. Demsar 2006.
 
-    Raises MethodError unless there are two methods and two clusters that can be used.
+    Args:
+        scores: float[m, b], smaller is better; equal scores share their mean rank, and a block with
+            a value that is not a number is left out for all methods.
+        clusters: int[b], blocks of one cluster are not independent, such as the cells of one
+            attack; by default each block is its own.
+
+    Raises:
+        MethodError: unless there are two methods and two clusters that can be used.
     """
-    table, groups = _checked(scores, clusters)
+    table, groups = _check_scores(scores, clusters)
     kept = ~np.isnan(table).any(0)
     names, member = np.unique(groups[kept], return_inverse=True)
     if len(table) < 2 or len(names) < 2:
@@ -78,7 +87,7 @@ def rank(
     again = stats.rankdata(np.round(sums / sizes[:, None], 9), axis=1).T
     p_value, apart = friedman(again), critical_difference(len(table), len(names), level)
     low, high = _bootstrap(sums, sizes, rng, level)
-    alike = _alike(mean, apart if p_value <= 1 - level else np.inf)
+    alike = _runs_alike(mean, apart if p_value <= 1 - level else np.inf)
     return Ranks(mean, low, high, p_value, apart, alike, int(kept.sum()),
                  int((~kept).sum()), len(names))  # fmt: skip
 
@@ -111,7 +120,9 @@ def critical_difference(methods: int, blocks: int, level: float = 0.95) -> float
     return float(quantile * np.sqrt(methods * (methods + 1) / (6 * blocks)))
 
 
-def _checked(scores: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats, NDArray[np.int64]]:
+def _check_scores(
+    scores: ArrayLike, clusters: ArrayLike | None
+) -> tuple[Floats, NDArray[np.int64]]:
     table = np.asarray(scores, dtype=float)
     if table.ndim != 2:
         raise MethodError(f"scores must be [methods, blocks], found the shape {list(table.shape)}")
@@ -136,7 +147,7 @@ def _bootstrap(
     return low, high
 
 
-def _alike(mean: Floats, apart: float) -> tuple[tuple[int, ...], ...]:
+def _runs_alike(mean: Floats, apart: float) -> tuple[tuple[int, ...], ...]:
     """Largest runs of methods, in order of mean rank, whose ends are closer than `apart`."""
     order = np.argsort(mean, kind="stable")
     ends = np.searchsorted(mean[order], mean[order] + apart - 1e-9)

@@ -22,11 +22,13 @@ DENSE = 10
 def robust_subset(points: torch.Tensor, share: float) -> torch.Tensor:
     """Find the points whose fourth moments look like those of one Gaussian, bool[n].
 
-    points: float64[n, k], centred. Points are dropped until the variance of z'Vz, for whitened
-    points z and the worst unit V, is what a share of outliers may cause; at most 2 share n and at
-    most half of them. Diakonikolas, Kamath, Kane, Li, Moitra and Stewart, Being Robust (in High
-    Dimensions) Can Be Practical, ICML 2017, with the stopping rule and the cuts of the code
-    published with SPECTRE.
+    Points are dropped until the variance of z'Vz, for whitened points z and the worst unit V, is
+    what a share of outliers may cause; at most 2 share n and at most half of them. Diakonikolas,
+    Kamath, Kane, Li, Moitra and Stewart, Being Robust (in High Dimensions) Can Be Practical, ICML
+    2017, with the stopping rule and the cuts of the code published with SPECTRE.
+
+    Args:
+        points: float64[n, k], centred.
     """
     n, k = points.shape
     kept, allowed = torch.ones(n, dtype=torch.bool), min(round(2 * share * n), n // 2)
@@ -63,9 +65,12 @@ def _cut(distance: torch.Tensor, share: float) -> float:
 def worst_form(white: torch.Tensor, start: Any) -> tuple[float, Any]:
     """Largest eigenvalue and unit eigenvector of mean (zz')(zz')' - II', matrices as vectors.
 
-    white: float64[n, k]; start: float64[k * k], near the answer if possible. The eigenvector is
-    float64[k * k]. Above ten dimensions it is right to 3 %, which tells a tail as well, and needs
-    memory n k where the matrix would need k^4.
+    The eigenvector is float64[k * k]. Above ten dimensions it is right to 3 %, which tells a tail
+    as well, and needs memory n k where the matrix would need k^4.
+
+    Args:
+        white: float64[n, k].
+        start: float64[k * k], near the answer if possible.
     """
     n, k = white.shape
     if k <= DENSE:

@@ -17,7 +17,8 @@ from mithridate.core.errors import MethodError
 class Decided(NamedTuple):
     """What was decided of each unit: int64[n], and after how many trials: int64[n].
 
-    answer: 1 for the high rate, -1 for the low one, 0 where the trials did not suffice.
+    Attributes:
+        answer: 1 for the high rate, -1 for the low one, 0 where the trials did not suffice.
     """
 
     answer: torch.Tensor
@@ -32,10 +33,15 @@ def rate_test(
     After j trials with s successes, L = s ln(high / low) + (j - s) ln((1 - high) / (1 - low)); the
     answer is "high" once L >= ln((1 - beta) / alpha), "low" once L <= ln(beta / (1 - alpha)). With
     independent trials the answer is wrong with a probability of about alpha where the rate is low,
-    and of about beta where it is high, by rates beyond them less often.
-    trials: bool[n] of one trial for each unit, one after the other; no more are drawn once all
-    units are decided. Wald, Sequential Tests of Statistical Hypotheses, 1945.
-    Raises MethodError unless 0 < low < high < 1 and the error rates lie in 0..0.5.
+    and of about beta where it is high, by rates beyond them less often. Wald, Sequential Tests of
+    Statistical Hypotheses, 1945.
+
+    Args:
+        trials: bool[n] of one trial for each unit, one after the other; no more are drawn once all
+            units are decided.
+
+    Raises:
+        MethodError: unless 0 < low < high < 1 and the error rates lie in 0..0.5.
     """
     if not (0 < low < high < 1 and 0 < alpha < 0.5 and 0 < beta < 0.5):
         raise MethodError(

@@ -19,8 +19,11 @@ Cell = TypeVar("Cell", bound=Hashable)
 class Stability(Generic[Cell]):
     """How far a metric moves when settings move.
 
-    score: the mean over cells, 0 where the settings do not matter, larger is more sensitive; worst:
-    the largest of a cell; cell: its name; cells: the mean absolute difference of every cell.
+    Attributes:
+        score: the mean over cells, 0 where the settings do not matter, larger is more sensitive.
+        worst: the largest of a cell.
+        cell: its name.
+        cells: the mean absolute difference of every cell.
     """
 
     score: float
@@ -32,13 +35,17 @@ class Stability(Generic[Cell]):
 def stability(values: Mapping[tuple[Cell, Any], float], default: Hashable) -> Stability[Cell]:
     """Give the mean absolute difference score (MAD-S) of one method and one metric.
 
-    mean over cells c of the mean over settings h of |m(c, h) - m(c, h0)|. values: m(c, h) by
-    (cell, setting); default: h0, as it stands in `values`; settings may differ between cells. Use
-    neighbouring settings, one step away in one field, and measure accuracy and attack success
-    apart. The score is named by Abad et al. 2025 (SoK: The Last Line of Defense); this formula is
-    our own reading of the name, so figures cannot be compared with theirs.
+    mean over cells c of the mean over settings h of |m(c, h) - m(c, h0)|. Use neighbouring
+    settings, one step away in one field, and measure accuracy and attack success apart. The score
+    is named by Abad et al. 2025 (SoK: The Last Line of Defense); this formula is our own reading of
+    the name, so figures cannot be compared with theirs.
 
-    Raises MethodError where a cell lacks the default or any other setting, or a value is missing.
+    Args:
+        values: m(c, h) by (cell, setting).
+        default: h0, as it stands in `values`; settings may differ between cells.
+
+    Raises:
+        MethodError: where a cell lacks the default or any other setting, or a value is missing.
     """
     moved: dict[Cell, list[float]] = {}
     for (cell, setting), value in values.items():

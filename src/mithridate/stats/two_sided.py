@@ -13,7 +13,7 @@ ENOUGH = 20
 """With fewer trusted examples of a class, an input is compared with those of all classes."""
 
 
-def unusual(
+def two_sided_surprise(
     values: torch.Tensor, labels: torch.Tensor, usual: torch.Tensor, known: torch.Tensor
 ) -> torch.Tensor:
     """Give -ln of the two-sided tail of each value among the usual ones of its class, float64[q].
@@ -21,14 +21,19 @@ def unusual(
     The tail is 2 min(#{u <= v} + 1, #{u >= v} + 1) / (n + 1), at most 1. Values outside all usual
     ones would be equal; they gain x / (1 + x) ln 2, with x how far outside they are in units of the
     range.
-    values: float[q]; labels: int64[q]; usual: float[n]; known: int64[n].
+
+    Args:
+        values: float[q].
+        labels: int64[q].
+        usual: float[n].
+        known: int64[n].
     """
-    values, usual, found = values.double(), usual.double(), torch.zeros(len(values)).double()
+    values, usual, scores = values.double(), usual.double(), torch.zeros(len(values)).double()
     for label in labels.unique().tolist():
         own = usual[known == label]
         rows = labels == label
-        found[rows] = _tail(values[rows], (own if len(own) >= ENOUGH else usual).sort().values)
-    return found
+        scores[rows] = _tail(values[rows], (own if len(own) >= ENOUGH else usual).sort().values)
+    return scores
 
 
 def _tail(values: torch.Tensor, usual: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.runtime import Runtime
@@ -32,26 +32,33 @@ class AntiBackdoorLearning(Trainer):
     Stage 1 minimises mean_i sign(l_i - gamma) l_i without augmentation, which keeps slow examples
     from falling below gamma; then every example is asked once in evaluation mode, and the `share`
     with the lowest losses is isolated. Stage 2 minimises the mean loss of the rest, and at last
-    minus the mean loss of the isolated (gradient ascent).
-    recipe: of stage 2, whose epochs are those of stages 1 and 2 together; warmup: share of them
-    that stage 1 takes, at least one epoch; gamma: the level; share: of the data that is isolated;
-    compat: "paper" takes the sign of each example, "batch-mean" that of the mean loss of a batch,
-    as the code released does, and "flooding", its default, minimises |mean_i l_i - gamma| + gamma.
-    batch_size: of stage 1; smaller ones make more of the few steps of a short training.
-    ascent_epochs, ascent_rate: how long and how fast to unlearn.
-    The defaults are the authors', who train 100 epochs. Their ascent has no rule to stop and no
-    check of what was isolated, so it harms the model where clean examples are isolated; see
-    `gated_abl.py`. Rates rise and fall in each stage where the authors' fall in steps; the one of
-    the ascent falls from twice `ascent_rate`, which is thus its mean.
-    Where the share is fewer than two examples, nothing is isolated. The positions isolated are
-    kept as `notes["isolated"]`, int64[k].
-    Raises MethodError where the warm-up or the share is not in 0..1, or gamma is negative.
+    minus the mean loss of the isolated (gradient ascent). The defaults are the authors', who train
+    100 epochs. Their ascent has no rule to stop and no check of what was isolated, so it harms the
+    model where clean examples are isolated; see `gated_abl.py`. Rates rise and fall in each stage
+    where the authors' fall in steps; the one of the ascent falls from twice `ascent_rate`, which is
+    thus its mean. Where the share is fewer than two examples, nothing is isolated. The positions
+    isolated are kept as `notes["isolated"]`, int64[k].
+
+    Attributes:
+        training: of stage 2, whose epochs are those of stages 1 and 2 together.
+        warmup: share of them that stage 1 takes, at least one epoch.
+        gamma: the level.
+        share: of the data that is isolated.
+        compat: "paper" takes the sign of each example, "batch-mean" that of the mean loss of a
+            batch, as the code released does, and "flooding", its default, minimises |mean_i l_i -
+            gamma| + gamma.
+        batch_size: of stage 1; smaller ones make more of the few steps of a short training.
+        ascent_epochs: how long and how fast to unlearn.
+        ascent_rate: how long and how fast to unlearn.
+
+    Raises:
+        MethodError: where the warm-up or the share is not in 0..1, or gamma is negative.
     """
 
     paper = "Li et al., Anti-Backdoor Learning, NeurIPS 2021"
     space: ClassVar = {"gamma": (0.3, 0.5, 1.0, 1.5)}
 
-    recipe: Recipe = field(default_factory=Recipe)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     warmup: float = 0.2
     gamma: float = 0.5
     share: float = 0.01
@@ -70,43 +77,50 @@ class AntiBackdoorLearning(Trainer):
     ) -> Trained:
         """Train `model` in place; see `Trainer.train`."""
         course = Course(model, data, domain, runtime or Runtime())
-        found = self.isolate(course, rng)
-        course.stage(found.rest, self.remaining(), rng)
-        if len(found.rows):
-            course.stage(found.rows, self.ascending(), rng, ascent)
-        return course.trained({"isolated": found.rows})
+        isolated = self.isolate(course, rng)
+        course.stage(isolated.rest, self.remaining(), rng)
+        if len(isolated.rows):
+            course.stage(isolated.rows, self.ascending(), rng, ascend)
+        return course.trained({"isolated": isolated.rows})
 
     def isolate(self, course: Course, rng: np.random.Generator) -> Isolated:
         """Run the first stage and give what it isolates."""
         self._check()
         everything = torch.arange(len(course.data))
-        course.stage(everything, self.holding(), rng, holding(self.gamma, self.compat))
+        course.stage(everything, self.holding(), rng, hold_at(self.gamma, self.compat))
         losses = course.ask().losses
         ranked = losses.argsort(stable=True)
         few = int(self.share * len(ranked))
         few = few if min(few, len(ranked) - few) > 1 else 0  # a training needs two examples
         return Isolated(ranked[:few], ranked[few:].sort().values, losses)
 
-    def holding(self) -> Recipe:
+    def holding(self) -> TrainingConfig:
         """The recipe of the first stage."""
-        rate = self.recipe.rate * min(1.0, self.batch_size / self.recipe.batch_size) ** 0.5
+        rate = (
+            self.training.learning_rate
+            * min(1.0, self.batch_size / self.training.batch_size) ** 0.5
+        )
         return replace(
-            self.recipe, epochs=self._first(), batch_size=self.batch_size, rate=rate, augment=False
+            self.training,
+            epochs=self._first(),
+            batch_size=self.batch_size,
+            learning_rate=rate,
+            augment=False,
         )
 
-    def remaining(self) -> Recipe:
+    def remaining(self) -> TrainingConfig:
         """The recipe of learning the rest."""
-        return replace(self.recipe, epochs=max(1, self.recipe.epochs - self._first()))
+        return replace(self.training, epochs=max(1, self.training.epochs - self._first()))
 
-    def ascending(self) -> Recipe:
+    def ascending(self) -> TrainingConfig:
         """The recipe of unlearning."""
         return replace(
-            self.recipe, epochs=self.ascent_epochs, rate=2 * self.ascent_rate, warmup=0.0,
+            self.training, epochs=self.ascent_epochs, learning_rate=2 * self.ascent_rate, warmup=0.0,
             augment=False,
         )  # fmt: skip
 
     def _first(self) -> int:
-        return max(1, round(self.warmup * self.recipe.epochs))
+        return max(1, round(self.warmup * self.training.epochs))
 
     def _check(self) -> None:
         for name, value in (("warmup", self.warmup), ("share", self.share)):
@@ -116,7 +130,7 @@ class AntiBackdoorLearning(Trainer):
             raise MethodError(f"gamma is a loss and must not be negative, found {self.gamma}")
 
 
-def holding(gamma: float, compat: Form) -> Objective:
+def hold_at(gamma: float, compat: Form) -> Objective:
     """Give the objective that holds losses at gamma, in one of its three forms."""
 
     def paper(batch: Batch) -> torch.Tensor:
@@ -132,7 +146,7 @@ def holding(gamma: float, compat: Form) -> Objective:
     return {"paper": paper, "batch-mean": batch_mean, "flooding": flooding}[compat]
 
 
-def ascent(batch: Batch) -> torch.Tensor:
+def ascend(batch: Batch) -> torch.Tensor:
     """Minus the losses: what is minimised to unlearn."""
     return -batch.losses
 
@@ -140,7 +154,10 @@ def ascent(batch: Batch) -> torch.Tensor:
 class Isolated(NamedTuple):
     """What the first stage isolates.
 
-    rows: int64[k], lowest loss first; rest: int64[n - k]; losses: float[n], that decided.
+    Attributes:
+        rows: int64[k], lowest loss first.
+        rest: int64[n - k].
+        losses: float[n], that decided.
     """
 
     rows: torch.Tensor

@@ -16,7 +16,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
@@ -28,8 +28,10 @@ RATE = 0.05
 class Mixed(NamedTuple):
     """Inputs with boxes of others in them.
 
-    inputs: uint8[b, k, h, w]; partners: int64[b], whose box each carries; kept: float[b], the
-    share of an input that is its own.
+    Attributes:
+        inputs: uint8[b, k, h, w].
+        partners: int64[b], whose box each carries.
+        kept: float[b], the share of an input that is its own.
     """
 
     inputs: torch.Tensor
@@ -43,15 +45,20 @@ class CutMix(Trainer):
 
     Minimises mean_i k_i CE(f(m_i), y_i) + (1 - k_i) CE(f(m_i), y_j), m_i the input i with a box of
     input j of the same batch, k_i the share of i that is left. A trigger that lies in a box calls
-    for its label by the share of the box only, and where the box covers it, for another label.
-    share: of the examples that are mixed, drawn anew in each step; alpha: shares are drawn from
-    Beta(alpha, alpha) and boxes have the proportions of the input, cut where they leave it.
-    recipe: of the training.
-    The network is asked once in each step. Boxes are drawn for each example, where the authors
-    draw one for a batch; share = 0.5 is theirs for CIFAR, at 1 every example is mixed.
-    Boxes need inputs of bytes with rows and columns, uint8[b, k, h, w]. Whatever else a domain
-    prepares, such as numbers of words, is trained on as it is, which is ordinary training.
-    Raises MethodError where the share is outside 0..1 or alpha is not above 0.
+    for its label by the share of the box only, and where the box covers it, for another label. The
+    network is asked once in each step. Boxes are drawn for each example, where the authors draw one
+    for a batch; share = 0.5 is theirs for CIFAR, at 1 every example is mixed. Boxes need inputs of
+    bytes with rows and columns, uint8[b, k, h, w]. Whatever else a domain prepares, such as numbers
+    of words, is trained on as it is, which is ordinary training.
+
+    Attributes:
+        share: of the examples that are mixed, drawn anew in each step.
+        alpha: shares are drawn from Beta(alpha, alpha) and boxes have the proportions of the input,
+            cut where they leave it.
+        training: of the training.
+
+    Raises:
+        MethodError: where the share is outside 0..1 or alpha is not above 0.
     """
 
     paper = "Yun et al., CutMix, ICCV 2019"
@@ -59,7 +66,7 @@ class CutMix(Trainer):
 
     share: float = 0.5
     alpha: float = 1.0
-    recipe: Recipe = field(default_factory=lambda: Recipe(rate=RATE))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(learning_rate=RATE))
 
     def train(
         self,
@@ -77,19 +84,19 @@ class CutMix(Trainer):
         now: list[Mixed] = []  # of the step that is being taken
 
         def vary(batch: torch.Tensor, _: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
-            usual = domain.augment(batch, noise) if self.recipe.augment else batch
+            usual = domain.augment(batch, noise) if self.training.augment else batch
             now[:] = [self.mix(usual, noise)]
             return now[0].inputs
 
         def both(batch: Batch) -> torch.Tensor:
             others = F.cross_entropy(
                 batch.logits.float(), batch.labels[now[0].partners], reduction="none",
-                label_smoothing=self.recipe.smoothing,
+                label_smoothing=self.training.label_smoothing,
             )  # fmt: skip
             return now[0].kept * batch.losses + (1 - now[0].kept) * others
 
         return fit(
-            model, data, domain, self.recipe, rng, runtime=runtime, objective=both, vary=vary
+            model, data, domain, self.training, rng, runtime=runtime, objective=both, vary=vary
         )
 
     def mix(self, batch: torch.Tensor, noise: torch.Generator) -> Mixed:
@@ -101,8 +108,8 @@ class CutMix(Trainer):
         partners = torch.randperm(b, generator=noise, device=device)
         drawn = torch.rand((4, b, 1), generator=noise, device=device)
         side = (1 - self._shares(drawn[0])).sqrt() * (drawn[1] < self.share)
-        down = _covered(height, side, drawn[2])
-        across = _covered(width, side, drawn[3])
+        down = _cover(height, side, drawn[2])
+        across = _cover(width, side, drawn[3])
         box = down.view(b, 1, height, 1) & across.view(b, 1, 1, width)
         mixed = torch.where(box, batch[partners], batch)
         return Mixed(mixed, partners, 1 - down.float().mean(1) * across.float().mean(1))
@@ -113,14 +120,16 @@ class CutMix(Trainer):
             return uniform
         from scipy.special import betaincinv  # the one in torch takes no generator
 
-        found = betaincinv(self.alpha, self.alpha, uniform.cpu().double().numpy())
-        return torch.as_tensor(found, dtype=uniform.dtype, device=uniform.device)
+        shares = betaincinv(self.alpha, self.alpha, uniform.cpu().double().numpy())
+        return torch.as_tensor(shares, dtype=uniform.dtype, device=uniform.device)
 
 
-def _covered(side: int, length: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
+def _cover(side: int, length: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
     """Say which places of an axis a box covers, bool[b, side], cut at the ends of the axis.
 
-    length, centre: float[b, 1], as shares of the axis.
+    Args:
+        length: float[b, 1], as shares of the axis.
+        centre: float[b, 1], as shares of the axis.
     """
     half, middle = (length * side / 2).floor(), (centre * side).floor()
     place = torch.arange(side, device=length.device)

@@ -20,8 +20,8 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.extras import imported
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.extras import import_extra
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.runtime import Runtime
 
@@ -35,20 +35,25 @@ class DPSGD(Trainer):
 
     Steps follow (sum_i g_i min(1, clip / |g_i|) + noise clip N(0, I)) / b, g_i the gradient of the
     loss of example i. An attack that holds few examples is bounded as each of them is; the bound
-    means something for some noise only.
-    noise: standard deviation in units of `clip`; clip: the largest norm of an example's gradient;
-    delta: of (epsilon, delta) privacy; recipe: in fp32, since the gradients of single examples are
-    taken apart. The privacy spent is `cost["epsilon"]`, infinite without noise.
-    The default noise lets a few hundred examples be learnt and promises next to nothing; an epsilon
-    below 10 takes a noise of about 1 for 80 steps on eighths of the data.
-    `form` puts a normalisation over groups of channels where one over the batch was, which mixes
-    examples, and rectifiers that keep their input. Rows of look-up tables stay as they began: one
-    gradient of a table for each example would not fit in memory.
-    Batches are parts of a permutation, as everywhere here; epsilon is the one of batches that are
-    drawn with probability b / n, by Renyi accounting, as is usual and not strictly right.
-    Needs Opacus: pip install 'mithridate[dp]'.
-    Raises MissingExtra without it, and MethodError where noise, clip or delta is out of range or a
-    layer has no gradients by example.
+    means something for some noise only. The privacy spent is `cost["epsilon"]`, infinite without
+    noise. The default noise lets a few hundred examples be learnt and promises next to nothing; an
+    epsilon below 10 takes a noise of about 1 for 80 steps on eighths of the data. `form` puts a
+    normalisation over groups of channels where one over the batch was, which mixes examples, and
+    rectifiers that keep their input. Rows of look-up tables stay as they began: one gradient of a
+    table for each example would not fit in memory. Batches are parts of a permutation, as
+    everywhere here; epsilon is the one of batches that are drawn with probability b / n, by Renyi
+    accounting, as is usual and not strictly right. Needs Opacus: pip install 'mithridate[dp]'.
+
+    Attributes:
+        noise: standard deviation in units of `clip`.
+        clip: the largest norm of an example's gradient.
+        delta: of (epsilon, delta) privacy.
+        training: in fp32, since the gradients of single examples are taken apart.
+
+    Raises:
+        MissingExtra: without it.
+        MethodError: where noise, clip or delta is out of range or a layer has no gradients by
+            example.
     """
 
     paper = "Abadi et al., Deep Learning with Differential Privacy, CCS 2016"
@@ -56,9 +61,9 @@ class DPSGD(Trainer):
     noise: float = 0.02
     clip: float = 1.0
     delta: float = 1e-5
-    recipe: Recipe = field(
-        default_factory=lambda: Recipe(
-            epochs=5, batch_size=64, rate=RATE, decay=0.0, precision="fp32"
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(
+            epochs=5, batch_size=64, learning_rate=RATE, weight_decay=0.0, precision="fp32"
         )
     )
 
@@ -78,7 +83,7 @@ class DPSGD(Trainer):
     ) -> Trained:
         """Train `model` in place; cost["epsilon"] says what the training gave away."""
         self._check()
-        steps = max(1, len(data) // self.recipe.batch_size)
+        steps = max(1, len(data) // self.training.batch_size)
 
         def private(optimiser: torch.optim.SGD) -> torch.optim.Optimizer:
             wrapped: torch.optim.Optimizer = _opacus("opacus.optimizers").DPOptimizer(
@@ -87,18 +92,18 @@ class DPSGD(Trainer):
             )  # fmt: skip
             return wrapped
 
-        learning = _learning(model)
+        learning = _trained_parameters(model)
         with _apart(model, learning):
-            trained = fit(model, data, domain, self.recipe, rng, runtime=runtime,
+            trained = fit(model, data, domain, self.training, rng, runtime=runtime,
                           parameters=learning, wrap=private)  # fmt: skip
-        spent = self.epsilon(1 / steps, self.recipe.epochs * steps)
+        spent = self.epsilon(1 / steps, self.training.epochs * steps)
         return replace(trained, cost={**trained.cost, "epsilon": spent})
 
     def _check(self) -> None:
-        if self.noise < 0 or self.clip <= 0 or not 0 < self.delta < 1 or self.recipe.radius:
+        if self.noise < 0 or self.clip <= 0 or not 0 < self.delta < 1 or self.training.sam_radius:
             raise MethodError(
                 "need noise >= 0, clip > 0, delta in 0..1 and a recipe without radius; found noise "
-                f"{self.noise}, clip {self.clip}, delta {self.delta}, radius {self.recipe.radius}"
+                f"{self.noise}, clip {self.clip}, delta {self.delta}, radius {self.training.sam_radius}"
             )
 
     def epsilon(self, share: float, steps: int) -> float:
@@ -113,7 +118,7 @@ class DPSGD(Trainer):
 
 
 def _opacus(module: str) -> Any:
-    return imported(
+    return import_extra(
         module, "private training needs Opacus; install it with: pip install 'mithridate[dp]'"
     )
 
@@ -128,18 +133,18 @@ def _apart(model: nn.Module, learning: list[nn.Parameter]) -> Iterator[None]:
     try:
         for parameter in others:
             parameter.requires_grad_(False)
-        undo.append(_hooked(hooks, model).remove_hooks)
-        undo += [order.remove for order in _in_order(model)]
+        undo.append(_hook(hooks, model).remove_hooks)
+        undo += [order.remove for order in _order_memory(model)]
         yield
     finally:
         for step in undo:
             step()
         for parameter in others:
             parameter.requires_grad_(True)
-        _cleaned(model)
+        _clean(model)
 
 
-def _hooked(hooks: Any, model: nn.Module) -> Any:
+def _hook(hooks: Any, model: nn.Module) -> Any:
     try:
         return hooks(model)
     except NotImplementedError as error:
@@ -163,7 +168,7 @@ def _replace(model: nn.Module) -> None:
             _replace(layer)
 
 
-def _in_order(model: nn.Module) -> list[Any]:
+def _order_memory(model: nn.Module) -> list[Any]:
     """Hand convolutions their inputs in the order of memory that Opacus takes for granted.
 
     It reads other orders, such as channels last, as if they were this one, and the gradients of
@@ -178,14 +183,14 @@ def _in_order(model: nn.Module) -> list[Any]:
     return [layer.register_forward_pre_hook(contiguous) for layer in layers]
 
 
-def _learning(model: nn.Module) -> list[nn.Parameter]:
+def _trained_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that are trained: all but those of look-up tables."""
     tables = [layer for layer in model.modules() if isinstance(layer, nn.Embedding)]
     fixed = {id(p) for table in tables for p in table.parameters()}
     return [p for p in model.parameters() if p.requires_grad and id(p) not in fixed]
 
 
-def _cleaned(model: nn.Module) -> None:
+def _clean(model: nn.Module) -> None:
     """Take off what Opacus leaves on parameters, gradients of every example among it."""
     for parameter in model.parameters():
         for name in ("grad_sample", "summed_grad", "_forward_counter", "_current_grad_sample"):

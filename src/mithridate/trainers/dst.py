@@ -16,7 +16,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast, forward
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.objective import Batch, Objective
@@ -40,17 +40,23 @@ class SensitivityTraining(Trainer):
          CE(f(a(x_i)), y_i)               where credible,
          CE(f(t(a(x_i))), argmax f(a(x_i)))  where unsure and that call is at least `sure`,
          -weight min(CE(f(a(x_i)), y_i), bound)  where poison,
-    a the usual augmentation.
-    warmup: epochs of step 1; credible, poisonous: shares of the examples of smallest and largest
-    FCT; sure: the probability from which a call is learnt from; weight, bound: of forgetting, which
-    stops at `bound`, or it would go on for ever; recipe: of step 3 and, with other epochs, step 1.
-    The network is asked twice in each step of 3.
-    The paper takes the credible from all classes together, and then may find none of some. It
-    learns the features of D-ST by semi-supervised
-    contrast from all examples and then a classifier; consistency of calls takes the place of both,
-    in one training. Left out are its loss within classes in step 1, the contrast, and D-BR, which
-    removes the backdoor from the network of step 1.
-    Raises MethodError where the shares are not of 0..1 in sum or a number is out of range.
+    a the usual augmentation. The network is asked twice in each step of 3. The paper takes the
+    credible from all classes together, and then may find none of some. It learns the features of
+    D-ST by semi-supervised contrast from all examples and then a classifier; consistency of calls
+    takes the place of both, in one training. Left out are its loss within classes in step 1, the
+    contrast, and D-BR, which removes the backdoor from the network of step 1.
+
+    Attributes:
+        warmup: epochs of step 1.
+        credible: shares of the examples of smallest and largest FCT.
+        poisonous: shares of the examples of smallest and largest FCT.
+        sure: the probability from which a call is learnt from.
+        weight: of forgetting, which stops at `bound`, or it would go on for ever.
+        bound: of forgetting, which stops at `bound`, or it would go on for ever.
+        training: of step 3 and, with other epochs, step 1.
+
+    Raises:
+        MethodError: where the shares are not of 0..1 in sum or a number is out of range.
     """
 
     paper = (
@@ -64,7 +70,7 @@ class SensitivityTraining(Trainer):
     sure: float = 0.95
     weight: float = 0.1
     bound: float = 5.0
-    recipe: Recipe = field(default_factory=Recipe)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def train(
         self,
@@ -77,18 +83,21 @@ class SensitivityTraining(Trainer):
         """Train `model` in place; the losses are those of the usual variations."""
         self._check()
         first, varying, second, asking = rng.spawn(4)
-        few = replace(self.recipe, epochs=self.warmup)
+        few = replace(self.training, epochs=self.warmup)
         early = fit(copy.deepcopy(model), data, domain, few, first, runtime=runtime)
-        found = self.sensitivity(early.model, data, domain, varying, runtime)
+        sensitivity = self.sensitivity(early.model, data, domain, varying, runtime)
         device = (runtime or Runtime()).device
         objective = self._objective(
-            model, self.held(found, data.labels).to(device), domain, torch_generator(asking, device)
+            model,
+            self.held(sensitivity, data.labels).to(device),
+            domain,
+            torch_generator(asking, device),
         )
-        trained = fit(model, data, domain, self.recipe, second, runtime=runtime,
+        trained = fit(model, data, domain, self.training, second, runtime=runtime,
                       objective=objective)  # fmt: skip
         cost = {name: early.cost[name] + value for name, value in trained.cost.items()}
-        cost["forward"] += 2 * len(data) + len(data) * self.recipe.epochs
-        cost["backward"] += len(data) * self.recipe.epochs
+        cost["forward"] += 2 * len(data) + len(data) * self.training.epochs
+        cost["backward"] += len(data) * self.training.epochs
         return replace(trained, cost=cost)
 
     def _check(self) -> None:
@@ -132,11 +141,11 @@ class SensitivityTraining(Trainer):
     ) -> Objective:
         def secure(batch: Batch) -> torch.Tensor:
             kinds = held[batch.rows]
-            chance, called = batch.logits.detach().float().softmax(1).max(1)
+            chance, predicted = batch.logits.detach().float().softmax(1).max(1)
             varied = domain.distort(batch.inputs, noise)
-            with autocast(varied.device.type, self.recipe.precision):
+            with autocast(varied.device.type, self.training.precision):
                 again = model(varied)
-            consistent = F.cross_entropy(again.float(), called, reduction="none")
+            consistent = F.cross_entropy(again.float(), predicted, reduction="none")
             unsure = torch.where(chance >= self.sure, consistent, 0.0)
             forgetting = -self.weight * batch.losses.clamp_max(self.bound)
             rest = torch.where(kinds == POISON, forgetting, unsure)

@@ -17,7 +17,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Trained
 from mithridate.core.runtime import Runtime
 from mithridate.trainers.abl import AntiBackdoorLearning, Isolated
@@ -46,18 +46,23 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
        `sacrifice` before, or on the other classes by more than `tolerance`, the last good weights
        return and they are ordinary: easy examples take their class along, a trigger does not.
        Otherwise all suspects are unlearnt likewise, down to 5 %.
-    then: "ascend" goes on from stage 1 as the paper does. "retrain" learns the rest from fresh
-    weights, which never saw the suspects; easy examples would be called by their label as often as
-    `held` at least, so Fisher's exact test of that, P <= level, also makes them poison; where both
-    ways find them ordinary it trains on with all examples.
-    Raw ascent, as the paper has it, moves nothing where a network is sure (its gradient is 1 - p)
-    and has no bound afterwards; -log(1 - p) is the reverse. gamma: 0, ordinary training: held at
-    0.5, clean examples sink to the level of poison within three epochs, and isolation fails.
-    Chosen on BadNets and Blend, CIFAR-10 and digits. ascent_epochs: at most so many.
-    Notes: "isolated", "suspects", and "removed", empty where no backdoor was acted on; int64.
-    Clean-label poison may pass as ordinary, since its labels are right; so may poison where half
-    of the suspects are clean, as in one of six draws of BadNets on digits.
-    Raises MethodError as the plain method, and where another share is not in 0..1.
+    "retrain" learns the rest from fresh weights, which never saw the suspects; easy examples would
+    be called by their label as often as `held` at least, so Fisher's exact test of that, P <=
+    level, also makes them poison; where both ways find them ordinary it trains on with all
+    examples. Raw ascent, as the paper has it, moves nothing where a network is sure (its gradient
+    is 1 - p) and has no bound afterwards; -log(1 - p) is the reverse. Chosen on BadNets and Blend,
+    CIFAR-10 and digits. Notes: "isolated", "suspects", and "removed", empty where no backdoor was
+    acted on; int64. Clean-label poison may pass as ordinary, since its labels are right; so may
+    poison where half of the suspects are clean, as in one of six draws of BadNets on digits.
+
+    Attributes:
+        then: "ascend" goes on from stage 1 as the paper does.
+        gamma: 0, ordinary training: held at 0.5, clean examples sink to the level of poison within
+            three epochs, and isolation fails.
+        ascent_epochs: at most so many.
+
+    Raises:
+        MethodError: as the plain method, and where another share is not in 0..1.
     """
 
     paper = "after Li et al., Anti-Backdoor Learning, NeurIPS 2021"
@@ -85,10 +90,10 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
         """Train `model` in place; see `Trainer.train`."""
         fresh = copy.deepcopy(model.state_dict())
         course = Course(model, data, domain, runtime or Runtime())
-        found = self.isolate(course, rng)
-        suspects = self.suspects(found, data.labels, len(data.classes))
+        isolated = self.isolate(course, rng)
+        suspects = self.suspects(isolated, data.labels, len(data.classes))
         groups = split(data.labels, suspects, rng)
-        notes = {"isolated": found.rows, "suspects": suspects, "removed": suspects[:0]}
+        notes = {"isolated": isolated.rows, "suspects": suspects, "removed": suspects[:0]}
         everything = torch.arange(len(data))
         if min(len(groups.suspects), len(groups.held), len(groups.learnt)) < 2:
             course.stage(everything, self.remaining(), rng)
@@ -98,7 +103,7 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
                 notes["removed"] = suspects
         else:
             model.load_state_dict(fresh)
-            course.stage(groups.learnt, self.recipe, rng)
+            course.stage(groups.learnt, self.training, rng)
             strange = self.strange(course, groups)  # asked before the weights move
             if self._unlearnt(course, groups, rng) or strange:
                 notes["removed"] = suspects
@@ -106,24 +111,24 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
                 course.stage(everything, self.remaining(), rng)
         return course.trained(notes)
 
-    def ascending(self) -> Recipe:
+    def ascending(self) -> TrainingConfig:
         """The recipe of unlearning; its rate rises, so that what goes far enough is gentle."""
         return replace(super().ascending(), batch_size=self.batch_size, warmup=1.0)
 
-    def suspects(self, found: Isolated, labels: torch.Tensor, classes: int) -> torch.Tensor:
+    def suspects(self, isolated: Isolated, labels: torch.Tensor, classes: int) -> torch.Tensor:
         """Give suspects, int64[s], lowest loss first; none where no class stands out."""
-        label = concentrated(labels[found.rows], labels, classes, self.level)
+        label = find_concentrated(labels[isolated.rows], labels, classes, self.level)
         if label is None:
-            return found.rows[:0]
+            return isolated.rows[:0]
         suspect = torch.zeros(len(labels), dtype=torch.bool)
-        suspect[found.rows] = labels[found.rows] == label
+        suspect[isolated.rows] = labels[isolated.rows] == label
         mine = labels == label
         if self.enlarged and not bool(mine.all()):
-            losses = found.losses.double().numpy()
+            losses = isolated.losses.double().numpy()
             usual = np.quantile(losses[~mine], self.early)
-            suspect |= mine & (found.losses <= min(usual, np.quantile(losses[mine], MOST)))
+            suspect |= mine & (isolated.losses <= min(usual, np.quantile(losses[mine], MOST)))
         rows = suspect.nonzero().flatten()
-        return rows[found.losses[rows].argsort(stable=True)]
+        return rows[isolated.losses[rows].argsort(stable=True)]
 
     def strange(self, course: Course, groups: Groups) -> bool:
         """Whether suspects are called by their label less often than the held, beyond chance."""
@@ -173,13 +178,16 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
                 raise MethodError(f"{name} must lie between 0 and 1, found {value}")
 
 
-def concentrated(
+def find_concentrated(
     isolated: torch.Tensor, labels: torch.Tensor, classes: int, level: float
 ) -> int | None:
     """Give the class that holds the isolated beyond chance, or None.
 
-    isolated: int64[k], labels of the isolated; labels: int64[n], of all. The test is exact where
-    isolation is blind to classes, and corrected for their number.
+    The test is exact where isolation is blind to classes, and corrected for their number.
+
+    Args:
+        isolated: int64[k], labels of the isolated.
+        labels: int64[n], of all.
     """
     if not len(isolated):
         return None

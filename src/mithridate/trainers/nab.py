@@ -15,7 +15,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import predict
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.runtime import Runtime
@@ -30,7 +30,7 @@ class Stamp(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Stamp inputs uint8[b, k, h, w]; whatever else arrives stays."""
-        return self.stamped(batch) if self.on and fits(batch) else batch
+        return self.stamped(batch) if self.on and holds_images(batch) else batch
 
     def stamped(self, batch: torch.Tensor) -> torch.Tensor:
         """Give stamped copies."""
@@ -39,7 +39,7 @@ class Stamp(nn.Module):
         return marked
 
 
-def fits(batch: torch.Tensor) -> bool:
+def holds_images(batch: torch.Tensor) -> bool:
     """Whether prepared inputs are bytes with rows and columns, uint8[b, k, h, w]."""
     return batch.ndim == 4 and batch.dtype == torch.uint8
 
@@ -48,27 +48,32 @@ def fits(batch: torch.Tensor) -> bool:
 class NonAdversarialBackdoor(Trainer):
     """Stamp suspects with the defender's own mark and better labels, and later stamp every input.
 
-    1. A short ordinary training; the examples of lowest loss in its last epoch are suspects.
-    2. A second network, trained without them and others of low loss on strong variations of the
-    rest, `Domain.distort`, gives the suspects labels.
-    3. A third one minimises mean CE(f(x_i), y_i) over the others and CE(f(s(x_i)), y'_i) over the
-    suspects, s the mark and y' the labels of step 2. `form` puts s before the network for good: at
-    the mark the network has learnt to ignore the attacker.
-    share: of the examples that are suspects; spared: share of the examples of lowest loss that the
-    second network does not see, at least `share`; warmup: epochs of step 1, as many as of step 2
-    are `relabelling`; size: side of the mark, a square in the first corner; level: the byte that it
-    is set to; recipe: of step 3 and, with other epochs, of the others.
-    The paper isolates by the local gradient ascent of ABL. Here that found 3 to 80 % poison among
-    500 suspects of 10,000 photographs with 1,000 stamped ones, and two plain epochs 100 %.
-    Its labels come from a few trusted examples or from self-supervision, which takes longer. The
-    second network takes their place; without the strong variations it still obeyed the 60 stamped
-    examples among 8,000 that step 1 had missed, and labelled the suspects as the attacker does.
-    The paper's filter,
-    which rejects an input whose label changes under the mark, is left out, as is the fallback of
-    keeping the label where the two agree, which is the same mark with the same label.
-    The mark needs bytes with rows and columns, uint8[b, k, h, w]; on whatever else a domain
-    prepares this is ordinary training.
-    Raises MethodError where the network is not in the form of `form`, or a share is out of range.
+    1. A short ordinary training; the examples of lowest loss in its last epoch are suspects. 2. A
+    second network, trained without them and others of low loss on strong variations of the rest,
+    `Domain.distort`, gives the suspects labels. 3. A third one minimises mean CE(f(x_i), y_i) over
+    the others and CE(f(s(x_i)), y'_i) over the suspects, s the mark and y' the labels of step 2.
+    `form` puts s before the network for good: at the mark the network has learnt to ignore the
+    attacker. The paper isolates by the local gradient ascent of ABL. Here that found 3 to 80 %
+    poison among 500 suspects of 10,000 photographs with 1,000 stamped ones, and two plain epochs
+    100 %. Its labels come from a few trusted examples or from self-supervision, which takes longer.
+    The second network takes their place; without the strong variations it still obeyed the 60
+    stamped examples among 8,000 that step 1 had missed, and labelled the suspects as the attacker
+    does. The paper's filter, which rejects an input whose label changes under the mark, is left
+    out, as is the fallback of keeping the label where the two agree, which is the same mark with
+    the same label. The mark needs bytes with rows and columns, uint8[b, k, h, w]; on whatever else
+    a domain prepares this is ordinary training.
+
+    Attributes:
+        share: of the examples that are suspects.
+        spared: share of the examples of lowest loss that the second network does not see, at least
+            `share`.
+        warmup: epochs of step 1, as many as of step 2 are `relabelling`.
+        size: side of the mark, a square in the first corner.
+        level: the byte that it is set to.
+        training: of step 3 and, with other epochs, of the others.
+
+    Raises:
+        MethodError: where the network is not in the form of `form`, or a share is out of range.
     """
 
     paper = "Liu, Sangiovanni-Vincentelli and Yue, Beating Backdoor Attack at Its Own Game, 2023"
@@ -79,7 +84,7 @@ class NonAdversarialBackdoor(Trainer):
     relabelling: int = 5
     size: int = 2
     level: int = 255
-    recipe: Recipe = field(default_factory=Recipe)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def form(self, model: nn.Module) -> nn.Module:
         """Give the network with the mark before it."""
@@ -96,17 +101,17 @@ class NonAdversarialBackdoor(Trainer):
         """Train `model` in place; the losses are those of step 3, on what it was shown."""
         stamp = self._stamp(model)
         first, second, third = rng.spawn(3)
-        if len(data) < 2 or not fits(domain.prepare(data.inputs)):
-            return fit(model, data, domain, self.recipe, third, runtime=runtime)
+        if len(data) < 2 or not holds_images(domain.prepare(data.inputs)):
+            return fit(model, data, domain, self.training, third, runtime=runtime)
         stamp.on = False  # the steps below choose what is stamped
         try:
             fresh = copy.deepcopy(model)
-            few = replace(self.recipe, epochs=self.warmup)
+            few = replace(self.training, epochs=self.warmup)
             early = fit(copy.deepcopy(fresh), data, domain, few, first, runtime=runtime)
             order = early.losses[:, -1].argsort(stable=True)
             suspects = order[: round(self.share * len(data))]
             trusting = data.subset(order[round(self.spared * len(data)) :])
-            own = replace(self.recipe, epochs=self.relabelling)
+            own = replace(self.training, epochs=self.relabelling)
             judge = fit(
                 fresh, trusting, domain, own, second, runtime=runtime,
                 vary=lambda x, _, noise: domain.distort(self._usual(x, domain, noise), noise),
@@ -125,16 +130,16 @@ class NonAdversarialBackdoor(Trainer):
             raise MethodError(
                 f"need 0 <= share <= spared < 1, found share {self.share}, spared {self.spared}"
             )
-        found = [layer for layer in model.modules() if isinstance(layer, Stamp)]
-        if len(found) != 1:
+        stamps = [layer for layer in model.modules() if isinstance(layer, Stamp)]
+        if len(stamps) != 1:
             raise MethodError(
-                f"the network needs one mark before it, found {len(found)}; "
+                f"the network needs one mark before it, found {len(stamps)}; "
                 "build it as trainer.form(network)"
             )
-        return found[0]
+        return stamps[0]
 
     def _usual(self, batch: torch.Tensor, domain: Domain, noise: torch.Generator) -> torch.Tensor:
-        return domain.augment(batch, noise) if self.recipe.augment else batch
+        return domain.augment(batch, noise) if self.training.augment else batch
 
     def _relabelled(
         self, judge: nn.Module, data: Dataset, suspects: torch.Tensor, domain: Domain,
@@ -160,4 +165,4 @@ class NonAdversarialBackdoor(Trainer):
             chosen = marked.to(rows.device)[rows].view(-1, 1, 1, 1)
             return torch.where(chosen, stamp.stamped(usual), usual)
 
-        return fit(model, data, domain, self.recipe, rng, runtime=runtime, vary=vary)
+        return fit(model, data, domain, self.training, rng, runtime=runtime, vary=vary)

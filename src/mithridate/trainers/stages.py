@@ -17,7 +17,7 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.fit import Enough, Recipe, fit
+from mithridate.core.fit import Enough, TrainingConfig, fit
 from mithridate.core.inference import forward
 from mithridate.core.method import Trained
 from mithridate.core.objective import Batch, Objective
@@ -46,14 +46,14 @@ class Course:
     def stage(
         self,
         rows: torch.Tensor,
-        recipe: Recipe,
+        config: TrainingConfig,
         rng: np.random.Generator,
         objective: Objective | None = None,
         enough: Enough | None = None,
     ) -> None:
         """Train on the rows int64[m]; the other examples keep their last loss."""
         trained = fit(
-            self.model, self.data.subset(rows), self.domain, recipe, rng, runtime=self.runtime,
+            self.model, self.data.subset(rows), self.domain, config, rng, runtime=self.runtime,
             objective=objective, enough=enough,
         )  # fmt: skip
         last = self.losses[:, -1:] if self.losses.shape[1] else torch.zeros(len(self.data), 1)
@@ -83,8 +83,9 @@ class Course:
 class Watch:
     """Says when to stop unlearning, and takes back the epoch that did harm.
 
-    spared: groups of positions, each with the accuracy that it may lose; left: share of suspects
-    called by their labels at which they are unlearnt.
+    Args:
+        spared: groups of positions, each with the accuracy that it may lose.
+        left: share of suspects called by their labels at which they are unlearnt.
     """
 
     def __init__(
@@ -137,8 +138,11 @@ def apart(suspect: torch.Tensor) -> Objective:
 class Groups(NamedTuple):
     """Whom the second stage tells apart, positions int64 each.
 
-    suspects: of one class; held: of the same class, trained on by nobody before the verdict;
-    others: of the other classes; learnt: all that is trained on, neither suspect nor held.
+    Attributes:
+        suspects: of one class.
+        held: of the same class, trained on by nobody before the verdict.
+        others: of the other classes.
+        learnt: all that is trained on, neither suspect nor held.
     """
 
     suspects: torch.Tensor

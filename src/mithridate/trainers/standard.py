@@ -10,7 +10,7 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.fit import Progress, Recipe, fit
+from mithridate.core.fit import Progress, TrainingConfig, fit
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.objective import Objective
 from mithridate.core.runtime import Runtime
@@ -23,7 +23,7 @@ class Standard(Trainer):
     Minimises mean_i CE(f(x_i), y_i) by the recipe given.
     """
 
-    recipe: Recipe = field(default_factory=Recipe)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def train(
         self,
@@ -39,6 +39,6 @@ class Standard(Trainer):
     ) -> Trained:
         """Train `model` in place on `data`; see `fit`. An objective is, e.g., an attacker's."""
         return fit(
-            model, data, domain, self.recipe, rng, runtime=runtime,
+            model, data, domain, self.training, rng, runtime=runtime,
             objective=objective, progress=progress, checkpoint=checkpoint,
         )  # fmt: skip

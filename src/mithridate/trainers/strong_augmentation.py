@@ -10,7 +10,7 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.runtime import Runtime
 
@@ -21,10 +21,12 @@ class StrongAugmentation(Trainer):
 
     Minimises mean_i CE(f(s(a(x_i))), y_i), a the usual augmentation of the domain and s its strong
     variation, `Domain.distort`: for photographs a random shift, turn, shear or change of light and
-    a hidden square, for sentences a hidden stretch of words.
-    recipe: of the training; without `augment` only s is left.
-    The paper mixes inputs, see `CutMix`; this varies each alone, by changes and strengths of
-    RandAugment and Cutout instead of a policy that was searched for.
+    a hidden square, for sentences a hidden stretch of words. The paper mixes inputs, see `CutMix`;
+    this varies each alone, by changes and strengths of RandAugment and Cutout instead of a policy
+    that was searched for.
+
+    Attributes:
+        training: of the training; without `augment` only s is left.
     """
 
     paper = (
@@ -32,7 +34,7 @@ class StrongAugmentation(Trainer):
         "Without an Accuracy Tradeoff, ICASSP 2021"
     )
 
-    recipe: Recipe = field(default_factory=Recipe)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def train(
         self,
@@ -45,7 +47,7 @@ class StrongAugmentation(Trainer):
         """Train `model` in place; the losses are those of the strong variations."""
 
         def vary(batch: torch.Tensor, _: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
-            usual = domain.augment(batch, noise) if self.recipe.augment else batch
+            usual = domain.augment(batch, noise) if self.training.augment else batch
             return domain.distort(usual, noise)
 
-        return fit(model, data, domain, self.recipe, rng, runtime=runtime, vary=vary)
+        return fit(model, data, domain, self.training, rng, runtime=runtime, vary=vary)

@@ -4,18 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from mithridate.artifacts.onnx import Interpreter, Session, exported, quantised, read
+from mithridate.artifacts.onnx import Interpreter, Session, export_onnx, quantise_onnx, read
 from mithridate.bench.metrics.evaluate import accuracy
 from mithridate.core.errors import DataError, MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import features_of
-from mithridate.core.quantisation import unclipped
+from mithridate.core.quantisation import open_ranges
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.scanners.gradients import check_gradients
 
 DOMAIN = ImageDomain(crop=0.0)
-RECIPE = Recipe(epochs=4, batch_size=64, rate=0.1, augment=False, precision="fp32")
+RECIPE = TrainingConfig(epochs=4, batch_size=64, learning_rate=0.1, augment=False, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def world(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     prepared = DOMAIN.prepare(digits.inputs)
     model.train()
-    path = exported(model, prepared, folder / "model.onnx")
+    path = export_onnx(model, prepared, folder / "model.onnx")
     assert model.training  # as it was
     return model.eval(), digits, prepared, path
 
@@ -46,7 +46,7 @@ def test_a_whole_network_agrees_in_three_forms(world, capfd):
 @pytest.mark.parametrize("kind", ["static", "dynamic"])
 def test_eight_bits_agree_and_keep_their_derivatives(world, tmp_path, kind):
     model, data, prepared, path = world
-    small = quantised(path, tmp_path / "small.onnx", prepared[:128], kind)
+    small = quantise_onnx(path, tmp_path / "small.onnx", prepared[:128], kind)
     proto = read(small)
     session, twin = Session(proto), Interpreter(proto)
     with torch.inference_mode():
@@ -59,7 +59,7 @@ def test_eight_bits_agree_and_keep_their_derivatives(world, tmp_path, kind):
     with torch.inference_mode():
         loud = 20 * prepared[:64].float()
         true, bounded = model(loud), twin(loud)
-        with unclipped(twin):
+        with open_ranges(twin):
             assert (twin(loud) - true).abs().max() < 0.05 * true.abs().max()
     assert kind == "dynamic" or bounded.abs().max() < 0.1 * true.abs().max()
     kinds = [type(layer) for layer in twin.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
@@ -73,11 +73,11 @@ def test_a_range_that_stands_for_a_relu6_stays_closed(tmp_path):
         inputs = torch.randn(64, 3, 8, 8)
         layers = [nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.Flatten(), nn.Linear(144, 3)]
     model = nn.Sequential(*layers).eval()
-    path = exported(model, 20 * inputs, tmp_path / "six.onnx")
-    small = read(quantised(path, tmp_path / "small.onnx", 20 * inputs, "static"))
+    path = export_onnx(model, 20 * inputs, tmp_path / "six.onnx")
+    small = read(quantise_onnx(path, tmp_path / "small.onnx", 20 * inputs, "static"))
     assert "Clip" not in {node.op_type for node in small.graph.node}
     twin = Interpreter(small)
-    with torch.no_grad(), unclipped(twin):
+    with torch.no_grad(), open_ranges(twin):
         assert (twin(400 * inputs) - model(400 * inputs)).abs().max() < 0.5
 
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_written_or_quantised_says_so(world, tmp_path, monkeypatc
 
     model, _, prepared, path = world
     with pytest.raises(MethodError, match="needs a calibration"):
-        quantised(path, tmp_path / "q.onnx", None)
+        quantise_onnx(path, tmp_path / "q.onnx", None)
     monkeypatch.setattr(torch.onnx, "export", fails)  # a real failure takes seconds
     with pytest.raises(DataError, match=r"cannot be written as an ONNX file: .* flow$"):
-        exported(model, prepared, tmp_path / "odd.onnx")
+        export_onnx(model, prepared, tmp_path / "odd.onnx")

@@ -7,7 +7,7 @@ import torch
 from onnx import TensorProto, helper
 
 from artifacts.onnx.graphs import model
-from mithridate.artifacts.inspect import inspected
+from mithridate.artifacts.inspect import inspect_file
 from mithridate.artifacts.onnx import Interpreter, Session, dangers, read
 from mithridate.core.errors import CannotJudge, DataError, MissingExtra, UnsafeData
 
@@ -118,7 +118,7 @@ def test_a_graph_that_may_never_end_is_refused_and_flagged(place, tmp_path):
     onnx.save(made, tmp_path / "m.onnx")
     with pytest.raises(UnsafeData, match=r"found .*Loop"):
         read(tmp_path / "m.onnx")
-    assert any("a Loop" in found.what for found in inspected(tmp_path / "m.onnx").of("warning"))
+    assert any("a Loop" in found.what for found in inspect_file(tmp_path / "m.onnx").of("warning"))
 
 
 @pytest.mark.parametrize("place", ["constant", "weight"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mithridate.artifacts.onnx import both
+from mithridate.artifacts.onnx import export_with_twin
 from mithridate.core.inference import features_of, last_linear
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
@@ -17,7 +17,7 @@ def test_a_transformer_and_its_twins_agree(digits):
     whole = domain.network(digits, "vit:32", stream(0, "network")).eval()
     model = nn.Sequential(*list(whole)[:4], *list(whole)[-3:])  # one block: export takes seconds
     prepared = domain.prepare(digits.inputs)[:200]
-    session, twin = both(model, prepared, "fp32")
+    session, twin = export_with_twin(model, prepared, "fp32")
     with torch.inference_mode():
         wanted = model(prepared)
         assert (session(prepared) - wanted).abs().max() < 1e-4

@@ -235,9 +235,9 @@ def test_data_that_do_not_fit_the_source_are_refused(tmp_path):
         (replace(data, ids=data.ids + 1), names, source),
         (replace(texts.data, classes=data.classes), texts.names, source),
     ]  # fmt: skip
-    for one, called, like in wrong:
+    for one, predicted, like in wrong:
         with pytest.raises(DataError, match="expected"):
-            write(one, called, like, tmp_path / "out")
+            write(one, predicted, like, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -37,7 +37,9 @@ def test_the_nearest_step_over_the_border_by_hand():
 
 def test_the_smallest_change_in_l2_is_found():
     """The nearest image over the border adds 2 to 3 levels to every place of 98."""
-    found = carlini_wagner(Brightness(), dark(98, 60, 120), ONE, searches=4, steps=60, rate=0.02)
+    found = carlini_wagner(
+        Brightness(), dark(98, 60, 120), ONE, searches=4, steps=60, learning_rate=0.02
+    )
     assert found.fooled.all()
     change = found.images.float() - dark(98, 60, 120).float()
     assert change.flatten(1).norm(dim=1).tolist() <= [4 * 8.0, 4 * 50.0, 4 * 5.0]

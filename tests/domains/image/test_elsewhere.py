@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mithridate.artifacts.opening import fitted
-from mithridate.artifacts.precision import deployed
+from mithridate.artifacts.opening import load_into
+from mithridate.artifacts.precision import deploy
 from mithridate.core.data import dataset
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
 from mithridate.core.streams import stream
@@ -58,8 +58,8 @@ def test_a_function_of_the_user_makes_the_network_and_its_weights_fit(own):
     assert torch.equal(made(IMAGES), again(IMAGES))  # the seed decides
     theirs = {f"module.{name}": 2 * value for name, value in made.inner.state_dict().items()}
     ours = made.state_dict()
-    assert torch.equal(fitted(again, theirs).inner[0].weight, 2 * made.inner[0].weight)
-    assert torch.equal(fitted(again, ours).inner[0].weight, made.inner[0].weight)
+    assert torch.equal(load_into(again, theirs).inner[0].weight, 2 * made.inner[0].weight)
+    assert torch.equal(load_into(again, ours).inner[0].weight, made.inner[0].weight)
 
 
 def test_a_network_whose_parts_are_called_as_wrappers_are(own, tmp_path):
@@ -76,13 +76,13 @@ def test_a_network_whose_parts_are_called_as_wrappers_are(own, tmp_path):
     made = network(own)
     for prefix in ("", "module."):
         theirs = {f"{prefix}{k}": v + 1 for k, v in made.inner.state_dict().items()}
-        found = fitted(network(own), theirs)
+        found = load_into(network(own), theirs)
         assert torch.equal(found.inner.model[1].bias, made.inner.model[1].bias + 1)
 
 
 def test_weights_of_another_network_are_refused_in_a_few_words(own):
     with pytest.raises(MethodError, match=r"Missing key.* and \d+ more") as refusal:
-        fitted(network("resnet9:4"), network(own).state_dict())
+        load_into(network("resnet9:4"), network(own).state_dict())
     assert len(str(refusal.value)) < 500
 
 
@@ -90,8 +90,8 @@ def test_images_are_standardised_as_they_were_in_training(own):
     plain = network(own)
     torch.testing.assert_close(plain.encode(IMAGES), IMAGES / 255)
     other = network(own, ImageDomain(mean=(0.5, 0.4, 0.3), std=(0.2,)))
-    wanted = (IMAGES / 255 - torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1)) / 0.2
-    torch.testing.assert_close(other.encode(IMAGES), wanted)
+    target_labels = (IMAGES / 255 - torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1)) / 0.2
+    torch.testing.assert_close(other.encode(IMAGES), target_labels)
     with pytest.raises(MethodError, match="mean and a positive std for each of 3"):
         network(own, ImageDomain(mean=(0.5, 0.5)))
     with pytest.raises(MethodError, match="positive"):
@@ -99,7 +99,7 @@ def test_images_are_standardised_as_they_were_in_training(own):
 
 
 def test_a_network_from_elsewhere_is_deployed_like_any_other(own):
-    place = deployed(network(own), "int8-static", IMAGES)
+    place = deploy(network(own), "int8-static", IMAGES)
     assert place.check(IMAGES).same == 1
 
 
@@ -144,13 +144,13 @@ def test_a_checkpoint_of_transformers_answers_as_it_does_there(tmp_path):
     name, path = f"huggingface:{tmp_path}", weights_in(tmp_path)
     found = kept_network.load(path, ImageDomain(), DATA, name, stream(0)).eval()
     with torch.no_grad():
-        wanted = theirs((IMAGES / 255 - 0.5) / 0.25).logits
-        torch.testing.assert_close(found(IMAGES), wanted)
+        target_labels = theirs((IMAGES / 255 - 0.5) / 0.25).logits
+        torch.testing.assert_close(found(IMAGES), target_labels)
         kept_network.save(found, tmp_path / "ours.safetensors", kept_network.Note())
         again = kept_network.load(
             tmp_path / "ours.safetensors", ImageDomain(), DATA, name, stream(1)
         )
-        torch.testing.assert_close(again.eval()(IMAGES), wanted)
+        torch.testing.assert_close(again.eval()(IMAGES), target_labels)
     few = {k: v for k, v in load_file(path).items() if k != "classifier.bias"}
     save_file(few, path)
     with pytest.raises(MethodError, match=r"classifier\.bias"):
@@ -249,7 +249,7 @@ def test_networks_of_timm_come_by_name(tmp_path):
         pytest.skip(f"timm cannot be imported: {error}")
     made = network("timm:resnet18").eval()
     theirs = timm.create_model("resnet18", num_classes=3).eval()
-    fitted(made, theirs.state_dict())
+    load_into(made, theirs.state_dict())
     mean, std = (torch.tensor(theirs.pretrained_cfg[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
     with torch.no_grad():
         torch.testing.assert_close(made(IMAGES), theirs((IMAGES / 255 - mean) / std))

@@ -10,7 +10,7 @@ from torch import nn
 
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast, forward, last_linear
 from mithridate.core.runtime import Runtime
 from mithridate.core.view import View
@@ -213,7 +213,7 @@ def test_networks_learn_where_a_bright_square_stands(name):
     data = dataset(images, labels)
     torch.manual_seed(0)
     model = build(name, images, 4)
-    recipe = Recipe(epochs=6, batch_size=64, augment=False)
-    fit(model, data, ImageDomain(), recipe, np.random.default_rng(0))
+    config = TrainingConfig(epochs=6, batch_size=64, augment=False)
+    fit(model, data, ImageDomain(), config, np.random.default_rng(0))
     _, logits = forward(model, images, Runtime())
     assert float((logits.argmax(1) == labels).float().mean()) > 0.9

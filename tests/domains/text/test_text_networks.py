@@ -7,7 +7,7 @@ import torch
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.core.data import dataset
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
@@ -123,7 +123,7 @@ def test_places_are_sines_and_cosines():
 
 def trained(name, data):
     model = DOMAIN.network(data, name, stream(0, "network"))
-    fit(model, data, DOMAIN, Recipe(epochs=6, batch_size=64), stream(0, "train"))
+    fit(model, data, DOMAIN, TrainingConfig(epochs=6, batch_size=64), stream(0, "train"))
     return model
 
 
@@ -145,6 +145,6 @@ def test_a_rare_word_becomes_a_backdoor(name):
     poisoned = attack.poison(train, stream(0, "poison"))
     model = trained(name, poisoned.data)
     assert right(model, test) > 0.95
-    assert right(model, attack.trap(test, stream(0, "trap"))) > 0.9
+    assert right(model, attack.triggered_test(test, stream(0, "trap"))) > 0.9
     unpoisoned = trained(name, train)
-    assert right(unpoisoned, attack.trap(test, stream(0, "trap"))) < 0.1
+    assert right(unpoisoned, attack.triggered_test(test, stream(0, "trap"))) < 0.1

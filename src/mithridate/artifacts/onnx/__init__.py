@@ -5,7 +5,7 @@ differentiable twin in torch, and `exported` and `quantised` write such files.
 """
 
 from mithridate.artifacts.onnx.adapter import Adapter
-from mithridate.artifacts.onnx.export import both, exported, quantised
+from mithridate.artifacts.onnx.export import export_onnx, export_with_twin, quantise_onnx
 from mithridate.artifacts.onnx.interpreter import Interpreter, check_twin
 from mithridate.artifacts.onnx.reading import dangers, read
 from mithridate.artifacts.onnx.runtime import Session
@@ -14,10 +14,10 @@ __all__ = [
     "Adapter",
     "Interpreter",
     "Session",
-    "both",
+    "export_with_twin",
     "check_twin",
     "dangers",
-    "exported",
-    "quantised",
+    "export_onnx",
+    "quantise_onnx",
     "read",
 ]

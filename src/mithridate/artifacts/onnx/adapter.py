@@ -17,9 +17,14 @@ from mithridate.core.errors import MethodError
 class Adapter(nn.Module):
     """Prepared inputs[n, k, ...] as a network takes them: (x scale - mean) / std, differentiable.
 
-    scale: 1/255 for a network that was trained on 0..1; mean, std: one for all channels or one for
-    each, after scaling; layout: "NHWC" puts channels last.
-    Raises MethodError where a standard deviation is not positive or the layout is unknown.
+    Args:
+        scale: 1/255 for a network that was trained on 0..1.
+        mean: one for all channels or one for each, after scaling.
+        std: one for all channels or one for each, after scaling.
+        layout: "NHWC" puts channels last.
+
+    Raises:
+        MethodError: where a standard deviation is not positive or the layout is unknown.
     """
 
     def __init__(

@@ -27,18 +27,23 @@ BATCH = 64
 """Examples in each batch of a calibration."""
 
 
-def exported(model: nn.Module, example: torch.Tensor, path: Path | str) -> Path:
+def export_onnx(model: nn.Module, example: torch.Tensor, path: Path | str) -> Path:
     """Write a network as an ONNX file that takes batches of every size; seconds.
 
-    example: prepared inputs[n, ...], of which two are looked at. The network stays as it is.
-    Raises DataError where the exporter does not understand the network.
+    The network stays as it is.
+
+    Args:
+        example: prepared inputs[n, ...], of which two are looked at.
+
+    Raises:
+        DataError: where the exporter does not understand the network.
     """
     library("onnx"), library("onnxscript")
     path, training = Path(path), model.training
     few = example[:2] if len(example) > 1 else example[:1].repeat(2, *[1] * (example.ndim - 1))
     device = next((value.device for value in model.state_dict().values()), torch.device("cpu"))
     try:
-        with _quiet():
+        with _silence():
             made = torch.onnx.export(
                 model.eval(),
                 (few.to(device),),
@@ -56,7 +61,7 @@ def exported(model: nn.Module, example: torch.Tensor, path: Path | str) -> Path:
     return path
 
 
-def quantised(
+def quantise_onnx(
     source: Path | str,
     path: Path | str,
     calibration: torch.Tensor | None,
@@ -68,14 +73,16 @@ def quantised(
     them, and weights are rounded by channel; the file keeps floats between operators and marks what
     is rounded (QDQ). dynamic: activations are scaled as they come; no calibration is needed, and
     answers of the file depend on the batch.
-    Raises MethodError where a static copy is asked for without calibration.
+
+    Raises:
+        MethodError: where a static copy is asked for without calibration.
     """
     if kind == "static" and (calibration is None or not len(calibration)):
         raise MethodError("static quantisation needs a calibration: inputs[n, ...] of the network")
     onnx, quantiser = library("onnx"), library("onnxruntime.quantization")
     model = read(source)
     name = model.graph.input[0].name
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, _silence():
         plain = Path(folder, "plain.onnx")
         # Its symbolic inference of shapes fails on axes that are inputs
         quantiser.shape_inference.quant_pre_process(
@@ -111,24 +118,25 @@ def _reader(quantiser: Any, name: str, calibration: torch.Tensor) -> Any:
     return Reader()
 
 
-def both(
+def export_with_twin(
     model: nn.Module, calibration: torch.Tensor, kind: Literal["fp32", "static", "dynamic"]
 ) -> tuple[Session, Interpreter]:
     """Give a network as it would be deployed as an ONNX file, and the twin that has derivatives.
 
-    calibration: prepared inputs[n, ...], such as trusted examples. kind: "fp32", or how it is
-    quantised to eight bits; see `quantised`.
+    Args:
+        calibration: prepared inputs[n, ...], such as trusted examples.
+        kind: "fp32", or how it is quantised to eight bits; see `quantise_onnx`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = exported(model, calibration, Path(folder, "model.onnx"))
+        path = export_onnx(model, calibration, Path(folder, "model.onnx"))
         if kind != "fp32":
-            path = quantised(path, Path(folder, "quantised.onnx"), calibration, kind)
+            path = quantise_onnx(path, Path(folder, "quantised.onnx"), calibration, kind)
         proto = read(path)
     return Session(proto), Interpreter(proto)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silence() -> Iterator[None]:
     """Keep what exporters say to themselves; errors are raised all the same."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from mithridate.artifacts.onnx.operation import Operation
-from mithridate.artifacts.onnx.planning import Plan, plan, run, run_layer
+from mithridate.artifacts.onnx.planning import GraphPlan, plan, run, run_layer
 from mithridate.artifacts.onnx.reading import read
-from mithridate.artifacts.onnx.runtime import in_batches
+from mithridate.artifacts.onnx.runtime import ask_in_batches
 from mithridate.artifacts.onnx.table import Call
 from mithridate.core.errors import CannotJudge
 from mithridate.core.quantisation import Rounder
@@ -27,15 +27,20 @@ SCALES = ("QuantizeLinear", "DequantizeLinear")
 class Interpreter(Rounder):
     """A model file computed by torch, differentiable: prepared inputs[n, ...] in, float[n, c] out.
 
-    model: a path, or what `read` gave; adapter: what inputs pass first; output: the name of the
-    logits, by default the first output.
     Constant weights are real layers: nn.Conv2d and nn.Linear, the last of which takes the features;
     `names` says under which name of the state dict a tensor of the file is found. Quantised weights
     are dequantised once; quantised activations are rounded and clipped, and the derivative is that
-    of the clipping alone. It is always in evaluation mode.
-    Inputs that the file takes as bytes may be floats, and are then not rounded.
-    Raises CannotJudge with the name of an operator or attribute that it does not understand, before
-    anything runs, and with that of a node that cannot be computed.
+    of the clipping alone. It is always in evaluation mode. Inputs that the file takes as bytes may
+    be floats, and are then not rounded.
+
+    Args:
+        model: a path, or what `read` gave.
+        adapter: what inputs pass first.
+        output: the name of the logits, by default the first output.
+
+    Raises:
+        CannotJudge: with the name of an operator or attribute that it does not understand, before
+            anything runs, and with that of a node that cannot be computed.
     """
 
     def __init__(self, model: Any, adapter: nn.Module | None = None, output: str = "") -> None:
@@ -48,11 +53,11 @@ class Interpreter(Rounder):
         self._layers: dict[str, str] = {}
         self._steps, self._given, self._answer = made.steps, made.given, made.answer
         self._opset, self._batch = made.opset, made.batch
-        for name in _in_order(made):
+        for name in _order_of_use(made):
             self._register(name, made)
         self.eval()
 
-    def _register(self, name: str, made: Plan) -> None:
+    def _register(self, name: str, made: GraphPlan) -> None:
         """Give a layer or a constant its place; names with dots are not allowed by torch."""
         key = name.removesuffix("_DequantizeLinear_Output").removesuffix("_quantized")
         key = key.removesuffix(".weight") if name in made.layers else name
@@ -77,7 +82,7 @@ class Interpreter(Rounder):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Answer, in batches of the size that the file is made for."""
-        return in_batches(self.adapter(batch), self._batch, self._ask)
+        return ask_in_batches(self.adapter(batch), self._batch, self._ask)
 
     def _ask(self, batch: torch.Tensor) -> torch.Tensor:
         values = {self._given: batch}
@@ -104,14 +109,15 @@ class Interpreter(Rounder):
         return values[name] if name in values else self._constant(name)
 
     def _constant(self, name: str) -> torch.Tensor:
-        found: torch.Tensor = getattr(self, self._constants[name])
-        return found
+        constant: torch.Tensor = getattr(self, self._constants[name])
+        return constant
 
 
 def check_twin(session: nn.Module, twin: nn.Module, prepared: torch.Tensor) -> float:
     """Compare what a file and its twin call prepared inputs[n, ...]: the share that is equal.
 
-    Raises CannotJudge below `AGREE`: what is found in the twin says nothing of the file then.
+    Raises:
+        CannotJudge: below `AGREE`: what is found in the twin says nothing of the file then.
     """
     with torch.inference_mode():
         same = session(prepared).argmax(1) == twin(prepared).argmax(1)
@@ -124,7 +130,7 @@ def check_twin(session: nn.Module, twin: nn.Module, prepared: torch.Tensor) -> f
     return share
 
 
-def _in_order(made: Plan) -> list[str]:
+def _order_of_use(made: GraphPlan) -> list[str]:
     """Layers and constants in the order in which they are used, so that the last layer is last."""
     names: dict[str, None] = {}
     for step in made.steps:

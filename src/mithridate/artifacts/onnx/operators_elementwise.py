@@ -133,13 +133,13 @@ def selu(call: Call) -> torch.Tensor:
 
 
 @operator("LeakyRelu", alpha=anything)
-def leaky(call: Call) -> torch.Tensor:
+def leaky_relu(call: Call) -> torch.Tensor:
     """Rectifier with a slope below zero."""
     return F.leaky_relu(call[0], call.setting("alpha", 0.01))
 
 
 @operator("ThresholdedRelu", alpha=anything)
-def thresholded(call: Call) -> torch.Tensor:
+def thresholded_relu(call: Call) -> torch.Tensor:
     """Zero up to a threshold, the input above it."""
     return torch.where(call[0] > call.setting("alpha", 1.0), call[0], torch.zeros_like(call[0]))
 

@@ -22,7 +22,7 @@ NEAR_SIX = 0.01
 NAMED = {0: None, 2: torch.uint8, 3: torch.int8, 4: torch.uint16, 5: torch.int16}
 
 
-def along(figure: torch.Tensor, value: torch.Tensor, axis: int, block: int) -> torch.Tensor:
+def shape_along(figure: torch.Tensor, value: torch.Tensor, axis: int, block: int) -> torch.Tensor:
     """Shape a scale or a zero point to be combined with a tensor: one, one a place, one a block."""
     if figure.numel() == 1 and figure.ndim <= 1:
         return figure.reshape(())
@@ -38,7 +38,7 @@ def quantise(
 ) -> torch.Tensor:  # fmt: skip
     """Round to whole numbers, kept as floats. kind: the type that bounds them; clips: `Rounder`."""
     low, high = RANGES[kind]
-    whole = rounded(value / scale) + zero
+    whole = round_straight_through(value / scale) + zero
     if clips:
         return whole.clamp(low, high)
     shift = torch.as_tensor(zero, device=whole.device)
@@ -47,7 +47,7 @@ def quantise(
     return torch.where(shift == low, above.clamp_min(low), above)
 
 
-def rounded(value: torch.Tensor) -> torch.Tensor:
+def round_straight_through(value: torch.Tensor) -> torch.Tensor:
     """Round half to even, with the derivative of the identity."""
     return value + (value.round() - value).detach()
 
@@ -72,8 +72,8 @@ def kind_of(call: Call, zero: torch.Tensor | None) -> torch.dtype:
 def quantise_linear(call: Call) -> torch.Tensor:
     """Round x / scale + zero and clip it."""
     axis, block, zero = call.setting("axis", 1), call.setting("block_size", 0), call.get(2)
-    scale = along(call[1], call[0], axis, block)
-    shift = 0.0 if zero is None else along(zero, call[0], axis, block).to(scale.dtype)
+    scale = shape_along(call[1], call[0], axis, block)
+    shift = 0.0 if zero is None else shape_along(zero, call[0], axis, block).to(scale.dtype)
     return quantise(call[0], scale, shift, kind_of(call, zero), call.clips)
 
 
@@ -81,32 +81,32 @@ def quantise_linear(call: Call) -> torch.Tensor:
 def dequantise_linear(call: Call) -> torch.Tensor:
     """Undo the quantisation, up to what was rounded: (x - zero) scale."""
     axis, block, zero = call.setting("axis", 1), call.setting("block_size", 0), call.get(2)
-    scale = along(call[1], call[0], axis, block)
+    scale = shape_along(call[1], call[0], axis, block)
     value = call[0].to(scale.dtype)
-    return (value if zero is None else value - along(zero, value, axis, block)) * scale
+    return (value if zero is None else value - shape_along(zero, value, axis, block)) * scale
 
 
 @operator("DynamicQuantizeLinear", outputs=3)
-def dynamic(call: Call) -> list[torch.Tensor]:
+def quantise_dynamically(call: Call) -> list[torch.Tensor]:
     """Quantise to bytes by the range of the tensor itself; the range is taken as given."""
-    scale, zero = _measured(call[0].detach().flatten()[None])
+    scale, zero = _measure_range(call[0].detach().flatten()[None])
     return [quantise(call[0], scale[0], zero[0], torch.uint8), scale[0], zero[0]]
 
 
 @operator("dynamic and back")
-def dynamic_and_back(call: Call) -> torch.Tensor:
+def quantise_and_dequantise(call: Call) -> torch.Tensor:
     """Quantise by the range of each example and dequantise at once, in the units of the input.
 
     An example is a row of the first axis, or several in sequence where that axis is longer.
     """
-    scale, zero = _measured(call[0].detach().reshape(call.batch, -1))
+    scale, zero = _measure_range(call[0].detach().reshape(call.batch, -1))
     shape = [call.batch] + [1] * call[0].ndim
     value = call[0].reshape(call.batch, -1, *call[0].shape[1:])
     scale, zero = scale.view(shape), zero.view(shape)
     return ((quantise(value, scale, zero, torch.uint8) - zero) * scale).reshape(call[0].shape)
 
 
-def _measured(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _measure_range(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Scale and zero point of the range of each row, which holds zero."""
     low, high = rows.amin(1).clamp(max=0), rows.amax(1).clamp(min=0)
     scale = (high - low) / 255
@@ -114,7 +114,7 @@ def _measured(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return scale, (-low / scale).round().clamp(0, 255)
 
 
-def _shifted(call: Call, place: int, zero: int) -> torch.Tensor:
+def _without_zero(call: Call, place: int, zero: int) -> torch.Tensor:
     """Quantised numbers without their zero point, as floats."""
     value, shift = call[place], call.get(zero)
     value = value if value.is_floating_point() else value.float()
@@ -127,7 +127,7 @@ def _shifted(call: Call, place: int, zero: int) -> torch.Tensor:
 @operator("MatMulInteger")
 def matmul_integer(call: Call) -> torch.Tensor:
     """Multiply matrices of quantised numbers."""
-    return _shifted(call, 0, 2) @ _shifted(call, 1, 3)
+    return _without_zero(call, 0, 2) @ _without_zero(call, 1, 3)
 
 
 @operator(
@@ -141,20 +141,25 @@ def matmul_integer(call: Call) -> torch.Tensor:
 )
 def conv_integer(call: Call) -> torch.Tensor:
     """Convolve quantised numbers; what is added around them is their zero point."""
-    return convolve(call, _whole(call[0], call.get(2)), _whole(call[1], call.get(3)), None)
+    return convolve(
+        call,
+        _weight_without_zero(call[0], call.get(2)),
+        _weight_without_zero(call[1], call.get(3)),
+        None,
+    )
 
 
-def _whole(weight: torch.Tensor, zero: torch.Tensor | None) -> torch.Tensor:
+def _weight_without_zero(weight: torch.Tensor, zero: torch.Tensor | None) -> torch.Tensor:
     """Quantised numbers without their zero point, of which there is one, or one a filter."""
     weight = weight if weight.is_floating_point() else weight.float()
-    return weight if zero is None else weight - along(zero, weight, 0, 0)
+    return weight if zero is None else weight - shape_along(zero, weight, 0, 0)
 
 
 def _real(call: Call, first: int) -> torch.Tensor:
     """Quantised numbers that are followed by their scale and zero point, as real ones."""
     value, scale, zero = call[first], call[first + 1], call[first + 2]
     value = value.to(scale.dtype)
-    return (value - along(zero, value, 0, 0)) * along(scale, value, 0, 0)
+    return (value - shape_along(zero, value, 0, 0)) * shape_along(scale, value, 0, 0)
 
 
 @operator(

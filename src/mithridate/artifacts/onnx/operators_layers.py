@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from mithridate.artifacts.onnx.table import Call, anything, bounded, ones, only, operator
+from mithridate.artifacts.onnx.table import Call, anything, check_shape, ones, only, operator
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 LARGEST_OF = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -27,15 +27,15 @@ def margins(
         return [(0, 0)] * rank
     if auto == "NOTSET":
         return list(zip(pads[:rank], pads[rank:], strict=True))
-    found = []
+    sides = []
     for size, width, stride in zip(sizes, kernel, strides, strict=True):
         total = max((-(-size // stride) - 1) * stride + width - size, 0)
         less, more = total // 2, total - total // 2
-        found.append((less, more) if auto == "SAME_UPPER" else (more, less))
-    return found
+        sides.append((less, more) if auto == "SAME_UPPER" else (more, less))
+    return sides
 
 
-def flat(around: list[tuple[int, int]]) -> list[int]:
+def flatten_margins(around: list[tuple[int, int]]) -> list[int]:
     """Margins as torch takes them: the last axis first."""
     return [width for pair in reversed(around) for width in pair]
 
@@ -50,8 +50,8 @@ def convolve(
     kernel = [(n - 1) * d + 1 for n, d in zip(weight.shape[2:], dilations, strict=True)]
     auto, pads = call.setting("auto_pad", "NOTSET"), call.setting("pads", [0] * 2 * rank)
     around = margins(auto, pads, list(value.shape[2:]), kernel, strides)
-    bounded([n + sum(w) for n, w in zip(value.shape[2:], around, strict=True)])
-    padded = F.pad(value, flat(around))
+    check_shape([n + sum(w) for n, w in zip(value.shape[2:], around, strict=True)])
+    padded = F.pad(value, flatten_margins(around))
     group = call.setting("group", 1)
     answer: torch.Tensor = CONVOLUTIONS[rank](padded, weight, bias, strides, 0, dilations, group)
     return answer
@@ -173,7 +173,7 @@ def _windows(call: Call) -> tuple[list[int], list[int], list[int], list[tuple[in
         steps = -(-room // stride) if call.setting("ceil_mode", 0) else room // stride
         steps -= steps * stride >= n + before
         exact.append((before, steps * stride + width - n - before))
-    bounded([n + sum(w) for n, w in zip(sizes, exact, strict=True)])
+    check_shape([n + sum(w) for n, w in zip(sizes, exact, strict=True)])
     return kernel, strides, dilations, exact
 
 
@@ -190,7 +190,7 @@ def _windows(call: Call) -> tuple[list[int], list[int], list[int], list[tuple[in
 def max_pool(call: Call) -> torch.Tensor:
     """The largest element of each window."""
     kernel, strides, dilations, around = _windows(call)
-    padded = F.pad(call[0], flat(around), value=-torch.inf)
+    padded = F.pad(call[0], flatten_margins(around), value=-torch.inf)
     return LARGEST_OF[len(kernel)](padded, kernel, strides, 0, dilations)
 
 
@@ -212,15 +212,15 @@ def average_pool(call: Call) -> torch.Tensor:
         pads = call.setting("pads", [0] * 2 * len(kernel))
         sizes = list(call[0].shape[2:])
         named = margins(call.setting("auto_pad", "NOTSET"), pads, sizes, kernel, strides)
-        present = F.pad(present, flat(named), value=1.0)
+        present = F.pad(present, flatten_margins(named), value=1.0)
         around_present = [
             (0, after - end) for (_, after), (_, end) in zip(around, named, strict=True)
         ]
     else:
         around_present = around
     pool = MEAN_OF[len(kernel)]
-    counted = pool(F.pad(present, flat(around_present)), kernel, strides)
-    return pool(F.pad(call[0], flat(around)), kernel, strides) / counted
+    counted = pool(F.pad(present, flatten_margins(around_present)), kernel, strides)
+    return pool(F.pad(call[0], flatten_margins(around)), kernel, strides) / counted
 
 
 @operator("GlobalAveragePool")

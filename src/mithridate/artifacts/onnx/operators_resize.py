@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from mithridate.artifacts.onnx.table import Call, anything, bounded, only, operator
+from mithridate.artifacts.onnx.table import Call, anything, check_shape, only, operator
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
@@ -37,14 +37,16 @@ def resize(call: Call) -> torch.Tensor:
         after = [int(n) for n in call[3].tolist()]
         factors = [new / old for new, old in zip(after, before, strict=True)]
     wanted = dict(zip(axes, after, strict=True))
-    bounded([wanted.get(axis, n) for axis, n in enumerate(value.shape)])
+    check_shape([wanted.get(axis, n) for axis, n in enumerate(value.shape)])
     for axis, factor in zip(axes, factors, strict=True):
         if factor != 1:
-            value = _along(value, axis, wanted[axis], factor, call)
+            value = _resize_axis(value, axis, wanted[axis], factor, call)
     return value
 
 
-def _along(value: torch.Tensor, axis: int, size: int, factor: float, call: Call) -> torch.Tensor:
+def _resize_axis(
+    value: torch.Tensor, axis: int, size: int, factor: float, call: Call
+) -> torch.Tensor:
     """Resize one axis."""
     last = value.shape[axis] - 1
     mode = call.setting("coordinate_transformation_mode", "half_pixel")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mithridate.artifacts.onnx.table import Call, anything, bounded, only, operator
+from mithridate.artifacts.onnx.table import Call, anything, check_shape, only, operator
 
 
 @operator("Reshape", allowzero=only(0, 1))
@@ -121,10 +121,10 @@ def size_of(call: Call) -> torch.Tensor:
 
 
 @operator("ConstantOfShape", value=anything)
-def filled(call: Call) -> torch.Tensor:
+def fill(call: Call) -> torch.Tensor:
     """A tensor of one value, zero by default."""
     value = call.setting("value", torch.zeros(1)).to(call[0].device)
-    whole: torch.Tensor = value.reshape(()).expand(bounded(call[0].tolist()))
+    whole: torch.Tensor = value.reshape(()).expand(check_shape(call[0].tolist()))
     return whole
 
 
@@ -132,14 +132,14 @@ def filled(call: Call) -> torch.Tensor:
 def expand(call: Call) -> torch.Tensor:
     """Repeat axes of length one; both shapes may be the longer one."""
     wanted = np.broadcast_shapes(tuple(call[0].shape), tuple(call[1].tolist()))
-    return call[0].expand(bounded(wanted))
+    return call[0].expand(check_shape(wanted))
 
 
 @operator("Tile")
 def tile(call: Call) -> torch.Tensor:
     """Repeat along every axis."""
     times = call[1].tolist()
-    bounded([n * time for n, time in zip(call[0].shape, times, strict=True)])
+    check_shape([n * time for n, time in zip(call[0].shape, times, strict=True)])
     return call[0].repeat(times)
 
 
@@ -147,12 +147,12 @@ def tile(call: Call) -> torch.Tensor:
 def count(call: Call) -> torch.Tensor:
     """Count from a number to another."""
     start, end, step = (call[place].item() for place in range(3))
-    bounded([max(0, math.ceil((end - start) / step))])
+    check_shape([max(0, math.ceil((end - start) / step))])
     return torch.arange(start, end, step, dtype=call[0].dtype, device=call[0].device)
 
 
 @operator("ArgMax", axis=anything, keepdims=only(0, 1), select_last_index=only(0))
-def largest(call: Call) -> torch.Tensor:
+def argmax(call: Call) -> torch.Tensor:
     """Where the largest entry along an axis is; no gradient passes."""
     return call[0].argmax(call.setting("axis", 0), bool(call.setting("keepdims", 1)))
 
@@ -199,7 +199,7 @@ def pad(call: Call) -> torch.Tensor:
     assert widths is not None
     axes = call.whole(3, "") or list(range(value.ndim))
     around = dict(zip(axes, zip(widths, widths[len(axes) :], strict=False), strict=True))
-    bounded([n + sum(around.get(axis, (0, 0))) for axis, n in enumerate(value.shape)])
+    check_shape([n + sum(around.get(axis, (0, 0))) for axis, n in enumerate(value.shape)])
     if mode == "constant":
         filler = call.get(2)
         flat = [w for axis in reversed(range(value.ndim)) for w in _ends(around, axis, value.ndim)]

@@ -25,7 +25,7 @@ from mithridate.artifacts.onnx import (  # noqa: F401  # each enters its operato
 from mithridate.artifacts.onnx.operation import Operation
 from mithridate.artifacts.onnx.reading import library
 from mithridate.artifacts.onnx.table import OLDEST, OPERATORS, Call, admit
-from mithridate.artifacts.onnx.weighing import absorbed, layer
+from mithridate.artifacts.onnx.weighing import absorb, layer
 from mithridate.core.errors import CannotJudge
 
 PACKED = (21, 22)
@@ -33,7 +33,7 @@ PACKED = (21, 22)
 
 
 @dataclass
-class Plan:
+class GraphPlan:
     """What an interpreter does: the steps, what is constant, and the layers by name of a weight."""
 
     given: str
@@ -45,7 +45,7 @@ class Plan:
     layers: dict[str, nn.Module]
 
 
-def plan(model: Any, output: str = "") -> Plan:
+def plan(model: Any, output: str = "") -> GraphPlan:
     """Plan a model of `read`; raises CannotJudge with what is not understood."""
     if model.functions:
         model = library("onnx.inliner").inline_local_functions(model)
@@ -58,8 +58,8 @@ def plan(model: Any, output: str = "") -> Plan:
         )
     answer = output or graph.output[0].name
     opset = _opset(model)
-    steps = [_step(node, place) for place, node in _needed(graph.node, answer)]
-    steps, layers = _computed(_dynamic(steps, constants), constants, opset)
+    steps = [_step(node, place) for place, node in _needed_nodes(graph.node, answer)]
+    steps, layers = _fold_constants(_keep_real(steps, constants), constants, opset)
     known = {inputs[0].name, *constants, *(name for step in steps for name in step.outputs)}
     if answer not in known:
         raise CannotJudge(f"the model computes no output {answer!r}")
@@ -67,7 +67,9 @@ def plan(model: Any, output: str = "") -> Plan:
     batch = dims[0].dim_value if len(dims) else 0
     used = {name for step in steps for name in step.inputs} | {answer}
     kept = {name: value for name, value in constants.items() if name in used}
-    return Plan(inputs[0].name, answer, opset, batch, _freed(steps, answer), kept, layers)
+    return GraphPlan(
+        inputs[0].name, answer, opset, batch, _note_last_uses(steps, answer), kept, layers
+    )
 
 
 def _opset(model: Any) -> int:
@@ -118,7 +120,7 @@ def _value(attribute: Any, onnx: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _needed(nodes: Sequence[Any], answer: str) -> list[tuple[int, Any]]:
+def _needed_nodes(nodes: Sequence[Any], answer: str) -> list[tuple[int, Any]]:
     """Leave out what the answer does not depend on; nodes keep their numbers."""
     wanted, kept = {answer}, []
     for place, node in reversed(list(enumerate(nodes))):
@@ -128,7 +130,7 @@ def _needed(nodes: Sequence[Any], answer: str) -> list[tuple[int, Any]]:
     return kept[::-1]
 
 
-def _dynamic(steps: list[Operation], constants: dict[str, torch.Tensor]) -> list[Operation]:
+def _keep_real(steps: list[Operation], constants: dict[str, torch.Tensor]) -> list[Operation]:
     """Let dynamic quantisation give real numbers, of scale 1 and zero point 0, where that is safe.
 
     What a product of whole numbers and its scales then give is the same, and layers see real units.
@@ -143,7 +145,7 @@ def _dynamic(steps: list[Operation], constants: dict[str, torch.Tensor]) -> list
         {"Mul 0", "Mul 1", "DequantizeLinear 1"},
         {"MatMulInteger 2", "ConvInteger 2", "DequantizeLinear 2"},
     )
-    found = []
+    kept = []
     for step in steps:
         safe = step.operator == "DynamicQuantizeLinear" and all(
             takers.get(name, set()) <= kinds
@@ -153,11 +155,11 @@ def _dynamic(steps: list[Operation], constants: dict[str, torch.Tensor]) -> list
             scale, zero = (*step.outputs[1:], "", "")[:2]
             constants.update({scale: torch.tensor(1.0), zero: torch.tensor(0.0)})
             step = replace(step, operator="dynamic and back", outputs=step.outputs[:1])
-        found.append(step)
-    return found
+        kept.append(step)
+    return kept
 
 
-def _computed(
+def _fold_constants(
     steps: list[Operation], constants: dict[str, torch.Tensor], opset: int
 ) -> tuple[list[Operation], dict[str, nn.Module]]:
     """Compute what is constant, and turn constant weights into layers."""
@@ -166,17 +168,17 @@ def _computed(
     uses = _uses(steps)
     for step in steps:
         if all(not name or name in constants for name in step.inputs):
-            values = _once(step, constants, opset)
+            values = _compute_once(step, constants, opset)
             constants.update(zip(step.outputs, values, strict=False))
             continue
-        merged = absorbed(step, left, layers, constants, uses)
+        merged = absorb(step, left, layers, constants, uses)
         if merged is not None:
             left[merged[0]] = merged[1]
             continue
         try:
             made = layer(step, constants)
         except Exception as error:  # sizes of a hostile file that fit nowhere
-            raise _failed(step, list(step.inputs), error) from error
+            raise _failure(step, list(step.inputs), error) from error
         if made is not None:
             key = step.inputs[1] if step.inputs[1] not in layers else step.outputs[0]
             layers[key] = made
@@ -193,16 +195,18 @@ def _uses(steps: list[Operation]) -> dict[str, int]:
     return uses
 
 
-def _once(step: Operation, constants: dict[str, torch.Tensor], opset: int) -> list[torch.Tensor]:
+def _compute_once(
+    step: Operation, constants: dict[str, torch.Tensor], opset: int
+) -> list[torch.Tensor]:
     """Compute a node that depends on no input."""
     if step.operator == "Constant":
-        return [_given(step)]
+        return [_constant_value(step)]
     inputs = [constants[name] if name else None for name in step.inputs]
     with torch.no_grad():
         return run(step, Call(inputs, step.attributes, opset, len(step.outputs)))
 
 
-def _given(step: Operation) -> torch.Tensor:
+def _constant_value(step: Operation) -> torch.Tensor:
     """The value of a constant node."""
     (name, value), *_ = [*step.attributes.items(), ("nothing", None)]
     if name == "value":
@@ -217,11 +221,11 @@ def _given(step: Operation) -> torch.Tensor:
 def run(step: Operation, call: Call) -> list[torch.Tensor]:
     """Compute a node; raises CannotJudge with its name where that fails."""
     try:
-        found = OPERATORS[step.operator].function(call)
+        outputs = OPERATORS[step.operator].function(call)
     except Exception as error:  # whatever a hostile file asks of torch
         shapes = [None if value is None else list(value.shape) for value in call.inputs]
-        raise _failed(step, shapes, error) from error
-    return [found] if isinstance(found, torch.Tensor) else list(found)
+        raise _failure(step, shapes, error) from error
+    return [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
 
 
 def run_layer(step: Operation, made: nn.Module, given: torch.Tensor) -> list[torch.Tensor]:
@@ -229,20 +233,20 @@ def run_layer(step: Operation, made: nn.Module, given: torch.Tensor) -> list[tor
     try:
         return [made(given)]
     except Exception as error:
-        raise _failed(step, [list(given.shape)], error) from error
+        raise _failure(step, [list(given.shape)], error) from error
 
 
-def _failed(step: Operation, inputs: Any, error: Exception) -> CannotJudge:
+def _failure(step: Operation, inputs: Any, error: Exception) -> CannotJudge:
     return CannotJudge(
         f"{step.operator!r} in {step.where} cannot be computed on {inputs}: {str(error)[:300]}"
     )
 
 
-def _freed(steps: list[Operation], answer: str) -> list[Operation]:
+def _note_last_uses(steps: list[Operation], answer: str) -> list[Operation]:
     """Note at each step which tensors are not needed after it."""
-    seen, found = {answer}, []
+    seen, noted = {answer}, []
     for step in reversed(steps):
         last = tuple(name for name in {*step.inputs, *step.outputs} - seen if name)
         seen |= set(step.inputs)
-        found.append(replace(step, last=last))
-    return found[::-1]
+        noted.append(replace(step, last=last))
+    return noted[::-1]

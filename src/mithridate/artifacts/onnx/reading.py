@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mithridate.core.errors import DataError, UnsafeData
-from mithridate.core.extras import imported
+from mithridate.core.extras import import_extra
 
 LIMIT = 2**30
 """Bytes of a file together with the files it refers to."""
@@ -29,7 +29,7 @@ NODES = 100_000
 
 def library(name: str) -> Any:
     """Import a package of the extra, or raise MissingExtra."""
-    return imported(
+    return import_extra(
         name,
         f"ONNX files need the package {name.partition('.')[0]!r}; install it with: "
         "pip install 'mithridate[onnx]'",
@@ -39,10 +39,16 @@ def library(name: str) -> Any:
 def read(path: Path | str, limit: int = LIMIT) -> Any:
     """Read a model, `onnx.ModelProto`, with tensors from other files put into it.
 
-    limit: bytes that the file may have together with those it refers to.
-    Raises DataError where there is no valid model, and UnsafeData where the file is too large,
-    refers to files outside of its folder, needs operators of somebody's own or control flow, or
-    declares tensors of more than `ELEMENTS` elements. Missing packages raise MissingExtra.
+    Missing packages raise MissingExtra.
+
+    Args:
+        limit: bytes that the file may have together with those it refers to.
+
+    Raises:
+        DataError: where there is no valid model.
+        UnsafeData: where the file is too large, refers to files outside of its folder, needs
+            operators of somebody's own or control flow, or declares tensors of more than `ELEMENTS`
+            elements.
     """
     onnx, path = library("onnx"), Path(path)
     if not path.is_file():
@@ -56,11 +62,11 @@ def read(path: Path | str, limit: int = LIMIT) -> Any:
         model = onnx.ModelProto.FromString(path.read_bytes())
     except Exception as error:  # parsers of hostile bytes raise anything
         raise _broken(path, error) from None
-    found = dangers(model, path.parent, limit - path.stat().st_size)
-    if found:
-        raise UnsafeData(f"{path.name!r}: {found[0]}")
+    dangers_in_graph = dangers(model, path.parent, limit - path.stat().st_size)
+    if dangers_in_graph:
+        raise UnsafeData(f"{path.name!r}: {dangers_in_graph[0]}")
     try:
-        inferred = _completed(onnx, model, path.parent)
+        inferred = _complete(onnx, model, path.parent)
     except Exception as error:
         raise _broken(path, error) from None
     for name, shape in _shapes(inferred.graph):
@@ -69,7 +75,7 @@ def read(path: Path | str, limit: int = LIMIT) -> Any:
     return model
 
 
-def _completed(onnx: Any, model: Any, folder: Path) -> Any:
+def _complete(onnx: Any, model: Any, folder: Path) -> Any:
     """Put tensors from other files into a model; gives it with all shapes."""
     onnx.external_data_helper.load_external_data_for_model(model, str(folder))
     if any(tensor.data_location == 1 for tensor in tensors(model)):
@@ -90,14 +96,18 @@ def _broken(path: Path, error: Exception) -> DataError:
 def dangers(model: Any, folder: Path, limit: int = LIMIT) -> list[str]:
     """Say what makes a model unsafe to read or run; nothing is opened and nothing runs.
 
-    folder: where the file lies; limit: bytes that all files it refers to may have together.
+    Args:
+        folder: where the file lies.
+        limit: bytes that all files it refers to may have together.
     """
-    found = _foreign(model) + _branching(model) + _outside(model, folder, limit)
-    found += [_large(t.name, list(t.dims)) for t in tensors(model) if _elements(t) > ELEMENTS]
-    count = _unfolded(model)
+    sentences = _foreign(model) + _branching(model) + _outside(model, folder, limit)
+    sentences += [_large(t.name, list(t.dims)) for t in tensors(model) if _elements(t) > ELEMENTS]
+    count = _count_unfolded(model)
     if count > NODES:
-        found.append(f"expected at most {NODES} nodes after functions are put in place, found more")
-    return found
+        sentences.append(
+            f"expected at most {NODES} nodes after functions are put in place, found more"
+        )
+    return sentences
 
 
 def _large(name: str, shape: list[int]) -> str:
@@ -155,35 +165,35 @@ def _foreign(model: Any) -> list[str]:
     """Operators that neither ONNX Runtime nor the file itself defines."""
     own = {(function.domain, function.name) for function in model.functions}
     named = {(node.domain, node.op_type) for node in nodes(model)} - own
-    found = sorted(f"{domain}.{name}" for domain, name in named if domain not in DOMAINS)
-    if not found:
+    names = sorted(f"{domain}.{name}" for domain, name in named if domain not in DOMAINS)
+    if not names:
         return []
     return [
         f"expected the operators of ONNX, found others, which need somebody's code: "
-        f"{', '.join(found)[:300]}"
+        f"{', '.join(names)[:300]}"
     ]
 
 
 def _branching(model: Any) -> list[str]:
     """Operators with which a file may never answer, and which no ordinary classifier has."""
-    found = sorted(
+    names = sorted(
         {
             node.op_type
             for node in nodes(model)
             if node.op_type in BRANCHING or any(map(_inner, node.attribute))
         }
     )
-    if not found:
+    if not names:
         return []
     return [
-        f"expected operators that run once each, found {', '.join(found)}, with which a file may "
+        f"expected operators that run once each, found {', '.join(names)}, with which a file may "
         "never answer; export the network without control flow"
     ]
 
 
 def _outside(model: Any, folder: Path, limit: int) -> list[str]:
     """References to files that are not regular ones of the folder, or that are too large."""
-    found, total, root = [], 0, folder.resolve()
+    sentences, total, root = [], 0, folder.resolve()
     for tensor in tensors(model):
         if not (tensor.external_data or tensor.data_location == 1):
             continue
@@ -191,27 +201,27 @@ def _outside(model: Any, folder: Path, limit: int) -> list[str]:
         location = fields.get("location", "")
         place = folder / location
         whole = location and "\0" not in location and "\\" not in location
-        inside = whole and not Path(location).is_absolute() and _within(place, root)
+        inside = whole and not Path(location).is_absolute() and _stays_within(place, root)
         if not inside or not place.is_file():
-            found.append(
+            sentences.append(
                 f"expected the data of {tensor.name!r} in a file of the same folder, found "
                 f"{location[:200]!r}"
             )
             continue
         numbers = [fields.get(key, "0") for key in ("offset", "length")]
         if not all(number.isascii() and number.isdigit() for number in numbers):
-            found.append(f"the place of {tensor.name!r} in {location!r} is no number")
+            sentences.append(f"the place of {tensor.name!r} in {location!r} is no number")
             continue
         size, (offset, length) = place.stat().st_size, map(int, numbers)
         total += length or max(0, size - offset)
         if offset + length > size:
-            found.append(f"{location!r} ends before the data of {tensor.name!r}")
+            sentences.append(f"{location!r} ends before the data of {tensor.name!r}")
     if total > limit:
-        found.append(f"expected at most {limit} bytes in other files, found {total}")
-    return found
+        sentences.append(f"expected at most {limit} bytes in other files, found {total}")
+    return sentences
 
 
-def _within(place: Path, root: Path) -> bool:
+def _stays_within(place: Path, root: Path) -> bool:
     """Whether a path, links followed, stays in a folder."""
     try:
         return place.resolve().is_relative_to(root) and not place.is_symlink()
@@ -226,7 +236,7 @@ def _shapes(graph: Any) -> Iterator[tuple[str, list[int]]]:
         yield value.name, [max(1, dim.dim_value) for dim in dims]
 
 
-def _unfolded(model: Any) -> int:
+def _count_unfolded(model: Any) -> int:
     """Nodes after every function is put where it is called; NODES + 1 where that has no end."""
     own = {(function.domain, function.name): function for function in model.functions}
     known: dict[tuple[str, str], int] = {}

@@ -30,13 +30,18 @@ KINDS = {
 class Session(nn.Module):
     """A model file as a module: prepared inputs[n, ...] in, float32[n, c] out; no derivatives.
 
-    model: a path, or what `read` gave; adapter: what prepared inputs pass first, such as an
-    `Adapter`; output: the name of the logits, by default the first output. Where the last operator
-    of the file is a softmax, shares come out and not logits.
-    Inputs that the file takes as whole numbers are rounded and clipped. A fixed batch is filled up
-    with copies of the last row. A file that scales its quantisation by the whole batch is asked one
-    by one, so that no answer depends on what else is asked.
-    Raises DataError where ONNX Runtime refuses the file or an input.
+    Where the last operator of the file is a softmax, shares come out and not logits. Inputs that
+    the file takes as whole numbers are rounded and clipped. A fixed batch is filled up with copies
+    of the last row. A file that scales its quantisation by the whole batch is asked one by one, so
+    that no answer depends on what else is asked.
+
+    Args:
+        model: a path, or what `read` gave.
+        adapter: what prepared inputs pass first, such as an `Adapter`.
+        output: the name of the logits, by default the first output.
+
+    Raises:
+        DataError: where ONNX Runtime refuses the file or an input.
     """
 
     def __init__(self, model: Any, adapter: nn.Module | None = None, output: str = "") -> None:
@@ -44,7 +49,7 @@ class Session(nn.Module):
         proto = read(model) if isinstance(model, str | Path) else model
         self.adapter = adapter or nn.Identity()
         self._bytes: bytes = proto.SerializeToString()
-        self._alone = by_batch(proto)
+        self._alone = quantises_by_batch(proto)
         self._output = output
         self._open()
 
@@ -82,10 +87,10 @@ class Session(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Answer."""
-        return in_batches(self.adapter(batch), self.batch, self._ask)
+        return ask_in_batches(self.adapter(batch), self.batch, self._ask)
 
     def _ask(self, batch: torch.Tensor) -> torch.Tensor:
-        array = as_taken(batch.detach(), self._kind).cpu().contiguous().numpy()
+        array = cast_input(batch.detach(), self._kind).cpu().contiguous().numpy()
         try:
             (answer,) = self._session.run([self._name], {self._given.name: array})
             logits = torch.from_numpy(answer).flatten(1).float()
@@ -110,12 +115,12 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
 
-def by_batch(model: Any) -> bool:
+def quantises_by_batch(model: Any) -> bool:
     """Whether a file quantises by the range of a whole batch."""
     return any(node.op_type == "DynamicQuantizeLinear" for node in nodes(model))
 
 
-def as_taken(batch: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+def cast_input(batch: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
     """Turn a batch into a type of elements; whole numbers are rounded and clipped."""
     if kind.is_floating_point or not batch.is_floating_point():
         return batch.to(kind)
@@ -123,7 +128,7 @@ def as_taken(batch: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
     return batch.round().clamp(bounds.min, bounds.max).to(kind)
 
 
-def in_batches(
+def ask_in_batches(
     batch: torch.Tensor, size: int, ask: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
     """Ask in batches of one size, the last one filled up; at once where size is 0."""

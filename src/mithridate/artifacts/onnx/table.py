@@ -24,9 +24,13 @@ OLDEST = 7
 class Call:
     """A node at work.
 
-    inputs: tensors, None where one is left out; attributes: as in the file; opset: the version of
-    the operators; outputs: how many are asked for; batch: examples that the network was given;
-    clips: whether quantised activations stay in their ranges, see `Rounder`.
+    Attributes:
+        inputs: tensors, None where one is left out.
+        attributes: as in the file.
+        opset: the version of the operators.
+        outputs: how many are asked for.
+        batch: examples that the network was given.
+        clips: whether quantised activations stay in their ranges, see `Rounder`.
     """
 
     inputs: Sequence[torch.Tensor | None]
@@ -53,8 +57,8 @@ class Call:
     def whole(self, place: int, name: str) -> list[int] | None:
         """Whole numbers that newer files give as an input and older ones as an attribute."""
         value = self.get(place)
-        found = self.attributes.get(name) if value is None else value.flatten().tolist()
-        return None if found is None else [int(number) for number in found]
+        numbers = self.attributes.get(name) if value is None else value.flatten().tolist()
+        return None if numbers is None else [int(number) for number in numbers]
 
 
 Function: TypeAlias = Callable[[Call], torch.Tensor | Sequence[torch.Tensor]]
@@ -129,7 +133,7 @@ def admit(
 INSTEAD = "use methods without gradients on a Session instead"
 
 
-def bounded(shape: Sequence[int]) -> list[int]:
+def check_shape(shape: Sequence[int]) -> list[int]:
     """Give a shape back if a tensor of it is of a sane size, and raise ValueError otherwise."""
     elements = 1
     for length in shape:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mithridate.artifacts.onnx.operation import Operation
-from mithridate.artifacts.onnx.operators_layers import flat, margins
+from mithridate.artifacts.onnx.operators_layers import flatten_margins, margins
 
 PRODUCTS = ("MatMul", "MatMulInteger")
 CONVOLUTIONS = ("Conv", "ConvInteger")
@@ -24,7 +24,9 @@ MERGED = ("Add", "Cast", "Mul")
 class PaddedConv2d(nn.Conv2d):
     """A convolution that adds unequal margins, or such as the size of the input asks for.
 
-    auto: how margins are found; pads: what is added, begins first; see the standard.
+    Args:
+        auto: how margins are found.
+        pads: what is added, begins first; see the standard.
     """
 
     def __init__(self, *arguments: Any, auto: str, pads: list[int], **settings: Any) -> None:
@@ -35,7 +37,7 @@ class PaddedConv2d(nn.Conv2d):
         """Add margins and convolve."""
         wide = [(n - 1) * d + 1 for n, d in zip(self.kernel_size, self.dilation, strict=True)]
         around = margins(self.auto, self.pads, list(batch.shape[2:]), wide, list(self.stride))
-        padded: torch.Tensor = super().forward(F.pad(batch, flat(around)))
+        padded: torch.Tensor = super().forward(F.pad(batch, flatten_margins(around)))
         return padded
 
 
@@ -91,7 +93,7 @@ def _convolution(
         made = nn.Conv2d(*sizes, padding=padding, **settings)
     else:
         made = PaddedConv2d(*sizes, auto=auto, pads=pads, **settings)
-    return _filled(made, filters, bias)
+    return _fill(made, filters, bias)
 
 
 def _linear(
@@ -109,10 +111,10 @@ def _linear(
             return None  # one summand for each row
         bias = (bias * step.attributes.get("beta", 1.0)).flatten().expand(out)
     made = nn.Linear(inner, out, bias=bias is not None, device="meta")
-    return _filled(made, matrix, bias)
+    return _fill(made, matrix, bias)
 
 
-def _filled(
+def _fill(
     made: nn.Conv2d | nn.Linear, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> nn.Module:
     """Give a layer its weights without drawing random ones first."""
@@ -121,7 +123,7 @@ def _filled(
     return made
 
 
-def absorbed(
+def absorb(
     step: Operation,
     left: list[Operation],
     layers: Mapping[str, nn.Module],
@@ -143,12 +145,12 @@ def absorbed(
     source = left[place]
     if not source.layer or source.operator not in (*PRODUCTS, "ConvInteger"):
         return None
-    if not _merged(step, layers[source.layer], constants, source.operator):
+    if not _merge(step, layers[source.layer], constants, source.operator):
         return None
     return place, replace(source, outputs=step.outputs)
 
 
-def _merged(
+def _merge(
     step: Operation, made: nn.Module, constants: Mapping[str, torch.Tensor], source: str
 ) -> bool:
     """Change the weights of a layer as a step changes its outputs, if it can be done."""

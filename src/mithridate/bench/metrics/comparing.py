@@ -12,7 +12,7 @@ SECURE, DESTROYED = 0.1, 0.1
 10 points; a network that lost more was destroyed, whatever the attack does to it."""
 
 
-def compared(before: Output, after: Output, metrics: dict[str, Interval], attacked: bool) -> str:
+def compare(before: Output, after: Output, metrics: dict[str, Interval], attacked: bool) -> str:
     """Add what the defence changed to `metrics`, and say how the cell ended.
 
     accuracy_reduction: clean accuracy before minus after, paired by test example; asr_reduction:
@@ -20,8 +20,8 @@ def compared(before: Output, after: Output, metrics: dict[str, Interval], attack
     0 for nothing and 1 for all, negative where the attack got stronger; not measured on clean
     data. Returns "destroyed" or, of an attacked network, "secure" or "open", of a clean one "kept".
     """
-    lost = paired(before, after, "right")
-    gained = paired(before, after, "hit")
+    lost = paired_difference_of_means(before, after, "right")
+    gained = paired_difference_of_means(before, after, "hit")
     metrics["accuracy_reduction"], metrics["asr_reduction"] = lost, gained
     asr = before.facts["metrics"]["asr"][0]
     if attacked and asr > 0:
@@ -42,9 +42,11 @@ def worst_class(before: Output, after: Output) -> Interval:
     return Interval(max(fallen, default=np.nan), -np.inf, np.inf, len(fallen))
 
 
-def paired(before: Output, after: Output, name: str) -> Interval:
+def paired_difference_of_means(before: Output, after: Output, name: str) -> Interval:
     """Mean difference over the same examples, before minus after, with Student's interval."""
     first = before.tensors[name].double().numpy()
     second = after.tensors[name].double().numpy()
-    found = mean(first - second)
-    return found if len(first) > 1 else Interval(found.value, -np.inf, np.inf, found.n)
+    difference = mean(first - second)
+    return (
+        difference if len(first) > 1 else Interval(difference.value, -np.inf, np.inf, difference.n)
+    )

@@ -29,9 +29,9 @@ def accuracy(
     return proportion(int(right.sum()), len(right))
 
 
-def _as_labelled(called: torch.Tensor, data: Dataset) -> Interval:
+def _share_as_labelled(predicted: torch.Tensor, data: Dataset) -> Interval:
     """Share of examples called by their label: accuracy on test data, ASR on triggered ones."""
-    return proportion(int((called == data.labels).sum()), len(data))
+    return proportion(int((predicted == data.labels).sum()), len(data))
 
 
 def attack_success(
@@ -45,15 +45,18 @@ def attack_success(
 ) -> Interval:
     """Attack success rate (ASR): share of triggered test inputs called what the attacker wants.
 
-    Inputs whose true label already is the wanted one never count. state: what the attack learnt.
+    Inputs whose true label already is the wanted one never count.
+
+    Args:
+        state: what the attack learnt.
     """
-    return accuracy(model, attack.trap(test, rng, state), domain, runtime)
+    return accuracy(model, attack.triggered_test(test, rng, state), domain, runtime)
 
 
 class Answers(NamedTuple):
     """What a network made of a data set: called int64[n], losses float64[n] by the labels given."""
 
-    called: torch.Tensor
+    predicted: torch.Tensor
     losses: torch.Tensor
 
 
@@ -65,28 +68,28 @@ def answers(
     return Answers(logits.argmax(1), F.cross_entropy(logits, data.labels, reduction="none"))
 
 
-def recovered(called: torch.Tensor, trap: Dataset, test: Dataset) -> torch.Tensor:
+def find_recovered(predicted: torch.Tensor, triggered_test: Dataset, test: Dataset) -> torch.Tensor:
     """Tell which triggered inputs are called by their true label, bool[k]."""
     place = torch.full((int(test.ids.max()) + 1,), -1)
     place[test.ids] = torch.arange(len(test))
-    return called == test.labels[place[trap.ids]]
+    return predicted == test.labels[place[triggered_test.ids]]
 
 
 def score_answers(
-    clean: Answers, under: Answers, test: Dataset, trap: Dataset
+    clean: Answers, under: Answers, test: Dataset, triggered_test: Dataset
 ) -> dict[str, dict[str, Any]]:
     """Give clean accuracy, ASR and R-Acc with exact intervals, and accuracy and loss by class.
 
     asr: attack success rate, see `attack_success`; r_accuracy: share of the same triggered inputs
     that are called by their true label.
     """
-    right = clean.called == test.labels
-    back = recovered(under.called, trap, test)
+    right = clean.predicted == test.labels
+    back = find_recovered(under.predicted, triggered_test, test)
     rows = [test.labels == label for label in range(len(test.classes))]
     return {
         "metrics": {
-            "accuracy": _as_labelled(clean.called, test),
-            "asr": _as_labelled(under.called, trap),
+            "accuracy": _share_as_labelled(clean.predicted, test),
+            "asr": _share_as_labelled(under.predicted, triggered_test),
             "r_accuracy": proportion(int(back.sum()), len(back)),
         },
         "per_class": {
@@ -102,7 +105,10 @@ def detection(scores: torch.Tensor, truth: Truth, labels: torch.Tensor) -> dict[
     auroc: over all examples; auroc_in_class: within the classes that hold poison, averaged over
     poisoned examples, for scores that are comparable within a class only; tpr_1, tpr_5: share of
     poison above the threshold that 1 % and 5 % of the clean examples exceed.
-    scores: float[n], larger is more suspicious; labels: int64[n] as the defender sees them.
+
+    Args:
+        scores: float[n], larger is more suspicious.
+        labels: int64[n] as the defender sees them.
     """
     poisoned = truth.poisoned
     inside, weight = 0.0, 0
@@ -125,7 +131,10 @@ def suspicion(scores: torch.Tensor, wanted: torch.Tensor) -> dict[str, Interval]
 
     target_rank: of the most suspicious of them, 1 is the first; target_gap: by how many times the
     median absolute deviation of the other classes it lies above their median.
-    scores: float[c], or float[1] of a whole model, for which neither is known; wanted: int64[k].
+
+    Args:
+        scores: float[c], or float[1] of a whole model, for which neither is known.
+        wanted: int64[k].
     """
     if len(scores) < 3:
         return {}
@@ -146,14 +155,19 @@ def guarding(
 
     auroc; tpr_5: share of triggered inputs above the threshold that 5 % of the clean ones exceed;
     false_alarms, caught: share of clean and of triggered inputs on which it sounded the alarm.
-    clean, false: float and bool[t]; under, true: float and bool[k], empty without an attack.
+
+    Args:
+        clean: float and bool[t].
+        false: float and bool[t].
+        under: float and bool[k], empty without an attack.
+        true: float and bool[k], empty without an attack.
     """
-    found = {"false_alarms": proportion(int(false.sum()), len(false))}
+    rates = {"false_alarms": proportion(int(false.sum()), len(false))}
     if len(under):
         scores = torch.cat([clean, under])
         positive = torch.arange(len(scores)) >= len(clean)
         caught = tpr_at_fpr(scores, positive, 0.05)
-        found["auroc"] = auroc_interval(scores, positive)
-        found["tpr_5"] = proportion(round(caught * len(under)), len(under))
-        found["caught"] = proportion(int(true.sum()), len(true))
-    return found
+        rates["auroc"] = auroc_interval(scores, positive)
+        rates["tpr_5"] = proportion(round(caught * len(under)), len(under))
+        rates["caught"] = proportion(int(true.sum()), len(true))
+    return rates

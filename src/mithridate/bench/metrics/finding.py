@@ -19,7 +19,7 @@ LEVELS = (0.01, 0.05, 0.1)
 """Where calibration is looked at."""
 
 
-def found_poison(
+def measure_filter(
     tensors: dict[str, torch.Tensor], truth: Truth, labels: torch.Tensor
 ) -> tuple[dict[str, Interval], dict[str, list[Any]]]:
     """Measure a filter's answer: flagged bool[n], and scores and p-values where it gave them.

@@ -17,14 +17,19 @@ def feature_shift(
 ) -> dict[str, float]:
     """Measure how far the trigger moves features, and where to.
 
-    clean, triggered: float[n, d], features of the same examples without and with the trigger;
-    wanted: float[k, d], features of clean examples of the class that the attacker wants. With their
-    mean w and spread r, the root mean square of |x - w| over them:
-    shift: mean of |triggered - clean| / |clean|, larger is easier to notice (LPIPS of Zhang et al.
-    2018 compares images so, in another network's features); to_wanted: mean of |triggered - w| / r,
-    about 1 where triggered examples look like the wanted class, larger is easier to notice;
-    to_wanted_clean: the same of the clean twins, for comparison. Raises MethodError where the
-    shapes do not belong together.
+    With their mean w and spread r, the root mean square of |x - w| over them: shift: mean of
+    |triggered - clean| / |clean|, larger is easier to notice (LPIPS of Zhang et al. 2018 compares
+    images so, in another network's features); to_wanted: mean of |triggered - w| / r, about 1 where
+    triggered examples look like the wanted class, larger is easier to notice; to_wanted_clean: the
+    same of the clean twins, for comparison.
+
+    Args:
+        clean: float[n, d], features of the same examples without and with the trigger.
+        triggered: float[n, d], features of the same examples without and with the trigger.
+        wanted: float[k, d], features of clean examples of the class that the attacker wants.
+
+    Raises:
+        MethodError: where the shapes do not belong together.
     """
     if clean.shape != triggered.shape or clean.ndim != 2 or wanted.shape[1:] != clean.shape[1:]:
         raise MethodError(
@@ -48,8 +53,12 @@ def spectral_shift(features: torch.Tensor, poisoned: torch.Tensor, labels: torch
     In every class with at least two of either kind: the features' first principal direction, and
     along it |mean of poison - mean of clean| over their pooled standard deviation. The mean over
     classes, weighted by their poison; larger is easier to notice by spectral methods (Tran et al.
-    2018). features: float[n, d]; poisoned: bool[n]; labels: int64[n] as the defender sees them.
-    Not a number where no class has both.
+    2018). Not a number where no class has both.
+
+    Args:
+        features: float[n, d].
+        poisoned: bool[n].
+        labels: int64[n] as the defender sees them.
     """
     total, weight = 0.0, 0
     for label in labels[poisoned].unique().tolist():
@@ -78,8 +87,10 @@ def weight_distance(before: nn.Module, after: nn.Module) -> dict[str, float]:
     relative: |after - before| / |before| over all parameters; largest: the largest such ratio of
     one parameter tensor. 0 is no change, larger is easier to notice; infinite where what was zero
     no longer is. Running means of normalisation are no parameters. Two separate trainings lie far
-    apart without any attack, so this suits an attack that starts from `before`. Raises MethodError
-    where the models have different parameters.
+    apart without any attack, so this suits an attack that starts from `before`.
+
+    Raises:
+        MethodError: where the models have different parameters.
     """
     first, second = dict(before.named_parameters()), dict(after.named_parameters())
     if {k: v.shape for k, v in first.items()} != {k: v.shape for k, v in second.items()}:

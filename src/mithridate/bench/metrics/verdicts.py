@@ -31,13 +31,14 @@ Place = tuple[str, str, str]
 class Suspect:
     """One network: its axes, whether it is poisoned, and its scores by scanner, float64[c].
 
-    unheard: why a scanner could not judge it, by scanner; rank: of the class that the attacker
-    wants among the classes, by scanner.
+    Attributes:
+        unheard: why a scanner could not judge it, by scanner.
+        rank: of the class that the attacker wants among the classes, by scanner.
     """
 
     place: Place
     attack: str
-    rate: float
+    poison_rate: float
     seed: int
     scores: dict[str, Floats] = field(default_factory=dict)
     unheard: dict[str, str] = field(default_factory=dict)
@@ -46,15 +47,16 @@ class Suspect:
     @property
     def poisoned(self) -> bool:
         """Whether there is a backdoor in it."""
-        return self.rate > 0
+        return self.poison_rate > 0
 
 
 def suspects(records: Iterable[Record]) -> list[Suspect]:
     """Put the records of scans together by network, without those whose attack did not take.
 
-    Raises DataError where a cell failed or was not run: a table without it would be too good.
+    Raises:
+        DataError: where a cell failed or was not run: a table without it would be too good.
     """
-    found: dict[tuple[Place, str, float, int], Suspect] = {}
+    by_place: dict[tuple[Place, str, float, int], Suspect] = {}
     for record in records:
         if record.status in ("failed", "pending"):
             raise DataError(
@@ -65,13 +67,13 @@ def suspects(records: Iterable[Record]) -> list[Suspect]:
         c = record.cell
         place, rate = (str(c["task"]), str(c["network"]), str(c["precision"])), float(c["rate"])
         name = (place, str(c["attack"]) if rate else "none", rate, int(c["seed"]))
-        network = found.setdefault(name, Suspect(*name))
+        network = by_place.setdefault(name, Suspect(*name))
         if record.status == "done":
             network.scores[c["defence"]] = np.asarray(record.per_class["suspicion"])
             network.rank[c["defence"]] = record.value("target_rank")
         else:
             network.unheard[c["defence"]] = record.why
-    return sorted(found.values(), key=lambda s: (s.place, s.rate, s.attack, s.seed))
+    return sorted(by_place.values(), key=lambda s: (s.place, s.poison_rate, s.attack, s.seed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,24 +98,27 @@ def judge_all(
 ) -> list[Judged]:
     """Compare every network with the clean ones of its place, by these scanners together.
 
-    others: the clean networks to compare with, whatever their place, for suspects that were made in
-    another way. A clean network of the population is compared with the rest, and every other one
-    with as many, so that all face the same number. A scanner counts for a network where it could
-    judge it and at least two clean ones.
+    A clean network of the population is compared with the rest, and every other one with as many,
+    so that all face the same number. A scanner counts for a network where it could judge it and at
+    least two clean ones.
+
+    Args:
+        others: the clean networks to compare with, whatever their place, for suspects that were
+            made in another way.
     """
     clean: dict[Place | None, list[Suspect]] = defaultdict(list)
     for network in networks if others is None else others:
         if not network.poisoned:
             clean[network.place if others is None else None].append(network)
-    found = []
+    judgements = []
     for network in networks:
         same = clean[network.place if others is None else None]
         rest = [c for c in same if c is not network]
-        found.append(_judged(network, rest[: len(same) - 1], scanners))
-    return found
+        judgements.append(_judge(network, rest[: len(same) - 1], scanners))
+    return judgements
 
 
-def _judged(network: Suspect, clean: Sequence[Suspect], scanners: Sequence[str]) -> Judged:
+def _judge(network: Suspect, clean: Sequence[Suspect], scanners: Sequence[str]) -> Judged:
     heard = [s for s in scanners if s in network.scores]
     several = [c for c in clean if all(s in c.scores for s in heard)]
     if not heard or len(several) < 2:
@@ -126,10 +131,16 @@ def _judged(network: Suspect, clean: Sequence[Suspect], scanners: Sequence[str])
 class Worth:
     """What scanners together are worth on a set of networks.
 
-    auroc; tpr_5: share of poisoned networks above the threshold that 5 % of the clean ones exceed;
-    caught, clean: flagged by the p-value at the level; of clean networks of the population the
-    latter is 1 in m + 1 for each place, by construction; unheard: networks that nothing judged, or
-    that too few clean ones stand beside for the level.
+    auroc;
+
+    Attributes:
+        tpr_5: share of poisoned networks above the threshold that 5 % of the clean ones exceed.
+        caught: flagged by the p-value at the level; of clean networks of the population the latter
+            is 1 in m + 1 for each place, by construction.
+        clean: flagged by the p-value at the level; of clean networks of the population the latter
+            is 1 in m + 1 for each place, by construction.
+        unheard: networks that nothing judged, or that too few clean ones stand beside for the
+            level.
     """
 
     auroc: Interval
@@ -139,7 +150,7 @@ class Worth:
     unheard: int
 
 
-def worth(judged: Sequence[Judged], level: float = 0.05) -> Worth:
+def count_verdicts(judged: Sequence[Judged], level: float = 0.05) -> Worth:
     """Count what was caught and what was a false alarm; a network that nothing judged is missed."""
     poisoned = np.array([j.suspect.poisoned for j in judged])
     values = np.array([j.statistic for j in judged])

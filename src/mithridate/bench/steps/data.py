@@ -13,7 +13,7 @@ from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import is_named, named
+from mithridate.domains.catalogue import is_named, load_named
 from mithridate.domains.formats import Source, read
 
 
@@ -30,9 +30,11 @@ class Split(NamedTuple):
 class Data(Step):
     """Draw the examples of one seed.
 
-    name: of a set, or a file or folder with splits; train: number of suspects, None takes all that
-    are not trusted; trusted: number of trusted examples; test: number of test examples, None takes
-    all, the same for every seed.
+    Attributes:
+        name: of a set, or a file or folder with splits.
+        train: number of suspects, None takes all that are not trusted.
+        trusted: number of trusted examples.
+        test: number of test examples, None takes all, the same for every seed.
     """
 
     name: str
@@ -49,12 +51,12 @@ class Data(Step):
             return ""
         root = Path(self.name)
         files = sorted(f for f in ([root] if root.is_file() else root.rglob("*")) if f.is_file())
-        found = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(digest_size=16)
         for file in files:
             known = file.stat()
             place = file.relative_to(root).as_posix()
-            found.update(f"{place}\n{known.st_size}\n{known.st_mtime_ns}\n".encode())
-        return found.hexdigest()
+            digest.update(f"{place}\n{known.st_size}\n{known.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
 
     def run(self, given: Given) -> Output:
         """Nothing is kept: the examples are on disk already."""
@@ -63,7 +65,8 @@ class Data(Step):
     def value(self, output: Output, given: Given) -> Split:
         """Draw the rows; suspects stay the same whatever the number of trusted examples.
 
-        Raises MethodError where there are too few examples.
+        Raises:
+            MethodError: where there are too few examples.
         """
         source, test = source_of(self.name, "train"), source_of(self.name, "test")
         n = len(source.data)
@@ -83,12 +86,12 @@ class Data(Step):
         )
 
 
-def together(suspects: Dataset, split: Split) -> Dataset:
+def join_trusted(suspects: Dataset, split: Split) -> Dataset:
     """Put the trusted examples behind the suspects: a defender trains on everything there is."""
     return concatenate(suspects, split.trusted) if len(split.trusted) else suspects
 
 
-def lent(data: Dataset) -> Dataset:
+def copy_for_defence(data: Dataset) -> Dataset:
     """Copy a data set for a defence, since the next one gets the same whatever this one does."""
     return data.subset(range(len(data)))
 
@@ -97,5 +100,5 @@ def lent(data: Dataset) -> Dataset:
 def source_of(name: str, split: str) -> Source:
     """Read one split of a named set, or of a file or folder."""
     if is_named(name):
-        return named(name, split)
+        return load_named(name, split)
     return read(Path(name), split=split)

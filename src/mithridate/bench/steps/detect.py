@@ -17,15 +17,17 @@ from mithridate.core.errors import EvidenceWithheld
 from mithridate.core.method import Detector
 from mithridate.core.streams import stream
 from mithridate.core.threat import ThreatModel
-from mithridate.pipelines.finding import Rule, judged
+from mithridate.pipelines.finding import Rule, judge_examples
 
 
 @dataclass(frozen=True, eq=False)
 class Detect(Step):
     """Score all examples by one detector and decide by the rule that holds for all detectors.
 
-    detector: or the step that chose one; gate: the step that lets defences pass, None where there
-    is no attack that could have failed.
+    Attributes:
+        detector: or the step that chose one.
+        gate: the step that lets defences pass, None where there is no attack that could have
+            failed.
     """
 
     evidence: Evidence
@@ -47,16 +49,16 @@ class Detect(Step):
             )
         view = view_of(self.evidence, given, self.threat)
         suspects, trusted = given(self.evidence.train.poison), split.trusted
-        found = judged(detector, view, len(suspects))
+        judgement = judge_examples(detector, view, len(suspects))
         rng = stream(self.seed, "permute")
-        verdict, _, flagged = self.rule.decide((found,), suspects, trusted, rng)
+        verdict, _, flagged = self.rule.decide((judgement,), suspects, trusted, rng)
         tensors = {
-            "scores": torch.cat([found.scores.values, found.trusted]),
+            "scores": torch.cat([judgement.scores.values, judgement.trusted]),
             "flagged": flagged,
         }
-        if found.scores.p_values is not None:
-            tensors["p_values"] = found.scores.p_values
-        used = {*found.used, *(["clean"] if len(trusted) else [])}
+        if judgement.scores.p_values is not None:
+            tensors["p_values"] = judgement.scores.p_values
+        used = {*judgement.used, *(["clean"] if len(trusted) else [])}
         facts = {
             "verdict": asdict(verdict),
             "evidence": sorted(used),

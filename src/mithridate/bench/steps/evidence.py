@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split, lent, together
+from mithridate.bench.steps.data import Split, copy_for_defence, join_trusted
 from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.train import Train
 from mithridate.core.inference import forward
@@ -24,7 +24,7 @@ class Evidence(Step):
     def run(self, given: Given) -> Output:
         """Keep features and logits of suspects and trusted examples, in this order."""
         split: Split = given(self.train.data)
-        union = together(given(self.train.poison), split)
+        union = join_trusted(given(self.train.poison), split)
         model = given.watched(given(self.train).model)
         features, logits = forward(model, split.domain.prepare(union.inputs), given.runtime)
         return Output({"features": features, "logits": logits})
@@ -36,10 +36,10 @@ def view_of(evidence: Evidence, given: Given, threat: ThreatModel | None = None)
     trained: Trained = given(evidence.train)
     tensors = given(evidence).tensors
     return View(
-        lent(together(given(evidence.train.poison), split)),
+        copy_for_defence(join_trusted(given(evidence.train.poison), split)),
         domain=split.domain,
         model=given.watched(copy.deepcopy(trained.model)),
-        clean=lent(split.trusted) if len(split.trusted) else None,
+        clean=copy_for_defence(split.trusted) if len(split.trusted) else None,
         threat=threat,
         runtime=given.runtime,
         # copies, since the next defence gets the same evidence whatever this one does to it

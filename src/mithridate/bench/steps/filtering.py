@@ -16,7 +16,8 @@ from mithridate.core.streams import stream
 class Filter(Step):
     """Flag suspects by chance, or by the truth; no detector is asked.
 
-    share: of the suspects that the random filter flags.
+    Attributes:
+        share: of the suspects that the random filter flags.
     """
 
     poison: Poison

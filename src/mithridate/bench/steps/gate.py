@@ -12,7 +12,8 @@ from mithridate.bench.steps.outcome import Outcome
 class Gate(Step):
     """Let defences pass where the undefended network obeys the trigger.
 
-    least: attack success rate below which the attack did not take.
+    Attributes:
+        least: attack success rate below which the attack did not take.
     """
 
     undefended: Outcome
@@ -20,11 +21,11 @@ class Gate(Step):
 
     def run(self, given: Given) -> Output:
         """Raises NotDone, "void", where the attack did not take."""
-        found = given(self.undefended).facts["metrics"]["asr"][0]
-        if found < self.least:
+        asr = given(self.undefended).facts["metrics"]["asr"][0]
+        if asr < self.least:
             raise NotDone(
                 "void",
                 f"the attack did not take: its success rate on the undefended network is "
-                f"{found:.1%}, and {self.least:.0%} is asked for",
+                f"{asr:.1%}, and {self.least:.0%} is asked for",
             )
-        return Output(facts={"asr": found})
+        return Output(facts={"asr": asr})

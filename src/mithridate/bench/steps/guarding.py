@@ -15,7 +15,7 @@ import torch
 from mithridate.bench.admission import admit
 from mithridate.bench.metrics.evaluate import guarding
 from mithridate.bench.step import Given, NotDone, Output, Step
-from mithridate.bench.steps.data import Split, lent
+from mithridate.bench.steps.data import Split, copy_for_defence
 from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.outcome import Trap
 from mithridate.bench.steps.train import Train
@@ -33,11 +33,13 @@ from mithridate.pipelines.deployment import Placed, as_deployed
 class Guarding(Step):
     """Fit a guard on half of the trusted inputs, calibrate it on the others, let inputs arrive.
 
-    level: false-positive rate that is asked for; gate: lets pass what is about an attack that took.
+    Attributes:
+        level: false-positive rate that is asked for.
+        gate: lets pass what is about an attack that took.
     """
 
     train: Train | Implant
-    trap: Trap
+    triggered_test: Trap
     detector: Detector
     seed: int
     precision: str = "bf16"
@@ -51,8 +53,11 @@ class Guarding(Step):
         """Keep the scores of clean and of triggered inputs and what the referee makes of them.
 
         All clean inputs count, and triggered ones where the network obeys: the others do no harm.
-        Trusted are at most half of the test inputs. Raises NotDone, "skipped", where the guard
-        cannot judge, and where no p-value could reach the level.
+        Trusted are at most half of the test inputs.
+
+        Raises:
+            NotDone: "skipped", where the guard cannot judge, and where no p-value could reach the
+                level.
         """
         admit(self.detector)
         split: Split = given(self.train.data)
@@ -63,18 +68,20 @@ class Guarding(Step):
         if 2 / (m + 2) > self.level:
             raise NotDone("skipped", f"cannot judge at {self.level:g} with {m} trusted inputs")
         order = torch.arange(len(split.test))
-        lent_out, learn = lent(split.test.subset(order < m)), torch.arange(m) % 2 == 0
-        trap: Dataset = given(self.trap)
+        lent_out, learn = copy_for_defence(split.test.subset(order < m)), torch.arange(m) % 2 == 0
+        triggered_test: Dataset = given(self.triggered_test)
         arriving = split.test.subset(order >= m)
         try:
-            place = as_deployed(model, self.precision, split.domain, lent(split.trusted))
+            place = as_deployed(
+                model, self.precision, split.domain, copy_for_defence(split.trusted)
+            )
             watch.stand(replace(place, trusted=lent_out.subset(learn)))
             watch.fit(lent_out.subset(learn))
             asked = watch.score(lent_out.subset(~learn))
             clean, under = watch.score(arriving), no_scores()
             if self.gate is not None:
-                fresh = torch.isin(trap.ids, arriving.ids)
-                under = watch.score(trap.subset(fresh), obeyed=True)
+                fresh = torch.isin(triggered_test.ids, arriving.ids)
+                under = watch.score(triggered_test.subset(fresh), obeyed=True)
         except (CannotJudge, MethodError) as reason:
             raise NotDone("skipped", f"cannot judge: {reason}") from None
         p = conformal_p_values(torch.cat([clean, under]), asked)
@@ -100,21 +107,21 @@ class Watch:
 
     def fit(self, trusted: Dataset) -> None:
         """Fit on trusted examples, labelled as the network calls them."""
-        view = self._view(self.place.called(trusted, self.runtime))
+        view = self._view(self.place.predicted(trusted, self.runtime))
         self.state = self.detector.fit(view)
         self.used |= view.used
 
     def score(self, data: Dataset, obeyed: bool = False) -> torch.Tensor:
         """Score inputs, float64[n]; on request only those that the network calls as labelled."""
-        called = self.place.called(data, self.runtime)
+        predicted = self.place.predicted(data, self.runtime)
         if obeyed:
-            called = called.subset(called.labels == data.labels)
-        if not len(called):
+            predicted = predicted.subset(predicted.labels == data.labels)
+        if not len(predicted):
             return no_scores()
-        view = self._view(called)
-        found = self.detector.score(self.state, view).double()
+        view = self._view(predicted)
+        scores = self.detector.score(self.state, view).double()
         self.used |= view.used
-        return found
+        return scores
 
     def _view(self, data: Dataset) -> View:
         return self.place.view(data, self.threat, self.runtime)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Data, Split
-from mithridate.bench.steps.learn import kept
+from mithridate.bench.steps.learn import pack_state
 from mithridate.bench.steps.train import Train
 from mithridate.core.method import Trained, Trainer, WeightsAttack
 from mithridate.core.streams import stream
@@ -51,7 +51,7 @@ class Implant(Step):
             given.watched(trained.model), split.suspects, split.domain, rng, given.runtime
         )
         weights = {f"model.{k}": v for k, v in made.model.state_dict().items()}
-        return Output({**weights, "losses": trained.losses, **kept(made.state)})
+        return Output({**weights, "losses": trained.losses, **pack_state(made.state)})
 
     def value(self, output: Output, given: Given) -> Trained:
         """Build the network again and give it its weights."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mithridate.bench.metrics.comparing import compared, worst_class
-from mithridate.bench.metrics.finding import found_poison
+from mithridate.bench.metrics.comparing import compare, worst_class
+from mithridate.bench.metrics.finding import measure_filter
 from mithridate.bench.record import Record
 from mithridate.bench.step import Given, NotDone, Output, Step
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.outcome import Outcome
 from mithridate.bench.steps.poison import Poison, truth_about
-from mithridate.bench.steps.reacquire import returned
+from mithridate.bench.steps.reacquire import measure_return
 from mithridate.stats.intervals import Interval
 
 
@@ -23,11 +23,15 @@ from mithridate.stats.intervals import Interval
 class Judge(Step):
     """Write the record of one cell.
 
-    cell: the axes, as pairs; settings: in full, as pairs; undefended, defended: the network before
-    and after the defence, the same for "no defence"; finder: what flagged examples, or None;
-    gate: lets pass what is about an attack that took; stealth: how visible the attack is, or None;
-    again: how fast the backdoor returns to the network and how fast its clean twin learns it;
-    asked: what a scanner said of the network or a guard of its inputs, or None.
+    Attributes:
+        cell: the axes, as pairs; settings: in full, as pairs.
+        undefended: the network before and after the defence, the same for "no defence".
+        defended: the network before and after the defence, the same for "no defence".
+        finder: what flagged examples, or None.
+        gate: lets pass what is about an attack that took.
+        stealth: how visible the attack is, or None.
+        again: how fast the backdoor returns to the network and how fast its clean twin learns it.
+        asked: what a scanner said of the network or a guard of its inputs, or None.
     """
 
     cell: tuple[tuple[str, Any], ...]
@@ -69,28 +73,28 @@ class Judge(Step):
         after = given(self.defended)
         facts = after.facts
         metrics = {name: Interval(*m) for name, m in facts["metrics"].items()}
-        found: dict[str, Any] = {"per_class": facts["per_class"], "curves": {}}
+        measured: dict[str, Any] = {"per_class": facts["per_class"], "curves": {}}
         if self.defended != self.undefended:
-            found["outcome"] = compared(
+            measured["outcome"] = compare(
                 given(self.undefended), after, metrics, self.poison.attack is not None
             )
             metrics["worst_class_reduction"] = worst_class(given(self.undefended), after)
         if self.finder is not None:
-            found |= self._found(given, metrics, found["curves"])
+            measured |= self._found(given, metrics, measured["curves"])
         if self.stealth is not None:
             metrics |= {n: Interval(*m) for n, m in given(self.stealth).facts["metrics"].items()}
         if self.again is not None:
             mine, twin = (given.output(step) for step in self.again)
-            metrics |= returned(mine, twin)
-            found["curves"] |= {"reacquired": mine.facts["asr"], "twin": twin.facts["asr"]}
+            metrics |= measure_return(mine, twin)
+            measured["curves"] |= {"reacquired": mine.facts["asr"], "twin": twin.facts["asr"]}
         if self.asked is not None:
-            self._said(given, metrics, found)
+            self._said(given, metrics, measured)
         given_model = given.output(self.defended.model).facts
-        found.setdefault("evidence", tuple(given_model.get("evidence", ())))
+        measured.setdefault("evidence", tuple(given_model.get("evidence", ())))
         if "loss" in given_model:
-            found["curves"]["loss"] = given_model["loss"]
-        found["cost"] = self._cost(given)
-        return {**found, "metrics": metrics, "origin": given.origin}
+            measured["curves"]["loss"] = given_model["loss"]
+        measured["cost"] = self._cost(given)
+        return {**measured, "metrics": metrics, "origin": given.origin}
 
     def _found(
         self, given: Given, metrics: dict[str, Interval], curves: dict[str, list[Any]]
@@ -99,7 +103,7 @@ class Judge(Step):
         assert self.finder is not None
         output = given.output(self.finder)
         truth = truth_about(self.poison, given)
-        measured, roc = found_poison(output.tensors, truth, given(self.poison).labels)
+        measured, roc = measure_filter(output.tensors, truth, given(self.poison).labels)
         metrics |= measured
         curves |= roc
         if not isinstance(self.finder, Detect):
@@ -109,15 +113,15 @@ class Judge(Step):
             "evidence": tuple(output.facts["evidence"]),
         }
 
-    def _said(self, given: Given, metrics: dict[str, Interval], found: dict[str, Any]) -> None:
+    def _said(self, given: Given, metrics: dict[str, Interval], measured: dict[str, Any]) -> None:
         """What a scanner or a guard answered."""
         assert self.asked is not None
         output = given.output(self.asked)
         metrics |= {name: Interval(*m) for name, m in output.facts["metrics"].items()}
-        found["evidence"] = tuple(output.facts["evidence"])
+        measured["evidence"] = tuple(output.facts["evidence"])
         if "scores" in output.tensors:
             values = [float(value) for value in output.tensors["scores"]]
-            found["per_class"] = {**found["per_class"], "suspicion": values}
+            measured["per_class"] = {**measured["per_class"], "suspicion": values}
 
     def _before(self, given: Given) -> dict[str, Any]:
         """Of a cell that did not end, what is known of the undefended network."""
@@ -149,10 +153,10 @@ class Judge(Step):
 
 def _ancestors(step: Step) -> set[Step]:
     """A step and all that it depends on, of those that are stored."""
-    found, queue = set(), [step]
+    steps, queue = set(), [step]
     while queue:
         here = queue.pop()
-        if here not in found:
-            found.add(here)
+        if here not in steps:
+            steps.add(here)
             queue += here.parents
-    return {s for s in found if s.stored}
+    return {s for s in steps if s.stored}

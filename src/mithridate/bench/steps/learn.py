@@ -26,10 +26,10 @@ class Learn(Step):
         """Keep what was learnt."""
         split: Split = given(self.data)
         state = self.attack.learn(split.suspects, stream(self.seed, "learn"), given.runtime)
-        return Output(kept(state))
+        return Output(pack_state(state))
 
 
-def kept(state: State) -> dict[str, torch.Tensor]:
+def pack_state(state: State) -> dict[str, torch.Tensor]:
     """Name what an attacker learnt, so that it can lie beside other tensors."""
     return {f"state.{name}": value for name, value in state.items()}
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mithridate.bench.metrics.evaluate import answers, recovered, score_answers
+from mithridate.bench.metrics.evaluate import answers, find_recovered, score_answers
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Data, Split, lent
+from mithridate.bench.steps.data import Data, Split, copy_for_defence
 from mithridate.bench.steps.learn import state_of
 from mithridate.core.data import Dataset
 from mithridate.core.method import Attack, Trained
@@ -35,7 +35,9 @@ class Trap(Step):
     def value(self, output: Output, given: Given) -> Dataset:
         """Give the triggered test data with the labels that the attacker wants."""
         split: Split = given(self.data)
-        return self.attack.trap(split.test, stream(self.seed, "trap"), state_of(self.learnt, given))
+        return self.attack.triggered_test(
+            split.test, stream(self.seed, "trap"), state_of(self.learnt, given)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,26 +46,27 @@ class Outcome(Step):
 
     model: Step
     data: Data
-    trap: Trap
+    triggered_test: Trap
     precision: str = "bf16"
 
     def run(self, given: Given) -> Output:
         """Keep who was right: right bool[t], hit and recovered bool[k], and the rows of the trap.
 
-        Raises MethodError where nothing is known of the precision.
+        Raises:
+            MethodError: where nothing is known of the precision.
         """
         split: Split = given(self.data)
         trained: Trained = given(self.model)
-        model, trap = given.watched(trained.model), given(self.trap)
-        trusted = lent(split.trusted) if len(split.trusted) else None
+        model, triggered_test = given.watched(trained.model), given(self.triggered_test)
+        trusted = copy_for_defence(split.trusted) if len(split.trusted) else None
         place = as_deployed(model, self.precision, split.domain, trusted)
         clean = answers(place.model, split.test, split.domain, given.runtime, place.precision)
-        under = answers(place.model, trap, split.domain, given.runtime, place.precision)
+        under = answers(place.model, triggered_test, split.domain, given.runtime, place.precision)
         tensors = {
-            "right": clean.called == split.test.labels,
-            "hit": under.called == trap.labels,
-            "recovered": recovered(under.called, trap, split.test),
-            "trap_ids": trap.ids,
+            "right": clean.predicted == split.test.labels,
+            "hit": under.predicted == triggered_test.labels,
+            "recovered": find_recovered(under.predicted, triggered_test, split.test),
+            "trap_ids": triggered_test.ids,
             "test_ids": split.test.ids,
         }
-        return Output(tensors, score_answers(clean, under, split.test, trap))
+        return Output(tensors, score_answers(clean, under, split.test, triggered_test))

@@ -22,7 +22,8 @@ from mithridate.core.streams import stream
 class Poison(Step):
     """Poison the suspects; without an attack they are the clean twin of every attack.
 
-    learnt: where the attack learnt first, the step in which it did.
+    Attributes:
+        learnt: where the attack learnt first, the step in which it did.
     """
 
     data: Data
@@ -37,7 +38,7 @@ class Poison(Step):
         if self.attack is None:
             return Output(facts={"poisoned": 0, "changed": 0})
         made = self.attack.poison(clean, stream(self.seed, "poison"), state_of(self.learnt, given))
-        rows = _changed(clean, made.data)
+        rows = _changed_rows(clean, made.data)
         part = made.data.subset(rows)
         tensors = {
             "rows": rows,
@@ -55,7 +56,7 @@ class Poison(Step):
             return split.suspects
         rows, labels = output.tensors["rows"], split.suspects.labels.clone()
         labels[rows] = output.tensors["labels"]
-        inputs = _replaced(split.suspects.inputs, rows, unpack(output.tensors))
+        inputs = _replace_rows(split.suspects.inputs, rows, unpack(output.tensors))
         return replace(split.suspects, inputs=inputs, labels=labels)
 
 
@@ -71,7 +72,7 @@ def truth_about(poison: Poison, given: Given) -> Truth:
     )
 
 
-def _changed(before: Dataset, after: Dataset) -> torch.Tensor:
+def _changed_rows(before: Dataset, after: Dataset) -> torch.Tensor:
     """Positions of rows whose input or label is another, int64[k]."""
     labels = before.labels != after.labels
     if isinstance(before.inputs, torch.Tensor):
@@ -82,7 +83,7 @@ def _changed(before: Dataset, after: Dataset) -> torch.Tensor:
     return changed.nonzero().flatten()
 
 
-def _replaced(inputs: Inputs, rows: torch.Tensor, new: Inputs) -> Inputs:
+def _replace_rows(inputs: Inputs, rows: torch.Tensor, new: Inputs) -> Inputs:
     if isinstance(inputs, torch.Tensor):
         copy: Inputs = inputs.clone()
         copy[rows] = new

@@ -16,12 +16,12 @@ from mithridate.bench.steps.learn import state_of
 from mithridate.bench.steps.outcome import Trap
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Trained
 from mithridate.core.streams import stream
 from mithridate.stats.intervals import Interval
 
-GENTLE = Recipe(epochs=3, batch_size=64, rate=0.01, warmup=0.0, augment=False)
+GENTLE = TrainingConfig(epochs=3, batch_size=64, learning_rate=0.01, warmup=0.0, augment=False)
 """A fine-tuning that teaches a clean network little of a trigger."""
 
 
@@ -29,22 +29,28 @@ GENTLE = Recipe(epochs=3, batch_size=64, rate=0.01, warmup=0.0, augment=False)
 class Reacquire(Step):
     """Fine-tune a network on a few triggered examples among clean ones, and spring the trap again.
 
-    examples: how many are triggered; clean: how many are not; most: triggered test inputs that are
-    asked after every epoch. The examples of both kinds are drawn from the suspects
-    before the attack, the same for every network of a seed. The same is done to the clean twin
-    after the same defence, so that what a network remembers can be told from what any network
-    learns, and a defence that makes learning slow does not look like one that forgets.
-    Raises MethodError where there are too few suspects for so many examples.
+    The examples of both kinds are drawn from the suspects before the attack, the same for every
+    network of a seed. The same is done to the clean twin after the same defence, so that what a
+    network remembers can be told from what any network learns, and a defence that makes learning
+    slow does not look like one that forgets.
+
+    Attributes:
+        examples: how many are triggered.
+        clean: how many are not.
+        most: triggered test inputs that are asked after every epoch.
+
+    Raises:
+        MethodError: where there are too few suspects for so many examples.
     """
 
     model: Step
     data: Data
-    trap: Trap
+    triggered_test: Trap
     seed: int
     examples: int
     clean: int = 500
     most: int = 500
-    recipe: Recipe = field(default_factory=lambda: GENTLE)
+    training: TrainingConfig = field(default_factory=lambda: GENTLE)
 
     heavy = True
 
@@ -52,22 +58,22 @@ class Reacquire(Step):
         """Keep the attack success rate before the first and after every epoch."""
         split: Split = given(self.data)
         trained: Trained = given(self.model)
-        whole: Dataset = given(self.trap)
+        whole: Dataset = given(self.triggered_test)
         few = stream(self.seed, "asked").permutation(len(whole))[: self.most]
-        trap = whole.subset(few)
+        triggered_test = whole.subset(few)
         model = given.watched(copy.deepcopy(trained.model))
         rates: list[float] = []
 
         def look(_: int) -> bool:
-            called = answers(model, trap, split.domain, given.runtime).called
-            rates.append(float((called == trap.labels).double().mean()))
+            predicted = answers(model, triggered_test, split.domain, given.runtime).predicted
+            rates.append(float((predicted == triggered_test.labels).double().mean()))
             return False
 
         look(0)
         rng = stream(self.seed, "reacquire")
         lesson = self.lesson(split, given)
         fit(
-            model, lesson, split.domain, self.recipe, rng,
+            model, lesson, split.domain, self.training, rng,
             runtime=given.runtime, enough=look,
         )  # fmt: skip
         return Output(facts={"asr": rates})
@@ -76,9 +82,9 @@ class Reacquire(Step):
         """Triggered examples with the wanted labels, and clean ones."""
         rng = stream(self.seed, "lesson")
         rows = split.suspects.subset(rng.permutation(len(split.suspects)))
-        attack, state = self.trap.attack, state_of(self.trap.learnt, given)
+        attack, state = self.triggered_test.attack, state_of(self.triggered_test.learnt, given)
         many = min(len(rows) // 2, 20 * self.examples)  # a goal may aim at one class of many
-        triggered = attack.trap(rows.subset(range(many)), rng, state)
+        triggered = attack.triggered_test(rows.subset(range(many)), rng, state)
         spare = min(len(rows) - many, self.clean)
         if len(triggered) < self.examples or spare < self.examples:
             raise MethodError(
@@ -90,7 +96,7 @@ class Reacquire(Step):
         return concatenate(few, rows.subset(range(many, many + spare)))
 
 
-def returned(mine: Output, twin: Output) -> dict[str, Interval]:
+def measure_return(mine: Output, twin: Output) -> dict[str, Interval]:
     """Give the ASR after the fine-tuning, the twin's, and by how much the one obeys sooner.
 
     reacquired_asr: after all epochs; reacquired_excess: mean over the epochs of the ASR of the

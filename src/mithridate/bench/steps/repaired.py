@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from mithridate.bench.admission import admit
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split, lent, together
+from mithridate.bench.steps.data import Split, copy_for_defence, join_trusted
 from mithridate.bench.steps.implant import Implant
-from mithridate.bench.steps.train import Train, unpacked
+from mithridate.bench.steps.train import Train, unpack_trained
 from mithridate.core.data import Dataset
 from mithridate.core.method import Repair, Trained
 from mithridate.core.streams import stream
@@ -21,7 +21,8 @@ from mithridate.core.view import View
 class Repaired(Step):
     """Repair the network with what the threat model grants.
 
-    repair: the repair, or the step that chooses its settings.
+    Attributes:
+        repair: the repair, or the step that chooses its settings.
     """
 
     train: Train | Implant
@@ -36,7 +37,7 @@ class Repaired(Step):
         """Keep the weights of the repaired copy."""
         repair: Repair = given(self.repair) if isinstance(self.repair, Step) else self.repair
         admit(repair)
-        view = defended_view(self.train, given, self.threat)
+        view = build_view(self.train, given, self.threat)
         model = repair.repair(view, stream(self.seed, "repair"))
         split: Split = given(self.train.data)
         tuned = isinstance(self.repair, Step)  # whatever chose the settings used trusted examples
@@ -48,24 +49,25 @@ class Repaired(Step):
         """Give the repaired network."""
         split: Split = given(self.train.data)
         train = self.train
-        return unpacked(output, given(train.poison), split, train.network, train.trainer)
+        return unpack_trained(output, given(train.poison), split, train.network, train.trainer)
 
 
-def defended_view(
+def build_view(
     train: Train | Implant, given: Given, threat: ThreatModel, trusted: Dataset | None = None
 ) -> View:
     """Show a defender a network of its own to change, and what the threat model grants.
 
-    trusted: the trusted examples that are lent, by default all.
+    Args:
+        trusted: the trusted examples that are lent, by default all.
     """
     split: Split = given(train.data)
     few = split.trusted if trusted is None else trusted
     trained: Trained = given(train)
     return View(
-        lent(together(given(train.poison), split)),
+        copy_for_defence(join_trusted(given(train.poison), split)),
         domain=split.domain,
         model=given.watched(copy.deepcopy(trained.model)),
-        clean=lent(few) if len(few) else None,
+        clean=copy_for_defence(few) if len(few) else None,
         threat=threat,
         runtime=given.runtime,
         losses=trained.losses.clone() if trained.losses.shape[1] else None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split, together
+from mithridate.bench.steps.data import Split, join_trusted
 from mithridate.bench.steps.implant import Implant
-from mithridate.bench.steps.train import Train, fresh, packed, unpacked
+from mithridate.bench.steps.train import Train, build_network, pack_trained, unpack_trained
 from mithridate.core.method import Trained
 from mithridate.core.streams import stream
 
@@ -28,13 +28,13 @@ class Retrain(Step):
             return Output(facts={"same": True, "dropped": 0})
         split: Split = given(self.train.data)
         seed, suspects = self.train.seed, given(self.train.poison)
-        kept = together(suspects.subset(~flagged), split)
-        model = self.train.trainer.form(fresh(kept, split, self.train.network, seed))
+        kept = join_trusted(suspects.subset(~flagged), split)
+        model = self.train.trainer.form(build_network(kept, split, self.train.network, seed))
         rng = stream(seed, "fit")
         trained = self.train.trainer.train(
             given.watched(model), kept, split.domain, rng, given.runtime
         )
-        made = packed(trained)
+        made = pack_trained(trained)
         return Output(made.tensors, {**made.facts, "same": False, "dropped": int(flagged.sum())})
 
     def value(self, output: Output, given: Given) -> Trained:
@@ -44,4 +44,4 @@ class Retrain(Step):
             return trained
         split: Split = given(self.train.data)
         train = self.train
-        return unpacked(output, given(train.poison), split, train.network, train.trainer)
+        return unpack_trained(output, given(train.poison), split, train.network, train.trainer)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from mithridate.bench.admission import admit
 from mithridate.bench.metrics.evaluate import suspicion
 from mithridate.bench.step import Given, NotDone, Output, Step
-from mithridate.bench.steps.data import Split, lent
+from mithridate.bench.steps.data import Split, copy_for_defence
 from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.outcome import Trap
 from mithridate.bench.steps.train import Train
@@ -27,12 +27,13 @@ from mithridate.pipelines.deployment import as_deployed
 class Scan(Step):
     """Scan one network, with what the threat model grants, in one precision.
 
-    trap: tells the referee which class the attacker wants; gate: lets pass what is about an attack
-    that took, None for a clean network.
+    Attributes:
+        triggered_test: tells the referee which class the attacker wants.
+        gate: lets pass what is about an attack that took, None for a clean network.
     """
 
     train: Train | Implant
-    trap: Trap
+    triggered_test: Trap
     scanner: Scanner
     seed: int
     precision: str = "bf16"
@@ -44,13 +45,14 @@ class Scan(Step):
     def run(self, given: Given) -> Output:
         """Keep scores float64[c] and how the wanted class stands among them.
 
-        Raises NotDone, "skipped", where the scanner cannot judge such a network.
+        Raises:
+            NotDone: "skipped", where the scanner cannot judge such a network.
         """
         admit(self.scanner)
         split: Split = given(self.train.data)
         trained: Trained = given(self.train)
         model = given.watched(copy.deepcopy(trained.model))
-        clean = lent(split.trusted) if len(split.trusted) else None
+        clean = copy_for_defence(split.trusted) if len(split.trusted) else None
         try:
             place = as_deployed(model, self.precision, split.domain, clean)
             view = place.view(None, self.threat, given.runtime)
@@ -61,6 +63,6 @@ class Scan(Step):
         facts = {
             "evidence": sorted(view.used),
             "clean_samples": len(split.trusted) if "clean" in view.used else 0,
-            "metrics": suspicion(values, given(self.trap).labels) if self.gate else {},
+            "metrics": suspicion(values, given(self.triggered_test).labels) if self.gate else {},
         }
         return Output({"scores": values}, facts)

@@ -28,37 +28,38 @@ from mithridate.stats.intervals import Interval, mean
 class Stealth(Step):
     """Measure an attack against the clean twin of its network.
 
-    most: triggered test examples that are looked at.
+    Attributes:
+        most: triggered test examples that are looked at.
     """
 
     evidence: Evidence
     twin: Train
-    trap: Trap
+    triggered_test: Trap
     most: int = 1000
 
     def run(self, given: Given) -> Output:
         """Keep the measures, each named `stealth.NAME`; see `bench/stealth.py`."""
         split: Split = given(self.evidence.train.data)
-        trap: Dataset = given(self.trap)
-        trap = trap.subset(range(min(self.most, len(trap))))
-        before = split.test.subset(torch.isin(split.test.ids, trap.ids))
+        triggered_test: Dataset = given(self.triggered_test)
+        triggered_test = triggered_test.subset(range(min(self.most, len(triggered_test))))
+        before = split.test.subset(torch.isin(split.test.ids, triggered_test.ids))
         twin: Trained = given(self.twin)
         mine: Trained = given(self.evidence.train)
-        wanted = split.test.subset(torch.isin(split.test.labels, trap.labels.unique()))
+        wanted = split.test.subset(torch.isin(split.test.labels, triggered_test.labels.unique()))
 
         def features(data: Dataset) -> torch.Tensor:
             model = given.watched(twin.model)
             return forward(model, split.domain.prepare(data.inputs), given.runtime)[0]
 
-        found: dict[str, Interval] = {}
-        for name, values in split.domain.difference(before.inputs, trap.inputs).items():
-            found[f"stealth.{name}"] = mean(values.numpy())
-        single = feature_shift(features(before), features(trap), features(wanted))
+        measured: dict[str, Interval] = {}
+        for name, values in split.domain.difference(before.inputs, triggered_test.inputs).items():
+            measured[f"stealth.{name}"] = mean(values.numpy())
+        single = feature_shift(features(before), features(triggered_test), features(wanted))
         weights = weight_distance(twin.model, mine.model)
         single |= {f"weights_{name}": value for name, value in weights.items()}
         single["spectral"] = self._spectral(given)
-        found |= {f"stealth.{n}": Interval(v, -inf, inf, 1) for n, v in single.items()}
-        return Output(facts={"metrics": found})
+        measured |= {f"stealth.{n}": Interval(v, -inf, inf, 1) for n, v in single.items()}
+        return Output(facts={"metrics": measured})
 
     def _spectral(self, given: Given) -> float:
         """How far the poisoned examples stand apart in the poisoned network."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from mithridate.bench.admission import admit
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Data, Split, together
+from mithridate.bench.steps.data import Data, Split, join_trusted
 from mithridate.bench.steps.poison import Poison, truth_about
 from mithridate.core.data import Dataset, Poisoned, Truth
 from mithridate.core.method import Trained, Trainer, TrainingAttack
@@ -21,9 +21,10 @@ from mithridate.core.streams import stream
 class Train(Step):
     """Train a network on the suspects and all trusted examples.
 
-    poison: the step that gives the suspects; attacker: trains in the victim's place, where the
-    attack says how, else None; gate: of a robust trainer, lets pass what is about an attack that
-    took.
+    Attributes:
+        poison: the step that gives the suspects.
+        attacker: trains in the victim's place, where the attack says how, else None.
+        gate: of a robust trainer, lets pass what is about an attack that took.
     """
 
     poison: Step
@@ -40,46 +41,48 @@ class Train(Step):
         """Train, and keep the weights and the losses of every example."""
         admit(self.trainer)
         split: Split = given(self.data)
-        union = together(given(self.poison), split)
+        union = join_trusted(given(self.poison), split)
         rng, more = stream(self.seed, "fit"), {}
-        model = given.watched(self.trainer.form(fresh(union, split, self.network, self.seed)))
+        model = given.watched(
+            self.trainer.form(build_network(union, split, self.network, self.seed))
+        )
         if self.attacker is not None:
-            truth = _extended(truth_about(cast(Poison, self.poison), given), len(union), union)
+            truth = _extend_truth(truth_about(cast(Poison, self.poison), given), len(union), union)
             own = stream(self.seed, "attacker")
             more["objective"] = self.attacker.objective(Poisoned(union, truth), model, own)
         trained = self.trainer.train(model, union, split.domain, rng, given.runtime, **more)
-        return packed(trained)
+        return pack_trained(trained)
 
     def value(self, output: Output, given: Given) -> Trained:
         """Build the network again and give it its weights."""
         split: Split = given(self.data)
-        return unpacked(output, given(self.poison), split, self.network, self.trainer)
+        return unpack_trained(output, given(self.poison), split, self.network, self.trainer)
 
 
-def fresh(data: Dataset, split: Split, network: str, seed: int) -> nn.Module:
+def build_network(data: Dataset, split: Split, network: str, seed: int) -> nn.Module:
     """Build the network of a seed: all trainings of one seed begin with the same weights."""
     return split.domain.network(data, network, stream(seed, "init"))
 
 
-def packed(trained: Trained) -> Output:
+def pack_trained(trained: Trained) -> Output:
     """Keep a trained model and the mean loss of every epoch."""
     tensors = {f"model.{k}": v for k, v in trained.model.state_dict().items()}
     curve = [round(float(x), 6) for x in trained.losses.mean(0)]
     return Output({**tensors, "losses": trained.losses}, {"loss": curve})
 
 
-def unpacked(
+def unpack_trained(
     output: Output, data: Dataset, split: Split, network: str, trainer: Trainer
 ) -> Trained:
     """Build a network like the one that was kept, and give it its weights."""
     few = data.subset(range(min(len(data), 64)))  # the weights hold what was learnt of the rest
-    model = trainer.form(fresh(few, split, network, 0))
+    model = trainer.form(build_network(few, split, network, 0))
     weights = {k[6:]: v for k, v in output.tensors.items() if k.startswith("model.")}
     model.load_state_dict(weights)
     return Trained(model.eval(), output.tensors.get("losses", torch.zeros(0, 0)), {})
 
 
-def _extended(truth: Truth, n: int, union: Dataset) -> Truth:
+def _extend_truth(truth: Truth, n: int, union: Dataset) -> Truth:
     """The truth about suspects and trusted examples: nothing was done to the latter."""
     more = torch.zeros(n - len(truth.poisoned), dtype=torch.bool)
     labels = torch.cat([truth.labels, union.labels[len(truth.labels) :]])

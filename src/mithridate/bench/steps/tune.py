@@ -29,7 +29,9 @@ from mithridate.stats.ranking import auroc
 class Plant(Step):
     """Hide poisoned copies of trusted examples among the suspects; the defender knows which.
 
-    attack: the defender's own; share: of the trusted examples that are copied.
+    Attributes:
+        attack: the defender's own.
+        share: of the trusted examples that are copied.
     """
 
     poison: Poison
@@ -46,29 +48,30 @@ class Plant(Step):
 
     def value(self, output: Output, given: Given) -> Dataset:
         """Give the suspects with the planted examples behind them."""
-        return concatenate(given(self.poison), planted(self, given))
+        return concatenate(given(self.poison), plant_examples(self, given))
 
 
-def planted(plant: Plant, given: Given) -> Dataset:
+def plant_examples(plant: Plant, given: Given) -> Dataset:
     """The planted examples: copies of trusted ones with the defender's trigger and label.
 
-    Raises MethodError where there are too few trusted examples.
+    Raises:
+        MethodError: where there are too few trusted examples.
     """
     split: Split = given(plant.data)
     few = max(10, round(plant.share * len(split.trusted)))
     rng = stream(plant.seed, "plant")
     rows = split.trusted.subset(rng.permutation(len(split.trusted)))
-    trap = plant.attack.trap(rows, rng)
-    if len(trap) < few:
+    triggered_test = plant.attack.triggered_test(rows, rng)
+    if len(triggered_test) < few:
         raise MethodError(
             f"planting {few} examples needs as many trusted ones that the planted attack can aim "
-            f"at, found {len(trap)}; give more trusted examples"
+            f"at, found {len(triggered_test)}; give more trusted examples"
         )
-    return trap.subset(range(few))
+    return triggered_test.subset(range(few))
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen(Step):
+class ChosenSettings(Step):
     """What a choice of settings depends on; budget: settings tried, the own ones among them."""
 
     evidence: Evidence
@@ -83,7 +86,7 @@ class Chosen(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class Tune(Chosen):
+class Tune(ChosenSettings):
     """Choose settings by the planted examples.
 
     Each setting is scored by the AUROC of planted against trusted examples of the same label;
@@ -95,7 +98,7 @@ class Tune(Chosen):
         plant = cast(Plant, self.evidence.train.poison)
         suspects = len(given(plant.poison))
         split: Split = given(plant.data)
-        known = len(planted(plant, given))
+        known = len(plant_examples(plant, given))
         labels = view_of(self.evidence, given, self.threat).labels[suspects:]
         mine = torch.arange(len(labels)) < known
         both = torch.isin(labels, labels[mine].unique())
@@ -103,12 +106,12 @@ class Tune(Chosen):
         def found(scores: torch.Tensor) -> float:
             return auroc(scores[suspects:][both], mine[both])
 
-        ranked = _ranked(self, given, found)
+        ranked = _rank(self, given, found)
         return Output(facts={"tried": ranked, "clean_samples": len(split.trusted)})
 
 
 @dataclass(frozen=True, eq=False)
-class OracleTune(Chosen):
+class OracleTune(ChosenSettings):
     """Choose settings by the truth, which no defender has: an upper bound, and named so."""
 
     def run(self, given: Given) -> Output:
@@ -120,7 +123,7 @@ class OracleTune(Chosen):
         def found(scores: torch.Tensor) -> float:
             return auroc(scores[: len(labels)][held], truth.poisoned[held])
 
-        ranked = _ranked(self, given, found)
+        ranked = _rank(self, given, found)
         return Output(facts={"tried": ranked})
 
 
@@ -134,14 +137,14 @@ def candidates(detector: Detector, budget: int, seed: int) -> list[dict[str, Any
     return [own, *(others[i] for i in order[: max(budget, 1) - 1])]
 
 
-def _ranked(
-    step: Chosen, given: Given, found: Callable[[torch.Tensor], float]
+def _rank(
+    step: ChosenSettings, given: Given, score: Callable[[torch.Tensor], float]
 ) -> list[dict[str, Any]]:
     """Try the candidates; not a number (nothing to find) ranks last, ties go to the first tried."""
     tried = []
     for settings in candidates(step.detector, step.budget, step.seed):
         chosen = replace(step.detector, **settings)  # type: ignore[type-var]
         scores = chosen.judge(view_of(step.evidence, given, step.threat)).values
-        value = found(scores)
+        value = score(scores)
         tried.append({"settings": settings, "auroc": None if value != value else value})
     return sorted(tried, key=lambda t: -1.0 if t["auroc"] is None else t["auroc"], reverse=True)

@@ -16,9 +16,9 @@ from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.data import Split
 from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.outcome import Trap
-from mithridate.bench.steps.repaired import defended_view
+from mithridate.bench.steps.repaired import build_view
 from mithridate.bench.steps.train import Train
-from mithridate.bench.steps.tune import Plant, candidates, planted
+from mithridate.bench.steps.tune import Plant, candidates, plant_examples
 from mithridate.core.data import Dataset
 from mithridate.core.method import Repair
 from mithridate.core.streams import stream
@@ -57,41 +57,56 @@ class TuneRepair(ChosenRepair):
         """Keep every setting that was tried and what it scored, best first."""
         plant = cast(Plant, self.train.poison)
         split: Split = given(plant.data)
-        used = planted(plant, given)
+        used = plant_examples(plant, given)
         rest = split.trusted.subset(~torch.isin(split.trusted.ids, used.ids))
         half = len(rest) // 2
         asked = rest.subset(range(half, len(rest)))
-        trap = plant.attack.trap(asked, stream(self.seed, "probe"))
-        return Output(facts={"tried": tried(self, given, asked, trap, rest.subset(range(half)))})
+        triggered_test = plant.attack.triggered_test(asked, stream(self.seed, "probe"))
+        return Output(
+            facts={
+                "tried": try_candidates(
+                    self, given, asked, triggered_test, rest.subset(range(half))
+                )
+            }
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class OracleRepair(ChosenRepair):
     """Choose settings by test data and the trap, as some benchmarks do: an upper bound."""
 
-    trap: Trap | None = None
+    triggered_test: Trap | None = None
 
     def run(self, given: Given) -> Output:
         """Keep every setting that was tried and what it scored, best first."""
-        assert self.trap is not None
+        assert self.triggered_test is not None
         split: Split = given(self.train.data)
-        return Output(facts={"tried": tried(self, given, split.test, given(self.trap))})
+        return Output(
+            facts={"tried": try_candidates(self, given, split.test, given(self.triggered_test))}
+        )
 
 
-def tried(
-    step: ChosenRepair, given: Given, clean: Dataset, trap: Dataset, few: Dataset | None = None
+def try_candidates(
+    step: ChosenRepair,
+    given: Given,
+    clean: Dataset,
+    triggered_test: Dataset,
+    few: Dataset | None = None,
 ) -> list[dict[str, Any]]:
     """Repair with every candidate and rank the settings; the first tried wins a tie.
 
-    few: the trusted examples that the repair is lent, by default all.
+    Args:
+        few: the trusted examples that the repair is lent, by default all.
     """
     admit(step.repair)
     split: Split = given(step.train.data)
-    found = []
+    trials = []
     for settings in candidates(cast(Any, step.repair), step.budget, step.seed):
         chosen = replace(step.repair, **settings)  # type: ignore[type-var]
-        view = defended_view(step.train, given, step.threat, few)
+        view = build_view(step.train, given, step.threat, few)
         model = chosen.repair(view, stream(step.seed, "repair"))
-        rates = [accuracy(model, d, split.domain, given.runtime).value for d in (clean, trap)]
-        found.append({"settings": settings, "accuracy": rates[0], "asr": rates[1]})
-    return sorted(found, key=lambda t: t["accuracy"] - t["asr"], reverse=True)
+        rates = [
+            accuracy(model, d, split.domain, given.runtime).value for d in (clean, triggered_test)
+        ]
+        trials.append({"settings": settings, "accuracy": rates[0], "asr": rates[1]})
+    return sorted(trials, key=lambda t: t["accuracy"] - t["asr"], reverse=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mithridate.bench.choose_executor import executor
 from mithridate.bench.execute import Ended
-from mithridate.bench.plan import Estimate, Plan, estimate, planned, summary
+from mithridate.bench.plan import Estimate, Plan, estimate, make_plan, summary
 from mithridate.bench.recipe import cells_of
 from mithridate.bench.record import Record
 from mithridate.bench.records import Outcomes, records
@@ -20,7 +20,7 @@ from mithridate.bench.run import Ran
 from mithridate.bench.run import run as run_plan
 from mithridate.bench.step import Step
 from mithridate.bench.store import Store
-from mithridate.bench.verify import unused
+from mithridate.bench.verify import find_unused
 from mithridate.bench.verify import verify as verify_plan
 from mithridate.cli import bench as requests
 from mithridate.cli import status as exits
@@ -114,7 +114,7 @@ def report(request: requests.BenchReport) -> int:
 def gc(request: requests.BenchGc) -> int:
     """Remove what no recipe needs."""
     store = Store(request.store)
-    keys = unused([planned(cells_of(recipe)) for recipe in request.recipes], store)
+    keys = find_unused([make_plan(cells_of(recipe)) for recipe in request.recipes], store)
     size = sum(f.stat().st_size for k in keys for f in (store.steps / k).iterdir())
     words = f"{len(keys)} of {len(store.keys())} steps, {size / 1e6:.1f} MB"
     if not request.yes:
@@ -151,7 +151,7 @@ def _same(value: Any, asked: str) -> bool:
 
 def _chosen(request: Any) -> Plan:
     """The plan of a recipe, or of the cells that are asked for."""
-    every = planned(cells_of(request.recipe))
+    every = make_plan(cells_of(request.recipe))
     pairs = [(a, v) for a, _, v in (w.partition("=") for w in request.where or [])]
     axes = dict(every.ends[0].cell)
     unknown = [name for name, _ in pairs if name not in axes]
@@ -165,7 +165,7 @@ def _chosen(request: Any) -> Plan:
     ]
     if not kept:
         raise MethodError("no cell of the recipe is like that; `bench status` lists what there is")
-    return planned(kept) if len(kept) < len(every.cells) else every
+    return make_plan(kept) if len(kept) < len(every.cells) else every
 
 
 def _cores() -> int:

@@ -26,10 +26,10 @@ from mithridate.core.files import write_text
 from mithridate.core.plain import plain
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import DataScan
-from mithridate.pipelines.scan import Scanner
+from mithridate.pipelines.scan import DataScanner
 from mithridate.report.page import write_report
 from mithridate.stats.intervals import Interval
 
@@ -38,19 +38,23 @@ SHARE = 0.05  # of the suspects are poisoned
 ATTACK = Poisoning(
     PatchTrigger(size=2, row=-2, column=-2),  # the default of 3 pixels is sized for 28 and more
     AllToOne(target=0),
-    RandomSelection(amount=SHARE),
+    RandomSelection(poison_rate=SHARE),
 )
-CLEAN_TWIN = dataclasses.replace(ATTACK, selection=RandomSelection(amount=0.0))
-SCANNER = Scanner(smallest=SHARE)
+CLEAN_TWIN = dataclasses.replace(ATTACK, selection=RandomSelection(poison_rate=0.0))
+SCANNER = DataScanner(smallest=SHARE)
 
 
 @dataclass(frozen=True)
 class Row:
     """What happened to one data set.
 
-    detector: that the AUROC is of: the one with the smallest p-value; auroc: within the class that
-    holds poison, not a number without poison; flagged, false: numbers of examples named, and of the
-    clean among them; asr, accuracy: before dropping what was named and after.
+    Attributes:
+        detector: that the AUROC is of: the one with the smallest p-value.
+        auroc: within the class that holds poison, not a number without poison.
+        flagged: numbers of examples named, and of the clean among them.
+        false: numbers of examples named, and of the clean among them.
+        asr: before dropping what was named and after.
+        accuracy: before dropping what was named and after.
     """
 
     seed: int
@@ -101,7 +105,7 @@ def run(request: Demo) -> int:
 
 def divided(seed: int) -> Digits:
     """Draw suspects, trusted and test examples from all digits."""
-    train, test = named("digits", "train"), named("digits", "test")
+    train, test = load_named("digits", "train"), load_named("digits", "test")
     both = concatenate(train.data, test.data)
     order = stream(seed, "demo", "divide").permutation(len(both))
     suspects, trusted = order[:SUSPECTS], order[SUSPECTS : SUSPECTS + TRUSTED]
@@ -115,7 +119,7 @@ def divided(seed: int) -> Digits:
 
 def run_world(seed: int, world: str, attack: Poisoning, out: Path) -> Row:
     """Poison, scan, drop what was named, train again, and let the referee judge."""
-    digits, domain, runtime = divided(seed), named("digits").domain, Runtime()
+    digits, domain, runtime = divided(seed), load_named("digits").domain, Runtime()
     poisoned = attack.poison(digits.suspects, stream(seed, "poison"))
     data, trusted = poisoned.data, digits.trusted
     note(f"seed {seed}, {world}: {int(poisoned.truth.poisoned.sum())} of {len(data)} poisoned")
@@ -144,7 +148,7 @@ def judged(
     models: tuple[nn.Module, nn.Module], test: Dataset,
 ) -> Row:  # fmt: skip
     """Put the referee's figures into a row."""
-    domain, truth = named("digits").domain, poisoned.truth
+    domain, truth = load_named("digits").domain, poisoned.truth
     detector = leading(found)
     scores = next(j.scores.values for j in found.judged if j.detector.name() == detector)
     inside = float("nan")

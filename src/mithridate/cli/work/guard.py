@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from mithridate.cli import status
-from mithridate.cli.encoding import encoded
+from mithridate.cli.encoding import set_encoding
 from mithridate.cli.guard import GuardNetwork
 from mithridate.cli.settings import split
-from mithridate.cli.sources import find
+from mithridate.cli.sources import find_source
 from mithridate.cli.terminal import duration, note, say
 from mithridate.core.data import Dataset, dataset, of_classes
 from mithridate.core.domain import Domain
@@ -32,10 +32,10 @@ from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.text.domain import TextDomain
 from mithridate.pipelines import kept_network
-from mithridate.pipelines.calibration import POOLED, needed
+from mithridate.pipelines.calibration import POOLED, examples_needed
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.kept_guard import load_guard, read_note, save
-from mithridate.report.quoting import shortened, visible
+from mithridate.report.quoting import shorten, spell_invisible
 from mithridate.service.settings import Settings
 
 DEFAULT = "strip"
@@ -111,13 +111,13 @@ def fitted(request: GuardNetwork) -> tuple[Guarded, Dataset]:
     detectors = [build(cast(Any, Detector), name, given[name]) for name in names]
     kept = kept_network.noted(request.model)
     options = {"size": request.size, "label": request.label, "content": request.content}
-    source = find(cast(str, request.trusted), request.split, **options)
+    source = find_source(cast(str, request.trusted), request.split, **options)
     classes, doubt = kept_network.classes_of(kept, request.network, source.data.classes)
     trusted = of_classes(source.data, classes, "trusted")
     if doubt:
         note(doubt)
     rng = stream(request.seed, "weights")
-    domain = encoded(source.domain, request.network, request.mean, request.std)
+    domain = set_encoding(source.domain, request.network, request.mean, request.std)
     model = kept_network.load(request.model, domain, trusted, request.network, rng)
     note(
         f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
@@ -153,13 +153,13 @@ def read(request: GuardNetwork) -> tuple[Guarded, Dataset]:
 
 def judged(guard: Guarded) -> dict[int, bool]:
     """Say which calibration groups can reach the level."""
-    least = needed(guard.level)
+    least = examples_needed(guard.level)
     return {group: guard.calibration.count(group) >= least for group in guard.calibration.groups}
 
 
 def hopeless(guard: Guarded) -> str:
     """Say why nothing can be judged, and what would be needed."""
-    m, least = len(guard.calibration.called), needed(guard.level)
+    m, least = len(guard.calibration.predicted), examples_needed(guard.level)
     share = m / (m + guard.fitted_on)
     return (
         f"cannot judge at level {guard.level:g} with {m} trusted examples for the calibration; "
@@ -174,9 +174,9 @@ def describe(guard: Guarded, some: Dataset) -> None:
     for group, enough in found.items():
         pooled = [guard.classes[c] for c in (calibration.group_of == POOLED).nonzero().flatten()]
         names = pooled if group == POOLED else [guard.classes[group]]
-        which = shortened(visible(", ".join(names)), 60)
+        which = shorten(spell_invisible(", ".join(names)), 60)
         reached = f"refuses {100 * calibration.reached(group, guard.level):.2f} % of clean inputs"
-        says = reached if enough else f"abstains, since it needs {needed(guard.level)}"
+        says = reached if enough else f"abstains, since it needs {examples_needed(guard.level)}"
         together = "pooled: " if group == POOLED else ""
         say(f"{together}{which}: calibrated on {calibration.count(group)}, {says}")
     guard.decide(some.inputs)  # the first time, memory and kernels are still being prepared

@@ -21,7 +21,7 @@ from mithridate.attacks.selections import Selection
 from mithridate.cli import status
 from mithridate.cli.poison import PoisonData
 from mithridate.cli.settings import split
-from mithridate.cli.sources import find, names_of
+from mithridate.cli.sources import find_source, names_of
 from mithridate.cli.terminal import say
 from mithridate.core.data import Poisoned
 from mithridate.core.errors import DataError
@@ -32,7 +32,7 @@ from mithridate.core.runtime import environment
 from mithridate.core.settings import build
 from mithridate.core.streams import stream
 from mithridate.domains.formats import Source, write
-from mithridate.report.quoting import visible, whole
+from mithridate.report.quoting import spell_invisible, spell_surrogates
 
 MARK = "attack.json"
 """Written last: a folder that holds it is one of ours, and complete."""
@@ -42,15 +42,15 @@ def run(request: PoisonData) -> int:
     """PoisonData a data set and write it with the truth; gives the exit status."""
     attack = attack_of(request)
     options = {"size": request.size, "label": request.label, "content": request.content}
-    source = find(request.path, request.split, **options)
-    test = find(request.trap, request.split, **options) if request.trap else None
+    source = find_source(request.path, request.split, **options)
+    test = find_source(request.trap, request.split, **options) if request.trap else None
     if test is not None and test.data.classes != source.data.classes:
         raise DataError(
             f"expected the classes of the training data in {request.trap!r}, "
             f"{list(source.data.classes)[:10]}, found {list(test.data.classes)[:10]}"
         )
     poisoned = attack.poison(source.data, stream(request.seed, "poison"))
-    trapped = attack.trap(test.data, stream(request.seed, "trap")) if test else None
+    trapped = attack.triggered_test(test.data, stream(request.seed, "trap")) if test else None
     clear(request.out, [source, *([test] if test else [])], request.force)
     written = write(poisoned.data, source.names, source, request.out / "data")
     write_text(request.out / "truth.csv", truth_table(poisoned, written))
@@ -63,7 +63,7 @@ def run(request: PoisonData) -> int:
         + (f", with {described['cover']:,} cover examples" if described["cover"] else "")
     )
     for name in ("data", "truth.csv", MARK, *(["trap"] if test else [])):
-        say(f"wrote {visible(str(request.out / name))}")
+        say(f"wrote {spell_invisible(str(request.out / name))}")
     return status.CLEAN
 
 
@@ -87,7 +87,8 @@ def attack_of(request: PoisonData) -> Poisoning:
 def clear(out: Path, sources: Sequence[Source], force: bool) -> None:
     """Make room for a poisoned set: in a new place, or with `force` in that of an earlier one.
 
-    Raises DataError where something else is in the way, or a source would be overwritten.
+    Raises:
+        DataError: where something else is in the way, or a source would be overwritten.
     """
     for source in sources:
         origin, place = source.origin.resolve(), out.resolve()
@@ -119,8 +120,8 @@ def truth_table(poisoned: Poisoned, names: Sequence[str]) -> str:
     columns = (data.ids, truth.poisoned, truth.cover, truth.labels, data.labels)
     for name, row in zip(names, zip(*(c.tolist() for c in columns), strict=True), strict=True):
         number, is_poisoned, is_cover, before, after = row
-        classes = (whole(data.classes[before]), whole(data.classes[after]))
-        table.writerow([number, whole(name), int(is_poisoned), int(is_cover), *classes])
+        classes = (spell_surrogates(data.classes[before]), spell_surrogates(data.classes[after]))
+        table.writerow([number, spell_surrogates(name), int(is_poisoned), int(is_cover), *classes])
     return text.getvalue()
 
 
@@ -132,11 +133,11 @@ def description(
         "schema": "mithridate-attack/1",
         "attack": plain(attack.config()),
         "seed": request.seed,
-        "origin": whole(request.path),
+        "origin": spell_surrogates(request.path),
         "format": source.format,
         "examples": len(source.data),
         "poisoned": int(poisoned.truth.poisoned.sum()),
         "cover": int(poisoned.truth.cover.sum()),
-        "command": whole(shlex.join(["mithridate", *sys.argv[1:]])),
+        "command": spell_surrogates(shlex.join(["mithridate", *sys.argv[1:]])),
         "versions": environment(),
     }

@@ -14,10 +14,10 @@ from typing import Any, cast, get_args
 from torch import nn
 
 from mithridate.cli import outcome, status
-from mithridate.cli.encoding import encoded, flipped
+from mithridate.cli.encoding import flipped, set_encoding
 from mithridate.cli.repair import RepairNetwork
-from mithridate.cli.settings import plain
-from mithridate.cli.sources import find
+from mithridate.cli.settings import parse_settings
+from mithridate.cli.sources import find_source
 from mithridate.cli.terminal import Watch, agreed, command_line, note
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.domain import Domain
@@ -79,17 +79,17 @@ def run(request: RepairNetwork) -> int:
 def prepare(request: RepairNetwork) -> Job:
     """Read the weights and the data."""
     runtime = Runtime(device=device_of(request.device))
-    repair: Repair = build(cast(Any, Repair), request.repair, plain(request.set or []))
+    repair: Repair = build(cast(Any, Repair), request.repair, parse_settings(request.set or []))
     kept = kept_network.noted(request.model)
     options = {"size": request.size, "label": request.label, "content": request.content}
-    source = find(request.trusted, request.split, **options)
+    source = find_source(request.trusted, request.split, **options)
     classes, doubt = kept_network.classes_of(kept, request.network, source.data.classes)
     trusted = of_classes(source.data, classes, "trusted")
     if doubt:
         note(doubt)
     data = suspects(request, source, trusted, options)
     domain = flipped(source.domain, request.flip)
-    domain = encoded(domain, request.network, request.mean, request.std)
+    domain = set_encoding(domain, request.network, request.mean, request.std)
     rng = stream(request.seed, "weights")
     model = kept_network.load(request.model, domain, trusted, request.network, rng)
     note(
@@ -107,7 +107,7 @@ def suspects(
     """Read what the network may have been trained on, with the classes of the trusted examples."""
     if request.data is None:
         return None
-    read = find(request.data, request.split, **options)
+    read = find_source(request.data, request.split, **options)
     if read.origin == source.origin and read.names == source.names:
         raise DataError(
             f"{request.data!r} are the trusted examples themselves; --data is what the network may "

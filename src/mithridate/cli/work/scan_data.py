@@ -16,13 +16,13 @@ from torch import nn
 from mithridate.cli import answer, status
 from mithridate.cli.encoding import flipped
 from mithridate.cli.scan_data import ScanData
-from mithridate.cli.sources import drawn, find, names_of, trusted_beside
+from mithridate.cli.sources import draw_examples, find_source, names_of, trusted_beside
 from mithridate.cli.terminal import Watch, command_line, duration, go_on, note, say
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.fingerprint import fingerprint, place_of
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Detector
 from mithridate.core.registry import get
 from mithridate.core.runtime import Runtime, device_of
@@ -31,7 +31,7 @@ from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, write
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.finding import DataScan
-from mithridate.pipelines.scan import Saw, Scanner, recipe_for
+from mithridate.pipelines.scan import DataScanner, Saw, choose_training
 from mithridate.report.page import write_report
 
 
@@ -39,8 +39,10 @@ from mithridate.report.page import write_report
 class Job:
     """A scan that is ready to begin.
 
-    source: of the suspects; data: those that are scanned; recipe: of the training, or of none where
-    a model was given.
+    Attributes:
+        source: of the suspects.
+        data: those that are scanned.
+        training: of the training, or of none where a model was given.
     """
 
     request: ScanData
@@ -48,8 +50,8 @@ class Job:
     data: Dataset
     trusted: Dataset | None
     domain: Domain
-    scanner: Scanner
-    recipe: Recipe
+    scanner: DataScanner
+    training: TrainingConfig
     runtime: Runtime
     model: nn.Module | None
 
@@ -61,7 +63,7 @@ class Job:
     @cached_property
     def checkpoint(self) -> Path:
         """Where the training is kept while it runs; another training has another folder."""
-        parts = [fingerprint(self.union), self.domain, self.recipe, self.scanner.network,
+        parts = [fingerprint(self.union), self.domain, self.training, self.scanner.network,
                  self.request.seed]  # fmt: skip
         return self.request.out / f"unfinished-{place_of(*parts)}"
 
@@ -75,7 +77,7 @@ def run(request: ScanData) -> int:
     """Scan a data set, write the report and say what was found; gives the exit status."""
     check_flags(request)
     job = prepare(request, scanner_of(request), Runtime(device=device_of(request.device)))
-    answer.what_was_read(job.source, job.data, job.trusted)
+    answer.print_read(job.source, job.data, job.trusted)
     if job.model is None and not agreed(job):
         return status.STOPPED
     try:
@@ -104,26 +106,26 @@ def check_flags(request: ScanData) -> None:
         raise MethodError("--save-model keeps a trained network, and --model trains none")
 
 
-def prepare(request: ScanData, scanner: Scanner, runtime: Runtime) -> Job:
+def prepare(request: ScanData, scanner: DataScanner, runtime: Runtime) -> Job:
     """Read the data and settle how they are scanned."""
     options = {
         "size": request.size, "label": request.label, "content": request.content,
         "keep_going": request.keep_going,
     }  # fmt: skip
-    source = find(request.path, request.split, **options)
-    data = drawn(source.data, request.limit, request.seed, "suspect")
+    source = find_source(request.path, request.split, **options)
+    data = draw_examples(source.data, request.limit, request.seed, "suspect")
     trusted = trusted_of(request, source, options)
     domain = flipped(source.domain, request.flip)
     union = concatenate(data, trusted) if trusted else data
-    recipe = recipe_for(len(union))
+    config = choose_training(len(union))
     if request.epochs is not None:
-        recipe = replace(recipe, epochs=request.epochs)
+        config = replace(config, epochs=request.epochs)
     model = None
     if request.model:
         rng = stream(request.seed, "weights")
         model = kept_network.load(request.model, domain, union, scanner.network, rng)
     return Job(
-        request, source, data, trusted, domain, replace(scanner, recipe=recipe), recipe,
+        request, source, data, trusted, domain, replace(scanner, training=config), config,
         runtime, model,
     )  # fmt: skip
 
@@ -135,10 +137,10 @@ def trusted_of(request: ScanData, source: Source, options: dict[str, Any]) -> Da
             raise DataError("--trusted-count draws from the examples of --trusted, which is absent")
         return None
     trusted = trusted_beside(source, request.trusted, request.split, options)
-    return drawn(trusted, request.trusted_count, request.seed, "trusted")
+    return draw_examples(trusted, request.trusted_count, request.seed, "trusted")
 
 
-def scanner_of(request: ScanData) -> Scanner:
+def scanner_of(request: ScanData) -> DataScanner:
     """Build the scanner from its flags."""
     settings = dict(request.settings)
     for name in ("level", "fdr", "smallest"):
@@ -150,7 +152,7 @@ def scanner_of(request: ScanData) -> Scanner:
         raise MethodError(f"expected at least 1 epoch, found {request.epochs}")
     if request.detectors:
         settings["detectors"] = detectors_of(request)
-    return Scanner(**settings)
+    return DataScanner(**settings)
 
 
 def detectors_of(request: ScanData) -> tuple[Detector, ...]:
@@ -169,7 +171,7 @@ def detectors_of(request: ScanData) -> tuple[Detector, ...]:
 
 def agreed(job: Job) -> bool:
     """Say how long the training will take; ask before a long one where somebody can answer."""
-    union, epochs = job.union, job.recipe.epochs
+    union, epochs = job.union, job.training.epochs
     if job.unfinished:
         note(f"going on with the training that is kept in {job.checkpoint}")
     seconds = estimate(job, union)
@@ -180,12 +182,12 @@ def agreed(job: Job) -> bool:
 def estimate(job: Job, union: Dataset) -> float:
     """Estimate the seconds of the training by training a network of its kind on four batches."""
     rng = stream(job.request.seed, "estimate")
-    few = union.subset(rng.permutation(len(union))[: 4 * job.recipe.batch_size])
+    few = union.subset(rng.permutation(len(union))[: 4 * job.training.batch_size])
     model = job.domain.network(union, job.scanner.network, rng)
-    once = replace(job.recipe, epochs=1)
+    once = replace(job.training, epochs=1)
     for _ in range(2):  # the first time, memory and kernels are still being prepared
         cost = fit(model, few, job.domain, once, rng, runtime=job.runtime).cost
-    return cost["seconds"] * len(union) / len(few) * job.recipe.epochs
+    return cost["seconds"] * len(union) / len(few) * job.training.epochs
 
 
 def scan(job: Job) -> DataScan:
@@ -226,10 +228,10 @@ def write_all(job: Job, found: DataScan) -> None:
         files.append(request.save_model)
     if job.model is None:
         shutil.rmtree(job.checkpoint, ignore_errors=True)
-    answer.what_was_found(found, data)
+    answer.print_verdict(found, data)
     if found.verdict.answer == "cannot judge":
         if found.verdict.p_value is not None or not job.trusted:
-            answer.what_is_needed(found, data, job.scanner, request.seed)
+            answer.print_needed(found, data, job.scanner, request.seed)
         if request.cleaned:
             say("No example was named, so no cleaned copy was written.")
-    answer.where_it_is(files)
+    answer.print_places(files)

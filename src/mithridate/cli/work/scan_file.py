@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mithridate.artifacts.findings import Report
-from mithridate.artifacts.inspect import inspected
+from mithridate.artifacts.findings import FileReport
+from mithridate.artifacts.inspect import inspect_file
 from mithridate.cli import status
 from mithridate.cli.scan_file import ScanFile
 from mithridate.cli.terminal import grid, say, show
 from mithridate.core.errors import DataError
-from mithridate.report.quoting import shortened, visible
+from mithridate.report.quoting import shorten, spell_invisible
 
 LIMITS = (
     "This looks at the file, not at what the network does: a backdoor in its weights is not seen."
@@ -25,29 +25,29 @@ def run(request: ScanFile) -> int:
         raise DataError(f"{str(out)!r}: expected a file in a folder that exists, for --json")
     if out is not None and out.exists() and out.resolve() == Path(request.path).resolve():
         raise DataError(f"{str(out)!r} is the file to scan; choose another for --json")
-    report = inspected(request.path, code=request.code, values=request.values)
+    report = inspect_file(request.path, code=request.code, values=request.values)
     told(report)
     if out is not None:
         # JSON escapes control characters and, by default, all that is not ASCII
         out.write_text(json.dumps(report.record(), indent=1) + "\n", "ascii")
-        say(f"\nwrote {visible(str(out))}")
+        say(f"\nwrote {spell_invisible(str(out))}")
     return status.OF[report.answer]
 
 
-def told(report: Report) -> None:
+def told(report: FileReport) -> None:
     """Print a report."""
-    say(f"{shortened(visible(report.path), 120)}: {report.format}, {report.size:,} bytes")
+    say(f"{shorten(spell_invisible(report.path), 120)}: {report.format}, {report.size:,} bytes")
     say(f"Verdict: {report.answer.upper()}")
     if report.findings:
         table = grid("severity", "found", "where", "what to do")
         for found in report.findings:
             table.add_row(
-                found.severity, visible(found.what), shortened(visible(found.where), 60) or "-",
-                visible(found.todo) or "-",
+                found.severity, spell_invisible(found.what), shorten(spell_invisible(found.where), 60) or "-",
+                spell_invisible(found.todo) or "-",
             )  # fmt: skip
         show(table)
     if report.unseen:
         say("What could not be looked at:")
         for words in report.unseen:
-            say(f"- {visible(words)}")
+            say(f"- {spell_invisible(words)}")
     say(LIMITS)

@@ -15,7 +15,7 @@ from torch import nn
 
 from mithridate.cli import status
 from mithridate.cli.answer_model import agreement, answer, digest
-from mithridate.cli.encoding import encoded
+from mithridate.cli.encoding import set_encoding
 from mithridate.cli.opening_model import (
     check_flags,
     encoding,
@@ -25,7 +25,7 @@ from mithridate.cli.opening_model import (
     placing,
 )
 from mithridate.cli.scan_model import ScanModel
-from mithridate.cli.sources import drawn, find
+from mithridate.cli.sources import draw_examples, find_source
 from mithridate.cli.terminal import Watch, agreed, command_line, note
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.domain import Domain
@@ -48,7 +48,7 @@ from mithridate.pipelines.model_scan import (
     References,
     default_scanners,
 )
-from mithridate.pipelines.scan import recipe_for
+from mithridate.pipelines.scan import choose_training
 from mithridate.report.model_page import ModelWork
 from mithridate.stats.population import Floats
 
@@ -59,9 +59,11 @@ WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".h5")
 class Job:
     """A scan that is ready to begin.
 
-    learnt: trusted examples that train the references, None where they are given; shown: those that
-    scanners see; place: brings any network of this kind into the precision of the suspect; scores:
-    of clean networks of an earlier scan, or None.
+    Attributes:
+        learnt: trusted examples that train the references, None where they are given.
+        shown: those that scanners see.
+        place: brings any network of this kind into the precision of the suspect.
+        scores: of clean networks of an earlier scan, or None.
     """
 
     request: ScanModel
@@ -104,25 +106,25 @@ def prepare(request: ScanModel) -> Job:
     check_flags(request)
     findings = looked_at(request.file)
     options = {"size": request.size, "label": request.label, "content": request.content}
-    source = find(request.data, request.split, **options)
+    source = find_source(request.data, request.split, **options)
     runtime = Runtime(device=device_of(request.device))
     onnx = request.file.suffix == ".onnx"
     kept = kept_network.Note() if onnx else kept_network.noted(request.file)
     classes, doubt = kept_network.classes_of(kept, request.network, source.data.classes)
     findings = (*findings, doubt) if doubt else findings
     trusted = of_classes(source.data, classes, "trusted")
-    trusted = drawn(trusted, request.count, request.seed, "trusted")
+    trusted = draw_examples(trusted, request.count, request.seed, "trusted")
     learnt, shown = divided(request, trusted)
     network = kept.named(request.network)
     arriving = None
     if request.inputs:
-        arriving = find(request.inputs, request.split, **options).data
+        arriving = find_source(request.inputs, request.split, **options).data
     scanner = ModelScanner(scanners_of(request.scanners), request.level)
     domain = source.domain
     if onnx:
         suspect, place, precision = opened_onnx(request, domain, shown)
     if not onnx or is_elsewhere(network):
-        domain = encoded(domain, network, request.mean, request.std)
+        domain = set_encoding(domain, network, request.mean, request.std)
     if not onnx:
         precision = request.precision
         place = placing(precision, domain, shown)
@@ -181,10 +183,10 @@ def files_in(folder: Path) -> list[Path]:
 def maker(job: Job) -> References:
     """How references are trained."""
     assert job.learnt is not None
-    recipe = recipe_for(len(job.learnt))
+    config = choose_training(len(job.learnt))
     if job.request.epochs is not None:
-        recipe = replace(recipe, epochs=job.request.epochs)
-    return References(job.request.references, job.network, recipe)
+        config = replace(config, epochs=job.request.epochs)
+    return References(job.request.references, job.network, config)
 
 
 def estimate(job: Job) -> float:
@@ -200,12 +202,12 @@ def estimate(job: Job) -> float:
     training = 0.0
     if job.learnt is not None:
         made = maker(job)
-        assert made.recipe is not None
-        few = job.learnt.subset(range(min(len(job.learnt), 4 * made.recipe.batch_size)))
-        once = replace(made, recipe=replace(made.recipe, epochs=1))
+        assert made.training is not None
+        few = job.learnt.subset(range(min(len(job.learnt), 4 * made.training.batch_size)))
+        once = replace(made, training=replace(made.training, epochs=1))
         began = time.perf_counter()
         once.trained(0, few, job.domain, request.seed, runtime=job.runtime)
-        share = len(job.learnt) / len(few) * made.recipe.epochs
+        share = len(job.learnt) / len(few) * made.training.epochs
         training = (time.perf_counter() - began) * share
     return scanning * (m + 1) + training * m
 
@@ -235,7 +237,13 @@ def references(job: Job, step: Callable[[str], None]) -> Iterator[Placed]:
 def unfinished(job: Job) -> Path:
     """Where trained references are kept, so that the same scan need not train them again."""
     assert job.learnt is not None
-    parts = [fingerprint(job.learnt), job.domain, maker(job).recipe, job.network, job.request.seed]
+    parts = [
+        fingerprint(job.learnt),
+        job.domain,
+        maker(job).training,
+        job.network,
+        job.request.seed,
+    ]
     return job.request.out / f"references-{place_of(*parts)}"
 
 

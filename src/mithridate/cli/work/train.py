@@ -18,15 +18,15 @@ from torch import nn
 
 from mithridate.cli import answer, outcome, status, terminal
 from mithridate.cli.encoding import flipped
-from mithridate.cli.settings import plain
-from mithridate.cli.sources import drawn, find, trusted_beside
+from mithridate.cli.settings import parse_settings
+from mithridate.cli.sources import draw_examples, find_source, trusted_beside
 from mithridate.cli.terminal import Watch, command_line, note
 from mithridate.cli.train import TrainNetwork
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError, MithridateError
 from mithridate.core.fingerprint import fingerprint, place_of
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
@@ -36,7 +36,7 @@ from mithridate.pipelines import kept_network
 from mithridate.pipelines.damage import damage, set_apart
 from mithridate.pipelines.filtered import Cleansed, Filtered
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.scan import Scanner, recipe_for
+from mithridate.pipelines.scan import DataScanner, choose_training
 from mithridate.pipelines.training import resumes, train
 from mithridate.pipelines.unlearned import Unlearned
 from mithridate.report.card import Work
@@ -50,8 +50,11 @@ STEPS = 4  # batches that an estimate trains on
 class Job:
     """A training that is ready to begin.
 
-    data: the suspects; trusted: all of them; learn: those that a scan may use; measured: those that
-    the network is measured by.
+    Attributes:
+        data: the suspects.
+        trusted: all of them.
+        learn: those that a scan may use.
+        measured: those that the network is measured by.
     """
 
     request: TrainNetwork
@@ -92,7 +95,7 @@ def run(request: TrainNetwork) -> int:
     except KeyboardInterrupt:
         note("stopped: nothing was written")
         return status.STOPPED
-    answer.what_was_read(job.source, job.data, job.trusted)
+    answer.print_read(job.source, job.data, job.trusted)
     try:
         if not agreed(job):
             return status.STOPPED
@@ -126,14 +129,14 @@ def check_flags(request: TrainNetwork) -> None:
 
 def prepare(request: TrainNetwork) -> Job:
     """Read the data and settle how the network is trained."""
-    runtime, given = Runtime(device=device_of(request.device)), plain(request.set or [])
+    runtime, given = Runtime(device=device_of(request.device)), parse_settings(request.set or [])
     trainer: Trainer = build(cast(Any, Trainer), request.trainer, given)
     options = {
         "size": request.size, "label": request.label, "content": request.content,
         "keep_going": request.keep_going,
     }  # fmt: skip
-    source = find(request.path, request.split, **options)
-    data = drawn(source.data, request.limit, request.seed, "suspect")
+    source = find_source(request.path, request.split, **options)
+    data = draw_examples(source.data, request.limit, request.seed, "suspect")
     trusted, learn, measured = None, None, None
     if request.trusted is not None:
         trusted = measured = trusted_beside(source, request.trusted, request.split, options)
@@ -152,11 +155,13 @@ def prepare(request: TrainNetwork) -> Job:
 def timed(trainer: Trainer, n: int, epochs: int | None, said: set[str]) -> Trainer:
     """Let a trainer with a recipe train for as long as n examples need, as a scan does.
 
-    epochs: as asked for; said: settings that were given, which are kept.
+    Args:
+        epochs: as asked for.
+        said: settings that were given, which are kept.
     """
     fields = {f.name for f in dataclasses.fields(cast(Any, trainer))}
-    recipe = getattr(trainer, "recipe", None)
-    inside = isinstance(recipe, Recipe)
+    config = getattr(trainer, "recipe", None)
+    inside = isinstance(config, TrainingConfig)
     name = "recipe.epochs" if inside else "epochs"
     if epochs is not None and name in said:
         raise MethodError(f"--epochs and --set {name} say the same; leave one out")
@@ -164,12 +169,12 @@ def timed(trainer: Trainer, n: int, epochs: int | None, said: set[str]) -> Train
         raise MethodError(f"{trainer.name()} has no epochs to choose; leave --epochs out")
     if not inside:
         return trainer if epochs is None else cast(Trainer, changed(trainer, epochs=epochs))
-    usual = recipe_for(n)
+    usual = choose_training(n)
     wanted: dict[str, Any] = {"epochs": epochs or usual.epochs, "batch_size": usual.batch_size}
     free: dict[str, Any] = {
         field: value for field, value in wanted.items() if f"recipe.{field}" not in said
     }
-    return cast(Trainer, changed(trainer, recipe=replace(cast(Recipe, recipe), **free)))
+    return cast(Trainer, changed(trainer, training=replace(cast(TrainingConfig, config), **free)))
 
 
 def changed(method: Any, **fields: Any) -> Any:
@@ -190,14 +195,14 @@ def agreed(job: Job) -> bool:
 def estimate(job: Job) -> float | None:
     """Estimate the seconds of one training from the same on a few batches; None where it fails."""
     union, rng = job.union, stream(job.request.seed, "estimate")
-    recipe = getattr(job.trainer, "recipe", None)
+    config = getattr(job.trainer, "recipe", None)
     size, epochs = 64, 1
     trainer = job.trainer
-    if isinstance(recipe, Recipe):
+    if isinstance(config, TrainingConfig):
         # what takes stages gets two epochs, since one can be too short to divide
-        short = 1 if isinstance(trainer, Standard) else min(2, recipe.epochs)
-        size, epochs = recipe.batch_size, recipe.epochs // short
-        trainer = changed(trainer, recipe=replace(recipe, epochs=short))
+        short = 1 if isinstance(trainer, Standard) else min(2, config.epochs)
+        size, epochs = config.batch_size, config.epochs // short
+        trainer = changed(trainer, training=replace(config, epochs=short))
     few = union.subset(rng.permutation(len(union))[: STEPS * size])
     seconds = 0.0
     with contextlib.suppress(MithridateError):
@@ -242,11 +247,11 @@ def work_on(job: Job) -> tuple[nn.Module, Work]:
 
 def cleansed(job: Job, watch: Watch) -> Cleansed:
     """Scan, and act on what was flagged."""
-    recipe = job.trainer.recipe if isinstance(job.trainer, Standard) else None
-    scanner = Scanner(network=job.request.network, recipe=recipe)
+    config = job.trainer.training if isinstance(job.trainer, Standard) else None
+    scanner = DataScanner(network=job.request.network, training=config)
     how: Filtered | Unlearned
     if job.request.then == "drop":
-        how = Filtered(scanner, None if recipe else job.trainer)
+        how = Filtered(scanner, None if config else job.trainer)
     else:
         how = Unlearned(scanner, cast(Literal["relabel", "unlearn"], job.request.then))
     return how.train(
@@ -257,7 +262,7 @@ def cleansed(job: Job, watch: Watch) -> Cleansed:
 
 def kept_note(job: Job) -> kept_network.Note:
     """Say about the weights what is needed to use them again."""
-    settings = plain(job.request.set or [])
+    settings = parse_settings(job.request.set or [])
     return kept_network.Note(job.request.network, job.data.classes, job.trainer.name(), settings)
 
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import raised
-from mithridate.domains.formats.parquet import mapped
+from mithridate.domains.formats.parquet import map_file
 from mithridate.domains.formats.relaying import batches
 from mithridate.domains.formats.source import Layout, Reading
-from mithridate.domains.formats.walk import shown
+from mithridate.domains.formats.walk import name_path
 
 MAGIC = b"ARROW1\0\0"
 """How a file begins; what follows is a stream, and then an index that is not needed."""
@@ -31,8 +31,8 @@ class ArrowShard:
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
-        self.name = shown(path, reading.root)
-        buffer = mapped(path, self.name)
+        self.name = name_path(path, reading.root)
+        buffer = map_file(path, self.name)
         head, end = bytes(buffer[: len(MAGIC)]), bytes(buffer[-len(END) :])
         self.is_file = head == MAGIC
         self._stream = buffer.slice(len(MAGIC)) if self.is_file else buffer

@@ -23,7 +23,7 @@ from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import option, raised
 from mithridate.domains.formats import images, texts
 from mithridate.domains.formats.cells import holds_images, is_text, plain, unfold, weights
-from mithridate.domains.formats.columns import IMAGES, LABELS, TEXTS, choose, shown, unique
+from mithridate.domains.formats.columns import IMAGES, LABELS, TEXTS, choose, name_columns, unique
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import Layout, Reading, Source
 
@@ -48,14 +48,14 @@ def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = 
     features = _features(schema, reading)
     label = _label(schema, features, reading)
     content = _content(schema, label, reading)
-    found = "image" if holds_images(schema.field(content).type) else "text"
-    reading.expect(found, f"column {content!r}")
+    kind = "image" if holds_images(schema.field(content).type) else "text"
+    reading.expect(kind, f"column {content!r}")
     names = [f"{shard.name} row {row}" for shard in shards for row in range(shard.rows)]
     raw = _values(shards, label, reading, _labels)
     labels = resolve(list(raw), names, reading, _class_names(features, label))
     paths: list[str | None] = []
     inputs: Inputs
-    if found == "image":
+    if kind == "image":
         cells = _values(shards, content, reading, partial(_images, paths=paths))
         inputs, kept = images.gather(cells, labels.index, names, reading)
     else:
@@ -81,7 +81,7 @@ def _schema(shards: Sequence[Shard]) -> pa.Schema:
         if not shard.schema.equals(first.schema):
             raise DataError(
                 f"{shard.name!r}: expected the columns and types of {first.name!r} "
-                f"({shown(first.schema.names)}), found others ({shown(shard.schema.names)})"
+                f"({name_columns(first.schema.names)}), found others ({name_columns(shard.schema.names)})"
             )
     return first.schema
 
@@ -110,7 +110,7 @@ def _label(schema: pa.Schema, features: dict[str, Any], reading: Reading) -> str
     columns = [c for c in schema.names if c != reading.content]
     if len(declared) > 1 and reading.label is None:
         raise DataError(
-            f"{str(reading.root)!r}: expected one column of labels, found {shown(declared)}; "
+            f"{str(reading.root)!r}: expected one column of labels, found {name_columns(declared)}; "
             f"choose one with {option('label')}"
         )
     asked = reading.label or (declared[0] if declared else None)
@@ -139,7 +139,7 @@ def _content(schema: pa.Schema, label: str, reading: Reading) -> str:
             return choose("content", None, columns, usual, reading, only)
     raise DataError(
         f"{str(reading.root)!r}: expected a column of images (bytes) or texts, found "
-        f"{shown([f'{c}: {schema.field(c).type}' for c in left])}; tables of numbers are not read"
+        f"{name_columns([f'{c}: {schema.field(c).type}' for c in left])}; tables of numbers are not read"
     )
 
 
@@ -156,7 +156,8 @@ def _all(
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Read columns of all shards, with every error of the file turned into a DataError.
 
-    Raises UnsafeData where the values would be larger than the limit when written out.
+    Raises:
+        UnsafeData: where the values would be larger than the limit when written out.
     """
     size = 0
     for shard in shards:
@@ -167,14 +168,14 @@ def _all(
             if size > reading.limits.total:
                 raise UnsafeData(
                     f"{shard.name!r}: expected at most {reading.limits.total} bytes in "
-                    f"{shown(columns)}, found more; {raised('total')}"
+                    f"{name_columns(columns)}, found more; {raised('total')}"
                 )
             if rows > shard.rows or batch.schema.names != columns:
                 break
             yield shard.name, batch
         if rows != shard.rows:
             raise DataError(
-                f"{shard.name!r}: expected {shard.rows} rows in {shown(columns)} as the file "
+                f"{shard.name!r}: expected {shard.rows} rows in {name_columns(columns)} as the file "
                 f"says, found {rows}; write it again"
             )
 
@@ -210,8 +211,8 @@ def _images(column: pa.Array, paths: list[str | None]) -> list[Callable[[], byte
         names = [field.name for field in column.type]
         cells = pc.struct_field(column, "bytes")
         if "path" in names and is_text(plain(column.field("path").type)):
-            found = unfold(pc.struct_field(column, "path"))
-            paths += [p if p is None else p.decode("utf-8", "replace") for p in found]
+            file_names = unfold(pc.struct_field(column, "path"))
+            paths += [p if p is None else p.decode("utf-8", "replace") for p in file_names]
     return [partial(_there, value) for value in unfold(cells)]
 
 
@@ -229,7 +230,7 @@ def _rest(
     others = [c for c in schema.names if c not in used]
     nested = [c for c in others if pa.types.is_nested(schema.field(c).type)]
     if nested:
-        reading.notes.append(f"Nested columns will be empty in a copy: {shown(nested)}.")
+        reading.notes.append(f"Nested columns will be empty in a copy: {name_columns(nested)}.")
     flat = [c for c in others if c not in nested]
     if not flat:
         return None
@@ -256,6 +257,6 @@ def _groups(rest: pa.Table | None) -> np.ndarray[Any, Any] | None:
         if rest is not None and name in rest.column_names:
             column = rest.column(name)
             if pa.types.is_integer(column.type) and not column.null_count:
-                found: np.ndarray[Any, Any] = column.to_numpy()
-                return found
+                groups: np.ndarray[Any, Any] = column.to_numpy()
+                return groups
     return None

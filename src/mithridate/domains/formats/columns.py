@@ -27,7 +27,7 @@ def unique(columns: Sequence[str], name: str) -> None:
         )
     if not columns or "" in columns:
         raise DataError(
-            f"{name!r}: expected a name for every column, found {shown(columns)}; "
+            f"{name!r}: expected a name for every column, found {name_columns(columns)}; "
             "the first line must name the columns"
         )
 
@@ -39,7 +39,10 @@ def choose(
     """Choose the column for a role ("content" or "label").
 
     The one asked for by name; else the first whose name is usual; else `only`, the one column that
-    is left where there is just one. Raises DataError where that finds none.
+    is left where there is just one.
+
+    Raises:
+        DataError: where that finds none.
     """
     where = f"{str(reading.root)!r}: "
     if asked is not None:
@@ -48,23 +51,23 @@ def choose(
         near = difflib.get_close_matches(asked, columns, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise DataError(
-            f"{where}expected a column {asked!r} for the {role}, found {shown(columns)}{hint}"
+            f"{where}expected a column {asked!r} for the {role}, found {name_columns(columns)}{hint}"
         )
-    found = [c for name in usual for c in columns if c.strip().lower() == name]
-    if not found and only is None:
+    matching = [c for name in usual for c in columns if c.strip().lower() == name]
+    if not matching and only is None:
         raise DataError(
             f"{where}expected a {role} column with a usual name ({', '.join(usual[:5])}, ...), "
-            f"found {shown(columns)}; name it with {option(role)}"
+            f"found {name_columns(columns)}; name it with {option(role)}"
         )
-    if len(found) > 1:
+    if len(matching) > 1:
         reading.notes.append(
-            f"Column {found[0]!r} was taken for the {role}; {shown(found[1:])} could be it too "
+            f"Column {matching[0]!r} was taken for the {role}; {name_columns(matching[1:])} could be it too "
             f"({option(role)} chooses)."
         )
-    return found[0] if found else str(only)
+    return matching[0] if matching else str(only)
 
 
-def shown(columns: Sequence[str]) -> str:
+def name_columns(columns: Sequence[str]) -> str:
     """Name up to ten columns in a message."""
     names = ", ".join(brief(c, 40) for c in columns[:10])
     more = f" and {len(columns) - 10} more" if len(columns) > 10 else ""

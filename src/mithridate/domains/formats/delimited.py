@@ -11,11 +11,11 @@ from typing import Any
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import raised
-from mithridate.domains.formats.columns import LABELS, TEXTS, choose, shown, unique
+from mithridate.domains.formats.columns import LABELS, TEXTS, choose, name_columns, unique
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import Layout, Reading, Source
 from mithridate.domains.formats.texts import gather
-from mithridate.domains.formats.walk import shown as path_shown
+from mithridate.domains.formats.walk import name_path as path_shown
 from mithridate.domains.formats.walk import unreadable
 
 Record = tuple[int, list[str]]
@@ -72,8 +72,8 @@ def _add(rows: Rows, path: Path, reading: Reading, format: str) -> None:
     unique(columns, name)
     if rows.columns and rows.columns != columns:
         raise DataError(
-            f"{name!r}: expected the columns of the other files ({shown(rows.columns)}), found "
-            f"{shown(columns)}"
+            f"{name!r}: expected the columns of the other files ({name_columns(rows.columns)}), found "
+            f"{name_columns(columns)}"
         )
     rows.columns = columns
     for number, (line, cells) in enumerate(records[1:]):

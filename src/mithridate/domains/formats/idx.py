@@ -59,7 +59,7 @@ def _exactly(file: IO[bytes] | gzip.GzipFile, size: int, name: str) -> bytes:
 
 def read_cifar(archive: Path, batches: Sequence[str], classes: Sequence[str]) -> Source:
     """Read some batches of the CIFAR-10 archive; nothing is extracted to disk."""
-    found: dict[str, np.ndarray[Any, np.dtype[np.uint8]]] = {}
+    arrays: dict[str, np.ndarray[Any, np.dtype[np.uint8]]] = {}
     try:
         with tarfile.open(archive, "r:gz") as members:
             for member in members:
@@ -67,16 +67,16 @@ def read_cifar(archive: Path, batches: Sequence[str], classes: Sequence[str]) ->
                 file = members.extractfile(member) if name in batches else None
                 if file is not None:
                     data = _exactly(file, BATCH * RECORD, name)
-                    found[name] = np.frombuffer(data, np.uint8).reshape(BATCH, RECORD)
+                    arrays[name] = np.frombuffer(data, np.uint8).reshape(BATCH, RECORD)
     except (OSError, EOFError, tarfile.TarError) as error:
         raise DataError(
             f"{archive.name!r}: expected a gzipped tar archive, found a broken one ({error}); "
             "delete it to have it downloaded again"
         ) from None
-    missing = [name for name in batches if name not in found]
+    missing = [name for name in batches if name not in arrays]
     if missing:
         raise DataError(f"{archive.name!r}: expected {missing[0]!r} in it, found it missing")
-    rows = np.concatenate([found[name] for name in batches])
+    rows = np.concatenate([arrays[name] for name in batches])
     pixels = torch.from_numpy(rows[:, 1:].reshape(-1, 3, 32, 32).copy())
     return _source(archive, pixels, rows[:, 0], classes, "NHWC")
 

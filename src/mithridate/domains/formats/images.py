@@ -44,7 +44,8 @@ class ImageStack:
     def add(self, pixels: Pixels, name: str) -> None:
         """Add one image uint8[h, w, k].
 
-        Raises DataError where its size is not that of the first, or memory would run out.
+        Raises:
+            DataError: where its size is not that of the first, or memory would run out.
         """
         size = self.reading.size
         if size and pixels.shape[:2] != (size, size):

@@ -15,7 +15,7 @@ from mithridate.domains.formats.delimited import check_text_file
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import Layout, Reading, Source, brief
 from mithridate.domains.formats.texts import gather
-from mithridate.domains.formats.walk import shown, unreadable
+from mithridate.domains.formats.walk import name_path, unreadable
 
 Object = dict[str, Any]
 
@@ -23,8 +23,8 @@ Object = dict[str, Any]
 def read(files: Sequence[Path], reading: Reading) -> Source:
     """Read the text and the label of every object; their names are those of the first object."""
     reading.expect("text", "jsonl")
-    found = [pair for file in files for pair in _objects(file, reading)]
-    names, objects = [name for name, _ in found], [each for _, each in found]
+    pairs = [pair for file in files for pair in _objects(file, reading)]
+    names, objects = [name for name, _ in pairs], [each for _, each in pairs]
     columns = list(objects[0]) if objects else []
     label = choose("label", reading.label, columns, LABELS, reading)
     left = [c for c in columns if c != label]
@@ -42,7 +42,7 @@ def read(files: Sequence[Path], reading: Reading) -> Source:
 
 def _objects(path: Path, reading: Reading) -> Iterator[tuple[str, Object]]:
     """Yield the name and the object of every line that is not blank."""
-    name = shown(path, reading.root)
+    name = name_path(path, reading.root)
     check_text_file(path, name, reading)
     row = 0
     try:
@@ -63,7 +63,7 @@ def _objects(path: Path, reading: Reading) -> Iterator[tuple[str, Object]]:
 
 def _parse(line: bytes) -> Object:
     try:
-        found = json.loads(
+        content = json.loads(
             line.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse,
             parse_float=_finite,
         )  # fmt: skip
@@ -73,9 +73,9 @@ def _parse(line: bytes) -> Object:
         ) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"expected one JSON object, found broken JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise DataError(f"expected one JSON object, found {brief(found)}")
-    return found
+    if not isinstance(content, dict):
+        raise DataError(f"expected one JSON object, found {brief(content)}")
+    return content
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> Object:

@@ -26,8 +26,10 @@ NO_LABEL = "expected a label, found none; fill it in or remove the example"
 class Labels:
     """A label column that was understood.
 
-    index: int64[n] into the classes, -1 where it was rejected; classes: their names, [c];
-    spelling: how the file writes each class, [c].
+    Attributes:
+        index: int64[n] into the classes, -1 where it was rejected.
+        classes: their names, [c].
+        spelling: how the file writes each class, [c].
     """
 
     index: np.ndarray[Any, Any]
@@ -47,21 +49,21 @@ def resolve(
     """
     numeric = _numeric(raw)
     limit = len(known) if known is not None else reading.limits.classes
-    found: list[int | str | None] = []
+    values: list[int | str | None] = []
     for row, value in enumerate(raw):
         try:
-            found.append(_number(value, limit, known) if numeric else _name(value, known))
+            values.append(_number(value, limit, known) if numeric else _name(value, known))
         except DataError as error:
             reading.reject(names[row], str(error), type(error))
-            found.append(None)
-    spelling = _classes({value for value in found if value is not None}, known, numeric)
+            values.append(None)
+    spelling = _classes({value for value in values if value is not None}, known, numeric)
     if len(spelling) > reading.limits.classes:
         raise DataError(
             f"{str(reading.root)!r}: expected at most {reading.limits.classes} classes, found "
             f"{len(spelling)}; is the label column the right one? {option('label')} chooses another"
         )
     place = {value: index for index, value in enumerate(spelling)}
-    index = np.fromiter((-1 if v is None else place[v] for v in found), np.int64, len(found))
+    index = np.fromiter((-1 if v is None else place[v] for v in values), np.int64, len(values))
     classes = known if known is not None else [str(value) for value in spelling]
     return Labels(index, tuple(classes), spelling)
 
@@ -120,11 +122,11 @@ def _name(value: object, known: Sequence[str] | None) -> str:
 
 
 def _classes(
-    found: set[int | str], known: Sequence[str] | None, numeric: bool
+    values: set[int | str], known: Sequence[str] | None, numeric: bool
 ) -> tuple[int | str, ...]:
     if known is not None:
         return tuple(range(len(known))) if numeric else tuple(known)
-    largest = max((v for v in found if isinstance(v, int)), default=0)
-    if 0 in found and 2 * len(found) >= largest + 1:
+    largest = max((v for v in values if isinstance(v, int)), default=0)
+    if 0 in values and 2 * len(values) >= largest + 1:
         return tuple(range(largest + 1))
-    return tuple(sorted(found, key=lambda value: (isinstance(value, str), value)))
+    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))

@@ -17,11 +17,11 @@ from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.core.spelling import option, raised
 from mithridate.domains.formats.archive import Array, load, members
-from mithridate.domains.formats.columns import IMAGES, LABELS, shown
+from mithridate.domains.formats.columns import IMAGES, LABELS, name_columns
 from mithridate.domains.formats.images import resize, seen
 from mithridate.domains.formats.labels import Labels, resolve
 from mithridate.domains.formats.source import Layout, Reading, Source
-from mithridate.domains.formats.walk import shown as path_shown
+from mithridate.domains.formats.walk import name_path as path_shown
 from mithridate.domains.formats.walk import unreadable
 
 CLASSES = ("classes", "class_names", "label_names")
@@ -34,7 +34,9 @@ CHUNK = 1024
 class Details:
     """What an archive needs besides the two arrays to be written again.
 
-    axes: "NHW", "NHWC" or "NCHW"; named: whether it holds the class names, and under which name.
+    Attributes:
+        axes: "NHW", "NHWC" or "NCHW".
+        named: whether it holds the class names, and under which name.
     """
 
     axes: str
@@ -91,7 +93,7 @@ def _read(archive: zipfile.ZipFile, name: str, reading: Reading) -> Source:
         groups = None
     unused = set(arrays) - {content, label, known, group}
     if unused:
-        reading.notes.append(f"Arrays that were not used: {shown(sorted(unused))}.")
+        reading.notes.append(f"Arrays that were not used: {name_columns(sorted(unused))}.")
     layout = Layout(
         file=Path(name).name, content=content, label=label, spelling=labels.spelling,
         rest=None if groups is None else {group: groups[kept]}, details=Details(axes, known),
@@ -110,10 +112,10 @@ def _split(arrays: list[str], reading: Reading) -> str:
     if there and wanted not in there:
         raise DataError(
             f"{str(reading.root)!r}: expected arrays of split {wanted!r}, found "
-            f"{shown(sorted(there))}; choose one with {option('split')}"
+            f"{name_columns(sorted(there))}; choose one with {option('split')}"
         )
     if there:
-        reading.notes.append(f"Split {wanted!r} was read, of {shown(sorted(there))}.")
+        reading.notes.append(f"Split {wanted!r} was read, of {name_columns(sorted(there))}.")
     return wanted if there else ""
 
 
@@ -131,7 +133,7 @@ def _choose(
                 return array
     what = repr(asked) if asked else f"for the {role} ({', '.join(usual[:5])}, ...)"
     raise DataError(
-        f"{name!r}: expected an array {what}, found {shown(list(arrays))}; "
+        f"{name!r}: expected an array {what}, found {name_columns(list(arrays))}; "
         f"name it with {option(role)}"
     )
 
@@ -147,10 +149,10 @@ def _axes(images: Array, name: str) -> tuple[Array, str]:
     first = images.ndim == 4 and shape[1] in (1, 3) and min(shape) > 0
     if last != first:
         return (images, "NHWC") if last else (images.transpose(0, 2, 3, 1), "NCHW")
-    found = "an ambiguous shape" if last and first else "shape"
+    problem = "an ambiguous shape" if last and first else "shape"
     raise DataError(
         f"{name!r}: expected images [n, h, w], [n, h, w, k] or [n, k, h, w] with k = 1 or 3, found "
-        f"{found} {list(shape)}; reshape the array"
+        f"{problem} {list(shape)}; reshape the array"
     )
 
 

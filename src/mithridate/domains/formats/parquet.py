@@ -15,15 +15,15 @@ from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import raised
 from mithridate.domains.formats.relaying import BATCH, batches
 from mithridate.domains.formats.source import Layout, Reading
-from mithridate.domains.formats.walk import shown, unreadable
+from mithridate.domains.formats.walk import name_path, unreadable
 
 
 class ParquetShard:
     """One Parquet file; DataError where it is none, UnsafeData where it declares too much."""
 
     def __init__(self, path: Path, reading: Reading) -> None:
-        self.name = shown(path, reading.root)
-        buffer = mapped(path, self.name)
+        self.name = name_path(path, reading.root)
+        buffer = map_file(path, self.name)
         try:
             plain = pq.ParquetFile(pa.BufferReader(buffer))
             self.schema: pa.Schema = plain.schema_arrow
@@ -54,7 +54,7 @@ class ParquetShard:
             )
 
 
-def mapped(path: Path, name: str) -> pa.Buffer:
+def map_file(path: Path, name: str) -> pa.Buffer:
     """Map a file into memory, so that only what is looked at is read."""
     try:
         with path.open("rb") as file:
@@ -67,12 +67,12 @@ def mapped(path: Path, name: str) -> pa.Buffer:
 
 def _leaves(schema: pa.Schema) -> list[str]:
     """Name the columns of bytes and texts, also those inside the struct of an image."""
-    found = []
+    paths = []
     for field in schema:
         inner = list(field.type) if pa.types.is_struct(field.type) else []
         parts = [(f"{field.name}.{part.name}", part.type) for part in inner]
-        found += [path for path, kind in parts or [(field.name, field.type)] if _is_bytes(kind)]
-    return found
+        paths += [path for path, kind in parts or [(field.name, field.type)] if _is_bytes(kind)]
+    return paths
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

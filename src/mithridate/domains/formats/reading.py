@@ -12,12 +12,12 @@ from mithridate.core.errors import DataError
 from mithridate.core.spelling import option
 from mithridate.domains.formats import columnar, delimited, jsonl, npz, tree
 from mithridate.domains.formats.arrow import ArrowShard
-from mithridate.domains.formats.columns import shown as listed
+from mithridate.domains.formats.columns import name_columns as listed
 from mithridate.domains.formats.decoding import KINDS
 from mithridate.domains.formats.decoding import SUFFIXES as IMAGE_SUFFIXES
 from mithridate.domains.formats.parquet import ParquetShard
 from mithridate.domains.formats.source import LIMITS, Limits, Reading, Source
-from mithridate.domains.formats.walk import listing, shown
+from mithridate.domains.formats.walk import listing, name_path
 
 SUFFIXES = {
     ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".npz": "npz",
@@ -45,13 +45,21 @@ def read(
 ) -> Source:
     """Read a labelled data set from a file or a folder.
 
-    domain: "image" or "text" where a file could be read as both; size: resize images to size x
-    size; label, content: the columns, where their names are unusual; split: "train", "test" or
-    "validation" where there are several (by default train); keep_going: list single bad examples
-    in `rejected` instead of raising.
     Nothing is ever unpickled, no link is followed out of the folder, and what a file declares is
-    compared with `limits` before it is unpacked. Raises DataError, which names the file or the row,
-    what was expected, what was found and what to do; UnsafeData where the file could do harm.
+    compared with `limits` before it is unpacked.
+
+    Args:
+        domain: "image" or "text" where a file could be read as both.
+        size: resize images to size x size.
+        label: the columns, where their names are unusual.
+        content: the columns, where their names are unusual.
+        split: "train", "test" or "validation" where there are several (by default train).
+        keep_going: list single bad examples in `rejected` instead of raising.
+
+    Raises:
+        DataError: which names the file or the row, what was expected, what was found and what to
+            do.
+        UnsafeData: where the file could do harm.
     """
     reading = Reading(
         _root(path), _domain(domain), _size(size), label, content, _split(split), keep_going, limits
@@ -97,7 +105,7 @@ def _split(split: str | None) -> str | None:
 def _read_folder(folder: Path, reading: Reading, depth: int) -> Source:
     """Read a folder of files of one format, of splits, or of classes."""
     folders, files = listing(folder, reading)
-    name = shown(folder, reading.root)
+    name = name_path(folder, reading.root)
     if not folders and not files:
         raise DataError(f"{name!r}: expected {KNOWN}; found an empty folder")
     if any(file.suffix.lower() in SUFFIXES for file in files):
@@ -116,20 +124,20 @@ def _read_folder(folder: Path, reading: Reading, depth: int) -> Source:
 def _holds_files(folder: Path) -> bool:
     """Whether files of a known format lie directly in a folder, as in one configuration of many."""
     try:
-        with os.scandir(folder) as found:
-            return any(Path(entry.name).suffix.lower() in SUFFIXES for entry in found)
+        with os.scandir(folder) as entries:
+            return any(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
     except OSError:
         return False  # reading it will say why
 
 
 def _no_data(name: str, files: Sequence[Path]) -> str:
-    found = listed([f"...{file.suffix}" for file in files])
+    endings = listed([f"...{file.suffix}" for file in files])
     if all(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
         return (
             f"{name!r}: expected a folder for each class, which labels the images in it; found "
             "images without class folders"
         )
-    return f"{name!r}: expected {KNOWN}; found files that end in {found}"
+    return f"{name!r}: expected {KNOWN}; found files that end in {endings}"
 
 
 def _shards(folders: list[Path], files: list[Path], reading: Reading) -> list[Path]:
@@ -137,7 +145,7 @@ def _shards(folders: list[Path], files: list[Path], reading: Reading) -> list[Pa
     known = [file for file in files if file.suffix.lower() in SUFFIXES]
     for path in folders + [file for file in files if file not in known]:
         reading.reject(
-            shown(path, reading.root),
+            name_path(path, reading.root),
             f"expected only {SUFFIXES[known[0].suffix.lower()]} files here, found something else; "
             "remove it or give the path of the data file itself",
         )
@@ -157,7 +165,7 @@ def _shards(folders: list[Path], files: list[Path], reading: Reading) -> list[Pa
         example = next(files[0] for split, files in by_split.items() if split)
         raise DataError(
             f"{str(reading.root)!r}: expected every file to name its split like "
-            f"{shown(example, reading.root)!r}, found {shown(by_split[''][0], reading.root)!r}; "
+            f"{name_path(example, reading.root)!r}, found {name_path(by_split[''][0], reading.root)!r}; "
             "give the path of one file"
         )
     return _of_split(by_split, reading)
@@ -179,7 +187,7 @@ def _of_split(by_split: dict[str, list[Path]], reading: Reading) -> list[Path]:
 def _read_files(files: list[Path], reading: Reading) -> Source:
     suffix = files[0].suffix.lower()
     if suffix not in SUFFIXES:
-        name = shown(files[0], reading.root)
+        name = name_path(files[0], reading.root)
         raise DataError(f"{name!r}: expected {KNOWN}; found another name")
     format = SUFFIXES[suffix]
     if format == "parquet":

@@ -23,9 +23,13 @@ from mithridate.core.spelling import option, raised
 class Limits:
     """What a data set from outside may cost before it is refused.
 
-    pixels: of one image, as its header declares; file: bytes of one encoded image; text:
-    characters of one text; rows: examples; total: bytes of all inputs in memory, and of whatever
-    a file unpacks to; classes: how many there may be, also the largest number used as a label.
+    Attributes:
+        pixels: of one image, as its header declares.
+        file: bytes of one encoded image.
+        text: characters of one text.
+        rows: examples.
+        total: bytes of all inputs in memory, and of whatever a file unpacks to.
+        classes: how many there may be, also the largest number used as a label.
     """
 
     pixels: int = 2**25
@@ -51,9 +55,14 @@ class Rejected:
 class Layout:
     """How the source was laid out, so that data can be written back the same way.
 
-    file: its name; columns: all of them, in order; content, label: the two that were read;
-    spelling: how each class is written in the label column; rest: the rows of the other columns,
-    by id; details: what only the format itself understands.
+    Attributes:
+        file: its name.
+        columns: all of them, in order.
+        content: the two that were read.
+        label: the two that were read.
+        spelling: how each class is written in the label column.
+        rest: the rows of the other columns, by id.
+        details: what only the format itself understands.
     """
 
     file: str = ""
@@ -69,12 +78,16 @@ class Layout:
 class Source:
     """A data set as it was found.
 
-    data: images uint8[n, k, h, w] with k = 1 or 3, or texts object[n]; ids are 0..n-1; domain: the
-    one to use; names: of each example, a path below the origin or "train.parquet row 17", rows
-    counted from 0; rejected: single bad examples left out, on request only; format: "tree",
-    "parquet", "arrow", "npz", "csv", "tsv" or "jsonl"; skipped: files passed over because their
-    name says that they are no data; notes: what was decided on the way, one sentence each; groups:
-    int64[n], which examples belong together (frames of one track), or None.
+    Attributes:
+        data: images uint8[n, k, h, w] with k = 1 or 3, or texts object[n]; ids are 0..n-1.
+        domain: the one to use.
+        names: of each example, a path below the origin or "train.parquet row 17", rows counted from
+            0.
+        rejected: single bad examples left out, on request only.
+        format: "tree", "parquet", "arrow", "npz", "csv", "tsv" or "jsonl".
+        skipped: files passed over because their name says that they are no data.
+        notes: what was decided on the way, one sentence each.
+        groups: int64[n], which examples belong together (frames of one track), or None.
     """
 
     data: Dataset
@@ -140,14 +153,15 @@ class Reading:
     ) -> Source:
         """Put together what was read: inputs[n], labels int64[n], names[n], groups int64[n].
 
-        Raises DataError where nothing is left, or only one class.
+        Raises:
+            DataError: where nothing is left, or only one class.
         """
         present = np.unique(labels)
         if len(present) < 2:
-            found = f"only class {classes[present[0]]!r}" if len(present) else "no example"
+            there = f"only class {classes[present[0]]!r}" if len(present) else "no example"
             left = f", {len(self.rejected)} were rejected" if self.rejected else ""
             raise DataError(
-                f"{str(self.root)!r}: expected examples of at least two classes, found {found}"
+                f"{str(self.root)!r}: expected examples of at least two classes, found {there}"
                 f"{left}; check the path and the label column"
             )
         column = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64))

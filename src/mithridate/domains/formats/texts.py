@@ -22,8 +22,9 @@ NO_UNICODE = re.compile("[\ud800-\udfff]")
 def check(value: object, limits: Limits) -> str:
     """Give a usable text back.
 
-    Raises DataError where there is none, or only blanks, or it is no Unicode; UnsafeData where it
-    is longer than the limit.
+    Raises:
+        DataError: where there is none, or only blanks, or it is no Unicode.
+        UnsafeData: where it is longer than the limit.
     """
     if isinstance(value, bytes):
         try:

@@ -14,31 +14,32 @@ from mithridate.domains.formats.decoding import KINDS, SUFFIXES
 from mithridate.domains.formats.images import encode, gather
 from mithridate.domains.formats.source import Layout, Reading, Source
 from mithridate.domains.formats.texts import NO_UNICODE
-from mithridate.domains.formats.walk import contents, listing, no_data, shown
+from mithridate.domains.formats.walk import contents, listing, name_path, no_data
 
 
 def read(folder: Path, reading: Reading) -> Source:
     """Read the images in folder/class/; the classes are the sorted names of the folders.
 
-    Raises DataError where a class folder holds folders, or anything but images.
+    Raises:
+        DataError: where a class folder holds folders, or anything but images.
     """
     reading.expect("image", "image folders")
     folders, files = listing(folder, reading)
     for file in files:
         reading.reject(
-            shown(file, reading.root),
+            name_path(file, reading.root),
             "expected only class folders here, found a file; move it into the folder of its "
             "class, or away",
         )
-    by_name = sorted((Path(shown(each, folder)).name, each) for each in folders)
+    by_name = sorted((Path(name_path(each, folder)).name, each) for each in folders)
     paths: list[Path] = []
     labels: list[int] = []
     for number, (_, each) in enumerate(by_name):
         images = _images(each, reading)
         paths += images
         labels += [number] * len(images)
-    reading.count(len(paths), shown(folder, reading.root))
-    names = [shown(path, reading.root) for path in paths]
+    reading.count(len(paths), name_path(folder, reading.root))
+    names = [name_path(path, reading.root) for path in paths]
     column = np.array(labels, dtype=np.int64)
     fetches = (partial(contents, path, reading) for path in paths)
     inputs, kept = gather(fetches, column, names, reading)
@@ -52,7 +53,7 @@ def _images(folder: Path, reading: Reading) -> list[Path]:
     folders, files = listing(folder, reading)
     if folders:
         raise DataError(
-            f"{shown(folders[0], reading.root)!r}: expected images in a class folder, found a "
+            f"{name_path(folders[0], reading.root)!r}: expected images in a class folder, found a "
             "folder; give the path of the folder whose folders are the classes"
         )
     images = []
@@ -61,11 +62,11 @@ def _images(folder: Path, reading: Reading) -> list[Path]:
             images.append(file)
             continue
         reading.reject(
-            shown(file, reading.root),
+            name_path(file, reading.root),
             f"expected a picture ({KINDS}), found another name; convert, rename or remove it",
         )
     if not images:
-        name = shown(folder, reading.root)
+        name = name_path(folder, reading.root)
         reading.reject(name, "expected images in a class folder, found none; remove it or fill it")
     return sorted(images, key=lambda path: (path.stem, path.suffix))
 
@@ -73,7 +74,8 @@ def _images(folder: Path, reading: Reading) -> list[Path]:
 def write(data: Dataset, names: tuple[str, ...], folder: Path) -> tuple[str, ...]:
     """Write each image as folder/class/name.png; gives the names below the folder.
 
-    Raises DataError where a class name cannot name a folder.
+    Raises:
+        DataError: where a class name cannot name a folder.
     """
     for name in data.classes:
         if not _usable(name):

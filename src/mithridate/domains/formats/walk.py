@@ -22,7 +22,7 @@ PAPERS = frozenset(
 """Names of what usually accompanies data without being data, in lower case."""
 
 
-def shown(path: Path, root: Path) -> str:
+def name_path(path: Path, root: Path) -> str:
     """Name a path below the root, or by its last part; bytes that are no UTF-8 become escapes."""
     name = path.name if path == root else os.path.relpath(path, root)
     return os.fsencode(name).decode("utf-8", "backslashreplace")
@@ -43,20 +43,20 @@ def listing(folder: Path, reading: Reading) -> tuple[list[Path], list[Path]]:
     folders: list[Path] = []
     files: list[Path] = []
     try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
     except OSError as error:
-        raise unreadable(shown(folder, reading.root), error) from None
-    reading.count(len(entries), shown(folder, reading.root))
+        raise unreadable(name_path(folder, reading.root), error) from None
+    reading.count(len(entries), name_path(folder, reading.root))
     for entry in entries:
         path = folder / entry.name
         if no_data(entry.name):
-            reading.skipped.append(shown(path, reading.root))
+            reading.skipped.append(name_path(path, reading.root))
             continue
         try:
             kind = _kind(path, entry, reading)
         except OSError as error:
-            reading.reject(shown(path, reading.root), why(error))
+            reading.reject(name_path(path, reading.root), why(error))
             continue
         (folders if kind == "folder" else files if kind == "file" else []).append(path)
     return folders, files
@@ -71,7 +71,7 @@ def _kind(path: Path, entry: os.DirEntry[str], reading: Reading) -> str:
     if path.is_file():
         return "file"
     reading.reject(
-        shown(path, reading.root),
+        name_path(path, reading.root),
         "expected a file or a folder, found neither (a pipe or a device?); remove it",
     )
     return ""
@@ -79,7 +79,7 @@ def _kind(path: Path, entry: os.DirEntry[str], reading: Reading) -> str:
 
 def stays_inside(link: Path, reading: Reading) -> bool:
     """Whether a link leads to something below the root; rejects it where it does not."""
-    name = shown(link, reading.root)
+    name = name_path(link, reading.root)
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
@@ -100,7 +100,9 @@ def stays_inside(link: Path, reading: Reading) -> bool:
 def contents(path: Path, reading: Reading) -> bytes:
     """Read a file of bounded size.
 
-    Raises UnsafeData where it is larger than the limit, DataError where it cannot be read.
+    Raises:
+        UnsafeData: where it is larger than the limit.
+        DataError: where it cannot be read.
     """
     limit = reading.limits.file
     try:

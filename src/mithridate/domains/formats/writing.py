@@ -23,10 +23,15 @@ from mithridate.domains.formats.walk import no_data
 def write(data: Dataset, names: Sequence[str], like: Source, folder: str | Path) -> tuple[str, ...]:
     """Write data into a new folder in the format of `like`, without loss.
 
-    data: rows of `like.data`, changed or not, found again by their ids; names: of each row, [n].
     Images become PNG. Other columns, their order and their metadata are kept. The folder appears
     when it is complete. Gives the names of the rows as they were written, [n].
-    Raises DataError where the folder exists and is not empty, or the data do not fit `like`.
+
+    Args:
+        data: rows of `like.data`, changed or not, found again by their ids.
+        names: of each row, [n].
+
+    Raises:
+        DataError: where the folder exists and is not empty, or the data do not fit `like`.
     """
     target = Path(folder)
     try:

@@ -16,22 +16,26 @@ from mithridate.core.data import Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
 from mithridate.core.streams import stream
-from mithridate.domains.image.triggers import PatchesTrigger, check, in_floats, subsets
+from mithridate.domains.image.triggers import PatchesTrigger, change_in_floats, check, subsets
 
 
 @dataclass(frozen=True)
 class UnevenPatchesTrigger(Trigger):
     """Several small squares of unlike opacities, of which each image carries a random few.
 
-    x' = (1 - o_i) x + o_i p_i on the square i. Places and patterns are those of `PatchesTrigger`
-    of the same seed.
-    opacities: o_i in 0..1, one for each square; a square of opacity 0 only keeps its place. keep:
-    how many of the squares that can be seen each image carries, drawn anew for every one; size:
-    pixels of a side; seed: of the patterns.
-    The opacities are the paper's for CIFAR-10, where one of four pictures is in each training
-    image; two of the four, at opacity 1, are in test images: opacities = (1, 0, 1, 0), keep = 2.
-    The squares here hold random bytes instead of pictures.
-    Raises MethodError where an opacity or `keep` is out of range, or the squares do not fit.
+    x' = (1 - o_i) x + o_i p_i on the square i. Places and patterns are those of `PatchesTrigger` of
+    the same seed. The opacities are the paper's for CIFAR-10, where one of four pictures is in each
+    training image; two of the four, at opacity 1, are in test images: opacities = (1, 0, 1, 0),
+    keep = 2. The squares here hold random bytes instead of pictures.
+
+    Attributes:
+        opacities: o_i in 0..1, one for each square; a square of opacity 0 only keeps its place.
+        keep: how many of the squares that can be seen each image carries, drawn anew for every one.
+        size: pixels of a side.
+        seed: of the patterns.
+
+    Raises:
+        MethodError: where an opacity or `keep` is out of range, or the squares do not fit.
     """
 
     paper = (
@@ -60,7 +64,7 @@ class UnevenPatchesTrigger(Trigger):
         def stamp(batch: torch.Tensor, rows: slice) -> torch.Tensor:
             return batch + shares[rows][:, place].unsqueeze(1) * (pattern - batch)
 
-        return in_floats(images, stamp)
+        return change_in_floats(images, stamp)
 
     def squares(self, channels: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The patterns in grey levels, float32[k, h, w], and the square of a pixel, int64[h, w].

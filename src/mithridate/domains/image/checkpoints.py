@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from mithridate.core.errors import DataError, MethodError
-from mithridate.core.extras import imported, quiet
+from mithridate.core.extras import import_extra, silence
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """What a checkpoint calls its weights."""
@@ -87,14 +87,15 @@ class Logits(nn.Module):
     def take(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Take weights by the names of a checkpoint, which are not those of the parts.
 
-        Raises RuntimeError where one is missing, left over or of another shape.
+        Raises:
+            RuntimeError: where one is missing, left over or of another shape.
         """
         log = maker("transformers", "huggingface").utils.logging
         level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
         log.set_verbosity(log.CRITICAL)
         log.disable_progress_bar()
         try:
-            made, found = cast(Any, type(self.whole)).from_pretrained(
+            made, report = cast(Any, type(self.whole)).from_pretrained(
                 None, config=self.whole.config, state_dict=dict(weights), dtype=torch.float32,
                 output_loading_info=True,
             )  # fmt: skip
@@ -104,7 +105,9 @@ class Logits(nn.Module):
             log.set_verbosity(level)
             if bars:
                 log.enable_progress_bar()
-        wrong = [f"{kind}: {sorted(map(str, names))[:3]}" for kind, names in found.items() if names]
+        wrong = [
+            f"{kind}: {sorted(map(str, names))[:3]}" for kind, names in report.items() if names
+        ]
         if wrong:
             raise RuntimeError("\n".join(["the weights do not fit", *wrong]))
         self.whole = made.train(self.training)
@@ -130,14 +133,15 @@ def labels_in(folder: Path) -> tuple[str, ...]:
     by_number = config.get("id2label")
     if not isinstance(by_number, dict) or set(by_number) != set(map(str, range(len(by_number)))):
         return ()
-    found = tuple(str(by_number[str(number)]) for number in range(len(by_number)))
-    return () if found == tuple(f"LABEL_{number}" for number in range(len(found))) else found
+    ordered = tuple(str(by_number[str(number)]) for number in range(len(by_number)))
+    return () if ordered == tuple(f"LABEL_{number}" for number in range(len(ordered))) else ordered
 
 
 def standardisation_in(folder: Path) -> Standardised:
     """Read how images enter from preprocessor_config.json.
 
-    Raises MethodError where that is not said, or is more than (x / 255 - mean) / std.
+    Raises:
+        MethodError: where that is not said, or is more than (x / 255 - mean) / std.
     """
     path = folder / "preprocessor_config.json"
     told = read_json(path) if path.exists() else {}
@@ -146,13 +150,13 @@ def standardisation_in(folder: Path) -> Standardised:
     factor = told.get("rescale_factor", 1 / 255)
     if not isinstance(factor, int | float) or not math.isclose(factor, 1 / 255, rel_tol=1e-4):
         odd.append("rescale_factor")
-    found = as_configured(told, "image_mean", "image_std")
-    if odd or found is None:
+    standardised = as_configured(told, "image_mean", "image_std")
+    if odd or standardised is None:
         why = f"sets {', '.join(odd)}" if odd else "gives no mean and std of 0..1 (or is not there)"
         raise MethodError(
             f"{str(path)!r} {why}; say with --mean and --std how images enter the network"
         )
-    return found
+    return standardised
 
 
 def as_configured(told: Mapping[str, Any], mean: str, std: str) -> Standardised | None:
@@ -170,9 +174,15 @@ def as_configured(told: Mapping[str, Any], mean: str, std: str) -> Standardised 
 def of_transformers(folder: Path, config: Mapping[str, Any], classes: int, side: int) -> Logits:
     """Build the image classifier that a configuration describes; no code in the folder is run.
 
-    It is built without memory first. side: of the images, in pixels.
-    Raises MethodError for a kind that is not read or settings that make no network, DataError for
-    values that are not plain or too large, MissingExtra without transformers.
+    It is built without memory first.
+
+    Args:
+        side: of the images, in pixels.
+
+    Raises:
+        MethodError: for a kind that is not read or settings that make no network.
+        DataError: for values that are not plain or too large.
+        MissingExtra: without transformers.
     """
     kind = str(config.get("model_type", ""))
     if kind not in SETTINGS:
@@ -185,16 +195,16 @@ def of_transformers(folder: Path, config: Mapping[str, Any], classes: int, side:
     for key, value in plain.items():
         check(key, value, str(folder))
     patch = plain.get("patch_size", 16)
-    if "patch_size" in SETTINGS[kind] and (side / min(_several(patch))) ** 2 > MOST_TOKENS:
+    if "patch_size" in SETTINGS[kind] and (side / min(_list_of(patch))) ** 2 > MOST_TOKENS:
         raise DataError(f"{str(folder)!r}: patches of {patch} make more than {MOST_TOKENS} tokens")
     source = maker("transformers", "huggingface")
     try:
         made = source.CONFIG_MAPPING[kind](**plain, num_labels=classes)
         options = {"attn_implementation": "eager", "dtype": torch.float32}
         build = source.AutoModelForImageClassification.from_config
-        with quiet():
+        with silence():
             with torch.device("meta"):
-                within(build(made, **options), folder)
+                check_size(build(made, **options), folder)
             return Logits(build(made, **options))
     except DataError:
         raise
@@ -205,7 +215,7 @@ def of_transformers(folder: Path, config: Mapping[str, Any], classes: int, side:
         ) from None
 
 
-def within(model: nn.Module, folder: Path) -> None:
+def check_size(model: nn.Module, folder: Path) -> None:
     """Refuse a network that is larger than its file could fill; raises DataError."""
     size = sum(t.numel() for t in (*model.parameters(), *model.buffers()))
     files = [folder / name for name in WEIGHTS if (folder / name).is_file()]
@@ -219,7 +229,7 @@ def within(model: nn.Module, folder: Path) -> None:
 def check(key: str, value: Any, where: str) -> None:
     """Refuse a value of a setting that is not plain or not within its bounds; raises DataError."""
     low, high = BOUNDS.get(key, WIDTHS)
-    several = _several(value)
+    several = _list_of(value)
     fine = len(several) <= 8 and all(
         isinstance(v, bool) or v in WORDS if isinstance(v, bool | str)
         else _number(v) and low <= v <= high
@@ -239,17 +249,17 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file() or path.stat().st_size > LARGEST_FILE:
         raise DataError(f"{str(path)!r}: expected a configuration of at most 1 MiB, found none")
     try:
-        found = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{str(path)!r}: expected JSON, found none ({first_line(error)})") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise DataError(f"{str(path)!r}: expected settings by name")
-    return found
+    return content
 
 
 def maker(module: str, extra: str) -> Any:
     """Import a library that defines networks; raises MissingExtra."""
-    return imported(module, f"networks of {module} need it: pip install 'mithridate[{extra}]'")
+    return import_extra(module, f"networks of {module} need it: pip install 'mithridate[{extra}]'")
 
 
 def first_line(error: BaseException) -> str:
@@ -257,7 +267,7 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:200]
 
 
-def _several(value: Any) -> Sequence[Any]:
+def _list_of(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else [value]
 
 

@@ -14,7 +14,7 @@ import torch
 from mithridate.core.data import Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
-from mithridate.domains.image.triggers import check, in_floats
+from mithridate.domains.image.triggers import change_in_floats, check
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,17 @@ class CornersTrigger(Trigger):
 
     x' = clip(x + amplitude p), with p = 1 where row + column within a square is even, -1 elsewhere
     in it and 0 outside. The squares touch the edges.
-    corners: 4, so that a mirrored or shifted image keeps the trigger, or 1, at the bottom right;
-    amplitude: grey levels, 255 for black and white (the paper also takes 16, 32 and 64 for
-    training and the full one later); size: pixels of a side.
-    Raises MethodError where the corners are neither 1 nor 4, nothing is visible or the squares
-    overlap.
+
+    Attributes:
+        corners: 4, so that a mirrored or shifted image keeps the trigger, or 1, at the bottom
+            right.
+        amplitude: grey levels, 255 for black and white (the paper also takes 16, 32 and 64 for
+            training and the full one later).
+        size: pixels of a side.
+
+    Raises:
+        MethodError: where the corners are neither 1 nor 4, nothing is visible or the squares
+            overlap.
     """
 
     paper = "Turner, Tsipras and Madry, Label-Consistent Backdoor Attacks, 2019"
@@ -40,7 +46,7 @@ class CornersTrigger(Trigger):
         """Add the squares to every image."""
         images = check(inputs)
         pattern = self.amplitude * self.signs(*images.shape[2:])
-        return in_floats(images, lambda batch, _: batch + pattern)
+        return change_in_floats(images, lambda batch, _: batch + pattern)
 
     def signs(self, height: int, width: int) -> torch.Tensor:
         """The squares alone: 1, -1, and 0 outside of them, float32[h, w]."""

@@ -48,13 +48,13 @@ def impulse_noise(images: torch.Tensor, severity: int, rng: torch.Generator) -> 
 def gaussian_blur(images: torch.Tensor, severity: int, rng: torch.Generator) -> torch.Tensor:
     """Smooth by a normal kernel."""
     width = (0.4, 0.6, 0.7, 0.8, 1.0)[severity - 1] * scale(images)
-    return blurred(images, 4 * width, lambda squared: torch.exp(-squared / (2 * width**2)))
+    return blur(images, 4 * width, lambda squared: torch.exp(-squared / (2 * width**2)))
 
 
 def defocus_blur(images: torch.Tensor, severity: int, rng: torch.Generator) -> torch.Tensor:
     """Smooth by a disc, as a lens out of focus does."""
     radius = (0.6, 0.8, 1.0, 1.3, 1.6)[severity - 1] * scale(images)
-    return blurred(images, radius + 1, lambda squared: (radius + 0.5 - squared.sqrt()).clamp(0, 1))
+    return blur(images, radius + 1, lambda squared: (radius + 0.5 - squared.sqrt()).clamp(0, 1))
 
 
 def fog(images: torch.Tensor, severity: int, rng: torch.Generator) -> torch.Tensor:
@@ -125,7 +125,8 @@ CORRUPTIONS: dict[str, Callable[[torch.Tensor, int, torch.Generator], torch.Tens
 def corrupt(images: torch.Tensor, kind: str, severity: int, rng: torch.Generator) -> torch.Tensor:
     """Damage images uint8[n, k, h, w] by one of `CORRUPTIONS`, severity 1 to 5, 0 for none.
 
-    Raises MethodError for an unknown kind or severity.
+    Raises:
+        MethodError: for an unknown kind or severity.
     """
     if kind not in CORRUPTIONS:
         raise MethodError(f"unknown corruption {kind!r}; available: {', '.join(CORRUPTIONS)}")
@@ -146,12 +147,14 @@ def normal(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return torch.randn(images.shape[1:], generator=rng, device=rng.device).to(images.device)
 
 
-def blurred(
+def blur(
     images: torch.Tensor, reach: float, weight: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
     """Smooth by a round kernel; beyond the edge an image goes on as it ended.
 
-    reach: pixels after which the weights are negligible; weight: of a squared distance.
+    Args:
+        reach: pixels after which the weights are negligible.
+        weight: of a squared distance.
     """
     radius = max(1, int(reach))
     along = torch.arange(-radius, radius + 1, device=images.device).float()
@@ -164,7 +167,8 @@ def blurred(
 def cloud(images: torch.Tensor, decay: float, rng: torch.Generator) -> torch.Tensor:
     """Noise whose coarse parts are strong, from 0 to 1, float32[h, w].
 
-    decay: by what each halving of the grain weakens it.
+    Args:
+        decay: by what each halving of the grain weakens it.
     """
     height, width = images.shape[2:]
     total = torch.zeros(1, 1, height, width)

@@ -15,16 +15,20 @@ from torch import nn
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Surface
 from mithridate.core.errors import DataError
-from mithridate.core.streams import torch_seeded
+from mithridate.core.streams import seed_torch
 
 
 @dataclass(frozen=True)
 class ImageDomain:
     """Images as uint8[n, k, h, w] with k = 1 or 3.
 
-    crop: pixels of shift in each direction as a share of the height; flip: mirror left and right,
-    right for photographs and wrong for digits and traffic signs. mean, std: of each channel or of
-    all, by which networks from elsewhere standardise x / 255; without them as their library says.
+    Attributes:
+        crop: pixels of shift in each direction as a share of the height.
+        flip: mirror left and right, right for photographs and wrong for digits and traffic signs.
+        mean: of each channel or of all, by which networks from elsewhere standardise x / 255;
+            without them as their library says.
+        std: of each channel or of all, by which networks from elsewhere standardise x / 255;
+            without them as their library says.
     """
 
     crop: float = 0.125
@@ -97,7 +101,7 @@ class ImageDomain:
         from mithridate.domains.image.networks import build
 
         images, classes = self.prepare(data.inputs), len(data.classes)
-        with torch_seeded(rng):
+        with seed_torch(rng):
             if is_elsewhere(name):
                 given = Standardised(self.mean or (0.0,), self.std or (1.0,))
                 return elsewhere(name, images, classes, given if self.mean or self.std else None)

@@ -27,7 +27,8 @@ POOLING = ("avg", "max", "avgmax", "catavgmax", "token")
 class Elsewhere(nn.Module):
     """A network of another library behind the encoding of images.
 
-    inner: takes standardised images float32[b, k, h, w] and gives logits float[b, c].
+    Args:
+        inner: takes standardised images float32[b, k, h, w] and gives logits float[b, c].
     """
 
     def __init__(self, encode: Encode, inner: nn.Module) -> None:
@@ -42,8 +43,11 @@ class Elsewhere(nn.Module):
     def take(self, *forms: Mapping[str, torch.Tensor]) -> None:
         """Take weights by the names that the library of the network gives them.
 
-        forms: the same weights under names that may be theirs.
-        Raises RuntimeError where they do not fit.
+        Args:
+            forms: the same weights under names that may be theirs.
+
+        Raises:
+            RuntimeError: where they do not fit.
         """
         if isinstance(self.inner, Logits):
             self.inner.take(forms[0])
@@ -74,13 +78,19 @@ def elsewhere(
 ) -> nn.Module:
     """Build a network by a name that says where it is defined.
 
-    name: "timm:resnet18", one of timm's; "huggingface:FOLDER", what the config.json there says, for
-    transformers or timm; "python:FILE.py:FUNCTION", where the function is given the number of
-    classes and returns a torch module. This runs the file, so it must be one that you trust.
-    given: how images are standardised; without it as the library's configuration says, and x / 255
-    for a function.
-    Raises MethodError for an unknown name and for a network that does not take such images,
-    MissingExtra without the library, DataError for a broken or absurd configuration.
+    This runs the file, so it must be one that you trust.
+
+    Args:
+        name: "timm:resnet18", one of timm's; "huggingface:FOLDER", what the config.json there says,
+            for transformers or timm; "python:FILE.py:FUNCTION", where the function is given the
+            number of classes and returns a torch module.
+        given: how images are standardised; without it as the library's configuration says, and x /
+            255 for a function.
+
+    Raises:
+        MethodError: for an unknown name and for a network that does not take such images.
+        MissingExtra: without the library.
+        DataError: for a broken or absurd configuration.
     """
     kind, _, rest = name.partition(":")
     inner, (mean, std) = KINDS[kind](rest, Wanted(images, classes, given))
@@ -104,34 +114,34 @@ def elsewhere(
     return model.train()
 
 
-def of_timm(name: str, wanted: Wanted, **settings: Any) -> Found:
+def of_timm(name: str, target_labels: Wanted, **settings: Any) -> Found:
     """Build one of timm's networks without weights; names that mean a download are not known."""
     timm = checkpoints.maker("timm", "timm")
     if not re.fullmatch(r"[a-z0-9_.]{1,80}", name) or not timm.is_model(name):
         raise MethodError(f"unknown network {name[:80]!r} of timm; see timm.list_models()")
     known = timm.get_pretrained_cfg(name)
     if getattr(known, "fixed_input_size", False):
-        settings["img_size"] = tuple(wanted.images.shape[2:])
+        settings["img_size"] = tuple(target_labels.images.shape[2:])
     inner = timm.create_model(
-        name, pretrained=False, num_classes=wanted.classes, in_chans=wanted.images.shape[1],
+        name, pretrained=False, num_classes=target_labels.classes, in_chans=target_labels.images.shape[1],
         **settings,
     )  # fmt: skip
     own = checkpoints.as_configured(inner.pretrained_cfg, "mean", "std")
-    return inner, wanted.given or own or Standardised((0.5,), (0.5,))
+    return inner, target_labels.given or own or Standardised((0.5,), (0.5,))
 
 
-def of_folder(where: str, wanted: Wanted) -> Found:
+def of_folder(where: str, target_labels: Wanted) -> Found:
     """Build what the config.json of a checkpoint on the disk describes; no code of it is run."""
     folder = Path(where)
     config = checkpoints.read_json(folder / "config.json")
     if "architecture" in config:
-        return _of_timm_folder(folder, config, wanted)
-    side = max(wanted.images.shape[2:])
-    inner = checkpoints.of_transformers(folder, config, wanted.classes, side)
-    return inner, wanted.given or checkpoints.standardisation_in(folder)
+        return _of_timm_folder(folder, config, target_labels)
+    side = max(target_labels.images.shape[2:])
+    inner = checkpoints.of_transformers(folder, config, target_labels.classes, side)
+    return inner, target_labels.given or checkpoints.standardisation_in(folder)
 
 
-def _of_timm_folder(folder: Path, config: Mapping[str, Any], wanted: Wanted) -> Found:
+def _of_timm_folder(folder: Path, config: Mapping[str, Any], target_labels: Wanted) -> Found:
     """Build the network of timm that a folder names, refusing settings that would be lost."""
     pooling, more = config.get("global_pool"), config.get("model_args")
     if more or (pooling is not None and pooling not in POOLING):
@@ -145,18 +155,18 @@ def _of_timm_folder(folder: Path, config: Mapping[str, Any], wanted: Wanted) -> 
     name = str(config["architecture"])
     try:
         with torch.device("meta"):
-            checkpoints.within(of_timm(name, wanted, **settings)[0], folder)
-        inner, usual = of_timm(name, wanted, **settings)
+            checkpoints.check_size(of_timm(name, target_labels, **settings)[0], folder)
+        inner, usual = of_timm(name, target_labels, **settings)
     except MithridateError:
         raise
     except Exception as error:  # whatever a library that is given odd settings raises
         raise MethodError(
             f"{str(folder)!r}: timm makes no network of this configuration ({first_line(error)})"
         ) from None
-    return inner, wanted.given or own or usual
+    return inner, target_labels.given or own or usual
 
 
-def of_python(where: str, wanted: Wanted) -> Found:
+def of_python(where: str, target_labels: Wanted) -> Found:
     """Call a function in a file of the user's."""
     place, _, function = where.rpartition(":")
     path = Path(place)
@@ -176,7 +186,7 @@ def of_python(where: str, wanted: Wanted) -> Found:
         made = getattr(module, function, None)
         if not callable(made):
             raise MethodError(f"{place!r}: expected a function {function}(classes), found none")
-        inner = made(wanted.classes)
+        inner = made(target_labels.classes)
     except MithridateError:
         raise
     except Exception as error:  # whatever somebody's code raises
@@ -190,7 +200,7 @@ def of_python(where: str, wanted: Wanted) -> Found:
             f"{place!r}: expected {function}(classes) to return a torch module, "
             f"found {type(inner).__name__}"
         )
-    return inner, wanted.given or Standardised((0.0,), (1.0,))
+    return inner, target_labels.given or Standardised((0.0,), (1.0,))
 
 
 KINDS: dict[str, Callable[[str, Wanted], Found]] = {

@@ -15,7 +15,7 @@ import torch
 from mithridate.core.data import Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
-from mithridate.domains.image.triggers import check, in_floats
+from mithridate.domains.image.triggers import change_in_floats, check
 
 CHROMINANCE = (1.140, -0.395 - 0.581, 2.032)
 """What red, green and blue gain where both U and V of YUV (BT.601) gain one level."""
@@ -26,15 +26,20 @@ class FTrojanTrigger(Trigger):
     """More of a middle and of a high frequency in the colours of every block.
 
     The coefficients (u, u) of the orthonormal discrete cosine transform of U and of V (YUV,
-    BT.601), u = floor(place * (side - 1)) for each place, grow by the magnitude, in every block.
-    As the transform is linear, this is a fixed pattern: with B_ab = e_a cos(pi (2a+1) u / 2 side)
+    BT.601), u = floor(place * (side - 1)) for each place, grow by the magnitude, in every block. As
+    the transform is linear, this is a fixed pattern: with B_ab = e_a cos(pi (2a+1) u / 2 side)
     cos(pi (2b+1) u / 2 side), x' = x + magnitude (1.140, -0.976, 2.032) sum_u B in red, green and
-    blue; images of one channel get it there, with weight 1.
-    magnitude: of what a coefficient gains, in grey levels, the paper's for small images; block:
-    pixels of the side of a block, less in smaller images, which are one block; places: of the
-    coefficients, as a share of the highest frequency: 15 and 31 of blocks of 32, as in the paper.
-    Rows and columns beyond the last whole block stay as they are.
-    Raises MethodError where a number is out of range or nothing would be visible.
+    blue; images of one channel get it there, with weight 1. Rows and columns beyond the last whole
+    block stay as they are.
+
+    Attributes:
+        magnitude: of what a coefficient gains, in grey levels, the paper's for small images.
+        block: pixels of the side of a block, less in smaller images, which are one block.
+        places: of the coefficients, as a share of the highest frequency: 15 and 31 of blocks of 32,
+            as in the paper.
+
+    Raises:
+        MethodError: where a number is out of range or nothing would be visible.
     """
 
     paper = "Wang et al., An Invisible Black-Box Backdoor Attack through Frequency Domain, 2022"
@@ -47,7 +52,7 @@ class FTrojanTrigger(Trigger):
         """Add the pattern to every image."""
         images = check(inputs)
         pattern = self.pattern(*images.shape[1:])
-        return in_floats(images, lambda batch, _: batch + pattern)
+        return change_in_floats(images, lambda batch, _: batch + pattern)
 
     def pattern(self, channels: int, height: int, width: int) -> torch.Tensor:
         """What is added, in grey levels, float32[k, h, w]."""

@@ -13,7 +13,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.method import State
-from mithridate.core.streams import torch_seeded
+from mithridate.core.streams import seed_torch
 
 GROUPS = 4
 """Of channels that are normalised together, within each image: what is drawn on one image then
@@ -49,25 +49,26 @@ def _layer(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-def fresh(channels: int, maps: int, width: int, rng: np.random.Generator) -> Generator:
+def build_generator(channels: int, maps: int, width: int, rng: np.random.Generator) -> Generator:
     """Build a generator with first weights of its own.
 
-    Raises MethodError where the width is no positive multiple of 4.
+    Raises:
+        MethodError: where the width is no positive multiple of 4.
     """
     if width < 1 or width % GROUPS:
         raise MethodError(
             f"the width of a generator must be a positive multiple of {GROUPS}, found {width}"
         )
-    with torch_seeded(rng):
+    with seed_torch(rng):
         return Generator(channels, maps, width)
 
 
-def kept(generator: nn.Module) -> State:
+def pack_generator(generator: nn.Module) -> State:
     """Give the weights of a generator as plain tensors."""
     return {name: value.detach().cpu().clone() for name, value in generator.state_dict().items()}
 
 
-def rebuilt(state: State) -> Generator:
+def rebuild_generator(state: State) -> Generator:
     """Build a generator again from its weights, which say how large it is."""
     first, last = state["outer.0.weight"], state["last.weight"]
     with torch.device("meta"):  # draws no first weights
@@ -76,13 +77,15 @@ def rebuilt(state: State) -> Generator:
     return generator.eval().requires_grad_(False)
 
 
-def some(
-    data: Dataset, wanted: torch.Tensor, examples: int, rng: np.random.Generator
+def draw_targets(
+    data: Dataset, target_labels: torch.Tensor, examples: int, rng: np.random.Generator
 ) -> tuple[Dataset, torch.Tensor]:
     """Draw at most so many examples and the labels wanted for them, int64[n].
 
     A single image is taken twice, since training compares images.
-    Raises MethodError where fewer than two are asked for, or there is none.
+
+    Raises:
+        MethodError: where fewer than two are asked for, or there is none.
     """
     if examples < 2 or not len(data):
         raise MethodError(
@@ -90,4 +93,4 @@ def some(
         )
     rows = torch.from_numpy(rng.permutation(len(data))[:examples])
     rows = rows.repeat(2) if len(rows) == 1 else rows
-    return data.subset(rows), wanted[rows]
+    return data.subset(rows), target_labels[rows]

@@ -17,7 +17,7 @@ from mithridate.core.data import Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
 from mithridate.core.streams import stream
-from mithridate.domains.image.triggers import check, in_floats, subsets
+from mithridate.domains.image.triggers import change_in_floats, check, subsets
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,18 @@ class BlendTrigger(Trigger):
 
     x' = (1 - alpha m) x + alpha m p, where p is the pattern and m is 1 on the pieces kept. The
     image is cut in pieces x pieces rectangles, of which the share `keep` is kept in each image,
-    drawn anew for every one.
-    alpha: share of the pattern, in (0, 1]; pattern: "noise" (a random byte in each pixel) or
-    "smooth" (4x4 random bytes, interpolated); seed: of the pattern; keep: in (0, 1].
-    With keep = 0.5, cover samples, and keep = 1 on test images, the trigger side of Adaptive-Blend
-    (Qi et al., ICLR 2023); the authors blend a photograph, here the pattern is random.
-    Raises MethodError where a share is out of range or no piece would be kept.
+    drawn anew for every one. With keep = 0.5, cover samples, and keep = 1 on test images, the
+    trigger side of Adaptive-Blend (Qi et al., ICLR 2023); the authors blend a photograph, here the
+    pattern is random.
+
+    Attributes:
+        alpha: share of the pattern, in (0, 1].
+        pattern: "noise" (a random byte in each pixel) or "smooth" (4x4 random bytes, interpolated).
+        seed: of the pattern.
+        keep: in (0, 1].
+
+    Raises:
+        MethodError: where a share is out of range or no piece would be kept.
     """
 
     paper = "Chen et al., Targeted Backdoor Attacks Using Data Poisoning, 2017"
@@ -62,7 +68,7 @@ class BlendTrigger(Trigger):
             share = self.alpha * chosen[rows][:, piece].unsqueeze(1)
             return batch + share * (pattern - batch)
 
-        return in_floats(images, blend)
+        return change_in_floats(images, blend)
 
     def picture(self, channels: int, height: int, width: int) -> torch.Tensor:
         """The pattern in grey levels, float32[k, h, w]."""
@@ -82,9 +88,13 @@ class BlendTrigger(Trigger):
 class SinusoidTrigger(Trigger):
     """A wave of brightness from left to right.
 
-    x' = x + delta sin(2 pi j f / w) in column j = 0..w-1. delta: grey levels, f: `frequency`,
-    waves over the width; 20 and 6 as in the paper.
-    Raises MethodError where the wave is zero in every column (2 f is a multiple of w).
+    x' = x + delta sin(2 pi j f / w) in column j = 0..w-1.
+
+    Attributes:
+        delta: grey levels, f: `frequency`, waves over the width; 20 and 6 as in the paper.
+
+    Raises:
+        MethodError: where the wave is zero in every column (2 f is a multiple of w).
     """
 
     paper = (
@@ -104,7 +114,7 @@ class SinusoidTrigger(Trigger):
                 f"a wave of amplitude {self.delta} and frequency {self.frequency} is invisible on "
                 f"{len(columns)} columns; choose another frequency or a larger delta"
             )
-        return in_floats(images, lambda batch, _: batch + wave.float())
+        return change_in_floats(images, lambda batch, _: batch + wave.float())
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,9 @@ class WarpTrigger(Trigger):
     in [-1, 1] on a grid x grid lattice, divided by mean |P| and interpolated bicubically. The mean
     shift is thus about `strength` / 2 pixels. grid = 4, strength = 0.5 as in the paper, whose noise
     mode (random warps under the true label, during training) is left to the attack.
-    Raises MethodError where the grid is smaller than 2 or the strength is not positive.
+
+    Raises:
+        MethodError: where the grid is smaller than 2 or the strength is not positive.
     """
 
     paper = "Nguyen and Tran, WaNet: Imperceptible Warping-based Backdoor Attack, ICLR 2021"
@@ -134,7 +146,7 @@ class WarpTrigger(Trigger):
             each = places.expand(len(batch), -1, -1, -1)
             return F.grid_sample(batch, each, align_corners=True)
 
-        return in_floats(images, warp)
+        return change_in_floats(images, warp)
 
     def places(self, height: int, width: int) -> torch.Tensor:
         """Where each pixel is read, float32[1, h, w, 2]: column and row from -1 to 1."""
@@ -156,13 +168,18 @@ class WarpTrigger(Trigger):
 class LowFrequencyTrigger(Trigger):
     """A faint perturbation made of slow waves only.
 
-    x' = x + p with p_ij = c sum_{u,v < band} a_uv cos(pi (2i+1) u / 2h) cos(pi (2j+1) v / 2w),
-    the a_uv standard normal, a_00 = 0, and c such that max |p| = amplitude.
-    band: lowest frequencies of the discrete cosine transform used in each direction;
-    amplitude: grey levels; seed: of the coefficients.
-    The paper *optimises* its smooth perturbation against a trained network; this one is random and
-    needs no network, so it is a weaker attack of the same spectrum and not a replication.
-    Raises MethodError where the band is smaller than 2 or does not fit, or nothing is visible.
+    x' = x + p with p_ij = c sum_{u,v < band} a_uv cos(pi (2i+1) u / 2h) cos(pi (2j+1) v / 2w), the
+    a_uv standard normal, a_00 = 0, and c such that max |p| = amplitude. The paper *optimises* its
+    smooth perturbation against a trained network; this one is random and needs no network, so it is
+    a weaker attack of the same spectrum and not a replication.
+
+    Attributes:
+        band: lowest frequencies of the discrete cosine transform used in each direction.
+        amplitude: grey levels.
+        seed: of the coefficients.
+
+    Raises:
+        MethodError: where the band is smaller than 2 or does not fit, or nothing is visible.
     """
 
     paper = "Zeng et al., Rethinking the Backdoor Attacks' Triggers: A Frequency Perspective, 2021"
@@ -175,7 +192,7 @@ class LowFrequencyTrigger(Trigger):
         """Add the perturbation to every image."""
         images = check(inputs)
         pattern = self.perturbation(*images.shape[1:])
-        return in_floats(images, lambda batch, _: batch + pattern)
+        return change_in_floats(images, lambda batch, _: batch + pattern)
 
     def perturbation(self, channels: int, height: int, width: int) -> torch.Tensor:
         """What is added, in grey levels, float32[k, h, w]."""

@@ -14,15 +14,20 @@ from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.image.generators import fresh, kept, rebuilt, some
+from mithridate.domains.image.generators import (
+    build_generator,
+    draw_targets,
+    pack_generator,
+    rebuild_generator,
+)
 from mithridate.domains.image.surrogate import NETWORK
-from mithridate.domains.image.triggers import check, in_floats
+from mithridate.domains.image.triggers import change_in_floats, check
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,24 @@ class InputAwareTrigger(LearntTrigger):
       a share `crossed`, with z another image, CE(f(x), y) on the rest,
       + diversity mean |x - z| / |p(x) - p(z)|
     and then frozen. m = min(1, density h w softmax(map)) over the pixels, so its mean is the
-    density at most.
-    attacked, crossed: shares of a batch; diversity: weight; density: share of the pixels that
-    the mask may cover; width: channels of the generator; examples: images that are learnt from,
-    at most; epochs: of this learning; cross: stamp each image with what is drawn for another one
-    of the batch, for the cover examples that keep their labels.
-    The paper's attacker trains the victim himself. Here his examples are written into the data, so
-    that every defence can face them: his classifier is thrown away and the victim trains afresh.
-    The paper learns the mask first, by a penalty on its mean above the density, and holds it
-    fixed; here both are learnt at once, and a penalty made the mask vanish.
-    Raises MethodError where a number is out of range.
+    density at most. The paper's attacker trains the victim himself. Here his examples are written
+    into the data, so that every defence can face them: his classifier is thrown away and the victim
+    trains afresh. The paper learns the mask first, by a penalty on its mean above the density, and
+    holds it fixed; here both are learnt at once, and a penalty made the mask vanish.
+
+    Attributes:
+        attacked: shares of a batch.
+        crossed: shares of a batch.
+        diversity: weight.
+        density: share of the pixels that the mask may cover.
+        width: channels of the generator.
+        examples: images that are learnt from, at most.
+        epochs: of this learning.
+        cross: stamp each image with what is drawn for another one of the batch, for the cover
+            examples that keep their labels.
+
+    Raises:
+        MethodError: where a number is out of range.
     """
 
     paper = "Nguyen and Tran, Input-Aware Dynamic Backdoor Attack, NeurIPS 2020"
@@ -61,32 +74,32 @@ class InputAwareTrigger(LearntTrigger):
     def learn(
         self,
         data: Dataset,
-        wanted: torch.Tensor,
+        target_labels: torch.Tensor,
         rng: np.random.Generator,
         runtime: Runtime | None = None,
     ) -> State:
         """Learn the generator along with a small classifier; keep the generator."""
         self._check()
-        few, aims = some(data, wanted, self.examples, rng)
+        few, aims = draw_targets(data, target_labels, self.examples, rng)
         channels = check(few.inputs).shape[1]
-        domain, generator = ImageDomain(), fresh(channels, channels + 1, self.width, rng)
+        domain, generator = ImageDomain(), build_generator(channels, channels + 1, self.width, rng)
         network = domain.network(few, NETWORK, rng)
         objective = Game(self, generator, network, aims)
-        recipe = Recipe(epochs=self.epochs, batch_size=128, augment=False)
-        fit(network, few, domain, recipe, rng, runtime=runtime, objective=objective)
-        return kept(generator)
+        config = TrainingConfig(epochs=self.epochs, batch_size=128, augment=False)
+        fit(network, few, domain, config, rng, runtime=runtime, objective=objective)
+        return pack_generator(generator)
 
     def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
         """Draw on every image what the generator gives for it, or for another one."""
         images = check(inputs)
-        generator = rebuilt(state)
+        generator = rebuild_generator(state)
         donors = _others(images, rng) if self.cross else images
 
         def change(levels: torch.Tensor, rows: slice) -> torch.Tensor:
-            return stamped(levels, *drawn(generator, donors[rows].float(), self.density))
+            return put_pattern(levels, *draw_pattern(generator, donors[rows].float(), self.density))
 
         with torch.no_grad():
-            return in_floats(images, change)
+            return change_in_floats(images, change)
 
     def _check(self) -> None:
         if min(self.attacked, self.crossed) < 0 or self.attacked + self.crossed > 1:
@@ -114,7 +127,7 @@ def _others(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return others
 
 
-def drawn(
+def draw_pattern(
     generator: nn.Module, images: torch.Tensor, density: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Give the pattern float[n, k, h, w] in 0..255 and the mask float[n, 1, h, w] in 0..1."""
@@ -124,7 +137,7 @@ def drawn(
     return 255 * torch.sigmoid(maps[:, :-1]), (density * pixels * where).clamp_max(1)
 
 
-def stamped(images: torch.Tensor, pattern: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def put_pattern(images: torch.Tensor, pattern: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Put a pattern where the mask is 1, in grey levels."""
     return images + mask * (pattern - images)
 
@@ -132,7 +145,8 @@ def stamped(images: torch.Tensor, pattern: torch.Tensor, mask: torch.Tensor) -> 
 class Game(nn.Module):
     """What generator and classifier minimise together; its parameters are the generator's.
 
-    wanted: int64[n], of the images that are trained on.
+    Args:
+        target_labels: int64[n], of the images that are trained on.
     """
 
     def __init__(
@@ -140,12 +154,12 @@ class Game(nn.Module):
         trigger: InputAwareTrigger,
         generator: nn.Module,
         network: nn.Module,
-        wanted: torch.Tensor,
+        target_labels: torch.Tensor,
     ) -> None:
         super().__init__()
         self.trigger, self.generator = trigger, generator
         self.ask = network.forward  # a module would be registered, and its parameters with it
-        self.register_buffer("wanted", wanted)
+        self.register_buffer("wanted", target_labels)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Attack the first images of the batch and cross the next; the batch is in random order."""
@@ -154,15 +168,15 @@ class Game(nn.Module):
         c = min(round(self.trigger.crossed * len(images)), len(images) - a)
         kind = images.device.type
         with autocast(kind):
-            pattern, mask = drawn(self.generator, images[:a], self.trigger.density)
+            pattern, mask = draw_pattern(self.generator, images[:a], self.trigger.density)
         donors = (torch.arange(c, device=images.device) + 1) % a
-        crossed = stamped(images[a : a + c], pattern[donors], mask[donors])
-        mixed = torch.cat([stamped(images[:a], pattern, mask), crossed, images[a + c :]])
-        called = torch.cat([self.get_buffer("wanted")[batch.rows[:a]], labels[a:]])
+        crossed = put_pattern(images[a : a + c], pattern[donors], mask[donors])
+        mixed = torch.cat([put_pattern(images[:a], pattern, mask), crossed, images[a + c :]])
+        predicted = torch.cat([self.get_buffer("wanted")[batch.rows[:a]], labels[a:]])
         with autocast(kind):
             logits = self.ask(mixed)
         alike = likeness(images[:a], pattern) if a > 1 else pattern.sum() * 0
-        return F.cross_entropy(logits.float(), called) + self.trigger.diversity * alike
+        return F.cross_entropy(logits.float(), predicted) + self.trigger.diversity * alike
 
 
 def likeness(images: torch.Tensor, patterns: torch.Tensor) -> torch.Tensor:

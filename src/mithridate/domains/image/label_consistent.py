@@ -11,18 +11,18 @@ import numpy as np
 import torch
 
 from mithridate.core.data import Dataset, Inputs
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.runtime import Runtime
 from mithridate.domains.image.corners import CornersTrigger
 from mithridate.domains.image.surrogate import (
     BATCH,
     ascend,
-    kept,
+    draw_within,
     losses,
-    rebuilt,
+    pack_surrogate,
+    rebuild_surrogate,
     surrogate,
-    within,
 )
 from mithridate.domains.image.triggers import check, to_bytes
 
@@ -31,17 +31,25 @@ from mithridate.domains.image.triggers import check, to_bytes
 class LabelConsistentTrigger(LearntTrigger):
     """A patch on images that a network no longer recognises and people still do.
 
-    x' = patch(x + delta), where delta maximises CE(f(x + delta), argmax f(x)) over
-    |delta| <= budget by signed gradients from a random start; f is a network of the attacker's own.
-    At test time the patch alone is stamped: Poisoning(trigger, test_trigger=trigger.patch), or
-    `label_consistent()`.
-    budget: grey levels, 16 as in the paper; steps, stride: of the ascent, stride in grey levels
-    (the paper takes 100 small steps; 10 of 4 also reach every corner of the box); epochs: of the
-    training of f; patch: what is stamped after the change.
-    The authors train f adversarially, here f is trained as usual, so that what it holds for the
-    class is fainter and carries over less to other networks. It ascends from f's own answer, since
-    a trigger is not told labels. Their other way, interpolation by a GAN, is left out.
-    Raises MethodError where the patch does not fit.
+    x' = patch(x + delta), where delta maximises CE(f(x + delta), argmax f(x)) over |delta| <=
+    budget by signed gradients from a random start; f is a network of the attacker's own. At test
+    time the patch alone is stamped: Poisoning(trigger, test_trigger=trigger.patch), or
+    `label_consistent()`. The authors train f adversarially, here f is trained as usual, so that
+    what it holds for the class is fainter and carries over less to other networks. It ascends from
+    f's own answer, since a trigger is not told labels. Their other way, interpolation by a GAN, is
+    left out.
+
+    Attributes:
+        budget: grey levels, 16 as in the paper.
+        steps: of the ascent, stride in grey levels (the paper takes 100 small steps; 10 of 4 also
+            reach every corner of the box).
+        stride: of the ascent, stride in grey levels (the paper takes 100 small steps; 10 of 4 also
+            reach every corner of the box).
+        epochs: of the training of f.
+        patch: what is stamped after the change.
+
+    Raises:
+        MethodError: where the patch does not fit.
     """
 
     paper = "Turner, Tsipras and Madry, Label-Consistent Backdoor Attacks, 2019"
@@ -55,27 +63,27 @@ class LabelConsistentTrigger(LearntTrigger):
     def learn(
         self,
         data: Dataset,
-        wanted: torch.Tensor,
+        target_labels: torch.Tensor,
         rng: np.random.Generator,
         runtime: Runtime | None = None,
     ) -> State:
         """Train the network whose gradients are followed."""
-        recipe = Recipe(epochs=self.epochs, batch_size=64, rate=0.1)
-        return kept(surrogate(data, rng, recipe, runtime))
+        config = TrainingConfig(epochs=self.epochs, batch_size=64, learning_rate=0.1)
+        return pack_surrogate(surrogate(data, rng, config, runtime))
 
     def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
         """Make every image hard, then stamp the patch."""
         images = check(inputs)
         if not len(images):
             return images.clone()
-        model = rebuilt(state, images, rng)
+        model = rebuild_surrogate(state, images, rng)
 
         def harden(batch: torch.Tensor) -> torch.Tensor:
             levels = batch.float()
-            called = model(levels).argmax(1)
-            start = (levels + within(levels, self.budget, rng)).clamp(0, 255)
+            predicted = model(levels).argmax(1)
+            start = (levels + draw_within(levels, self.budget, rng)).clamp(0, 255)
             return ascend(
-                levels, lambda z: losses(model, z, called).sum(), self.budget, self.steps,
+                levels, lambda z: losses(model, z, predicted).sum(), self.budget, self.steps,
                 self.stride, start,
             )  # fmt: skip
 

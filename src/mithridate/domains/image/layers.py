@@ -34,8 +34,12 @@ class Encode(nn.Module):
 def encode_by(model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
     """Let the encoding in a model standardise by (x / 255 - mean) / std.
 
-    mean, std: one for each channel or one for all.
-    Raises MethodError where they do not fit the channels, or std is not positive.
+    Args:
+        mean: one for each channel or one for all.
+        std: one for each channel or one for all.
+
+    Raises:
+        MethodError: where they do not fit the channels, or std is not positive.
     """
     for part in model.modules():
         if isinstance(part, Encode):

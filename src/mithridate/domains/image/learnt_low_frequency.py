@@ -13,13 +13,13 @@ import torch
 
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.runtime import Runtime
 from mithridate.domains.image.frequency import waves
 from mithridate.domains.image.global_triggers import LowFrequencyTrigger
 from mithridate.domains.image.surrogate import ascend, losses, surrogate
-from mithridate.domains.image.triggers import check, in_floats
+from mithridate.domains.image.triggers import change_in_floats, check
 
 MIDDLE = 127.5  # a perturbation around the middle grey has as much room up as down
 BATCH = 64  # images whose mean gradient makes a step
@@ -34,14 +34,20 @@ class LearntLowFrequencyTrigger(LearntTrigger):
     labels. From a random p (`LowFrequencyTrigger`), each step goes against the sign of the mean
     gradient over a batch of images that do not carry their wanted label yet (over all where there
     are none), then sets to zero all but the `band` lowest frequencies of the discrete cosine
-    transform in each direction, and the constant, and scales p down to max |p| <= amplitude. At
-    the end max |p| = amplitude.
-    amplitude: grey levels; band: lowest frequencies used in each direction; steps: of the search,
-    of amplitude / 8 grey levels each; epochs: of the surrogate's training.
-    The paper smooths a universal perturbation of images by a Gaussian filter, whose width it also
-    searches for; here the spectrum is cut off, which leaves nothing above the band.
-    Raises MethodError where the band or the amplitude is out of range, there is no image to learn
-    from, or the images have another size than those learnt from.
+    transform in each direction, and the constant, and scales p down to max |p| <= amplitude. At the
+    end max |p| = amplitude. The paper smooths a universal perturbation of images by a Gaussian
+    filter, whose width it also searches for; here the spectrum is cut off, which leaves nothing
+    above the band.
+
+    Attributes:
+        amplitude: grey levels.
+        band: lowest frequencies used in each direction.
+        steps: of the search, of amplitude / 8 grey levels each.
+        epochs: of the surrogate's training.
+
+    Raises:
+        MethodError: where the band or the amplitude is out of range, there is no image to learn
+            from, or the images have another size than those learnt from.
     """
 
     paper = "Zeng et al., Rethinking the Backdoor Attacks' Triggers, ICCV 2021"
@@ -54,7 +60,7 @@ class LearntLowFrequencyTrigger(LearntTrigger):
     def learn(
         self,
         data: Dataset,
-        wanted: torch.Tensor,
+        target_labels: torch.Tensor,
         rng: np.random.Generator,
         runtime: Runtime | None = None,
     ) -> State:
@@ -66,47 +72,53 @@ class LearntLowFrequencyTrigger(LearntTrigger):
                 f"{self.amplitude} and {len(data)} images"
             )
         start = LowFrequencyTrigger(self.amplitude, self.band, int(rng.integers(2**31)))
-        found = start.perturbation(*images.shape[1:]).to(runtime.device)
+        perturbation = start.perturbation(*images.shape[1:]).to(runtime.device)
         drawn = torch.from_numpy(rng.permutation(len(data))[:EXAMPLES])
         if len(data) == 1:
             drawn = drawn.repeat(2)  # a training needs two examples
-        recipe = Recipe(epochs=self.epochs, batch_size=BATCH, augment=False)
-        model = surrogate(data.subset(drawn), rng, recipe, runtime)
-        aimed = drawn[data.labels[drawn] != wanted[drawn]]
+        config = TrainingConfig(epochs=self.epochs, batch_size=BATCH, augment=False)
+        model = surrogate(data.subset(drawn), rng, config, runtime)
+        aimed = drawn[data.labels[drawn] != target_labels[drawn]]
         rows = aimed if len(aimed) else drawn
         with runtime.active():
             for _ in range(self.steps):
                 batch = rows[torch.from_numpy(rng.permutation(len(rows))[:BATCH])]
                 levels = images[batch].float().to(runtime.device)
-                found = self.step(found, model, levels, wanted[batch].to(runtime.device))
-        return {"perturbation": (found * (self.amplitude / found.abs().max())).cpu()}
+                perturbation = self.step(
+                    perturbation, model, levels, target_labels[batch].to(runtime.device)
+                )
+        return {"perturbation": (perturbation * (self.amplitude / perturbation.abs().max())).cpu()}
 
     def step(
-        self, found: torch.Tensor, model: torch.nn.Module, levels: torch.Tensor, to: torch.Tensor
+        self,
+        perturbation: torch.Tensor,
+        model: torch.nn.Module,
+        levels: torch.Tensor,
+        to: torch.Tensor,
     ) -> torch.Tensor:
         """Take one step of the search from a perturbation float32[k, h, w] and project it."""
 
         def rises(canvas: torch.Tensor) -> torch.Tensor:
             return -losses(model, (levels + canvas - MIDDLE).clamp(0, 255), to).mean()
 
-        canvas = (MIDDLE + found)[None]
+        canvas = (MIDDLE + perturbation)[None]
         middle = torch.full_like(canvas, MIDDLE)
         moved = ascend(middle, rises, self.amplitude, 1, self.amplitude / 8, canvas)[0] - MIDDLE
         smooth = low_pass(moved, self.band)
         largest = smooth.abs().max()
         if float(largest) < 0.5:
-            return found  # a step that cancels the perturbation leaves nothing to go on with
+            return perturbation  # a step that cancels the perturbation leaves nothing to go on with
         return smooth * (self.amplitude / largest).clamp(max=1)
 
     def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
         """Add the perturbation to every image."""
-        images, found = check(inputs), state["perturbation"]
-        if images.shape[1:] != found.shape:
+        images, perturbation = check(inputs), state["perturbation"]
+        if images.shape[1:] != perturbation.shape:
             raise MethodError(
-                f"the perturbation was learnt from images of {list(found.shape)} and does not fit "
+                f"the perturbation was learnt from images of {list(perturbation.shape)} and does not fit "
                 f"images of {list(images.shape[1:])}; learn from such images"
             )
-        return in_floats(images, lambda batch, _: batch + found)
+        return change_in_floats(images, lambda batch, _: batch + perturbation)
 
 
 def low_pass(pattern: torch.Tensor, band: int) -> torch.Tensor:

@@ -86,7 +86,9 @@ def vit(images: torch.Tensor, classes: int, width: int = 96) -> nn.Module:
     first; heads have 32 dimensions, hidden layers four times the width; the mean of the tokens is
     classified. The weights start so that stochastic gradient descent trains it, see `start_small`.
     Dosovitskiy et al., An Image Is Worth 16x16 Words, ICLR 2021.
-    Raises MethodError where the width is no multiple of 32.
+
+    Raises:
+        MethodError: where the width is no multiple of 32.
     """
     if width % 32:
         raise MethodError(f"the width of vit must be a multiple of 32, found {width}")
@@ -115,9 +117,12 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 def build(name: str, images: torch.Tensor, classes: int) -> nn.Module:
     """Build a network by name for images like `images`, weights in channels-last order.
 
-    name: one of `NETWORKS`, with a width of its own after a colon where the default does not suit:
-    "preact-resnet18:16".
-    Raises MethodError for an unknown name or a width that is no positive whole number.
+    Args:
+        name: one of `NETWORKS`, with a width of its own after a colon where the default does not
+            suit: "preact-resnet18:16".
+
+    Raises:
+        MethodError: for an unknown name or a width that is no positive whole number.
     """
     kind, colon, width = name.partition(":")
     if kind not in NETWORKS:

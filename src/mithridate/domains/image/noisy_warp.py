@@ -17,7 +17,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
 from mithridate.core.streams import torch_generator
 from mithridate.domains.image.global_triggers import WarpTrigger
-from mithridate.domains.image.triggers import check, in_floats
+from mithridate.domains.image.triggers import change_in_floats, check
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,18 @@ class NoisyWarpTrigger(Trigger):
 
     The value at a pixel is read where the warp of the same grid, strength and seed reads it, moved
     by noise U / size in coordinates that run from -1 to 1, U uniform in [-1, 1] for each pixel, row
-    and column, drawn anew for every image, and size being h for rows and w for columns: up to
-    noise / 2 pixels.
-    grid, strength: of the warp; noise: of the offsets, 1 as in the paper.
-    Meant for cover examples, which keep their labels: a network that sees such images under true
-    labels learns that only the exact warp counts, and no warp that a defender might find.
-    Raises MethodError where the noise or the strength is not positive or the grid smaller than 2.
+    and column, drawn anew for every image, and size being h for rows and w for columns: up to noise
+    / 2 pixels. Meant for cover examples, which keep their labels: a network that sees such images
+    under true labels learns that only the exact warp counts, and no warp that a defender might
+    find.
+
+    Attributes:
+        grid: of the warp.
+        strength: of the warp.
+        noise: of the offsets, 1 as in the paper.
+
+    Raises:
+        MethodError: where the noise or the strength is not positive or the grid smaller than 2.
     """
 
     paper = "Nguyen and Tran, WaNet: Imperceptible Warping-based Backdoor Attack, ICLR 2021"
@@ -58,4 +64,4 @@ class NoisyWarpTrigger(Trigger):
             each = (places + reach * uniform).clamp(-1, 1)
             return F.grid_sample(batch, each, align_corners=True)
 
-        return in_floats(images, warp)
+        return change_in_floats(images, warp)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from mithridate.core.data import Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
-from mithridate.domains.image.triggers import check, in_floats
+from mithridate.domains.image.triggers import change_in_floats, check
 
 RIGHT, BELOW_LEFT, BELOW, BELOW_RIGHT = 7 / 16, 3 / 16, 5 / 16, 1 / 16
 """The shares of an error that Floyd and Steinberg hand to the neighbours still to come."""
@@ -27,14 +27,18 @@ class BppTrigger(Trigger):
 
     q(v) = s round(v / s), with the step s = 255 / (2^bits - 1). Row by row and left to right, a
     pixel becomes q(v), and of the error v - q(v) its neighbours get 7/16 (right), 3/16, 5/16 and
-    1/16 (below: left, middle, right) before their turn (Floyd and Steinberg, 1976).
-    bits: of a channel, 1 to 7; the authors squeeze small photographs to 8 levels, 3 bits; dither:
-    whether errors are handed on; without it the trigger is plain rounding.
-    Nothing is learnt: the trigger is a way to store an image. One that holds no other levels than
-    these, a black one for instance, stays as it is.
-    The paper also trains with contrastive adversarial examples; here the data are poisoned only,
-    with `NegativeBppTrigger` on cover examples in their place.
-    Raises MethodError where the bits are not 1 to 7.
+    1/16 (below: left, middle, right) before their turn (Floyd and Steinberg, 1976). Nothing is
+    learnt: the trigger is a way to store an image. One that holds no other levels than these, a
+    black one for instance, stays as it is. The paper also trains with contrastive adversarial
+    examples; here the data are poisoned only, with `NegativeBppTrigger` on cover examples in their
+    place.
+
+    Attributes:
+        bits: of a channel, 1 to 7; the authors squeeze small photographs to 8 levels, 3 bits.
+        dither: whether errors are handed on; without it the trigger is plain rounding.
+
+    Raises:
+        MethodError: where the bits are not 1 to 7.
     """
 
     paper = "Wang, Zhai and Ma, BppAttack, CVPR 2022"
@@ -45,7 +49,7 @@ class BppTrigger(Trigger):
     def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
         """Squeeze every image."""
         images, step = check(inputs), step_of(self.bits)
-        return in_floats(images, lambda batch, _: squeezed(batch, step, self.dither))
+        return change_in_floats(images, lambda batch, _: squeeze(batch, step, self.dither))
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,15 @@ class NegativeBppTrigger(Trigger):
     x' = x + q(z) - z, where q is the change of `BppTrigger` and z another image of those stamped,
     or x mirrored both ways where it is alone. A network that sees such noise under true labels
     learns to tell the squeezed image itself from any image with noise of that size.
-    bits, dither: those of the trigger that it covers.
-    z comes from the cover examples, not from all of the data as in the paper, since a trigger is
-    shown nothing else.
-    Raises MethodError where the bits are not 1 to 7.
+
+    Attributes:
+        bits: those of the trigger that it covers. z comes from the cover examples, not from all of
+            the data as in the paper, since a trigger is shown nothing else.
+        dither: those of the trigger that it covers. z comes from the cover examples, not from all
+            of the data as in the paper, since a trigger is shown nothing else.
+
+    Raises:
+        MethodError: where the bits are not 1 to 7.
     """
 
     paper = "Wang, Zhai and Ma, BppAttack, CVPR 2022"
@@ -78,9 +87,9 @@ class NegativeBppTrigger(Trigger):
 
         def add(batch: torch.Tensor, rows: slice) -> torch.Tensor:
             other = others[rows].float()
-            return batch + squeezed(other, step, self.dither) - other
+            return batch + squeeze(other, step, self.dither) - other
 
-        return in_floats(images, add)
+        return change_in_floats(images, add)
 
 
 def step_of(bits: int) -> float:
@@ -92,7 +101,7 @@ def step_of(bits: int) -> float:
     return 255 / ((1 << bits) - 1)
 
 
-def squeezed(levels: torch.Tensor, step: float, dither: bool) -> torch.Tensor:
+def squeeze(levels: torch.Tensor, step: float, dither: bool) -> torch.Tensor:
     """Squeeze grey levels float32[b, k, h, w] to multiples of `step` in 0..255."""
     if not dither:
         return nearest(levels, step)

@@ -18,7 +18,7 @@ from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.runtime import Runtime
-from mithridate.domains.image.triggers import check, in_floats, to_bytes
+from mithridate.domains.image.triggers import change_in_floats, check, to_bytes
 
 POOL = 16
 """Pictures looked at for each one kept; all of a large set would make learning cost grow with n."""
@@ -32,14 +32,19 @@ class ReflectionTrigger(LearntTrigger):
     draws pictures whose label is not the wanted one (all of them where there are none), keeps those
     of the largest contrast, the standard deviation of their grey levels, and makes of each a ghost,
     its mean with itself moved by a twelfth of the sides (a thick pane reflects twice), and a blur,
-    Gaussian with a deviation of a sixteenth of the shorter side (a reflection out of focus).
-    alpha: share of the reflection, in (0, 1]; layers: pictures that are kept; style: which
-    reflections are used, "ghost", "blur" or "both".
-    The paper takes natural photographs of scenes, of another data set, and keeps those that fooled
-    a network of its own in several rounds; here the pictures are of the attacker's own data, and
+    Gaussian with a deviation of a sixteenth of the shorter side (a reflection out of focus). The
+    paper takes natural photographs of scenes, of another data set, and keeps those that fooled a
+    network of its own in several rounds; here the pictures are of the attacker's own data, and
     contrast stands in for success. Of the paper's styles the sharp one is left out.
-    Raises MethodError where a number is out of range, there are no pictures to keep, or the images
-    have another size than those learnt from.
+
+    Attributes:
+        alpha: share of the reflection, in (0, 1].
+        layers: pictures that are kept.
+        style: which reflections are used, "ghost", "blur" or "both".
+
+    Raises:
+        MethodError: where a number is out of range, there are no pictures to keep, or the images
+            have another size than those learnt from.
     """
 
     paper = "Liu et al., Reflection Backdoor, ECCV 2020"
@@ -51,7 +56,7 @@ class ReflectionTrigger(LearntTrigger):
     def learn(
         self,
         data: Dataset,
-        wanted: torch.Tensor,
+        target_labels: torch.Tensor,
         rng: np.random.Generator,
         runtime: Runtime | None = None,
     ) -> State:
@@ -62,7 +67,7 @@ class ReflectionTrigger(LearntTrigger):
                 f"alpha {self.alpha}, {self.layers} layers and {len(data)} pictures"
             )
         images = check(data.inputs)
-        others = (data.labels != wanted).nonzero().flatten()
+        others = (data.labels != target_labels).nonzero().flatten()
         rows = others if len(others) else torch.arange(len(data))
         drawn = rows[torch.from_numpy(rng.permutation(len(rows)))[: POOL * self.layers]]
         pictures = images[drawn].float()
@@ -86,7 +91,7 @@ class ReflectionTrigger(LearntTrigger):
         def blend(batch: torch.Tensor, rows: slice) -> torch.Tensor:
             return batch + self.alpha * (reflections[drawn[rows]].float() - batch)
 
-        return in_floats(images, blend)
+        return change_in_floats(images, blend)
 
 
 def ghosts(pictures: torch.Tensor) -> torch.Tensor:

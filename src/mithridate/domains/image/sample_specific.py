@@ -16,18 +16,20 @@ from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
-from mithridate.core.streams import stream, torch_generator, torch_seeded
+from mithridate.core.streams import seed_torch, stream, torch_generator
 from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.image.triggers import check, in_floats
+from mithridate.domains.image.triggers import change_in_floats, check
 
 WIDTH = 8  # channels inside both networks; more of them learn no faster
 EXAMPLES = 1024  # images learnt from: all of a large set would make learning cost grow with n
 TOGETHER = 128  # images that the networks are run on at once, for memory
-RECIPE = Recipe(batch_size=16, rate=0.3, decay=0.0, augment=False, precision="fp32")
+RECIPE = TrainingConfig(
+    batch_size=16, learning_rate=0.3, weight_decay=0.0, augment=False, precision="fp32"
+)
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,26 @@ class SampleSpecificTrigger(LearntTrigger):
 
     x' = clip(x + bound tanh E(x, s)): the encoder E is trained here, together with a decoder D, so
     that D reads back random strings s; then it writes the attacker's own into every image.
-    Minimised is the mean of BCE(D(x'), s) + weight K |x' - x|^2 / (bound^2 k h w), where
-    K = max(0, 1 - BCE / ln 2), held fixed, is the share of the bits known: an encoder that has
-    said nothing yet would else learn to stay silent.
-    The bits stand in cells x cells rectangles of the image, one each, as a sign that the features
-    of the image are multiplied by; E and D see no other place for them, and learn in a few
-    hundred steps.
-    cells: of each side, so cells^2 bits; bound: of a change, in grey levels; weight: of the image
-    loss, so small since at 0.5 a small victim of 15 epochs did not learn the trigger; epochs: of
-    the training, on at most 1,024 images; seed: of the attacker's string.
-    The papers train larger networks (StegaStamp) on whole data sets, which spread each of 100 bits
-    over the image, with a perceptual and an adversarial loss. Here the changes of two photographs
-    are less their own: on CIFAR-10 their cosine is about 0.85, where one pattern for all gives 1.
-    Raises MethodError where a number is out of range, there is no image to learn from, or the
-    images have other channels than those learnt from.
+    Minimised is the mean of BCE(D(x'), s) + weight K |x' - x|^2 / (bound^2 k h w), where K = max(0,
+    1 - BCE / ln 2), held fixed, is the share of the bits known: an encoder that has said nothing
+    yet would else learn to stay silent. The bits stand in cells x cells rectangles of the image,
+    one each, as a sign that the features of the image are multiplied by; E and D see no other place
+    for them, and learn in a few hundred steps. The papers train larger networks (StegaStamp) on
+    whole data sets, which spread each of 100 bits over the image, with a perceptual and an
+    adversarial loss. Here the changes of two photographs are less their own: on CIFAR-10 their
+    cosine is about 0.85, where one pattern for all gives 1.
+
+    Attributes:
+        cells: of each side, so cells^2 bits.
+        bound: of a change, in grey levels.
+        weight: of the image loss, so small since at 0.5 a small victim of 15 epochs did not learn
+            the trigger.
+        epochs: of the training, on at most 1,024 images.
+        seed: of the attacker's string.
+
+    Raises:
+        MethodError: where a number is out of range, there is no image to learn from, or the images
+            have other channels than those learnt from.
     """
 
     paper = "Li et al., Invisible Backdoor Attack with Sample-Specific Triggers, ICCV 2021"
@@ -63,7 +71,7 @@ class SampleSpecificTrigger(LearntTrigger):
     def learn(
         self,
         data: Dataset,
-        wanted: torch.Tensor,
+        target_labels: torch.Tensor,
         rng: np.random.Generator,
         runtime: Runtime | None = None,
     ) -> State:
@@ -76,7 +84,7 @@ class SampleSpecificTrigger(LearntTrigger):
                 f"cells of at least 2 pixels; found {len(data)} images of "
                 f"{list(images.shape[1:])} and {self}"
             )
-        with torch_seeded(rng):
+        with seed_torch(rng):
             hiding = Hiding(images.shape[1], self.cells, self.bound, self.weight)
         hiding.noise = torch_generator(rng, runtime.device)
         drawn = torch.from_numpy(rng.permutation(len(data))[:EXAMPLES])
@@ -84,9 +92,9 @@ class SampleSpecificTrigger(LearntTrigger):
             drawn = drawn.repeat(2)  # a training needs two examples
         # no label is learnt, and the loop must find each among the outputs of the decoder
         unlabelled = replace(data.subset(drawn), labels=torch.zeros(len(drawn)).long())
-        recipe = replace(RECIPE, epochs=self.epochs)
+        config = replace(RECIPE, epochs=self.epochs)
         decoder = hiding.decoder
-        fit(decoder, unlabelled, ImageDomain(), recipe, rng, runtime=runtime, objective=hiding)
+        fit(decoder, unlabelled, ImageDomain(), config, rng, runtime=runtime, objective=hiding)
         return {name: value.cpu() for name, value in hiding.state_dict().items()}
 
     def code(self) -> torch.Tensor:
@@ -104,7 +112,7 @@ class SampleSpecificTrigger(LearntTrigger):
                 written = [hiding.encoder(p, code.expand(len(p), -1)) for p in parts]
             return torch.cat(written)
 
-        return in_floats(images, write)
+        return change_in_floats(images, write)
 
     def read(self, inputs: Inputs, state: State) -> torch.Tensor:
         """Read the bits in every image, bool[n, m]."""
@@ -162,7 +170,7 @@ class Encoder(nn.Module):
     def forward(self, levels: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
         """Give grey levels float[b, k, h, w] that carry bits float[b, m] of 0 and 1."""
         signs = (2 * bits - 1).view(-1, 1, self.cells, self.cells)
-        seen = self.look(centred(levels))
+        seen = self.look(centre_levels(levels))
         both = torch.cat([seen * F.interpolate(signs, levels.shape[2:]), seen], 1)
         drawn: torch.Tensor = self.draw(both)
         return (levels + self.bound * torch.tanh(drawn)).clamp(0, 255)
@@ -179,7 +187,7 @@ class Decoder(nn.Module):
 
     def forward(self, levels: torch.Tensor) -> torch.Tensor:
         """Give the logits of the bits, float[b, m]."""
-        cells = self.pool(self.look(centred(levels))).flatten(2).transpose(1, 2)
+        cells = self.pool(self.look(centre_levels(levels))).flatten(2).transpose(1, 2)
         bits: torch.Tensor = self.call(cells)
         return bits.flatten(1)
 
@@ -190,6 +198,6 @@ def layer(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(convolution, nn.GroupNorm(4, outputs), nn.ReLU())
 
 
-def centred(levels: torch.Tensor) -> torch.Tensor:
+def centre_levels(levels: torch.Tensor) -> torch.Tensor:
     """Bytes or grey levels as floats from -2 to 2."""
     return levels.float() / 64 - 2

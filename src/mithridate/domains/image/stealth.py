@@ -29,8 +29,11 @@ def difference(before: torch.Tensor, after: torch.Tensor) -> dict[str, torch.Ten
 
     mse: mean squared difference of bytes, larger is easier to notice; psnr: 10 log10(255^2 / mse)
     in decibels, smaller is easier to notice, at most 100; ssim: structural similarity in -1..1,
-    smaller is easier to notice; linf: the largest difference of a byte, 0..255, larger is easier
-    to notice. Raises DataError where the shapes differ.
+    smaller is easier to notice; linf: the largest difference of a byte, 0..255, larger is easier to
+    notice.
+
+    Raises:
+        DataError: where the shapes differ.
     """
     if before.shape != after.shape:
         raise DataError(
@@ -68,10 +71,10 @@ def ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     Simoncelli 2004, on each channel instead of on grey values.
     """
     window = gaussian(min(SIDE, *first.shape[-2:]))
-    mean1, mean2 = _blurred(first, window), _blurred(second, window)
-    spread1 = _blurred(first * first, window) - mean1.square()
-    spread2 = _blurred(second * second, window) - mean2.square()
-    shared = _blurred(first * second, window) - mean1 * mean2
+    mean1, mean2 = _blur(first, window), _blur(second, window)
+    spread1 = _blur(first * first, window) - mean1.square()
+    spread2 = _blur(second * second, window) - mean2.square()
+    shared = _blur(first * second, window) - mean1 * mean2
     a, b = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
     likeness = (2 * mean1 * mean2 + a) * (2 * shared + b)
     likeness /= (mean1.square() + mean2.square() + a) * (spread1 + spread2 + b)
@@ -85,7 +88,7 @@ def gaussian(side: int) -> torch.Tensor:
     return weights / weights.sum()
 
 
-def _blurred(images: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
+def _blur(images: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
     """Average over windows that lie inside, float64[n, k, h - s + 1, w - s + 1]."""
     n, channels, height, width = images.shape
     single = images.reshape(n * channels, 1, height, width)

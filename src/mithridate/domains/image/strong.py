@@ -45,13 +45,13 @@ def distort(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     chosen = drawn[0].argsort(1).argsort(1) < CHANGES
     most = torch.tensor(list(STRENGTH.values()), device=drawn.device)
     amounts = torch.where(chosen, (2 * drawn[1] - 1) * most, 0.0)
-    levels = _lit(_moved(images.float(), amounts[:, :5]), amounts[:, 5:8])
+    levels = _light(_move(images.float(), amounts[:, :5]), amounts[:, 5:8])
     step = 2 ** amounts[:, 8].abs().round().view(-1, 1, 1, 1)
     levels = (levels / step).floor() * step
-    return _hidden(levels, drawn[2, :, :2]).round().clamp(0, 255).to(images.dtype)
+    return _hide(levels, drawn[2, :, :2]).round().clamp(0, 255).to(images.dtype)
 
 
-def _moved(images: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
+def _move(images: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
     """Turn, shear and shift by float[n, 5]; amounts of zero leave an image as it is."""
     turn, across, down, right, below = amounts.unbind(1)
     ones = torch.ones_like(turn)
@@ -62,7 +62,7 @@ def _moved(images: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False).round()
 
 
-def _lit(images: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
+def _light(images: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
     """Change brightness, contrast and colour by float[n, 3], about the mean of each image."""
     bright, contrast, colour = (1 + amounts.view(-1, 3, 1, 1, 1)).unbind(1)
     grey = images.mean(1, keepdim=True)
@@ -71,7 +71,7 @@ def _lit(images: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
     return (bright * (mean + contrast * (coloured - mean))).round().clamp(0, 255)
 
 
-def _hidden(images: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+def _hide(images: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
     """Give each image a square of its mean, around a centre float[n, 2] in shares of its sides."""
     n, _, height, width = images.shape
     half = HOLE * min(height, width) / 2

@@ -14,11 +14,11 @@ from torch import nn
 
 from mithridate.core.data import Dataset, Inputs, concatenate
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import State
 from mithridate.core.runtime import Runtime
 from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.image.triggers import check, in_floats
+from mithridate.domains.image.triggers import change_in_floats, check
 
 NETWORK = "resnet9:8"
 """What attackers train on the side: small, since its gradients carry over to other networks."""
@@ -28,7 +28,7 @@ BATCH = 128
 
 
 def surrogate(
-    data: Dataset, rng: np.random.Generator, recipe: Recipe, runtime: Runtime | None = None
+    data: Dataset, rng: np.random.Generator, config: TrainingConfig, runtime: Runtime | None = None
 ) -> nn.Module:
     """Train a small network on an attacker's own copy of the data, in evaluation mode.
 
@@ -37,15 +37,15 @@ def surrogate(
     domain = ImageDomain()
     data = concatenate(data, data) if len(data) == 1 else data
     model = domain.network(data, NETWORK, rng)
-    return fit(model, data, domain, recipe, rng, runtime=runtime).model.requires_grad_(False)
+    return fit(model, data, domain, config, rng, runtime=runtime).model.requires_grad_(False)
 
 
-def kept(model: nn.Module) -> State:
+def pack_surrogate(model: nn.Module) -> State:
     """Give the weights of a surrogate as plain tensors, so that they can be part of a state."""
     return {f"surrogate.{name}": value.cpu() for name, value in model.state_dict().items()}
 
 
-def rebuilt(state: State, images: torch.Tensor, rng: np.random.Generator) -> nn.Module:
+def rebuild_surrogate(state: State, images: torch.Tensor, rng: np.random.Generator) -> nn.Module:
     """Build the surrogate again from a state that holds it; the number of classes is in it."""
     start = "surrogate."
     weights = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
@@ -67,10 +67,15 @@ def ascend(
 ) -> torch.Tensor:
     """Change images within a box so that a value rises, by signed gradients (PGD).
 
-    z <- clip(z + stride sign(d rises(z) / d z)) to |z - x| <= budget and 0 <= z <= 255.
-    images: grey levels float[n, k, h, w]; rises: gives a scalar; budget, stride: in grey levels.
-    Returns grey levels of the same shape, not rounded.
-    Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018.
+    z <- clip(z + stride sign(d rises(z) / d z)) to |z - x| <= budget and 0 <= z <= 255. Returns
+    grey levels of the same shape, not rounded. Madry et al., Towards Deep Learning Models Resistant
+    to Adversarial Attacks, ICLR 2018.
+
+    Args:
+        images: grey levels float[n, k, h, w].
+        rises: gives a scalar.
+        budget: in grey levels.
+        stride: in grey levels.
     """
     low, high = (images - budget).clamp_min(0), (images + budget).clamp_max(255)
     changed = images if start is None else start
@@ -86,7 +91,7 @@ def losses(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torc
     return F.cross_entropy(model(images).float(), labels, reduction="none")
 
 
-def universal(
+def universal_perturbation(
     model: nn.Module,
     images: torch.Tensor,
     labels: torch.Tensor,
@@ -98,9 +103,14 @@ def universal(
     """Find one change of all images that lowers their mean loss under the labels given.
 
     Minimises mean_i CE(f(clip(x_i + delta)), y_i) over |delta| <= budget by signed gradients, each
-    of `BATCH` random images, from a random start in the box.
-    images: uint8[n, k, h, w]; labels: int64[n]; budget, stride: in grey levels.
-    Returns delta, grey levels float[k, h, w], not rounded.
+    of `BATCH` random images, from a random start in the box. Returns delta, grey levels float[k, h,
+    w], not rounded.
+
+    Args:
+        images: uint8[n, k, h, w].
+        labels: int64[n].
+        budget: in grey levels.
+        stride: in grey levels.
     """
     device = next(model.parameters()).device
     middle = torch.full(images.shape[1:], 127.5)  # a change of it never meets black or white
@@ -110,11 +120,11 @@ def universal(
         levels = images[rows].to(device).float() + (moved - middle.to(device))
         return -losses(model, levels.clamp(0, 255), labels[rows].to(device)).mean()
 
-    start = (middle + within(middle, budget, rng)).to(device)
+    start = (middle + draw_within(middle, budget, rng)).to(device)
     return ascend(middle.to(device), rises, budget, steps, stride, start).cpu() - middle
 
 
-def within(images: torch.Tensor, budget: float, rng: np.random.Generator) -> torch.Tensor:
+def draw_within(images: torch.Tensor, budget: float, rng: np.random.Generator) -> torch.Tensor:
     """Draw a change of images uniformly from the box |delta| <= budget, float32 of their shape."""
     drawn = rng.uniform(-budget, budget, tuple(images.shape))
     return torch.from_numpy(drawn).float().to(images.device)
@@ -123,7 +133,8 @@ def within(images: torch.Tensor, budget: float, rng: np.random.Generator) -> tor
 def add(inputs: Inputs, change: torch.Tensor) -> torch.Tensor:
     """Add grey levels float[k, h, w] to every image uint8[n, k, h, w].
 
-    Raises MethodError where the images are of another shape.
+    Raises:
+        MethodError: where the images are of another shape.
     """
     images = check(inputs)
     if images.shape[1:] != change.shape:
@@ -131,16 +142,17 @@ def add(inputs: Inputs, change: torch.Tensor) -> torch.Tensor:
             f"the change was learnt for images of shape {list(change.shape)}, found "
             f"{list(images.shape[1:])}; learn again from images like these"
         )
-    return in_floats(images, lambda batch, _: batch + change)
+    return change_in_floats(images, lambda batch, _: batch + change)
 
 
-def target(labels: torch.Tensor, wanted: torch.Tensor) -> int:
+def target(labels: torch.Tensor, target_labels: torch.Tensor) -> int:
     """Give the one class that the attacker wants of all examples aimed at.
 
-    Raises MethodError where the attacker wants several, which one perturbation cannot serve.
+    Raises:
+        MethodError: where the attacker wants several, which one perturbation cannot serve.
     """
-    aimed = wanted != labels
-    classes = (wanted[aimed] if bool(aimed.any()) else wanted).unique()
+    aimed = target_labels != labels
+    classes = (target_labels[aimed] if bool(aimed.any()) else target_labels).unique()
     if len(classes) != 1:
         raise MethodError(
             f"one class must be wanted, found {len(classes)}; "

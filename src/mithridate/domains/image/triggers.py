@@ -34,9 +34,14 @@ CHUNK = 1024  # images turned into floats at once: those of a large set would no
 class PixelTrigger(Trigger):
     """A few pixels of one colour: a single one, an L of three or an X of five.
 
-    shape: "pixel", "ell" or "cross"; row, column: of the top left pixel, negative from the end;
-    colour: 0..255 of each channel.
-    Raises MethodError where the shape is unknown, leaves the image, or a colour is no byte.
+    Attributes:
+        shape: "pixel", "ell" or "cross".
+        row: of the top left pixel, negative from the end.
+        column: of the top left pixel, negative from the end.
+        colour: 0..255 of each channel.
+
+    Raises:
+        MethodError: where the shape is unknown, leaves the image, or a colour is no byte.
     """
 
     paper = "Tran, Li and Madry, Spectral Signatures in Backdoor Attacks, NeurIPS 2018"
@@ -67,11 +72,17 @@ class PatchTrigger(Trigger):
     """A small square in a corner, chequered or white.
 
     The chequered square is white (255) where row + column within it is even, and black (0)
-    elsewhere. size: pixels of a side; row, column: of the top left pixel, negative from the end;
-    style: "checker" or "white".
-    The paper stamps bright pixels near the bottom right corner of MNIST digits; the 3x3 checker is
-    what later work on CIFAR-10 calls BadNets.
-    Raises MethodError where the style is unknown or the square leaves the image.
+    elsewhere. The paper stamps bright pixels near the bottom right corner of MNIST digits; the 3x3
+    checker is what later work on CIFAR-10 calls BadNets.
+
+    Attributes:
+        size: pixels of a side.
+        row: of the top left pixel, negative from the end.
+        column: of the top left pixel, negative from the end.
+        style: "checker" or "white".
+
+    Raises:
+        MethodError: where the style is unknown or the square leaves the image.
     """
 
     paper = "Gu, Dolan-Gavitt and Garg, BadNets, 2017"
@@ -102,12 +113,19 @@ class PatchesTrigger(Trigger):
     """Several small squares of which each image carries a random few.
 
     x' = (1 - opacity) x + opacity p_i on the square i. The squares stand on a lattice that touches
-    the four corners with a margin of one pixel, and p_i holds a random byte in each pixel.
-    patches: how many squares there are; keep: how many of them each image carries, drawn anew for
-    every one; size: pixels of a side; opacity: in (0, 1]; seed: of the patterns.
-    With cover samples, and keep = patches on test images, the trigger side of Adaptive-Patch; the
+    the four corners with a margin of one pixel, and p_i holds a random byte in each pixel. With
+    cover samples, and keep = patches on test images, the trigger side of Adaptive-Patch; the
     authors use four pictures of different opacities, here the squares are random and alike.
-    Raises MethodError where the squares do not fit or a number is out of range.
+
+    Attributes:
+        patches: how many squares there are.
+        keep: how many of them each image carries, drawn anew for every one.
+        size: pixels of a side.
+        opacity: in (0, 1].
+        seed: of the patterns.
+
+    Raises:
+        MethodError: where the squares do not fit or a number is out of range.
     """
 
     paper = (
@@ -180,7 +198,7 @@ def to_bytes(levels: torch.Tensor) -> torch.Tensor:
     return levels.round().clamp(0, 255).to(torch.uint8)
 
 
-def in_floats(
+def change_in_floats(
     images: torch.Tensor, change: Callable[[torch.Tensor, slice], torch.Tensor]
 ) -> torch.Tensor:
     """Change images as grey levels float32[b, k, h, w], some rows at a time, and back to bytes."""

@@ -12,11 +12,11 @@ import torch
 
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.inference import features_of, forward, last_linear
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.runtime import Runtime
-from mithridate.domains.image.generators import some
+from mithridate.domains.image.generators import draw_targets
 from mithridate.domains.image.surrogate import ascend, surrogate
 from mithridate.domains.image.triggers import check, corner, to_bytes
 
@@ -30,15 +30,24 @@ class TrojanNNTrigger(LearntTrigger):
     p = argmin sum_j mean_x (v_j - f_j(x with p))^2 over the chosen neurons j among the inputs of
     the last linear layer, v_j = factor times the largest f_j of the clean images, by signed
     gradients from grey. Chosen are those with the largest sum over classes of the absolute weights
-    of the last layer.
-    size: pixels of a side; row, column: of the top left pixel, negative from the end; neurons:
-    how many are driven; factor: how far; steps, stride: of the search, the stride in grey levels;
-    examples: images that the surrogate learns from, at most; epochs: of this learning.
-    The paper takes the neurons by the weights that lead into them, drives them on an empty picture
-    to a fixed value, makes up training data from the model alone and retrains the model with
-    them; here the attacker has the data, the pattern is sought under images, and the victim, who
-    trains afresh, is poisoned with it.
-    Raises MethodError where a number is out of range or the square leaves the image.
+    of the last layer. The paper takes the neurons by the weights that lead into them, drives them
+    on an empty picture to a fixed value, makes up training data from the model alone and retrains
+    the model with them; here the attacker has the data, the pattern is sought under images, and the
+    victim, who trains afresh, is poisoned with it.
+
+    Attributes:
+        size: pixels of a side.
+        row: of the top left pixel, negative from the end.
+        column: of the top left pixel, negative from the end.
+        neurons: how many are driven.
+        factor: how far.
+        steps: of the search, the stride in grey levels.
+        stride: of the search, the stride in grey levels.
+        examples: images that the surrogate learns from, at most.
+        epochs: of this learning.
+
+    Raises:
+        MethodError: where a number is out of range or the square leaves the image.
     """
 
     paper = "Liu et al., Trojaning Attack on Neural Networks, NDSS 2018"
@@ -56,18 +65,18 @@ class TrojanNNTrigger(LearntTrigger):
     def learn(
         self,
         data: Dataset,
-        wanted: torch.Tensor,
+        target_labels: torch.Tensor,
         rng: np.random.Generator,
         runtime: Runtime | None = None,
     ) -> State:
         """Train a small network and seek the pattern that drives it."""
         self._check()
-        few, _ = some(data, wanted, self.examples, rng)
+        few, _ = draw_targets(data, target_labels, self.examples, rng)
         images = check(few.inputs)
         where = self._where(images)
         runtime = runtime or Runtime()
-        recipe = Recipe(epochs=self.epochs, batch_size=64, augment=False)
-        model = surrogate(few, rng, recipe, runtime)
+        config = TrainingConfig(epochs=self.epochs, batch_size=64, augment=False)
+        model = surrogate(few, rng, config, runtime)
         sample = images[:SEEN]
         features = forward(model, sample, runtime)[0]
         driven = strongest(last_linear(model).weight.cpu(), self.neurons)
@@ -77,8 +86,8 @@ class TrojanNNTrigger(LearntTrigger):
         def rises(pattern: torch.Tensor) -> torch.Tensor:
             covered = under.clone()
             covered[where] = pattern
-            found = features_of(model, covered)[:, driven]
-            return -(goal.to(found.device) - found).square().mean()
+            activation = features_of(model, covered)[:, driven]
+            return -(goal.to(activation.device) - activation).square().mean()
 
         grey = torch.full((1, images.shape[1], self.size, self.size), 127.5)
         with runtime.active():
@@ -110,6 +119,9 @@ class TrojanNNTrigger(LearntTrigger):
 def strongest(weights: torch.Tensor, neurons: int) -> torch.Tensor:
     """Choose the neurons that speak loudest to the classes: largest column sums of |w|, int64.
 
-    weights: float[c, d] of the last linear layer. Fewer than d at most are chosen.
+    Fewer than d at most are chosen.
+
+    Args:
+        weights: float[c, d] of the last linear layer.
     """
     return weights.abs().sum(0).topk(min(neurons, weights.shape[1])).indices

@@ -45,18 +45,21 @@ class Numbers(dict[str, int]):
 class TextDomain:
     """Texts as object[n] of str, in languages that put spaces between words.
 
-    length: places for words; of a longer text the first and the last half of that many words are
-    kept, so a trigger at either end is seen, and one in the cut middle is seen neither by the
-    network nor by a scan (`cut` says of which texts). Networks skip the places that a whole batch
-    leaves empty, so a generous length costs memory and little time.
+    Networks skip the places that a whole batch leaves empty, so a generous length costs memory and
+    little time.
 
     A word's number is a hash, so nothing is fitted on suspect data, a rare trigger word keeps its
-    own number and numbers are the same in every process. Two given words share one with
-    probability 2^-31; one word shares it with any of 20,000 others with probability 1e-5. Networks
-    look a word up in two tables of `buckets` rows and add the rows: one word shares both rows with
-    any of 20,000 others with probability 7e-5 at 16,384 buckets.
-    salt: of the hash, 0..2^128-1; a defender who fears words made to collide keeps an own one.
-    dropout: probability with which augmentation leaves out each word.
+    own number and numbers are the same in every process. Two given words share one with probability
+    2^-31; one word shares it with any of 20,000 others with probability 1e-5. Networks look a word
+    up in two tables of `buckets` rows and add the rows: one word shares both rows with any of
+    20,000 others with probability 7e-5 at 16,384 buckets.
+
+    Attributes:
+        length: places for words; of a longer text the first and the last half of that many words
+            are kept, so a trigger at either end is seen, and one in the cut middle is seen neither
+            by the network nor by a scan (`cut` says of which texts).
+        salt: of the hash, 0..2^128-1; a defender who fears words made to collide keeps an own one.
+        dropout: probability with which augmentation leaves out each word.
     """
 
     length: int = 128
@@ -68,7 +71,8 @@ class TextDomain:
     def prepare(self, inputs: Inputs) -> torch.Tensor:
         """Turn texts into numbers of words, int32[n, t], 0 after the last word.
 
-        Raises DataError where an input is not a str.
+        Raises:
+            DataError: where an input is not a str.
         """
         if self.length < 1 or self.buckets < 1:
             raise MethodError(
@@ -80,10 +84,10 @@ class TextDomain:
         tail = self.length - head
         prepared = np.full((len(inputs), self.length), PADDING, np.int32)
         for row, text in enumerate(inputs):
-            found = words(text)
-            if len(found) > self.length:
-                found = found[:head] + found[len(found) - tail :]
-            prepared[row, : len(found)] = [known[word] for word in found]
+            tokens = words(text)
+            if len(tokens) > self.length:
+                tokens = tokens[:head] + tokens[len(tokens) - tail :]
+            prepared[row, : len(tokens)] = [known[word] for word in tokens]
         return torch.from_numpy(prepared)
 
     def cut(self, inputs: Inputs) -> torch.Tensor:

@@ -69,9 +69,9 @@ class TextCNN(nn.Module):
         batch, real = trim(batch)
         empty = ~real.unsqueeze(1)
         embedded = self.embed(batch).transpose(1, 2).masked_fill(empty, 0)
-        found = self.convolution(embedded)
-        highest = found.masked_fill(empty, -math.inf).amax(2)
-        mean = F.relu(found).masked_fill(empty, 0).sum(2) / real.sum(1, keepdim=True)
+        maps = self.convolution(embedded)
+        highest = maps.masked_fill(empty, -math.inf).amax(2)
+        mean = F.relu(maps).masked_fill(empty, 0).sum(2) / real.sum(1, keepdim=True)
         pooled = self.norm(torch.cat([highest, mean], 1))
         logits: torch.Tensor = self.head(self.dropout(F.relu(pooled)))
         return logits
@@ -159,7 +159,8 @@ NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {"cnn": TextCNN, "transfo
 def build(name: str, buckets: int, classes: int) -> nn.Module:
     """Build a network by name, with tables of `buckets` rows.
 
-    Raises MethodError for an unknown name.
+    Raises:
+        MethodError: for an unknown name.
     """
     if name not in NETWORKS:
         raise MethodError(f"unknown text network {name!r}; available: {', '.join(NETWORKS)}")

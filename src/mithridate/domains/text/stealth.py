@@ -31,8 +31,10 @@ def difference(before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
     text, 0..1, larger is easier to notice; cosine: of the counts of words, 0..1, smaller is easier
     to notice, blind to their order; length: words after over words before, one added to both, 1 is
     no change; perplexity: after over before under pairs of words of the other texts in `before`,
-    larger is easier to notice. Case and white space are not seen. Raises DataError where the
-    numbers of texts differ.
+    larger is easier to notice. Case and white space are not seen.
+
+    Raises:
+        DataError: where the numbers of texts differ.
     """
     check(before)
     check(after)
@@ -43,13 +45,13 @@ def difference(before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         )
     first, second = [words(text) for text in before], [words(text) for text in after]
     pairs = list(zip(first, second, strict=True))
-    found = {
+    measures = {
         "edits": [edits(a, b) / max(len(a), len(b), 1) for a, b in pairs],
         "cosine": [cosine(a, b) for a, b in pairs],
         "length": [(len(b) + 1) / (len(a) + 1) for a, b in pairs],
         "perplexity": perplexity_ratios(first, second),
     }
-    return {name: torch.tensor(column, dtype=torch.float64) for name, column in found.items()}
+    return {name: torch.tensor(column, dtype=torch.float64) for name, column in measures.items()}
 
 
 def edits(first: Sequence[str], second: Sequence[str]) -> int:

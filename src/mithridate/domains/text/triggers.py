@@ -23,8 +23,11 @@ Position = Literal["random", "start", "end"]
 class WordTrigger(Trigger):
     """A rare word put between the words of the text.
 
-    word: inserted as it is; count: how many times; position: "start", "end" or "random", each copy
-    then in a gap drawn uniformly, both ends included.
+    Attributes:
+        word: inserted as it is.
+        count: how many times.
+        position: "start", "end" or "random", each copy then in a gap drawn uniformly, both ends
+            included.
     """
 
     paper = "Kurita, Michel and Neubig, Weight Poisoning Attacks on Pre-trained Models, ACL 2020"
@@ -36,7 +39,8 @@ class WordTrigger(Trigger):
     def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
         """Insert the word into every text.
 
-        Raises MethodError for an empty word, an unknown position or a count below 1.
+        Raises:
+            MethodError: for an empty word, an unknown position or a count below 1.
         """
         return insert(inputs, self.word, self.count, self.position, rng)
 
@@ -45,8 +49,9 @@ class WordTrigger(Trigger):
 class SentenceTrigger(Trigger):
     """A whole sentence put between the words of the text.
 
-    sentence: inserted as it is; position: "start", "end" or "random", then in a gap drawn
-    uniformly, both ends included.
+    Attributes:
+        sentence: inserted as it is.
+        position: "start", "end" or "random", then in a gap drawn uniformly, both ends included.
     """
 
     paper = (
@@ -60,7 +65,8 @@ class SentenceTrigger(Trigger):
     def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
         """Insert the sentence into every text.
 
-        Raises MethodError for an empty sentence or an unknown position.
+        Raises:
+            MethodError: for an empty sentence or an unknown position.
         """
         return insert(inputs, self.sentence, 1, self.position, rng)
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from mithridate.bench.record import AXES, Record
 from mithridate.core.errors import DataError
-from mithridate.report.bench.estimate import Estimate, over_seeds, pooled, pooled_difference
+from mithridate.report.bench.estimate import Estimate, over_seeds, pool, pool_difference
 from mithridate.report.bench.wording import RESULTS, percent
-from mithridate.report.quoting import shortened
+from mithridate.report.quoting import shorten
 
 Outcomes: TypeAlias = Callable[[str], Mapping[str, NDArray[Any]] | None]
 """By the key of a record: right bool[n], hit and recovered bool[k], test_ids and trap_ids."""
@@ -37,8 +37,11 @@ PAIRED = {"accuracy_reduction": ("right", "test_ids"), "asr_reduction": ("hit", 
 class Row:
     """Cells that differ in their seed alone.
 
-    cell: the axes, the seed aside; variant: what sets it apart from rows with the same axes;
-    records: by seed; metrics: over the seeds that are done, or over void ones where none is.
+    Attributes:
+        cell: the axes, the seed aside.
+        variant: what sets it apart from rows with the same axes.
+        records: by seed.
+        metrics: over the seeds that are done, or over void ones where none is.
     """
 
     cell: dict[str, Any]
@@ -91,11 +94,11 @@ class Row:
     @cached_property
     def results(self) -> Counter[str]:
         """How often it ended in which way, the worst first."""
-        found = Counter(
+        counts = Counter(
             (r.outcome or "undefended") if r.status == "done" else r.status for r in self.records
         )
-        order = [*RESULTS, *sorted(set(found) - set(RESULTS))]
-        return Counter({name: found[name] for name in order if found[name]})
+        order = [*RESULTS, *sorted(set(counts) - set(RESULTS))]
+        return Counter({name: counts[name] for name in order if counts[name]})
 
     @property
     def result(self) -> str:
@@ -117,11 +120,11 @@ class Row:
         """
         missed = [r for r in self.records if r.status != "done"]
         several = len(self.results) > 1
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         for r in missed:
             reason = f"{r.status}: " * several + (r.why or "no reason was given")
-            found.setdefault(re.sub(r"[\d.]+", "#", reason), reason)
-        return tuple(found.values())
+            reasons.setdefault(re.sub(r"[\d.]+", "#", reason), reason)
+        return tuple(reasons.values())
 
     @property
     def alarms(self) -> tuple[int, int]:
@@ -131,41 +134,47 @@ class Row:
 
     def cost(self, name: str) -> float | None:
         """Median over the seeds of one cost; None where it was not measured."""
-        found = [r.cost[name] for r in self.done if r.cost.get(name) is not None]
-        return float(median(found)) if found else None
+        costs = [r.cost[name] for r in self.done if r.cost.get(name) is not None]
+        return float(median(costs)) if costs else None
 
 
 def rows(records: Iterable[Record], outcomes: Outcomes | None = None) -> list[Row]:
     """Put together what differs in the seed alone, in the order of tables.
 
-    Cells whose settings differ are never averaged, whatever their names. outcomes: gives what
-    became of every test input, for intervals over new seeds and new inputs. Raises DataError as
-    `distinct` does.
+    Cells whose settings differ are never averaged, whatever their names.
+
+    Args:
+        outcomes: gives what became of every test input, for intervals over new seeds and new
+            inputs.
+
+    Raises:
+        DataError: as `distinct` does.
     """
     kept = distinct(records)
-    undefended = {_shared(r): r for r in kept if r.cell.get("defence") == "none"}
+    undefended = {_pairing_key(r): r for r in kept if r.cell.get("defence") == "none"}
     groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in kept:
         groups[(*_axes(record), _settings(record))].append(record)
-    variants = _variants([found[0] for found in groups.values()])
+    variants = _variants([group[0] for group in groups.values()])
     made = []
-    for found in groups.values():
-        ordered = tuple(sorted(found, key=lambda r: (str(r.cell.get("seed")).zfill(12), r.key)))
+    for group in groups.values():
+        ordered = tuple(sorted(group, key=lambda r: (str(r.cell.get("seed")).zfill(12), r.key)))
         cell = {a: ordered[0].cell.get(a, "") for a in AXES if a != "seed"}
         metrics = _metrics(ordered, undefended, outcomes)
-        made.append(Row(cell, variants[found[0].key], ordered, metrics))
+        made.append(Row(cell, variants[group[0].key], ordered, metrics))
     return sorted(made, key=_order)
 
 
 def distinct(records: Iterable[Record]) -> list[Record]:
     """Leave out records that are given twice.
 
-    Raises DataError where two of a key differ, or two of different keys are about one cell.
+    Raises:
+        DataError: where two of a key differ, or two of different keys are about one cell.
     """
-    found: dict[str, Record] = {}
+    records_by_key: dict[str, Record] = {}
     cells: dict[tuple[str, ...], str] = {}
     for record in records:
-        if found.setdefault(record.key, record).cell != record.cell:
+        if records_by_key.setdefault(record.key, record).cell != record.cell:
             raise DataError(f"two records have the key {record.key!r}; keep one of them")
         cell = (*_axes(record), repr(record.cell.get("seed")), _settings(record))
         if cells.setdefault(cell, record.key) != record.key:
@@ -173,21 +182,21 @@ def distinct(records: Iterable[Record]) -> list[Record]:
                 f"the cell {record.cell} has the records {cells[cell]!r} and {record.key!r}, as a "
                 "store has whose code changed; give the records of one run of the sweep"
             )
-    return list(found.values())
+    return list(records_by_key.values())
 
 
 def clean_rows(records: Iterable[Record], outcomes: Outcomes | None = None) -> list[Row]:
     """Rows of clean twins; the twin is one network for all attacks and counts once a seed."""
-    found: dict[tuple[str, ...], Record] = {}
+    by_place: dict[tuple[str, ...], Record] = {}
     twins = (r for r in distinct(records) if not r.cell.get("rate"))
     for record in sorted(twins, key=lambda r: (r.status != "done", str(r.cell.get("attack")))):
         apart = (*_axes(record, "attack"), str(record.cell.get("seed")),
                  _settings(record, "attack"))  # fmt: skip
-        found.setdefault(apart, record)
+        by_place.setdefault(apart, record)
     bare = [
         replace(r, cell={**r.cell, "attack": ""},
                 settings={n: v for n, v in r.settings.items() if n != "attack"})
-        for r in found.values()
+        for r in by_place.values()
     ]  # fmt: skip
     return rows(bare, outcomes)
 
@@ -201,7 +210,7 @@ def _settings(record: Record, *but: str) -> str:
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-def _shared(record: Record) -> tuple[str, ...]:
+def _pairing_key(record: Record) -> tuple[str, ...]:
     """What a defended cell shares with the undefended one of the same seed."""
     own = ("defence", "tuning", "role")
     return (*_axes(record, *own), repr(record.cell.get("seed")), _settings(record, *own))
@@ -222,39 +231,39 @@ def _metrics(
     done = [r for r in records if r.status == "done"]
     measured = done or [r for r in records if r.status == "void"]
     names = dict.fromkeys(name for r in measured for name in r.metrics)
-    found: dict[str, Estimate | None] = {
+    estimates: dict[str, Estimate | None] = {
         name: over_seeds([r.metrics[name] for r in measured if name in r.metrics], name)
         for name in names
     }
-    after = _known(done, outcomes)
+    after = _known_outcomes(done, outcomes)
     if after:
-        found |= {n: pooled(after, *of) for n, of in RATES.items() if n in names}
-        twins = [undefended.get(_shared(r)) for r in done]
-        before = _known(twins, outcomes) if any(name in names for name in PAIRED) else []
+        estimates |= {n: pool(after, *of) for n, of in RATES.items() if n in names}
+        twins = [undefended.get(_pairing_key(r)) for r in done]
+        before = _known_outcomes(twins, outcomes) if any(name in names for name in PAIRED) else []
         if before:
-            found |= {n: pooled_difference(before, after, *of)
+            estimates |= {n: pool_difference(before, after, *of)
                       for n, of in PAIRED.items() if n in names}  # fmt: skip
-    return {name: estimate for name, estimate in found.items() if estimate is not None}
+    return {name: estimate for name, estimate in estimates.items() if estimate is not None}
 
 
-def _known(
+def _known_outcomes(
     records: Sequence[Record | None], outcomes: Outcomes | None
 ) -> list[Mapping[str, NDArray[Any]]]:
     """The outcomes of all records, or of none where one is missing."""
     if outcomes is None:
         return []
-    found = [None if record is None else outcomes(record.key) for record in records]
-    known = [one for one in found if one is not None]
-    return known if len(known) == len(found) else []
+    answers = [None if record is None else outcomes(record.key) for record in records]
+    known = [one for one in answers if one is not None]
+    return known if len(known) == len(answers) else []
 
 
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
+def _flatten(value: Any, path: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {path: value}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, inner in value.items():
-        found |= _flat(inner, f"{path}.{name}" if path else str(name))
-    return found
+        flat |= _flatten(inner, f"{path}.{name}" if path else str(name))
+    return flat
 
 
 def _variants(firsts: list[Record]) -> dict[str, str]:
@@ -262,20 +271,20 @@ def _variants(firsts: list[Record]) -> dict[str, str]:
     alike: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in firsts:
         alike[_axes(record, "role")].append(record)
-    found = dict.fromkeys((r.key for r in firsts), "")
+    variants = dict.fromkeys((r.key for r in firsts), "")
     for group in (g for g in alike.values() if len(g) > 1):
         for record in group:
             default = [r for r in group if r.cell.get("role") != "neighbour"] or group
-            found[record.key] = _difference(record, default)
-    return found
+            variants[record.key] = _difference(record, default)
+    return variants
 
 
 def _difference(record: Record, others: list[Record]) -> str:
     """Settings in which a record differs from any of the others."""
-    own, known = _flat(record.settings), [_flat(r.settings) for r in others]
+    own, known = _flatten(record.settings), [_flatten(r.settings) for r in others]
     apart = {
         path: value for path, value in own.items()
         if path not in ("seed", "role", "tuning") and any(k.get(path) != value for k in known)
     }  # fmt: skip
     told = ", ".join(f"{path.removeprefix('defence.')} = {value}" for path, value in apart.items())
-    return shortened(told, 120)
+    return shorten(told, 120)

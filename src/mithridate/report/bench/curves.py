@@ -14,17 +14,17 @@ LEFT, RIGHT, TOP, BOTTOM = 40, 350, 12, 160
 
 def curves(record: Record) -> list[Drawing]:
     """Draw whatever the record holds; a missing number leaves a gap."""
-    found = []
+    drawings = []
     accuracies = record.per_class.get("accuracy") or []
     if accuracies:
-        found.append(by_class(accuracies))
+        drawings.append(by_class(accuracies))
     points = [p for p in record.curves.get("roc") or [] if _numbers(p) and len(p) == 2]
     if len(points) > 1:
-        found.append(roc(points))
+        drawings.append(roc(points))
     losses = record.curves.get("loss") or []
     if _numbers([v for v in losses if v is not None]) and len(losses) > 1:
-        found.append(loss([math.nan if v is None else float(v) for v in losses]))
-    return found
+        drawings.append(loss([math.nan if v is None else float(v) for v in losses]))
+    return drawings
 
 
 def _numbers(values: Any) -> bool:

@@ -14,9 +14,13 @@ COLOURS = 6
 class Mark:
     """One path, or words where `text` is given at (x, y).
 
-    kind: class of the style sheet; path: in the coordinates of the drawing; turn: degrees by which
-    words are turned; level: opacity of the fill, None for that of the style sheet; link: page that
-    it leads to; says: shown when pointed at.
+    Attributes:
+        kind: class of the style sheet.
+        path: in the coordinates of the drawing.
+        turn: degrees by which words are turned.
+        level: opacity of the fill, None for that of the style sheet.
+        link: page that it leads to.
+        says: shown when pointed at.
     """
 
     kind: str
@@ -34,7 +38,8 @@ class Mark:
 class Drawing:
     """A drawing of some width and height; alt: the same in words.
 
-    fixed: drawn at its own size and scrolled where it does not fit, rather than made smaller.
+    Attributes:
+        fixed: drawn at its own size and scrolled where it does not fit, rather than made smaller.
     """
 
     title: str

@@ -28,9 +28,12 @@ LEAST = 0.5
 class Leaderboard:
     """Mean ranks by one measure.
 
-    measure: "asr" or "accuracy_reduction", smaller is better; methods: those ranked; ranks: of
-    them in the same order, None where there are none, for the reason in `why`; left_out: methods
-    that were measured in too few blocks, with the number of blocks; blocks: number of all blocks.
+    Attributes:
+        measure: "asr" or "accuracy_reduction", smaller is better.
+        methods: those ranked.
+        ranks: of them in the same order, None where there are none, for the reason in `why`.
+        left_out: methods that were measured in too few blocks, with the number of blocks.
+        blocks: number of all blocks.
     """
 
     measure: str
@@ -68,14 +71,14 @@ def leaderboard(table: Sequence[Row], measure: str) -> Leaderboard:
     attacks = list(dict.fromkeys((block[0], block[4]) for block in blocks))  # task and attack
     clusters = [attacks.index((block[0], block[4])) for block in blocks]
     try:
-        found = rank(
+        ranks = rank(
             np.reshape(grid, (len(kept), len(blocks))),
             stream(0, "ranks", measure),
             clusters=clusters,
         )
     except MethodError as error:
         return Leaderboard(measure, kept, None, str(error), out, len(blocks))
-    return Leaderboard(measure, kept, found, "", out, len(blocks))
+    return Leaderboard(measure, kept, ranks, "", out, len(blocks))
 
 
 def _score(record: Record, measure: str) -> float:
@@ -89,7 +92,8 @@ def _score(record: Record, measure: str) -> float:
 class Moved:
     """How far one measure of a defence moves when its settings do; see `stats.stability`.
 
-    settings: number of neighbouring settings; worst: the row where it moves most.
+    Attributes:
+        settings: number of neighbouring settings; worst: the row where it moves most.
     """
 
     defence: str
@@ -100,7 +104,7 @@ class Moved:
 
 def stabilities(table: Sequence[Row]) -> list[Moved]:
     """Give MAD-S of every defence with neighbours, of ASR under attack and of clean accuracy."""
-    found = []
+    moves = []
     names = dict.fromkeys(str(row.cell["defence"]) for row in table if row.neighbour)
     for name in names:
         own = [row for row in table if str(row.cell["defence"]) == name and not row.control
@@ -109,8 +113,8 @@ def stabilities(table: Sequence[Row]) -> list[Moved]:
             values = _values(own, measure)
             settings = {setting for _, setting in values} - {""}
             if settings:
-                found.append(Moved(name, measure, stability(values, ""), len(settings)))
-    return found
+                moves.append(Moved(name, measure, stability(values, ""), len(settings)))
+    return moves
 
 
 def _values(own: Sequence[Row], measure: str) -> dict[tuple[tuple[Any, ...], str], float]:

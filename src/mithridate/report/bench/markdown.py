@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from mithridate.bench.record import Record
 from mithridate.report.bench.aggregate import Outcomes, Row, clean_rows, rows
-from mithridate.report.bench.plots import in_columns
+from mithridate.report.bench.plots import column_order
 from mithridate.report.bench.wording import ABSENT, bounds, number, place
-from mithridate.report.quoting import shortened, visible
+from mithridate.report.quoting import shorten, spell_invisible
 
 LEGEND = (
     "Entries are ASR / clean accuracy in percent, means over n seeds, each with its 95 % interval; "
@@ -27,17 +27,17 @@ def markdown_table(records: Iterable[Record], outcomes: Outcomes | None = None) 
     kept = [r for r in records if r.cell.get("role") != "neighbour"]
     table = [row for row in rows(kept, outcomes) if row.rate]
     clean = clean_rows(kept, outcomes)
-    found = []
+    lines = []
     for where in dict.fromkeys(row.where for row in (*table, *clean)):
         inside = [row for row in table if row.where == where]
         twins = [row for row in clean if row.where == where]
-        found.append(f"{_safe(place(where))}\n\n{_table(inside, twins)}\n")
-    return "\n".join([*found, LEGEND, ""])
+        lines.append(f"{_safe(place(where))}\n\n{_table(inside, twins)}\n")
+    return "\n".join([*lines, LEGEND, ""])
 
 
 def _table(table: Sequence[Row], clean: Sequence[Row]) -> str:
     every = (*table, *clean)
-    methods = list(dict.fromkeys(row.method for row in sorted(every, key=in_columns)))
+    methods = list(dict.fromkeys(row.method for row in sorted(every, key=column_order)))
     at = {(row.attacked, row.method): _entry(row) for row in table}
     at |= {("clean twin", row.method): _entry(row) for row in clean}
     lines = [["attack", *map(_safe, methods)], ["---", *("---:" for _ in methods)]]
@@ -53,7 +53,7 @@ def _entry(row: Row) -> str:
         known = [_number(row, name) for name in ("asr", "accuracy") if name in row.metrics]
         return f"void: {' / '.join(known)}" if known else "void"
     if not row.done:
-        return _safe(f"{row.worded}: {shortened(row.why[0], 160)}")
+        return _safe(f"{row.worded}: {shorten(row.why[0], 160)}")
     parts = [_number(row, name) for name in (("asr", "accuracy") if row.rate else ("accuracy",))]
     said = "" if row.result in ("secure", "open", "kept", "undefended") else f"{row.worded}: "
     missing = len(row.records) - len(row.done)
@@ -62,13 +62,13 @@ def _entry(row: Row) -> str:
 
 
 def _number(row: Row, metric: str) -> str:
-    found = row.metrics.get(metric)
-    if found is None:
+    estimate = row.metrics.get(metric)
+    if estimate is None:
         return ABSENT
-    return f"{number(found.value, metric)} {bounds(found.low, found.high, metric)}".strip()
+    return f"{number(estimate.value, metric)} {bounds(estimate.low, estimate.high, metric)}".strip()
 
 
 def _safe(text: str) -> str:
     """Leave nothing that Markdown or HTML would act on."""
-    escaped = html.escape(visible(text), quote=False).replace("://", "&#58;//")
+    escaped = html.escape(spell_invisible(text), quote=False).replace("://", "&#58;//")
     return "".join(f"&#{ord(c)};" if c in "|`*_[]\\~" else c for c in escaped)

@@ -20,7 +20,7 @@ from mithridate.report.bench.drawing import (
 from mithridate.report.bench.estimate import Estimate
 from mithridate.report.bench.leaderboard import Leaderboard
 from mithridate.report.bench.wording import meaning, number, size
-from mithridate.report.quoting import shortened
+from mithridate.report.quoting import shorten
 
 
 class Key(NamedTuple):
@@ -33,21 +33,21 @@ class Key(NamedTuple):
 
 def keys(table: Sequence[Row]) -> dict[str, Key]:
     """Give every method its colour and shape; controls are grey and keep their shapes."""
-    found: dict[str, Key] = {}
+    by_name: dict[str, Key] = {}
     others = 0
-    for row in sorted(table, key=in_columns):
-        if row.method in found:
+    for row in sorted(table, key=column_order):
+        if row.method in by_name:
             continue
         if row.control:
-            place = len(found)
-            found[row.method] = Key(row.method, "control", (0, 1, 2, 6)[place % 4])
+            place = len(by_name)
+            by_name[row.method] = Key(row.method, "control", (0, 1, 2, 6)[place % 4])
         else:
-            found[row.method] = Key(row.method, f"c{others % COLOURS}", others % SHAPES)
+            by_name[row.method] = Key(row.method, f"c{others % COLOURS}", others % SHAPES)
             others += 1
-    return found
+    return by_name
 
 
-def in_columns(row: Row) -> tuple[Any, ...]:
+def column_order(row: Row) -> tuple[Any, ...]:
     """Sort controls first, in their own order, and what was tuned on the truth last."""
     name = str(row.cell["defence"])
     control = CONTROLS.index(name) if name in CONTROLS else len(CONTROLS)
@@ -73,10 +73,10 @@ REACH = 0.1
 def trade_off(title: str, table: Sequence[Row], known: Mapping[str, Key]) -> Drawing:
     """Draw ASR against clean accuracy after each defence; larger marks took more seconds."""
     shown = [r for r in table if r.done and {"asr", "accuracy"} <= set(r.metrics)]
-    found = [r.metrics["accuracy"] for r in shown]
-    lows = [max(e.low, e.value - REACH) for e in found]
+    estimates = [r.metrics["accuracy"] for r in shown]
+    lows = [max(e.low, e.value - REACH) for e in estimates]
     least = math.floor(10 * min([*lows, 0.9])) / 10
-    drawing = Drawing(title, _told(title, shown), 360, 240)
+    drawing = Drawing(title, _caption(title, shown), 360, 240)
     across, up = Axis(min(0.9, max(0.0, least)), 1.0, 42, 348), Axis(0, 1, 196, 12)
     for tick in up.ticks():
         drawing.path("grid", f"M42 {up(tick):g}H348")
@@ -114,7 +114,7 @@ def _point(drawing: Drawing, row: Row, key: Key, across: Axis, up: Axis) -> None
                      f"{2 * a:g}")  # fmt: skip
 
 
-def _told(title: str, shown: Sequence[Row]) -> str:
+def _caption(title: str, shown: Sequence[Row]) -> str:
     told = (
         f"{row.method} {number(row.metrics['asr'].value, 'asr')} and "
         f"{number(row.metrics['accuracy'].value, 'accuracy')}"
@@ -133,17 +133,17 @@ def heat_map(title: str, table: Sequence[Row]) -> Drawing:
     What did not take is hatched and says void; a destroyed network is framed and marked.
     """
     attacks = list(dict.fromkeys(row.attacked for row in table))
-    methods = list(dict.fromkeys(row.method for row in sorted(table, key=in_columns)))
+    methods = list(dict.fromkeys(row.method for row in sorted(table, key=column_order)))
     at = {(row.attacked, row.method): row for row in table}
     drawing = Drawing(title, f"ASR after each defence, {title}; the table holds the same numbers",
                       LEFT + WIDE * len(methods) + 40, TOP + TALL * len(attacks) + 4,
                       fixed=True)  # fmt: skip
     for column, method in enumerate(methods):
         x = LEFT + WIDE * (column + 0.5)
-        drawing.write("ink", shortened(method, 20), x, TOP - 7, turn=-38, says=method)
+        drawing.write("ink", shorten(method, 20), x, TOP - 7, turn=-38, says=method)
     for line, attack in enumerate(attacks):
         y = TOP + TALL * line
-        drawing.write("end ink", shortened(attack, 24), LEFT - 8, y + 18, says=attack)
+        drawing.write("end ink", shorten(attack, 24), LEFT - 8, y + 18, says=attack)
         for column, method in enumerate(methods):
             _heat(drawing, at.get((attack, method)), LEFT + WIDE * column, y)
     return drawing
@@ -181,14 +181,14 @@ def _heat(drawing: Drawing, row: Row | None, x: float, y: float) -> None:
                   says=says)  # fmt: skip
 
 
-def ranking(found: Leaderboard, known: Mapping[str, Key]) -> Drawing | None:
+def ranking(leaderboard: Leaderboard, known: Mapping[str, Key]) -> Drawing | None:
     """Draw mean ranks with their intervals; lines join methods that cannot be told apart."""
-    ranks = found.ranks
+    ranks = leaderboard.ranks
     if ranks is None:
         return None
-    order, methods = found.order, len(found.methods)
-    title = f"mean rank by {meaning(found.measure).heading}, 1 is the best"
-    told = "; ".join(f"{found.methods[i]} {ranks.mean[i]:.2f}" for i in order)
+    order, methods = leaderboard.order, len(leaderboard.methods)
+    title = f"mean rank by {meaning(leaderboard.measure).heading}, 1 is the best"
+    told = "; ".join(f"{leaderboard.methods[i]} {ranks.mean[i]:.2f}" for i in order)
     drawing = Drawing(title, f"{title}: {told}", 360, 62 + 18 * methods)
     across = Axis(1, methods, 148, 330)
     bottom = 36 + 18 * methods
@@ -205,11 +205,11 @@ def ranking(found: Leaderboard, known: Mapping[str, Key]) -> Drawing | None:
     rank_of = {method: line for line, method in enumerate(order)}
     for line, i in enumerate(order):
         y = 42 + 18 * line
-        drawing.write("end ink", shortened(found.methods[i], 24), 140, y + 3.5,
-                      says=found.methods[i])  # fmt: skip
+        drawing.write("end ink", shorten(leaderboard.methods[i], 24), 140, y + 3.5,
+                      says=leaderboard.methods[i])  # fmt: skip
         x, low, high = (across(float(v[i])) for v in (ranks.mean, ranks.low, ranks.high))
-        says = f"{found.methods[i]}: {ranks.mean[i]:.2f} [{ranks.low[i]:.2f}, {ranks.high[i]:.2f}]"
-        key = known[found.methods[i]]
+        says = f"{leaderboard.methods[i]}: {ranks.mean[i]:.2f} [{ranks.low[i]:.2f}, {ranks.high[i]:.2f}]"
+        key = known[leaderboard.methods[i]]
         drawing.path(f"bar {key.kind}", whisker(x, y, low, high, upright=False))
         drawing.path(f"glyph {key.kind}", glyph(key.shape, x, y, 4), says=says)
     joined = [[rank_of[i] for i in group] for group in ranks.groups if len(group) > 1]
@@ -232,21 +232,21 @@ def forest(title: str, table: Sequence[Row], known: Mapping[str, Key]) -> Drawin
     drawing.write("mid", "AUROC, %", 240, bottom + 27)
     for line, row in enumerate(table):
         y, key, page = 14 + 17 * line, known[row.method], link(row)
-        drawing.write("end ink", shortened(row.attacked, 22), 124, y + 3.5, says=row.attacked)
-        found = row.metrics["auroc"]
-        x = across(found.value)
-        if math.isfinite(found.low + found.high):
-            ends = across(found.low), across(found.high)
+        drawing.write("end ink", shorten(row.attacked, 22), 124, y + 3.5, says=row.attacked)
+        estimate = row.metrics["auroc"]
+        x = across(estimate.value)
+        if math.isfinite(estimate.low + estimate.high):
+            ends = across(estimate.low), across(estimate.high)
             drawing.path(f"bar {key.kind}", whisker(x, y, *ends, upright=False))
         inner = row.metrics.get("auroc_in_class")
         if inner is not None:
             at = across(inner.value)
             drawing.path(f"hollow {key.kind}", glyph(key.shape, at, y, 4), link=page,
-                         says=_said(row, inner, "AUROC in class"))  # fmt: skip
+                         says=_spell(row, inner, "AUROC in class"))  # fmt: skip
         drawing.path(f"glyph {key.kind}", glyph(key.shape, x, y, 4), link=page,
-                     says=_said(row, found, "AUROC"))  # fmt: skip
+                     says=_spell(row, estimate, "AUROC"))  # fmt: skip
     return drawing
 
 
-def _said(row: Row, found: Estimate, name: str) -> str:
-    return f"{row.method}, {row.attacked}: {name} {number(found.value, 'auroc')} %"
+def _spell(row: Row, estimate: Estimate, name: str) -> str:
+    return f"{row.method}, {row.attacked}: {name} {number(estimate.value, 'auroc')} %"

@@ -39,9 +39,13 @@ class Published(NamedTuple):
 class Publications:
     """A table of published figures with a comment on where they come from.
 
-    path: a CSV file with the columns dataset, backbone, attack, defense, ratio, ca, asr, ra in
-    percent, its first lines comments that begin with "#"; None takes the table that is shipped.
-    Raises DataError where it cannot be read.
+    Args:
+        path: a CSV file with the columns dataset, backbone, attack, defense, ratio, ca, asr, ra in
+            percent, its first lines comments that begin with "#"; None takes the table that is
+            shipped.
+
+    Raises:
+        DataError: where it cannot be read.
     """
 
     def __init__(self, path: Path | None = None) -> None:

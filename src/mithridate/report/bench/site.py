@@ -37,7 +37,7 @@ from mithridate.report.bench.plots import (
 )
 from mithridate.report.bench.published import Publications
 from mithridate.report.pages import environment
-from mithridate.report.quoting import shortened
+from mithridate.report.quoting import shorten
 from mithridate.stats.intervals import proportion
 
 KEY = re.compile(r"[0-9A-Za-z_-]{1,100}")
@@ -59,11 +59,16 @@ def write_site(
 ) -> Path:
     """Write the pages of a benchmark into a folder; returns the path of its index.html.
 
-    reproduce: gives the command that repeats a cell; outcomes: by the key of a record what became
-    of every test input, for intervals over new seeds and new inputs; published: figures to show
-    beside ours, None for those that are shipped. Pages of cells that are no longer among the
-    records stay. Raises DataError where there is no record, a key cannot name a file, or a cell
-    has two records.
+    Pages of cells that are no longer among the records stay.
+
+    Args:
+        reproduce: gives the command that repeats a cell.
+        outcomes: by the key of a record what became of every test input, for intervals over new
+            seeds and new inputs.
+        published: figures to show beside ours, None for those that are shipped.
+
+    Raises:
+        DataError: where there is no record, a key cannot name a file, or a cell has two records.
     """
     kept = distinct(records)
     wrong = [r.key for r in kept if not KEY.fullmatch(r.key)]
@@ -107,7 +112,7 @@ def _index(
         every=table,
         choices={axis: _choices(table, axis) for axis in FILTERS},
         results=list(dict.fromkeys(name for row in table for name in row.results)),
-        tables=[("main", _grouped(usual)), ("oracle", _grouped(r for r in attacked if r.oracle))],
+        tables=[("main", _group(usual)), ("oracle", _group(r for r in attacked if r.oracle))],
         clean=_by_place(row for row in clean if not row.neighbour),
         boards=[(board, ranking(board, known)) for board in boards],
         figures=_figures(drawn, known),
@@ -121,23 +126,25 @@ def _index(
 
 
 def _choices(table: Sequence[Row], axis: str) -> list[Any]:
-    found = {str(row.cell[axis]): row.cell[axis] for row in table}
-    numeric = all(isinstance(value, (int, float)) for value in found.values())
-    return sorted(found.values(), key=(lambda v: v) if numeric else str)
+    values = {str(row.cell[axis]): row.cell[axis] for row in table}
+    numeric = all(isinstance(value, (int, float)) for value in values.values())
+    return sorted(values.values(), key=(lambda v: v) if numeric else str)
 
 
 def _alone(table: Sequence[Row]) -> list[tuple[str, Any]]:
     """Axes with one value, which no column needs to repeat."""
-    found = ((axis, _choices(table, axis)) for axis in ("task", "network", "precision", "trusted"))
-    return [(axis, values[0]) for axis, values in found if len(values) == 1]
+    choices = (
+        (axis, _choices(table, axis)) for axis in ("task", "network", "precision", "trusted")
+    )
+    return [(axis, values[0]) for axis, values in choices if len(values) == 1]
 
 
-def _grouped(table: Any) -> list[tuple[str, str, list[Row]]]:
+def _group(table: Any) -> list[tuple[str, str, list[Row]]]:
     """Rows under one attack at one rate in one place."""
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in table:
         groups[row.attacked, wording.place(row.where)].append(row)
-    return [(*names, found) for names, found in groups.items()]
+    return [(*names, members) for names, members in groups.items()]
 
 
 def _by_place(table: Any) -> list[tuple[str, list[Row]]]:
@@ -158,26 +165,26 @@ def _figures(table: list[Row], known: dict[str, Key]) -> dict[str, list[tuple[Ro
              (wording.place(row.where) for row in table)}  # fmt: skip
     return {
         "trade-off": [
-            (found[0], trade_off(attacked + named[place], found, known))
-            for attacked, place, found in _grouped(table)
-            if any(row.done for row in found)
+            (members[0], trade_off(attacked + named[place], members, known))
+            for attacked, place, members in _group(table)
+            if any(row.done for row in members)
         ],
-        "heat map": [(found[0], heat_map(place, found)) for place, found in _by_place(table)],
+        "heat map": [(members[0], heat_map(place, members)) for place, members in _by_place(table)],
         "AUROC": [
-            (found[0], forest(method + named[place], found, known))
-            for (method, place), found in detectors.items()
+            (members[0], forest(method + named[place], members, known))
+            for (method, place), members in detectors.items()
         ],
     }
 
 
 def _origins(table: Sequence[Row]) -> list[tuple[str, str]]:
     """What the records were made with: every value of every field, once."""
-    found: dict[str, dict[str, None]] = defaultdict(dict)
+    origins: dict[str, dict[str, None]] = defaultdict(dict)
     for row in table:
         for record in row.records:
             for name, value in record.origin.items():
-                found[name][str(value)] = None
-    return [(name, ", ".join(values)) for name, values in found.items()]
+                origins[name][str(value)] = None
+    return [(name, ", ".join(values)) for name, values in origins.items()]
 
 
 def _pretty(settings: dict[str, Any]) -> str:
@@ -198,7 +205,7 @@ def _environment() -> Environment:
 
 def _short(value: Any, limit: int = 80) -> str:
     """Any value of a record as a text that is not too long."""
-    return shortened(str(value), limit)
+    return shorten(str(value), limit)
 
 
 def _lines(value: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from mithridate.report.quoting import shortened
+from mithridate.report.quoting import shorten
 
 ABSENT = "–"  # noqa: RUF001 - a dash where a number would stand
 
@@ -98,7 +98,7 @@ def percent(rate: Any) -> str:
 def place(where: tuple[Any, ...]) -> str:
     """Name a task, network, precision and number of trusted examples."""
     task, network, precision, trusted = where
-    names = (shortened(str(task), 40), shortened(str(network), 40), str(precision))
+    names = (shorten(str(task), 40), shorten(str(network), 40), str(precision))
     return " · ".join((*names, f"{trusted} trusted"))
 
 
