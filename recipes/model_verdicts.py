@@ -111,8 +111,14 @@ def made_otherwise(networks: Sequence[Suspect], strange: Sequence[Record]) -> st
         own = suspects(r for r in strange if r.cell["task"] == task)
         same = [n for n in networks if n.place[:2] == (task.partition(",")[0], own[0].place[1])]
         cells = [share(count_verdicts(judge_all(own, [name], same)).clean) for name in SCANNERS]
-        rows.append([task, str(len(own)), *cells,
-                     share(count_verdicts(judge_all(own, list(SCANNERS), same)).clean)])  # fmt: skip
+        rows.append(
+            [
+                task,
+                str(len(own)),
+                *cells,
+                share(count_verdicts(judge_all(own, list(SCANNERS), same)).clean),
+            ]
+        )
     return markdown(["made how", "networks", *SCANNERS, "all together"], rows)
 
 

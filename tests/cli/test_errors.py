@@ -152,7 +152,7 @@ POISONS = {
 @pytest.mark.parametrize("what", POISONS)
 def test_poisoning_that_cannot_be_done_leaves_nothing_behind(what, fails, data):
     arguments, expected = POISONS[what]
-    amount = () if "amount" in str(arguments) else ("--set", "selection.amount=2")
+    amount = () if "poison_rate" in str(arguments) else ("--set", "selection.poison_rate=2")
     assert expected in fails("poison", "good.npz", "--out", "out", *arguments, *amount)
     assert not (data / "out").exists()
 
@@ -167,7 +167,7 @@ def test_a_bug_does_not_look_like_a_verdict(fails, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("mithridate.cli.work.scan_data.find", broken)
+    monkeypatch.setattr("mithridate.cli.work.scan_data.find_source", broken)
     assert "ZeroDivisionError: oh (a bug" in fails("scan", "data", "good.npz")
 
 

@@ -103,13 +103,23 @@ def test_without_trusted_examples_nothing_is_measured(data, tmp_path):
 
 def test_settings_and_another_network_reach_the_training(data, tmp_path):
     done = inside(
-        "train", data / "small.npz", "--out", tmp_path / "out", "--network", "resnet9:4",
-        "--set", "recipe.rate=0.05", "--set", "recipe.epochs=1", "--trusted", data / "trusted.npz",
-    )  # fmt: skip
+        "train",
+        data / "small.npz",
+        "--out",
+        tmp_path / "out",
+        "--network",
+        "resnet9:4",
+        "--set",
+        "training.learning_rate=0.05",
+        "--set",
+        "training.epochs=1",
+        "--trusted",
+        data / "trusted.npz",
+    )
     assert done.returncode == 0, done.stderr
     found = card(tmp_path / "out")
-    assert found["method"]["config"]["recipe"]["rate"] == 0.05
-    assert found["method"]["config"]["recipe"]["epochs"] == 1
+    assert found["method"]["config"]["training"]["learning_rate"] == 0.05
+    assert found["method"]["config"]["training"]["epochs"] == 1
     assert found["cost"]["backward"] == 60
     assert found["damage"]["before"] is None and found["measured"] == 120
     assert found["network"]["name"] == "resnet9:4"
@@ -121,8 +131,8 @@ def test_another_trainer_is_driven_alike(trainer, data, tmp_path):
     assert done.returncode == 0, done.stderr
     found = card(tmp_path)
     assert found["method"]["name"] == trainer
-    assert found["method"]["config"]["recipe"]["epochs"] == 2
-    assert found["method"]["config"]["recipe"]["rate"] == 0.05, "its own rate was lost"
+    assert found["method"]["config"]["training"]["epochs"] == 2
+    assert found["method"]["config"]["training"]["learning_rate"] == 0.05, "its own rate was lost"
 
 
 @pytest.mark.parametrize("then", ["relabel", "unlearn"])
@@ -166,15 +176,15 @@ def test_a_folder_that_is_not_ours_is_never_touched(data, tmp_path):
 
 REFUSED = {
     "no such trainer": (("--trainer", "standrad"), "did you mean standard"),
-    "no such setting": (("--set", "recipy.rate=1"), "did you mean 'recipe'"),
-    "no such part": (("--set", "recipe.rat=1"), "did you mean 'rate'"),
+    "no such setting": (("--set", "trainin.learning_rate=1"), "did you mean 'training'"),
+    "no such part": (("--set", "training.learning_rat=1"), "did you mean 'learning_rate'"),
     "a part of what has none": (
         ("--trainer", "cut-mix", "--set", "alpha.x=1"), "'alpha' has no parts",
     ),
-    "another type": (("--set", "recipe.rate=fast"), "rate to be a number"),
-    "no value": (("--set", "recipe.rate"), "FIELD=VALUE"),
-    "set twice": (("--set", "recipe.rate=1", "--set", "recipe.rate=2"), "set twice"),
-    "the same twice": (("--set", "recipe.epochs=3",), "say the same"),
+    "another type": (("--set", "training.learning_rate=fast"), "learning_rate to be a number"),
+    "no value": (("--set", "training.learning_rate"), "FIELD=VALUE"),
+    "set twice": (("--set", "training.epochs=1", "--set", "training.epochs=2"), "set twice"),
+    "the same twice": (("--set", "training.epochs=3",), "say the same"),
     "no such end": (("--then", "pray"), "none, drop, relabel, unlearn"),
     "a scan without trusted": (("--then", "drop"), "needs --trusted"),
     "another network to relabel": (

@@ -157,7 +157,7 @@ def amounts():
     for domain, attack in CASES:
         for field in dataclasses.fields(attack):
             part = getattr(attack, field.name)
-            if hasattr(part, "amount"):
+            if hasattr(part, "poison_rate"):
                 yield domain, attack, field.name
 
 

@@ -51,7 +51,7 @@ def test_it_learns_from_the_images_that_are_aimed_at(monkeypatch, goal, levels, 
         seen.append((images[:, 0, 0, 0].tolist(), labels.tolist()))
         return torch.ones(1, 8, 8)
 
-    monkeypatch.setattr(module, "universal", spy)
+    monkeypatch.setattr(module, "universal_perturbation", spy)
     data = dataset(images, [0, 1, 2], ("a", "b", "c"))
     Poisoning(AdvDoorTrigger(epochs=1), goal).learn(data, stream(0, "learn"))
     assert seen == [(levels, labels)]

@@ -54,8 +54,15 @@ def test_without_noise_and_clipping_it_takes_the_steps_of_ordinary_training():
 
 
 def test_one_step_is_no_longer_than_the_rate_times_the_clip():
-    config = TrainingConfig(epochs=1, batch_size=24, learning_rate=0.1, momentum=0.0, weight_decay=0.0,
-                    precision="fp32", augment=False)  # fmt: skip
+    config = TrainingConfig(
+        epochs=1,
+        batch_size=24,
+        learning_rate=0.1,
+        momentum=0.0,
+        weight_decay=0.0,
+        precision="fp32",
+        augment=False,
+    )
     trainer = DPSGD(noise=0.0, clip=0.01, training=config)
     steps, _ = moved(trainer, world(), network(trainer))
     length = float(torch.stack([s.norm() for s in steps]).norm())
@@ -64,8 +71,15 @@ def test_one_step_is_no_longer_than_the_rate_times_the_clip():
 
 
 def test_noise_of_one_step_has_the_variance_it_says():
-    config = TrainingConfig(epochs=1, batch_size=24, learning_rate=0.1, momentum=0.0, weight_decay=0.0,
-                    precision="fp32", augment=False)  # fmt: skip
+    config = TrainingConfig(
+        epochs=1,
+        batch_size=24,
+        learning_rate=0.1,
+        momentum=0.0,
+        weight_decay=0.0,
+        precision="fp32",
+        augment=False,
+    )
     trainer = DPSGD(noise=2.0, clip=0.001, training=config)
     steps, _ = moved(trainer, world(), network(trainer))
     every = torch.cat([s.flatten() for s in steps])
@@ -111,9 +125,10 @@ def test_a_network_out_of_form_is_refused_with_the_way_to_get_one():
 
 
 @pytest.mark.parametrize(
-    "fields", [{"noise": -1.0}, {"clip": 0.0}, {"delta": 1.0}, {"recipe": TrainingConfig(sam_radius=0.1)}],
+    "fields",
+    [{"noise": -1.0}, {"clip": 0.0}, {"delta": 1.0}, {"training": TrainingConfig(sam_radius=0.1)}],
     ids=str,
-)  # fmt: skip
+)
 def test_settings_out_of_range_are_refused(fields):
     with pytest.raises(MethodError, match="need noise"):
         DPSGD(**fields).train(nn.Identity(), world(), ImageDomain(), stream(0, "train"))

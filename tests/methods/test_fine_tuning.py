@@ -55,7 +55,7 @@ def test_fewer_than_ten_trusted_examples_are_refused(size):
         repaired(FineTuning(), clean=clean)
 
 
-@pytest.mark.parametrize("field", ["epochs", "rate", "batch_size"])
+@pytest.mark.parametrize("field", ["epochs", "learning_rate", "batch_size"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_settings_that_train_nothing_are_refused(field, value):
     with pytest.raises(MethodError, match=f"must be positive, found .*{value}"):

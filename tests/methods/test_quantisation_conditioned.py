@@ -102,9 +102,12 @@ def test_edges_are_refused():
     images = torch.from_numpy(stream(0, "w").integers(0, 256, (8, 1, 8, 8), dtype=np.uint8))
     data, rng = dataset(images, np.arange(8) % 2), stream(0, "x")
     for changes, message in (
-        ({"lean": 1.5}, "lean"), ({"stride": -0.1}, "stride"), ({"rate": -1.0}, "rate"),
-        ({"epochs": 0}, "at least one epoch"), ({"examples": 1}, "two examples"),
-    ):  # fmt: skip
+        ({"lean": 1.5}, "lean"),
+        ({"stride": -0.1}, "stride"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"epochs": 0}, "at least one epoch"),
+        ({"examples": 1}, "two examples"),
+    ):
         with pytest.raises(MethodError, match=message):
             QuantisationConditioned(PATCH, **changes).implant(clean(), data, DOMAIN, rng)
     with pytest.raises(MethodError, match="no linear or convolutional"):

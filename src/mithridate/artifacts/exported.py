@@ -163,8 +163,9 @@ def _weights(
     if not isinstance(sizes, list) or kind is None:
         log.warning("its type or shape is unknown", key)
         return
-    count = count_elements([axis.get("as_int") if isinstance(axis, dict) else None for axis in sizes],
-                   key, log)  # fmt: skip
+    count = count_elements(
+        [axis.get("as_int") if isinstance(axis, dict) else None for axis in sizes], key, log
+    )
     if count is None:
         return
     if nbytes(count, kind) > member.size:

@@ -24,8 +24,8 @@ JOBS = {
     "onnx": "mithridate.artifacts.onnx_graphs:look",
     "hdf5": "mithridate.artifacts.keras_weights:look",
     "hdf5 weights": "mithridate.artifacts.keras_weights:weights",
-    "torchscript": "mithridate.artifacts.converting:torchscript",
-    "pt2": "mithridate.artifacts.converting:exported",
+    "torchscript": "mithridate.artifacts.converting:convert_torchscript",
+    "pt2": "mithridate.artifacts.converting:convert_exported",
 }
 """What may be done inside. Each module has a `prepare` that imports what the job will need."""
 

@@ -109,7 +109,8 @@ class Deployed:
             raise CannotJudge(
                 f"the differentiable twin at {self.precision} is no likeness: it calls "
                 f"{agreement.same:.3f} of {len(prepared)} inputs as the deployed model does (need "
-                f"{SAME}), its logits differ by {agreement.mean:.3g} of their spread (at most {NEAR}); "
+                f"{SAME}), its logits differ by {agreement.mean:.3g} of their spread (at most "
+                f"{NEAR}); "
                 "use a method without gradients"
             )
         return agreement

@@ -45,7 +45,8 @@ def count(amount: float, n: int, available: int, what: str) -> int:
     target_labels = round(amount * n) if amount < 1 else round(amount)
     if target_labels > available:
         raise MethodError(
-            f"{target_labels} {what} were asked for and only {available} of {n} examples are eligible; "
+            f"{target_labels} {what} were asked for and only {available} of {n} examples are "
+            "eligible; "
             "ask for fewer or aim at more classes"
         )
     return target_labels

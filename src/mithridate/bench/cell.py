@@ -161,18 +161,18 @@ def neighbouring(defence: Defence) -> list[Defence]:
 
 
 def set_poison_rate(attack: Value, rate: float) -> Value:
-    """Give the same attack on another share of the data: the `amount` of its selection.
+    """Give the same attack on another share of the data: the poison rate of its selection.
 
     Raises:
-        MethodError: where the attack has no amount, or the rate is no share.
+        MethodError: where the attack has no poison rate, or the rate is no share.
     """
     if not 0 < rate < 1:
         raise MethodError(f"a poison rate is a share between 0 and 1, found {rate}")
     if is_dataclass(attack) and not isinstance(attack, type):
-        if any(f.name == "amount" for f in fields(attack)):
+        if any(f.name == "poison_rate" for f in fields(attack)):
             return replace(attack, poison_rate=rate)
         for name in ("selection", "attack"):
             inside = getattr(attack, name, None)
             if inside is not None:
                 return replace(attack, **{name: set_poison_rate(inside, rate)})
-    raise MethodError(f"{type(attack).__name__} has no amount that a poison rate could set")
+    raise MethodError(f"{type(attack).__name__} has no poison rate to set")

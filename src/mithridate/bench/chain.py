@@ -64,11 +64,17 @@ def build_chain(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) ->
         both = (model, _twin_of(model, twin))
         again = tuple(Reacquire(m, data, triggered_test, seed, rules.reacquire) for m in both)
     return Judge(
-        _axes(cell), _describe(cell), poison, before,
-        before if none or asked else Outcome(model, data, triggered_test, cell.precision), finder, gate,
-        Stealth(Evidence(train), twin, triggered_test) if none and attack else None, again,
+        _axes(cell),
+        _describe(cell),
+        poison,
+        before,
+        before if none or asked else Outcome(model, data, triggered_test, cell.precision),
+        finder,
+        gate,
+        Stealth(Evidence(train), twin, triggered_test) if none and attack else None,
+        again,
         asked,
-    )  # fmt: skip
+    )
 
 
 def _attack_step(

@@ -50,7 +50,7 @@ class Outcomes:
         self._ends, self._store = {end.key: end for end in plan.ends}, store
 
     def __call__(self, key: str) -> dict[str, np.ndarray[Any, Any]] | None:
-        """Give `right` by test_ids and `hit`, `find_recovered` by trap_ids; None where not measured."""
+        """Give `right` by test_ids and `hit`, `recovered` by trap_ids; None where not measured."""
         end = self._ends.get(key)
         if end is None or not self._store.has(end.defended):
             return None

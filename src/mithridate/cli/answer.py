@@ -65,10 +65,14 @@ def _classes(classes: Sequence[ClassFinding]) -> None:
     table = grid("class", "suspect", "trusted", "p", "named", "by", "sees from")
     for finding in ranked[:ROWS]:
         table.add_row(
-            shorten(spell_invisible(finding.name), 40), f"{finding.suspects:,}", f"{finding.trusted:,}",
-            f"{_smallest(finding):.4g}", f"{finding.flagged:,}", finding.by or "-",
+            shorten(spell_invisible(finding.name), 40),
+            f"{finding.suspects:,}",
+            f"{finding.trusted:,}",
+            f"{_smallest(finding):.4g}",
+            f"{finding.flagged:,}",
+            finding.by or "-",
             "never" if finding.visible is None else f"{finding.visible:,}",
-        )  # fmt: skip
+        )
     show(table)
     if len(ranked) > ROWS:
         say(f"and {len(ranked) - ROWS} more classes, in the report")

@@ -101,15 +101,21 @@ def settings_of(module: str, name: str) -> Iterator[inspect.Parameter]:
 
 
 def parse_documented(docstring: str) -> dict[str, str]:
-    """Find what a docstring says about each field, e.g. "level: of the test; fdr: the share"."""
-    text = " ".join(docstring.split())
-    names = r"([a-z_]+(?:, [a-z_]+)*): "
-    pairs = re.findall(rf"(?:^|[.;] ){names}(.*?)(?=; {names}|\. (?=[A-Z])|\.$|$)", text)
-    return {
-        name: meaning[:1].upper() + meaning[1:] + "."
-        for fields, meaning, _ in pairs
-        for name in fields.split(", ")
-    }
+    """Find what the section "Attributes:" or "Args:" of a docstring says about each name."""
+    meanings: dict[str, list[str]] = {}
+    name = ""
+    inside = False
+    for line in inspect.cleandoc(docstring).splitlines():
+        heading = re.fullmatch(r"(\w+):", line)
+        entry = re.match(r" {4}(\w+): (.*)", line)
+        if heading or not line.startswith(" "):
+            inside = bool(heading and heading[1] in ("Attributes", "Args"))
+        elif inside and entry:
+            name, first = entry[1], entry[2]
+            meanings[name] = [first[:1].upper() + first[1:]]
+        elif inside and name:
+            meanings[name].append(line.strip())
+    return {name: " ".join(lines) for name, lines in meanings.items()}
 
 
 def as_flag(name: str, value: object = None, *, known: Collection[str] | None = None) -> str:

@@ -50,7 +50,7 @@ WORK = "mithridate.cli.work"
 """Where the work of each verb is; it loads torch, so it is imported when the verb runs."""
 
 scan.command("data")(
-    command(ScanData, f"{WORK}.scan_data:run", "mithridate.pipelines.scan:Scanner")
+    command(ScanData, f"{WORK}.scan_data:run", "mithridate.pipelines.scan:DataScanner")
 )
 scan.command("file")(command(ScanFile, f"{WORK}.scan_file:run"))
 scan.command("model")(command(ScanModel, f"{WORK}.scan_model:run"))

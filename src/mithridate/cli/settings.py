@@ -29,7 +29,7 @@ def split(given: Iterable[str], parts: Mapping[str, object]) -> dict[str, dict[s
 
 
 def parse_settings(given: Iterable[str]) -> dict[str, str]:
-    """Read settings of one method, such as "epochs=3" or, within a part of it, "recipe.rate=0.1".
+    """Read settings of one method, such as "epochs=3" or, within a part of it, "training.epochs=3".
 
     Raises:
         MethodError: where one is not written so, or is set twice.

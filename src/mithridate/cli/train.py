@@ -17,7 +17,8 @@ class TrainNetwork:
 
     Writes OUT/model.safetensors, and OUT/card.html with OUT/card.json: what was done, what it costs
     in accuracy on trusted examples, and what remains unknown. Settings of the trainer are given as
-    --set gamma=0.5 --set recipe.rate=0.1; `mithridate methods trainer` lists them. Exit status: 0
+    --set gamma=0.5 --set training.learning_rate=0.1;
+    `mithridate methods trainer` lists them. Exit status: 0
     done, 2 error.
     """
 

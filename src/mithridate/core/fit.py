@@ -76,9 +76,12 @@ class TrainingConfig:
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
         """Give the optimiser of some parameters."""
         return torch.optim.SGD(
-            parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay,
+            parameters,
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
             nesterov=self.momentum > 0,
-        )  # fmt: skip
+        )
 
 
 def fit(

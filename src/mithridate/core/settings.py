@@ -15,6 +15,13 @@ from mithridate.core.registry import find, get
 
 M = TypeVar("M", bound=Method)
 
+FORMER = {
+    "recipe": "training", "rate": "learning_rate", "decay": "weight_decay",
+    "smoothing": "label_smoothing", "radius": "sam_radius", "statistics": "batch_statistics",
+    "amount": "poison_rate",
+}  # fmt: skip
+"""Earlier names of fields, which commands and the notes of kept networks may still hold."""
+
 
 def name_near(name: str, known: Iterable[str]) -> str:
     """Say which name was meant, and which there are."""
@@ -54,6 +61,7 @@ def _values(name: str, kind: Any, given: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for path, written in given.items():
         field, dot, inside = path.partition(".")
+        field = field if field in fields else FORMER.get(field, field)
         if field not in fields:
             raise MethodError(f"{name} has no setting {field!r}: {name_near(field, fields)}")
         if dot:

@@ -73,8 +73,13 @@ class AdversarialNeuronPruning(Repair):
         learn, held = hold_out(view, rng, 0.5)
         masked = Masked(view.model)
         config = TrainingConfig(
-            self.epochs, self.batch_size, self.learning_rate, warmup=0, weight_decay=0, augment=False
-        )  # fmt: skip
+            self.epochs,
+            self.batch_size,
+            self.learning_rate,
+            warmup=0,
+            weight_decay=0,
+            augment=False,
+        )
         objective = Robust(masked, self.alpha, self.budget, config.precision)
         fit(
             masked, learn, view.domain, config, rng,

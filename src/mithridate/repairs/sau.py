@@ -85,9 +85,14 @@ class SharedAdversarialUnlearning(Repair):
             self.epochs, self.batch_size, self.learning_rate, augment=False, batch_statistics=False
         )
         fit(
-            model, clean, view.domain, config, rng,
-            runtime=view.runtime, objective=SharedObjective(self, old, model, place, config.precision),
-        )  # fmt: skip
+            model,
+            clean,
+            view.domain,
+            config,
+            rng,
+            runtime=view.runtime,
+            objective=SharedObjective(self, old, model, place, config.precision),
+        )
         return model
 
 

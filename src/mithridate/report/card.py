@@ -118,7 +118,10 @@ def record(work: Work, *, sha256: str, command: str = "", seed: int = 0) -> dict
         "measured": 0 if work.measured is None else len(work.measured),
         "changed": _interval(work.changed),
         "scans": [_scan(scan) for scan in work.scans],
-        "rejected": [{"name": spell_surrogates(name), "why": spell_surrogates(why)} for name, why in work.rejected],
+        "rejected": [
+            {"name": spell_surrogates(name), "why": spell_surrogates(why)}
+            for name, why in work.rejected
+        ],
         "resumed": work.resumed,
         "cost": {name: _finite(value) for name, value in work.cost.items()},
         "command": spell_surrogates(command),
@@ -163,9 +166,11 @@ def _interval(interval: Interval | None) -> dict[str, Any] | None:
     if interval is None:
         return None
     return {
-        "value": _finite(interval.value), "low": _finite(interval.low), "high": _finite(interval.high),
+        "value": _finite(interval.value),
+        "low": _finite(interval.low),
+        "high": _finite(interval.high),
         "n": interval.n,
-    }  # fmt: skip
+    }
 
 
 def _finite(value: float | None) -> float | None:

@@ -98,7 +98,8 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
             "p_value": verdict.p_value, "finest_p": verdict.finest_p,
         },
         "model": {
-            "origin": spell_surrogates(work.origin), "sha256": work.sha256, "network": spell_surrogates(work.network),
+            "origin": spell_surrogates(work.origin), "sha256": work.sha256,
+        "network": spell_surrogates(work.network),
             "precision": work.precision, "agreement": work.agreement,
             "encoding": [list(part) for part in work.encoding],
             "findings": [spell_surrogates(finding) for finding in work.findings],
@@ -130,13 +131,17 @@ def _scanner(scanner: Scanner, scan: ModelScan) -> dict[str, Any]:
     name = scanner.name()
     scores = scan.scores.get(name)
     return {
-        "name": name, "summary": scanner.summary(), "paper": scanner.paper,
-        "assumes": scanner.assumes, "config": plain(scanner.config()),
+        "name": name,
+        "summary": scanner.summary(),
+        "paper": scanner.paper,
+        "assumes": scanner.assumes,
+        "config": plain(scanner.config()),
         "p_value": scan.by_scanner.get(name),
-        "unheard": spell_surrogates(scan.unheard.get(name, "")), "dropped": scan.dropped.get(name, 0),
+        "unheard": spell_surrogates(scan.unheard.get(name, "")),
+        "dropped": scan.dropped.get(name, 0),
         "scores": None if scores is None else scores[0].tolist(),
         "references": None if scores is None else [row.tolist() for row in scores[1:]],
-    }  # fmt: skip
+    }
 
 
 def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
@@ -161,11 +166,14 @@ def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
         pictures = choose_shown(drawn)
         rows += [
             {
-                "scanner": name, "class": spell_surrogates(scan.classes[k]), "p_value": float(by_class[k]),
-                "covered": round(float(mask[k].mean()), 4), "picture": pictures.card(k, {}),
+                "scanner": name,
+                "class": spell_surrogates(scan.classes[k]),
+                "p_value": float(by_class[k]),
+                "covered": round(float(mask[k].mean()), 4),
+                "picture": pictures.card(k, {}),
             }
             for k in order[: SHOWN // 2]
-        ]  # fmt: skip
+        ]
     return rows
 
 
@@ -177,17 +185,21 @@ def _arriving(work: ModelWork) -> dict[str, Any] | None:
     order = torch.nan_to_num(p, nan=2.0).argsort(stable=True)[:SHOWN].tolist()
     counts = {a: work.decisions.action.count(a) for a in ("accept", "refuse", "abstain")}
     return {
-        "kind": exhibits.kind, "guards": list(work.guards), "examples": len(work.arriving),
+        "kind": exhibits.kind,
+        "guards": list(work.guards),
+        "examples": len(work.arriving),
         "counts": counts,
         "shown": [
             {
-                "row": row, "called": spell_surrogates(_name(work, int(work.decisions.predicted[row]))),
+                "row": row,
+                "called": spell_surrogates(_name(work, int(work.decisions.predicted[row]))),
                 "p_value": None if math.isnan(float(p[row])) else float(p[row]),
-                "action": work.decisions.action[row], "card": exhibits.card(row, {}),
+                "action": work.decisions.action[row],
+                "card": exhibits.card(row, {}),
             }
             for row in order
         ],
-    }  # fmt: skip
+    }
 
 
 def _name(work: ModelWork, label: int) -> str:

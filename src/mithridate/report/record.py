@@ -90,7 +90,9 @@ def record(
             "sha256": fingerprint(data),
             "trusted_sha256": fingerprint(trusted) if trusted is not None else None,
         },
-        "rejected": [{"name": spell_surrogates(name), "why": spell_surrogates(why)} for name, why in rejected],
+        "rejected": [
+            {"name": spell_surrogates(name), "why": spell_surrogates(why)} for name, why in rejected
+        ],
         "cost": {name: _number(value) for name, value in scan.cost.items()},
         "command": spell_surrogates(command),
         "seed": seed,

@@ -109,7 +109,8 @@ def change_by_pattern(measured: Mapping[str, torch.Tensor], low: float, high: fl
     """
     if "pattern" not in measured:
         raise MethodError(
-            f"'found' must hold the 'pattern' of a scanner that recovers one, found {list(measured)}"
+            "'found' must hold the 'pattern' of a scanner that recovers one, found "
+            f"{list(measured)}"
         )
 
     def change(k: int, inputs: torch.Tensor) -> torch.Tensor:

@@ -115,9 +115,12 @@ class AntiBackdoorLearning(Trainer):
     def ascending(self) -> TrainingConfig:
         """The recipe of unlearning."""
         return replace(
-            self.training, epochs=self.ascent_epochs, learning_rate=2 * self.ascent_rate, warmup=0.0,
+            self.training,
+            epochs=self.ascent_epochs,
+            learning_rate=2 * self.ascent_rate,
+            warmup=0.0,
             augment=False,
-        )  # fmt: skip
+        )
 
     def _first(self) -> int:
         return max(1, round(self.warmup * self.training.epochs))

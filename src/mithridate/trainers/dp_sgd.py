@@ -103,7 +103,8 @@ class DPSGD(Trainer):
         if self.noise < 0 or self.clip <= 0 or not 0 < self.delta < 1 or self.training.sam_radius:
             raise MethodError(
                 "need noise >= 0, clip > 0, delta in 0..1 and a recipe without radius; found noise "
-                f"{self.noise}, clip {self.clip}, delta {self.delta}, radius {self.training.sam_radius}"
+                f"{self.noise}, clip {self.clip}, delta {self.delta}, radius "
+                f"{self.training.sam_radius}"
             )
 
     def epsilon(self, share: float, steps: int) -> float:

@@ -1,7 +1,7 @@
 """Files in the ONNX format: read safely, run as deployed, and followed by derivatives.
 
 `read` opens a file that is not trusted, `Session` answers as ONNX Runtime does, `Interpreter` is a
-differentiable twin in torch, and `exported` and `quantised` write such files.
+differentiable twin in torch, and `export_onnx` and `quantise_onnx` write such files.
 """
 
 from mithridate.artifacts.onnx.adapter import Adapter
@@ -14,10 +14,10 @@ __all__ = [
     "Adapter",
     "Interpreter",
     "Session",
-    "export_with_twin",
     "check_twin",
     "dangers",
     "export_onnx",
+    "export_with_twin",
     "quantise_onnx",
     "read",
 ]

@@ -42,9 +42,11 @@ def told(report: FileReport) -> None:
         table = grid("severity", "found", "where", "what to do")
         for found in report.findings:
             table.add_row(
-                found.severity, spell_invisible(found.what), shorten(spell_invisible(found.where), 60) or "-",
+                found.severity,
+                spell_invisible(found.what),
+                shorten(spell_invisible(found.where), 60) or "-",
                 spell_invisible(found.todo) or "-",
-            )  # fmt: skip
+            )
         show(table)
     if report.unseen:
         say("What could not be looked at:")

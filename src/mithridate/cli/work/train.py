@@ -153,16 +153,16 @@ def prepare(request: TrainNetwork) -> Job:
 
 
 def timed(trainer: Trainer, n: int, epochs: int | None, said: set[str]) -> Trainer:
-    """Let a trainer with a recipe train for as long as n examples need, as a scan does.
+    """Let a trainer with a configuration train for as long as n examples need, as a scan does.
 
     Args:
         epochs: as asked for.
         said: settings that were given, which are kept.
     """
     fields = {f.name for f in dataclasses.fields(cast(Any, trainer))}
-    config = getattr(trainer, "recipe", None)
+    config = getattr(trainer, "training", None)
     inside = isinstance(config, TrainingConfig)
-    name = "recipe.epochs" if inside else "epochs"
+    name = "training.epochs" if inside else "epochs"
     if epochs is not None and name in said:
         raise MethodError(f"--epochs and --set {name} say the same; leave one out")
     if epochs is not None and not inside and "epochs" not in fields:
@@ -172,7 +172,7 @@ def timed(trainer: Trainer, n: int, epochs: int | None, said: set[str]) -> Train
     usual = choose_training(n)
     wanted: dict[str, Any] = {"epochs": epochs or usual.epochs, "batch_size": usual.batch_size}
     free: dict[str, Any] = {
-        field: value for field, value in wanted.items() if f"recipe.{field}" not in said
+        field: value for field, value in wanted.items() if f"training.{field}" not in said
     }
     return cast(Trainer, changed(trainer, training=replace(cast(TrainingConfig, config), **free)))
 
@@ -195,7 +195,7 @@ def agreed(job: Job) -> bool:
 def estimate(job: Job) -> float | None:
     """Estimate the seconds of one training from the same on a few batches; None where it fails."""
     union, rng = job.union, stream(job.request.seed, "estimate")
-    config = getattr(job.trainer, "recipe", None)
+    config = getattr(job.trainer, "training", None)
     size, epochs = 64, 1
     trainer = job.trainer
     if isinstance(config, TrainingConfig):

@@ -81,7 +81,8 @@ def _schema(shards: Sequence[Shard]) -> pa.Schema:
         if not shard.schema.equals(first.schema):
             raise DataError(
                 f"{shard.name!r}: expected the columns and types of {first.name!r} "
-                f"({name_columns(first.schema.names)}), found others ({name_columns(shard.schema.names)})"
+                f"({name_columns(first.schema.names)}), found others "
+                f"({name_columns(shard.schema.names)})"
             )
     return first.schema
 
@@ -110,7 +111,8 @@ def _label(schema: pa.Schema, features: dict[str, Any], reading: Reading) -> str
     columns = [c for c in schema.names if c != reading.content]
     if len(declared) > 1 and reading.label is None:
         raise DataError(
-            f"{str(reading.root)!r}: expected one column of labels, found {name_columns(declared)}; "
+            f"{str(reading.root)!r}: expected one column of labels, found "
+            f"{name_columns(declared)}; "
             f"choose one with {option('label')}"
         )
     asked = reading.label or (declared[0] if declared else None)
@@ -139,7 +141,8 @@ def _content(schema: pa.Schema, label: str, reading: Reading) -> str:
             return choose("content", None, columns, usual, reading, only)
     raise DataError(
         f"{str(reading.root)!r}: expected a column of images (bytes) or texts, found "
-        f"{name_columns([f'{c}: {schema.field(c).type}' for c in left])}; tables of numbers are not read"
+        f"{name_columns([f'{c}: {schema.field(c).type}' for c in left])}; tables of numbers "
+        "are not read"
     )
 
 
@@ -175,7 +178,8 @@ def _all(
             yield shard.name, batch
         if rows != shard.rows:
             raise DataError(
-                f"{shard.name!r}: expected {shard.rows} rows in {name_columns(columns)} as the file "
+                f"{shard.name!r}: expected {shard.rows} rows in {name_columns(columns)} as "
+                "the file "
                 f"says, found {rows}; write it again"
             )
 

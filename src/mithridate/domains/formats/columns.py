@@ -51,7 +51,8 @@ def choose(
         near = difflib.get_close_matches(asked, columns, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise DataError(
-            f"{where}expected a column {asked!r} for the {role}, found {name_columns(columns)}{hint}"
+            f"{where}expected a column {asked!r} for the {role}, found "
+            f"{name_columns(columns)}{hint}"
         )
     matching = [c for name in usual for c in columns if c.strip().lower() == name]
     if not matching and only is None:
@@ -61,7 +62,8 @@ def choose(
         )
     if len(matching) > 1:
         reading.notes.append(
-            f"Column {matching[0]!r} was taken for the {role}; {name_columns(matching[1:])} could be it too "
+            f"Column {matching[0]!r} was taken for the {role}; {name_columns(matching[1:])} "
+            "could be it too "
             f"({option(role)} chooses)."
         )
     return matching[0] if matching else str(only)

@@ -72,7 +72,8 @@ def _add(rows: Rows, path: Path, reading: Reading, format: str) -> None:
     unique(columns, name)
     if rows.columns and rows.columns != columns:
         raise DataError(
-            f"{name!r}: expected the columns of the other files ({name_columns(rows.columns)}), found "
+            f"{name!r}: expected the columns of the other files "
+            f"({name_columns(rows.columns)}), found "
             f"{name_columns(columns)}"
         )
     rows.columns = columns

@@ -165,7 +165,8 @@ def _shards(folders: list[Path], files: list[Path], reading: Reading) -> list[Pa
         example = next(files[0] for split, files in by_split.items() if split)
         raise DataError(
             f"{str(reading.root)!r}: expected every file to name its split like "
-            f"{name_path(example, reading.root)!r}, found {name_path(by_split[''][0], reading.root)!r}; "
+            f"{name_path(example, reading.root)!r}, found "
+            f"{name_path(by_split[''][0], reading.root)!r}; "
             "give the path of one file"
         )
     return _of_split(by_split, reading)

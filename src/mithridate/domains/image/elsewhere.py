@@ -123,9 +123,12 @@ def of_timm(name: str, target_labels: Wanted, **settings: Any) -> Found:
     if getattr(known, "fixed_input_size", False):
         settings["img_size"] = tuple(target_labels.images.shape[2:])
     inner = timm.create_model(
-        name, pretrained=False, num_classes=target_labels.classes, in_chans=target_labels.images.shape[1],
+        name,
+        pretrained=False,
+        num_classes=target_labels.classes,
+        in_chans=target_labels.images.shape[1],
         **settings,
-    )  # fmt: skip
+    )
     own = checkpoints.as_configured(inner.pretrained_cfg, "mean", "std")
     return inner, target_labels.given or own or Standardised((0.5,), (0.5,))
 

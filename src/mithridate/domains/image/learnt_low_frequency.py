@@ -115,7 +115,8 @@ class LearntLowFrequencyTrigger(LearntTrigger):
         images, perturbation = check(inputs), state["perturbation"]
         if images.shape[1:] != perturbation.shape:
             raise MethodError(
-                f"the perturbation was learnt from images of {list(perturbation.shape)} and does not fit "
+                f"the perturbation was learnt from images of {list(perturbation.shape)} and "
+                "does not fit "
                 f"images of {list(images.shape[1:])}; learn from such images"
             )
         return change_in_floats(images, lambda batch, _: batch + perturbation)

@@ -208,7 +208,8 @@ def ranking(leaderboard: Leaderboard, known: Mapping[str, Key]) -> Drawing | Non
         drawing.write("end ink", shorten(leaderboard.methods[i], 24), 140, y + 3.5,
                       says=leaderboard.methods[i])  # fmt: skip
         x, low, high = (across(float(v[i])) for v in (ranks.mean, ranks.low, ranks.high))
-        says = f"{leaderboard.methods[i]}: {ranks.mean[i]:.2f} [{ranks.low[i]:.2f}, {ranks.high[i]:.2f}]"
+        bounds = f"[{ranks.low[i]:.2f}, {ranks.high[i]:.2f}]"
+        says = f"{leaderboard.methods[i]}: {ranks.mean[i]:.2f} {bounds}"
         key = known[leaderboard.methods[i]]
         drawing.path(f"bar {key.kind}", whisker(x, y, low, high, upright=False))
         drawing.path(f"glyph {key.kind}", glyph(key.shape, x, y, 4), says=says)
