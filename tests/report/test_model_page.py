@@ -143,7 +143,7 @@ def test_the_most_suspicious_class_is_drawn_first_and_every_dot_lies_in_the_fram
 
 def test_only_triggers_that_are_pictures_are_shown():
     flat = scan()
-    flat.found["inverts"]["pattern"] = torch.zeros(10, 16)
+    flat.shown["inverts"]["pattern"] = torch.zeros(10, 16)
     assert record(work(scan=flat))["triggers"] == []
     assert len(record(work())["triggers"]) == 6
 
@@ -152,7 +152,7 @@ def test_a_pattern_that_is_added_is_stretched_around_mid_grey():
     added = scan()
     pattern = torch.zeros(10, 3, 8, 8)
     pattern[3, :, 0, 0], pattern[3, :, 0, 1] = -2.0, 1.0
-    added.found["inverts"] = {"pattern": pattern}
+    added.shown["inverts"] = {"pattern": pattern}
     address = record(work(scan=added))["triggers"][0]["picture"]["src"]
     seen = np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
     assert seen[0, 0].tolist() == [0, 0, 0] and seen[0, 1].tolist() == [191, 191, 191]

@@ -72,13 +72,13 @@ def activations(view: View, places: torch.Tensor) -> Layers:
     Raises:
         CannotJudge: where the model has other layers than the one for which they were chosen.
     """
-    found, logits = _run(
+    by_place, logits = _run(
         view, view.domain.prepare(view.inputs), set(places.tolist()), view.precision
     )
-    missing = sorted(set(places.tolist()) - found.keys())
+    missing = sorted(set(places.tolist()) - by_place.keys())
     if missing:
         raise CannotJudge(f"the model lacks layers that this was fitted on: calls {missing}")
-    return Layers([found[place] for place in places.tolist()], logits)
+    return Layers([by_place[place] for place in places.tolist()], logits)
 
 
 def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
@@ -89,11 +89,11 @@ def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 
 def _run(
-    view: View, prepared: torch.Tensor, target_labels: set[int] | None, precision: str
+    view: View, prepared: torch.Tensor, places: set[int] | None, precision: str
 ) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
     """Run the model and listen to it: vectors by place, None for all places, and the logits."""
     seen: dict[int, list[torch.Tensor]] = {}
-    with _listening(view.model, seen, target_labels):
+    with _listening(view.model, seen, places):
         logits = logits_of(view.model, prepared, view.runtime, precision)
     return {p: torch.cat(parts) for p, parts in seen.items() if _whole(parts, prepared)}, logits
 
@@ -106,7 +106,7 @@ def _whole(parts: list[torch.Tensor], prepared: torch.Tensor) -> bool:
 
 @contextlib.contextmanager
 def _listening(
-    model: nn.Module, seen: dict[int, list[torch.Tensor]], target_labels: set[int] | None
+    model: nn.Module, seen: dict[int, list[torch.Tensor]], places: set[int] | None
 ) -> Iterator[None]:
     """Keep what comes out of every layer that can be looked into, call by call."""
     calls = 0
@@ -120,7 +120,7 @@ def _listening(
         value, place = given[0] if out is None else out, calls
         calls += 1
         usable = isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim > 1
-        if usable and (target_labels is None or place in target_labels):
+        if usable and (places is None or place in places):
             channels_first = value.ndim != 3 or isinstance(module, _BatchNorm)
             seen.setdefault(place, []).append(_pooled(value.detach(), channels_first))
 

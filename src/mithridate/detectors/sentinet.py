@@ -90,8 +90,8 @@ class SentiNet(Detector):
     def _kept(self, view: View, changed: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
         """The probabilities of classes called[b] for inputs[k, b, ...], float64[k, b]."""
         shares = view.queries(changed.flatten(0, 1)).double().softmax(1)
-        target_labels = predicted.repeat(len(changed)).view(-1, 1)
-        return shares.gather(1, target_labels).view(len(changed), -1)
+        labels = predicted.repeat(len(changed)).view(-1, 1)
+        return shares.gather(1, labels).view(len(changed), -1)
 
 
 def windows(surface: Surface, share: float) -> torch.Tensor:

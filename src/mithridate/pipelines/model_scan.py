@@ -57,7 +57,7 @@ class ModelScan:
         by_class: float64[c], p-values with the probability of any false alarm over scanners and
             classes controlled, None where no scanner scores classes.
         scores: of the suspect, row 0, and the references, float64[m + 1, c], by scanner.
-        found: what scanners have to show, by scanner.
+        shown: what scanners have to show, by scanner.
         unheard: why scanners could not judge, by scanner.
         used: evidence that was asked for.
         dropped: how many references a scanner could not judge, which were left out, by scanner.
@@ -67,7 +67,7 @@ class ModelScan:
     by_scanner: dict[str, float]
     by_class: Floats | None
     scores: dict[str, Floats]
-    found: dict[str, dict[str, torch.Tensor]]
+    shown: dict[str, dict[str, torch.Tensor]]
     unheard: dict[str, str]
     used: tuple[str, ...]
     classes: tuple[str, ...]

@@ -152,7 +152,7 @@ def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
     black or white. Only what looks like an input of three axes can be shown.
     """
     rows = []
-    for name, evidence in scan.found.items():
+    for name, evidence in scan.shown.items():
         pattern, mask = evidence.get("pattern"), evidence.get("mask")
         if pattern is None or pattern.ndim != 4 or pattern.shape[1] not in (1, 3):
             continue

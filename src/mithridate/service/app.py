@@ -69,7 +69,7 @@ class Service:
         """Answer a request about inputs."""
         began = time.perf_counter()
         try:
-            found, single = await self._classified(request, began)
+            decisions, single = await self._classified(request, began)
         except Refused as error:
             return json_response(error.status, {"error": error.sentence})
         except QueueFull:
@@ -91,7 +91,7 @@ class Service:
             return json_response(500, {"error": "the guard failed, so nothing was accepted"})
         finally:
             self.meters.latency.observe(time.perf_counter() - began)
-        return json_response(200, found[0] if single else {"results": list(found)})
+        return json_response(200, decisions[0] if single else {"results": list(decisions)})
 
     async def _classified(self, request: Request, began: float) -> tuple[Sequence[Any], bool]:
         self.batcher.room()  # before anything is read

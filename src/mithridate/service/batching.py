@@ -80,9 +80,9 @@ class Batcher:
         self.meters.accepted.inc()
         how = "gone"  # of a client that hung up
         try:
-            found = await asyncio.wait_for(each.answer, seconds)
+            answers = await asyncio.wait_for(each.answer, seconds)
             how = "judged"
-            return found
+            return answers
         except TimeoutError:
             how = "timed out"
             raise
@@ -140,7 +140,7 @@ class Batcher:
 
     async def _answer(self, batch: list[Waiting]) -> None:
         try:
-            found = await self._judged([each for part in batch for each in part.inputs])
+            answers = await self._judged([each for part in batch for each in part.inputs])
         except Exception:
             if len(batch) > 1:  # one bad input must not cost the others their answers
                 for part in batch:
@@ -154,13 +154,13 @@ class Batcher:
         for part in batch:
             last = first + len(part.inputs)
             if not part.answer.done():
-                part.answer.set_result(found[first:last])
+                part.answer.set_result(answers[first:last])
             first = last
 
     async def _judged(self, inputs: list[Any]) -> Sequence[Any]:
         self.meters.sizes.observe(len(inputs))
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._thread, self.judge, inputs)
-        if len(found) != len(inputs):
-            raise RuntimeError(f"expected {len(inputs)} answers, found {len(found)}")
-        return found
+        answers = await loop.run_in_executor(self._thread, self.judge, inputs)
+        if len(answers) != len(inputs):
+            raise RuntimeError(f"expected {len(inputs)} answers, found {len(answers)}")
+        return answers

@@ -90,11 +90,11 @@ def main_direction(rows: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
         rows: float[n, d].
         mean: float64[d].
     """
-    found = certified_direction(rows, mean)
-    if found is None:
+    certified = certified_direction(rows, mean)
+    if certified is None:
         values, vectors = _decomposed(rows, mean)
-        found = float(values[-1]), vectors[:, -1]
-    value, direction = found
+        certified = float(values[-1]), vectors[:, -1]
+    value, direction = certified
     constant = value <= len(rows) * resolution(mean) ** 2
     return torch.zeros_like(mean) if constant else upright(direction)
 

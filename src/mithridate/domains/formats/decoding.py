@@ -141,8 +141,8 @@ def _traits(image: Image.Image) -> tuple[str, ...]:
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether the file holds more than 8 bits for each colour."""
-    for codec, _, _, found in getattr(image, "tile", ()):
-        args = found if isinstance(found, tuple) else (found,)
+    for codec, _, _, given in getattr(image, "tile", ()):
+        args = given if isinstance(given, tuple) else (given,)
         if any(isinstance(each, str) and ";16" in each for each in args):
             return True
         if codec.startswith("ppm") and isinstance(args[-1], int) and args[-1] > 255:
