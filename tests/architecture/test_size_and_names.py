@@ -27,9 +27,16 @@ def test_files_stay_small():
     wrong = {
         module.place: size
         for module in modules()
-        if (size := len(module.text.splitlines())) > (METHOD if module.path in methods else FILE)
+        if (size := lines_apart_from_documentation(module))
+        > (METHOD if module.path in methods else FILE)
     }
     assert not wrong, f"more than {METHOD} lines for a method or {FILE} for any file"
+
+
+def lines_apart_from_documentation(module):
+    """Lines of a file; settings are documented one by one, and that must cost no room."""
+    told = sum(d.end_lineno - d.lineno + 1 for d in docstrings(module.tree))
+    return len(module.text.splitlines()) - told
 
 
 def lines_of_code(function, source):

@@ -114,7 +114,7 @@ def test_the_rate_is_set_wherever_the_attack_keeps_it():
     class Fixed(Attack):
         space: ClassVar = {}
 
-    with pytest.raises(MethodError, match="Fixed has no amount"):
+    with pytest.raises(MethodError, match="Fixed has no poison rate"):
         set_poison_rate(Fixed(), 0.2)
 
 
@@ -193,7 +193,7 @@ def test_what_the_cell_says_is_in_its_record():
     assert names == ("digits", "poisoning", "early-loss")
     described = dict(build_chain(cell).described)
     assert described["task"]["train"] == 900 and described["defence"]["epochs"] == 5
-    assert described["rules"]["took"] == 0.5 and described["attack"]["trigger"]["size"] == 2
+    assert described["rules"]["min_asr"] == 0.5 and described["attack"]["trigger"]["size"] == 2
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_what_the_cell_says_is_in_its_record():
         ({"role": "neighbour"}, True),
         ({"seed": 1}, False),
         ({"trusted": 99}, False),
-        ({"rate": 0.2}, False),
+        ({"poison_rate": 0.2}, False),
         ({"precision": "fp32"}, False),
         ({"network": "vgg"}, False),
         ({"rules": Rules(min_asr=0.4)}, False),

@@ -304,8 +304,8 @@ def test_a_key_is_the_same_in_another_process_whatever_was_imported_before():
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import mithridate.cli.program, mithridate.report.page, mithridate.detectors.spectre\n"
         "from bench.test_digest import cells\n"
-        "from mithridate.bench.plan import planned\n"
-        "import json; plan = planned(cells()[::-1])\n"
+        "from mithridate.bench.plan import make_plan\n"
+        "import json; plan = make_plan(cells()[::-1])\n"
         "print(json.dumps(sorted(s.key for s in plan.steps)))\n"
     )
     done = subprocess.run(
@@ -342,12 +342,12 @@ class Lenient(Rule):
 OTHER_RECIPE = """
 from dataclasses import dataclass
 
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 
 @dataclass(frozen=True)
-class Constantly(Recipe):
+class Constantly(TrainingConfig):
     def at(self, step, steps):
-        return self.rate
+        return self.learning_rate
 """
 
 

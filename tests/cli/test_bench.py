@@ -20,12 +20,12 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.cell import Rules, Task, grid
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import Rule
-from mithridate.core.fit import Recipe
+from mithridate.core.fit import TrainingConfig
 
 from FINDERS import Half
 
-TASK = Task("digits", 150, 60, Recipe(epochs=1, batch_size=64))
-RULES = Rules(Rule(0.05, 0.2, 0.01, 49), took=TOOK)
+TASK = Task("digits", 150, 60, TrainingConfig(epochs=1, batch_size=64))
+RULES = Rules(Rule(0.05, 0.2, 0.01, 49), min_asr=TOOK)
 
 
 def sweep():

@@ -58,7 +58,7 @@ def test_the_first_slopes_are_those_computed_by_hand(monkeypatch):
 
 
 def test_the_first_step_of_adam_is_as_long_as_the_rate():
-    search = one_arm(check=1, rate=0.2)
+    search = one_arm(check=1, learning_rate=0.2)
     search.advance(torch.tensor([0]))
     assert search.places["mask"].flatten().tolist() == pytest.approx([-0.2, 0.2], rel=1e-5)
 

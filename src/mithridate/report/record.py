@@ -60,19 +60,9 @@ def record(
     """
     if len(names) != len(data):
         raise DataError(f"expected a name for each of {len(data)} examples, found {len(names)}")
-    verdict = scan.verdict
     return {
         "schema": SCHEMA,
-        "verdict": {
-            "answer": verdict.answer,
-            "why": spell_surrogates(verdict.why),
-            "level": verdict.level,
-            "p_value": _number(verdict.p_value),
-            "finest_p": _number(verdict.finest_p),
-            "evidence": list(verdict.evidence),
-            "flagged": int(scan.flagged.sum()),
-            "fdr": scan.fdr,
-        },
+        "verdict": _verdict(scan),
         "without_trusted": None if trusted is not None and len(trusted) else ABSENCE,
         "classes": [
             {
@@ -100,6 +90,20 @@ def record(
         "versions": environment(),
         "examples": _examples(scan, data, names),
     }  # fmt: skip
+
+
+def _verdict(scan: DataScan) -> dict[str, Any]:
+    verdict = scan.verdict
+    return {
+        "answer": verdict.answer,
+        "why": spell_surrogates(verdict.why),
+        "level": verdict.level,
+        "p_value": _number(verdict.p_value),
+        "finest_p": _number(verdict.finest_p),
+        "evidence": list(verdict.evidence),
+        "flagged": int(scan.flagged.sum()),
+        "fdr": scan.fdr,
+    }
 
 
 def _detector(judged: Judged, scan: DataScan) -> dict[str, Any]:

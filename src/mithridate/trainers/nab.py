@@ -30,7 +30,7 @@ class Stamp(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Stamp inputs uint8[b, k, h, w]; whatever else arrives stays."""
-        return self.stamped(batch) if self.on and holds_images(batch) else batch
+        return self.stamped(batch) if self.on and has_rows_and_columns(batch) else batch
 
     def stamped(self, batch: torch.Tensor) -> torch.Tensor:
         """Give stamped copies."""
@@ -39,7 +39,7 @@ class Stamp(nn.Module):
         return marked
 
 
-def holds_images(batch: torch.Tensor) -> bool:
+def has_rows_and_columns(batch: torch.Tensor) -> bool:
     """Whether prepared inputs are bytes with rows and columns, uint8[b, k, h, w]."""
     return batch.ndim == 4 and batch.dtype == torch.uint8
 
@@ -101,7 +101,7 @@ class NonAdversarialBackdoor(Trainer):
         """Train `model` in place; the losses are those of step 3, on what it was shown."""
         stamp = self._stamp(model)
         first, second, third = rng.spawn(3)
-        if len(data) < 2 or not holds_images(domain.prepare(data.inputs)):
+        if len(data) < 2 or not has_rows_and_columns(domain.prepare(data.inputs)):
             return fit(model, data, domain, self.training, third, runtime=runtime)
         stamp.on = False  # the steps below choose what is stamped
         try:
