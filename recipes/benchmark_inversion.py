@@ -108,7 +108,9 @@ def serially(
     """One class after the other."""
     inputs = DOMAIN.prepare(trusted.inputs)
     classes, steps = len(trusted.classes), method.steps // method.check * method.check
-    descent = Descent(method.batch, method.rate, method.check, method.success, method.weight)
+    descent = Descent(
+        method.batch, method.learning_rate, method.check, method.success, method.weight
+    )
     norms = []
     for aim in range(classes):
         others = inputs[trusted.labels != aim].float()
@@ -124,7 +126,7 @@ def one(
     draws = torch_generator(stream(turn, "scan"))
     mask = (0.1 * torch.randn(1, 1, *others.shape[2:], generator=draws)).requires_grad_()
     pattern = (0.1 * torch.randn(1, *others.shape[1:], generator=draws)).requires_grad_()
-    adam = torch.optim.Adam([mask, pattern], lr=descent.rate, betas=MOMENTS)
+    adam = torch.optim.Adam([mask, pattern], lr=descent.learning_rate, betas=MOMENTS)
     wanted = torch.full((descent.batch,), aim)
     weight, hits, smallest = 0.0, 0, float("inf")
     for step in range(1, steps + 1):

@@ -18,7 +18,8 @@ def data(tmp_path_factory):
     save_npz(folder / "good.npz", images, labels)
     save_npz(folder / "other.npz", *shapes(30, 2))
     np.savez(folder / "named.npz", images=images, labels=np.array(["a", "b", "c"])[labels])
-    save_npz(folder / "wide.npz", torch.zeros(30, 9, 9, dtype=torch.uint8), labels)
+    wide = torch.arange(30 * 81, dtype=torch.int64).remainder(256).view(30, 9, 9)
+    save_npz(folder / "wide.npz", wide.to(torch.uint8), labels)
     save_npz(folder / "one.npz", images, torch.zeros(30, dtype=torch.int64))
     (folder / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
     (folder / "empty").mkdir()
@@ -138,7 +139,7 @@ POISONS = {
     ),
     "texts for pictures": (("--trigger", "word-trigger"), "texts must be"),
     "more than there is": (
-        ("--trigger", "pixel-trigger", "--set", "selection.amount=99"), "only 20 of 30",
+        ("--trigger", "pixel-trigger", "--set", "selection.poison_rate=99"), "only 20 of 30",
     ),
     "no such class": (
         ("--trigger", "pixel-trigger", "--set", "goal.target=7"), "target must lie in 0..2",

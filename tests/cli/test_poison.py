@@ -12,7 +12,7 @@ from mithridate.domains.formats import read
 
 HOSTILE = "=1+1 [red]x[bold] <b>&\n\x1b[31m é"
 CORNER = ("--trigger", "patch-trigger", "--set", "trigger.size=2", "--set", "trigger.row=-2",
-          "--set", "trigger.column=-2", "--set", "selection.amount=30")  # fmt: skip
+          "--set", "trigger.column=-2", "--set", "selection.poison_rate=30")  # fmt: skip
 
 
 def truth_of(folder):
@@ -113,7 +113,7 @@ def test_texts_in_a_csv_go_the_whole_way(tmp_path):
     save_texts(tmp_path / "trusted.csv", 150, 2)
     done = inside(
         "poison", tmp_path / "texts.csv", "--out", tmp_path / "out", "--trigger", "word-trigger",
-        "--set", "trigger.word=tq", "--set", "goal.target=1", "--set", "selection.amount=30",
+        "--set", "trigger.word=tq", "--set", "goal.target=1", "--set", "selection.poison_rate=30",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     truth = truth_of(tmp_path / "out")
@@ -149,7 +149,7 @@ def poison(*arguments):
     return run(PoisonData(path=str(path), out=out, trigger="pixel-trigger", **dict(more)))
 
 
-AMOUNT = ("set", ["selection.amount=5"])
+AMOUNT = ("set", ["selection.poison_rate=5"])
 
 
 def test_nothing_is_overwritten_unless_forced(small, tmp_path):

@@ -78,7 +78,7 @@ def serially(world, aim, steps, descent, rng):
     draws = torch_generator(rng)
     mask = (0.1 * torch.randn(1, *world.surface.mask, generator=draws)).requires_grad_()
     pattern = (0.1 * torch.randn(1, *world.surface.pattern, generator=draws)).requires_grad_()
-    adam = torch.optim.Adam([mask, pattern], lr=descent.rate, betas=(0.5, 0.9))
+    adam = torch.optim.Adam([mask, pattern], lr=descent.learning_rate, betas=(0.5, 0.9))
     others = world.inputs[world.labels != aim].float()
     weight, hits, best, smallest = 0.0, 0, None, math.inf
     for step in range(1, steps + 1):
