@@ -224,4 +224,4 @@ def test_references_are_fed_as_the_onnx_file_is(data, tmp_path):
     assert (
         done.returncode == 3 and "without --mean and --std the file is given bytes" in done.stderr
     )
-    assert "there is nothing that has derivatives" in report(tmp_path / "bytes")["verdict"]["why"]
+    assert "--mean 0.5 and --std 0.5" in report(tmp_path / "bytes")["verdict"]["why"]

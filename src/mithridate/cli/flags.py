@@ -28,6 +28,13 @@ Mean = Annotated[
     typer.Option(help="A network from elsewhere takes (x / 255 - mean) / std: 0.5,0.4,0.3."),
 ]
 Std = Annotated[str, typer.Option(help="See --mean; without both an ONNX model takes bytes.")]
+Classes = Annotated[
+    str,
+    typer.Option(
+        help="The classes in the order of the network's outputs, where the file does not say it: "
+        "names with commas between them, or a file with one on each line."
+    ),
+]
 """Flags of all commands that read a network."""
 
 PLAIN = {"float": float, "int": int, "str": str}

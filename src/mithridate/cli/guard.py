@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mithridate.cli.flags import Mean, Network, Std
+from mithridate.cli.flags import Classes, Mean, Network, Std
 
 Flag = typer.Option
 
@@ -47,6 +47,7 @@ class GuardNetwork:
     host: Annotated[str, Flag(help="The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Flag(help="The port to listen on; 0 takes a free one.")] = 8080
     network: Network = ""
+    classes: Classes = ""
     mean: Mean = ""
     std: Std = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0

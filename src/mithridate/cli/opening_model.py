@@ -14,8 +14,12 @@ from mithridate.cli.terminal import note
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
+from mithridate.core.streams import stream
 from mithridate.domains.image.checkpoints import weights_in
+from mithridate.pipelines import kept_network
 from mithridate.pipelines.deployment import Placed, as_deployed
+
+WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".h5")
 
 
 def check_flags(request: ScanModel) -> None:
@@ -65,9 +69,25 @@ def looked_at(file: Path) -> tuple[str, ...]:
     return tuple(f.what for f in report.findings if f.severity in ("warning", "unknown"))
 
 
-def placing(precision: str, domain: Domain, shown: Dataset) -> Callable[[nn.Module], Placed]:
-    """What brings a network into a precision."""
-    return lambda model: as_deployed(model, precision, domain, shown)
+def files_in(folder: Path) -> list[Path]:
+    """The weights in a folder; raises DataError where there are fewer than two."""
+    found = sorted(p for p in folder.glob("*") if p.suffix in WEIGHTS) if folder.is_dir() else []
+    if len(found) < 2:
+        raise DataError(f"{str(folder)!r}: expected a folder with the weights of clean networks")
+    return found
+
+
+def opened(
+    request: ScanModel, domain: Domain, trusted: Dataset, shown: Dataset
+) -> tuple[Placed, Callable[[nn.Module], Placed], str]:
+    """Open a file of weights, and say how clean networks get into the same precision."""
+
+    def place(model: nn.Module) -> Placed:
+        return as_deployed(model, request.precision, domain, shown)
+
+    rng = stream(request.seed, "weights")
+    model = kept_network.load(request.file, domain, trusted, request.network, rng)
+    return place(model), place, request.precision
 
 
 def opened_onnx(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import Mean, Network, Std
+from mithridate.cli.flags import Classes, Mean, Network, Std
 
 Flag = typer.Option
 
@@ -41,6 +41,7 @@ class RepairNetwork:
         float, Flag(help="Share of the trusted examples that the repair never sees: they measure.")
     ] = 0.3
     network: Network = ""
+    classes: Classes = ""
     mean: Mean = ""
     std: Std = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import Mean, Network, Std
+from mithridate.cli.flags import Classes, Mean, Network, Std
 
 Flag = typer.Option
 
@@ -65,6 +65,7 @@ class ScanModel:
     mean: Mean = ""
     std: Std = ""
     network: Network = ""
+    classes: Classes = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
     device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
     split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None

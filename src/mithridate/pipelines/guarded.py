@@ -22,6 +22,7 @@ from mithridate.core.streams import stream
 from mithridate.core.threat import EVIDENCE, ThreatModel
 from mithridate.core.view import View
 from mithridate.pipelines.calibration import POOLED, Calibration, examples_needed, group_classes
+from mithridate.stats.intervals import Interval
 
 Action = Literal["accept", "refuse", "abstain"]
 
@@ -73,6 +74,7 @@ class Guarded:
     misses has no such bound.
 
     Attributes:
+        accuracy: of the model on trusted examples, where it was measured.
         states: of the detectors, one each.
         blank: a prepared input [1, ...] of zeros.
         features: whether a detector asks for them.
@@ -90,6 +92,7 @@ class Guarded:
     precision: str = "fp32"
     features: bool = False
     fitted_on: int = 0
+    accuracy: Interval | None = None
     runtime: Runtime = field(default_factory=Runtime)
 
     @classmethod

@@ -29,6 +29,7 @@ from mithridate.core.registry import find
 from mithridate.core.runtime import Runtime
 from mithridate.pipelines.calibration import Calibration
 from mithridate.pipelines.guarded import Asked, Guarded
+from mithridate.stats.intervals import Interval
 
 SCHEMA = "mithridate.guard/1"
 TENSORS, NOTE = "guard.safetensors", "guard.json"
@@ -64,6 +65,7 @@ def _about(guard: Guarded) -> dict[str, Any]:
         "form": list(guard.blank.shape[1:]),
         "level": guard.level, "precision": guard.precision, "features": guard.features,
         "fitted_on": guard.fitted_on,
+        "accuracy": None if guard.accuracy is None else list(guard.accuracy),
     }  # fmt: skip
 
 
@@ -153,9 +155,15 @@ def _guard(
         }
         for number in range(k)
     )
+    told = note.get("accuracy")
+    accuracy = (
+        None
+        if told is None
+        else Interval(float(told[0]), float(told[1]), float(told[2]), int(told[3]))
+    )
     return Guarded(
         module, domain, detectors, states, calibration, classes, tensors["blank"],
-        level, note["precision"], bool(note["features"]), int(note["fitted_on"]), runtime,
+        level, note["precision"], bool(note["features"]), int(note["fitted_on"]), accuracy, runtime,
     )  # fmt: skip
 
 

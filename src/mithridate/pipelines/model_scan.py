@@ -211,6 +211,19 @@ class ModelScanner:
         return Verdict("clean", self.level, p_value, finest_p, "", evidence)
 
 
+def not_scanned(why: str, level: float, classes: tuple[str, ...]) -> ModelScan:
+    """Say that a model was not scanned since nothing that scanners say of it would mean anything.
+
+    Args:
+        why: In words.
+        level: Of the verdict that was asked for.
+        classes: Their names.
+
+    """
+    verdict = Verdict("cannot judge", level, None, None, why)
+    return ModelScan(verdict, {}, None, {}, {}, {}, (), classes)
+
+
 def round_scores(scores: Scores) -> Floats:
     """Scores as reports keep them, to six digits: what is equal stays so beside a report."""
     return np.array([float(f"{value:.6g}") for value in scores.values.double().tolist()])

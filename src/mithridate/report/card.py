@@ -54,6 +54,7 @@ class Work:
         rejected: (name, why) of what could not be read.
         cost: seconds, and examples passed.
         resumed: whether a stopped training went on.
+        accuracy: of the network before, on all trusted examples.
     """
 
     verb: Literal["train", "repair"]
@@ -76,6 +77,7 @@ class Work:
     notes: dict[str, int] = field(default_factory=dict)
     rejected: tuple[tuple[str, str], ...] = ()
     resumed: bool = False
+    accuracy: Interval | None = None
 
 
 def write_card(
@@ -111,6 +113,7 @@ def record(work: Work, *, sha256: str, command: str = "", seed: int = 0) -> dict
             "name": work.network, "domain": work.domain, "sha256": sha256,
             "classes": [spell_surrogates(name) for name in work.classes],
             "before": spell_surrogates(work.origins.get("model", "")), "saw": work.saw,
+            "accuracy_before": _interval(work.accuracy),
         },
         "data": _describe(work.data, work.origins.get("data", "")),
         "trusted": _describe(work.trusted, work.origins.get("trusted", "")),

@@ -28,6 +28,7 @@ from mithridate.report import pages
 from mithridate.report.quoting import shorten, spell_surrogates
 from mithridate.report.record import compact
 from mithridate.report.shown import choose_shown
+from mithridate.stats.intervals import Interval
 from mithridate.stats.population import Floats
 
 SCHEMA = "mithridate-model-scan/1"
@@ -55,6 +56,7 @@ class ModelWork:
         decisions: inputs that were watched, with what the guard said of them.
         guards: its detectors.
         encoding: the mean and standard deviation that were given for images.
+        accuracy: of the model on the trusted examples.
     """
 
     scan: ModelScan
@@ -74,6 +76,7 @@ class ModelWork:
     guards: tuple[str, ...] = ()
     cost: dict[str, float] = field(default_factory=dict)
     encoding: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    accuracy: Interval | None = None
 
 
 def write_model_report(
@@ -101,6 +104,7 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
             "origin": spell_surrogates(work.origin), "sha256": work.sha256,
         "network": spell_surrogates(work.network),
             "precision": work.precision, "agreement": work.agreement,
+            "accuracy": None if work.accuracy is None else work.accuracy._asdict(),
             "encoding": [list(part) for part in work.encoding],
             "findings": [spell_surrogates(finding) for finding in work.findings],
         },

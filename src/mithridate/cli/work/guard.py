@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from mithridate.cli import status
+from mithridate.cli.class_order import ordered
 from mithridate.cli.encoding import set_encoding
 from mithridate.cli.guard import GuardNetwork
 from mithridate.cli.settings import split
@@ -23,7 +25,7 @@ from mithridate.cli.sources import find_source
 from mithridate.cli.terminal import duration, note, say
 from mithridate.core.data import Dataset, dataset, of_classes
 from mithridate.core.domain import Domain
-from mithridate.core.errors import DataError, MethodError, MissingExtra
+from mithridate.core.errors import CannotJudge, DataError, MethodError, MissingExtra
 from mithridate.core.inference import logits_of
 from mithridate.core.method import Detector
 from mithridate.core.runtime import Runtime, device_of
@@ -35,6 +37,7 @@ from mithridate.pipelines import kept_network
 from mithridate.pipelines.calibration import POOLED, examples_needed
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.kept_guard import load_guard, read_note, save
+from mithridate.pipelines.plausibility import check_as_read, percent
 from mithridate.report.quoting import shorten, spell_invisible
 from mithridate.service.settings import Settings
 
@@ -66,6 +69,9 @@ def run(request: GuardNetwork) -> int:
             say(f"wrote {request.fit_only}")
             return status.CLEAN
         return serve(guard, settings, cast(socket.socket, door))
+    except CannotJudge as reason:
+        note(f"cannot judge: {spell_invisible(str(reason))}")
+        return status.CANNOT_JUDGE
     except KeyboardInterrupt:
         note("stopped")
         return status.STOPPED
@@ -78,10 +84,13 @@ def check(request: GuardNetwork) -> None:
     """Refuse at once, and not after the fitting, what cannot be done."""
     if (request.trusted is None) == (request.fitted is None):
         raise MethodError("expected either --trusted examples or a --fitted guard")
-    fits = (request.fit_only, request.guard, request.set, request.mean, request.std)
+    fits = (
+        request.fit_only, request.guard, request.set, request.mean, request.std, request.classes
+    )  # fmt: skip
     if request.fitted and any(fits):
         raise MethodError(
-            "--fitted serves a guard as it is; --fit-only, --guard, --set, --mean and --std fit one"
+            "--fitted serves a guard as it is; --fit-only, --guard, --set, --mean, --std and "
+            "--classes fit one"
         )
     out = request.fit_only
     if out and out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -112,7 +121,7 @@ def fitted(request: GuardNetwork) -> tuple[Guarded, Dataset]:
     kept = kept_network.noted(request.model)
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find_source(cast(str, request.trusted), request.split, **options)
-    classes, doubt = kept_network.classes_of(kept, request.network, source.data.classes)
+    classes, doubt = ordered(request.classes, kept, request.network, source.data.classes)
     trusted = of_classes(source.data, classes, "trusted")
     if doubt:
         note(doubt)
@@ -123,12 +132,17 @@ def fitted(request: GuardNetwork) -> tuple[Guarded, Dataset]:
         f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes"
     )
+    plausible = check_as_read(model, trusted, domain, runtime=runtime, seed=request.seed)
+    note(plausible.described())
+    if plausible.why:
+        raise CannotJudge(plausible.why)
     began = time.perf_counter()
     guard = Guarded.fitted(
         model, trusted, domain, detectors, request.level, request.seed,
         calibrate=request.calibrate, runtime=runtime,
     )  # fmt: skip
     note(f"fitted {', '.join(names)} in {duration(time.perf_counter() - began)}")
+    guard = replace(guard, accuracy=plausible.accuracy)
     return guard, trusted.subset(range(min(TRIED, len(trusted))))
 
 
@@ -171,6 +185,8 @@ def hopeless(guard: Guarded) -> str:
 def describe(guard: Guarded, some: Dataset) -> None:
     """Say what was calibrated, what level is reached, and what judging costs."""
     found, calibration = judged(guard), guard.calibration
+    if guard.accuracy:
+        say(f"accuracy on {guard.accuracy.n:,} trusted examples: {percent(guard.accuracy)}")
     for group, enough in found.items():
         pooled = [guard.classes[c] for c in (calibration.group_of == POOLED).nonzero().flatten()]
         names = pooled if group == POOLED else [guard.classes[group]]

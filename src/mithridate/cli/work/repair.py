@@ -14,6 +14,7 @@ from typing import Any, cast, get_args
 from torch import nn
 
 from mithridate.cli import outcome, status
+from mithridate.cli.class_order import ordered
 from mithridate.cli.encoding import flipped, set_encoding
 from mithridate.cli.repair import RepairNetwork
 from mithridate.cli.settings import parse_settings
@@ -21,7 +22,7 @@ from mithridate.cli.sources import find_source
 from mithridate.cli.terminal import Watch, agreed, command_line, note
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.domain import Domain
-from mithridate.core.errors import DataError, MethodError, MithridateError
+from mithridate.core.errors import CannotJudge, DataError, MethodError, MithridateError
 from mithridate.core.method import Repair
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
@@ -29,9 +30,11 @@ from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
+from mithridate.pipelines.plausibility import Plausibility, check_as_read
 from mithridate.pipelines.repaired import Outcome, Repaired
 from mithridate.pipelines.scan import Saw
 from mithridate.report.card import Work
+from mithridate.report.quoting import spell_invisible
 
 FEW, PART = 16, 32
 """An estimate repairs with one in PART of the trusted examples, but with no fewer than FEW."""
@@ -51,6 +54,7 @@ class Job:
     data: Dataset | None
     domain: Domain
     runtime: Runtime
+    plausible: Plausibility
 
 
 def run(request: RepairNetwork) -> int:
@@ -67,6 +71,9 @@ def run(request: RepairNetwork) -> int:
         if not agreed(what, estimate(job), request.yes):
             return status.STOPPED
         found = repaired(job)
+    except CannotJudge as reason:
+        note(f"nothing was written; cannot judge: {spell_invisible(str(reason))}")
+        return status.CANNOT_JUDGE
     except KeyboardInterrupt:
         note(
             f"stopped: nothing was written, and the same command begins again:\n  {command_line()}"
@@ -83,7 +90,7 @@ def prepare(request: RepairNetwork) -> Job:
     kept = kept_network.noted(request.model)
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find_source(request.trusted, request.split, **options)
-    classes, doubt = kept_network.classes_of(kept, request.network, source.data.classes)
+    classes, doubt = ordered(request.classes, kept, request.network, source.data.classes)
     trusted = of_classes(source.data, classes, "trusted")
     if doubt:
         note(doubt)
@@ -96,9 +103,13 @@ def prepare(request: RepairNetwork) -> Job:
         f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes; suspect examples: {0 if data is None else len(data):,}"
     )
+    plausible = check_as_read(model, trusted, domain, runtime=runtime, seed=request.seed)
+    note(plausible.described())
+    if plausible.why:
+        raise CannotJudge(plausible.why)
     network = kept.named(request.network)
     kept = kept_network.Note(network, trusted.classes, kept.trainer, kept.settings)
-    return Job(request, repair, model, kept, trusted, data, domain, runtime)
+    return Job(request, repair, model, kept, trusted, data, domain, runtime, plausible)
 
 
 def suspects(
@@ -151,5 +162,5 @@ def described(job: Job, found: Outcome) -> Work:
         {"model": str(request.model), "trusted": request.trusted, "data": request.data or ""},
         found.cost, data=job.data, trusted=job.trusted, measured=found.measured,
         damage=found.damage, scans=found.scans or (), changed=found.changed, used=found.used,
-        saw=request.model_saw,
+        saw=request.model_saw, accuracy=job.plausible.accuracy,
     )  # fmt: skip

@@ -15,21 +15,23 @@ from torch import nn
 
 from mithridate.cli import status
 from mithridate.cli.answer_model import agreement, answer, digest
+from mithridate.cli.class_order import ordered
 from mithridate.cli.encoding import set_encoding
 from mithridate.cli.opening_model import (
     check_flags,
     encoding,
+    files_in,
     looked_at,
     of_folder,
+    opened,
     opened_onnx,
-    placing,
 )
 from mithridate.cli.scan_model import ScanModel
 from mithridate.cli.sources import draw_examples, find_source
 from mithridate.cli.terminal import Watch, agreed, command_line, note
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.domain import Domain
-from mithridate.core.errors import CannotJudge, DataError, MethodError
+from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.method import Detector
 from mithridate.core.registry import get
@@ -47,12 +49,12 @@ from mithridate.pipelines.model_scan import (
     ModelScanner,
     References,
     default_scanners,
+    not_scanned,
 )
+from mithridate.pipelines.plausibility import Plausibility, check_as_read
 from mithridate.pipelines.scan import choose_training
 from mithridate.report.model_page import ModelWork
 from mithridate.stats.population import Floats
-
-WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".h5")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +81,19 @@ class Job:
     place: Callable[[nn.Module], Placed]
     findings: tuple[str, ...]
     guards: tuple[Detector, ...]
+    plausible: Plausibility
     scores: dict[str, Floats] | None = None
 
 
 def run(request: ScanModel) -> int:
     """Scan a model, write the report and say what was found; gives the exit status."""
     job = prepare(request)
+    if job.plausible.why:
+        work = described(
+            job, not_scanned(job.plausible.why, request.level, job.shown.classes), None, 0.0
+        )
+        answer(work, request.out, request.seed)
+        return status.CANNOT_JUDGE
     what = f"scanning {request.file.name} and {count(job)} clean references"
     if not agreed(what, estimate(job), request.yes):
         return status.STOPPED
@@ -110,7 +119,7 @@ def prepare(request: ScanModel) -> Job:
     runtime = Runtime(device=device_of(request.device))
     onnx = request.file.suffix == ".onnx"
     kept = kept_network.Note() if onnx else kept_network.noted(request.file)
-    classes, doubt = kept_network.classes_of(kept, request.network, source.data.classes)
+    classes, doubt = ordered(request.classes, kept, request.network, source.data.classes)
     findings = (*findings, doubt) if doubt else findings
     trusted = of_classes(source.data, classes, "trusted")
     trusted = draw_examples(trusted, request.count, request.seed, "trusted")
@@ -121,25 +130,27 @@ def prepare(request: ScanModel) -> Job:
         arriving = find_source(request.inputs, request.split, **options).data
     scanner = ModelScanner(scanners_of(request.scanners), request.level)
     domain = source.domain
-    if onnx:
-        suspect, place, precision = opened_onnx(request, domain, shown)
     if not onnx or is_elsewhere(network):
         domain = set_encoding(domain, network, request.mean, request.std)
-    if not onnx:
-        precision = request.precision
-        place = placing(precision, domain, shown)
-        rng = stream(request.seed, "weights")
-        suspect = place(kept_network.load(request.file, domain, trusted, request.network, rng))
+    if onnx:
+        suspect, place, precision = opened_onnx(request, source.domain, shown)
+    else:
+        suspect, place, precision = opened(request, domain, trusted, shown)
     note(
         f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes; scanners see {len(shown):,}"
     )
+    plausible = check_as_read(
+        suspect.model, trusted, domain, precision=suspect.precision, runtime=runtime,
+        seed=request.seed,
+    )  # fmt: skip
+    note(plausible.described())
     scores = None
     if request.clean_scores:
         form = Form(network, precision, len(trusted.classes), encoding(request))
         scores = known(request.clean_scores, scanner.scanners, form)
     return Job(request, scanner, suspect, network, precision, learnt, shown, arriving, domain,
-               runtime, place, findings, guards_of(request), scores)  # fmt: skip
+               runtime, place, findings, guards_of(request), plausible, scores)  # fmt: skip
 
 
 def divided(request: ScanModel, trusted: Dataset) -> tuple[Dataset | None, Dataset]:
@@ -170,14 +181,6 @@ def count(job: Job) -> int:
         return max((len(rows) for rows in job.scores.values()), default=0)
     folder = job.request.clean_models
     return job.request.references if folder is None else len(files_in(folder))
-
-
-def files_in(folder: Path) -> list[Path]:
-    """The weights in a folder; raises DataError where there are fewer than two."""
-    found = sorted(p for p in folder.glob("*") if p.suffix in WEIGHTS) if folder.is_dir() else []
-    if len(found) < 2:
-        raise DataError(f"{str(folder)!r}: expected a folder with the weights of clean networks")
-    return found
 
 
 def maker(job: Job) -> References:
@@ -278,11 +281,14 @@ def described(job: Job, found: ModelScan, decisions: Decisions | None, seconds: 
     """Put what was found into a report."""
     request = job.request
     made = f"{count(job)} networks from {request.clean_models or request.clean_scores}"
-    if job.learnt is not None:
+    if job.plausible.why:
+        made = "none, since the model cannot be judged as it is read"
+    elif job.learnt is not None:
         made = f"{count(job)} networks trained here on {len(job.learnt)} trusted examples"
     return ModelWork(
         found, job.scanner.scanners, str(request.file), digest(request.file), job.network,
         job.precision, job.shown, request.data, f"{made}, in the same precision",
         agreement(job.suspect, job.precision), job.learnt, job.findings, job.arriving, decisions,
         tuple(guard.name() for guard in job.guards), {"seconds": seconds}, encoding(request),
+        job.plausible.accuracy,
     )  # fmt: skip
