@@ -1,7 +1,7 @@
-"""Put the tables of the records into docs/results.md, between its markers.
+"""Put the tables of the records into the pages under docs/results, between their markers.
 
 python recipes/results_page.py            # write
-python recipes/results_page.py --check    # fail where the page is not what the records say
+python recipes/results_page.py --check    # fail where a page is not what the records say
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "results.md"
+PAGES = ROOT / "docs" / "results"
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -26,12 +26,18 @@ def filled(page: str) -> str:
 
 
 def main() -> int:
-    """Write the page, or say whether it is up to date."""
-    page = PAGE.read_text()
-    if "--check" in sys.argv:
-        return int(filled(page) != page)
-    PAGE.write_text(filled(page))
-    return 0
+    """Write the pages, or name those that are not up to date."""
+    stale = 0
+    for path in sorted(PAGES.glob("*.md")):
+        page = path.read_text()
+        if filled(page) == page:
+            continue
+        if "--check" in sys.argv:
+            print(f"{path.relative_to(ROOT)} is out of date: make docs")
+            stale = 1
+        else:
+            path.write_text(filled(page))
+    return stale
 
 
 if __name__ == "__main__":
