@@ -4,49 +4,68 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pickle
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
 from mithridate.artifacts import jail
 from mithridate.artifacts.findings import FileLimits, FileReport
 from mithridate.artifacts.inspect import inspect_file, open_file
+from mithridate.artifacts.parts import chosen, fits, groups, listed, usual
+from mithridate.artifacts.pickle_values import Described, Named
+from mithridate.artifacts.torch_tensors import Builder, of_archive, of_old_file
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
 from mithridate.domains.image.elsewhere import Elsewhere
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "network.", "net.")
 """What wrappers of networks put before the names of weights."""
 
-NESTS = ("state_dict", "model_state_dict", "model", "network", "net", "module")
-"""Where training scripts keep the weights in a larger dictionary."""
-
 PROGRAMS = ("torchscript", "pt2")
 TENSORS = ("safetensors", "torch", "torch legacy", "npz", "hdf5")
 
 
 def open_weights(
-    path: str | Path, *, code: bool = False, limits: FileLimits | None = None
+    path: str | Path, *, code: bool = False, limits: FileLimits | None = None, part: str = ""
 ) -> dict[str, torch.Tensor]:
     """Give the weights in a model file by name: safetensors, .pt of tensors, .npz or .h5.
 
     Args:
         code: whether a TorchScript archive or an exported program may be opened, too; that happens
             in a limited process which gives back weights and nothing else.
+        part: the name of the group of tensors to open, where a checkpoint holds several.
 
     Raises:
         UnsafeData: where the file could harm the reader.
-        DataError: where it is broken or holds no tensors by name.
+        DataError: where it is broken, holds no tensors by name, or several groups of them.
         MissingExtra: where a package is needed.
+    """
+    parts = opened_parts(path, code=code, limits=limits)
+    name = next(iter(parts)) if len(parts) == 1 else usual(parts)
+    if part:
+        name = next((n for n in parts if n == part or n.endswith(f".{part}")), None)
+    if name is None or (not part and not name and len(parts) > 1):
+        asked = f" {part!r}" if part else ""
+        raise DataError(
+            f"{str(path)!r}: expected the part{asked} with the weights, found {listed(parts)}; "
+            "choose one with part=NAME"
+        )
+    return parts[name]
+
+
+def opened_parts(
+    path: str | Path, *, code: bool = False, limits: FileLimits | None = None
+) -> dict[str, dict[str, torch.Tensor]]:
+    """Give every group of tensors by name in a model file, by the path to it; "" is the top.
+
+    States of optimisers are left out. For the arguments and what is raised see `open_weights`.
     """
     place, bounds = Path(path), limits or FileLimits()
     report = inspect_file(place, code=code, values=False, limits=bounds)
@@ -54,16 +73,13 @@ def open_weights(
     try:
         with open_file(place) as file:
             return _load(report, file, place, bounds)
-    except pickle.UnpicklingError:
-        raise UnsafeData(
-            f"{str(path)!r}: expected nothing but tensors, found objects that could run code, and "
-            "did not open them; save model.state_dict() as safetensors"
-        ) from None
+    except UnsafeData as error:
+        raise UnsafeData(f"{str(path)!r}: {error}") from None
     except (RuntimeError, EOFError, ValueError, KeyError, SafetensorError, MemoryError,
             zipfile.BadZipFile, AttributeError, TypeError) as error:  # fmt: skip
         first = str(error).partition("\n")[0]
         raise DataError(
-            f"{str(path)!r}: expected {report.format} that torch can read, found none ({first}); "
+            f"{str(path)!r}: expected {report.format} that can be read, found none ({first}); "
             "get the file again"
         ) from None
 
@@ -95,20 +111,30 @@ def _refuse(report: FileReport, code: bool) -> None:
 
 def _load(
     report: FileReport, file: BinaryIO, place: Path, limits: FileLimits
-) -> dict[str, torch.Tensor]:  # fmt: skip
+) -> dict[str, dict[str, torch.Tensor]]:  # fmt: skip
     """Read the tensors of a format."""
     if report.format == "safetensors":
-        return load_file(place)
+        return {"": with_left_out(load_file(place), place)}
     if report.format == "npz":
-        return _arrays(file)
-    if report.format in ("torch", "torch legacy"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that are refused anyway
-            return find_tensors(
-                torch.load(file, map_location="cpu", weights_only=True), report.path
-            )
+        return {"": _arrays(file)}
+    if report.format == "torch":
+        return find_tensors(of_archive(file, report.size, limits), report.path)
+    if report.format == "torch legacy":
+        return find_tensors(of_old_file(file, report.size, limits), report.path)
     job = "hdf5 weights" if report.format == "hdf5" else report.format
-    return _read_converted(jail.run_limited(job, file, report.size, limits), limits)
+    return {"": _read_converted(jail.run_limited(job, file, report.size, limits), limits)}
+
+
+def with_left_out(tensors: dict[str, torch.Tensor], place: Path) -> dict[str, torch.Tensor]:
+    """Put back what `safetensors.torch.save_model` left out: tensors that are another one's twin.
+
+    The metadata of the file name them, each with the name under which it was kept.
+    """
+    with safe_open(place, "pt") as file:
+        told = file.metadata() or {}
+    more = {name: tensors[kept] for name, kept in told.items()
+            if kept in tensors and name not in tensors}  # fmt: skip
+    return {**tensors, **more}
 
 
 def _arrays(file: BinaryIO) -> dict[str, torch.Tensor]:
@@ -130,22 +156,30 @@ def _read_converted(words: bytes, limits: FileLimits) -> dict[str, torch.Tensor]
         return {name: value.clone() for name, value in load_file(os.fspath(place)).items()}
 
 
-def find_tensors(content: Any, path: str) -> dict[str, torch.Tensor]:
-    """Find the tensors by name in what was loaded. Raises DataError, UnsafeData."""
-    for nest in NESTS:
-        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
-            content = content[nest]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
-    ):
+def find_tensors(builder: Builder, path: str) -> dict[str, dict[str, torch.Tensor]]:
+    """Build every group of tensors by name in what a file holds. Raises DataError, UnsafeData."""
+    content: dict[str, dict[str, torch.Tensor]] = {}
+    odd = ""
+    for part, held in groups(builder.content):
+        other = next((n for n, v in held.items() if isinstance(v, Named) and tensorlike(v)), "")
+        odd = odd or other
+        if other or "optim" in part.casefold():
+            continue
+        told = {name: value for name, value in held.items() if isinstance(value, Described)}
+        if told:
+            content[part] = {name: builder.tensor(value, name) for name, value in told.items()}
+    if not content and odd:
+        raise DataError(f"{path!r}: expected plain tensors, found another kind in {odd!r}")
+    if not content:
         raise DataError(f"{path!r}: expected tensors by name, as model.state_dict() gives")
-    for name, value in content.items():
-        plain = value.layout == torch.strided and value.device.type == "cpu"
-        if not plain or value.is_quantized:
-            raise DataError(f"{path!r}: expected plain tensors, found another kind in {name!r}")
-        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise UnsafeData(f"{path!r}: {name!r} is said to be larger than what the file holds")
-    return dict(content)
+    return content
+
+
+def tensorlike(value: Named) -> bool:
+    """Tell whether a pickle would make a tensor of another kind: sparse, quantised, or a class."""
+    return value.path.startswith(("torch._utils._rebuild", "torchao.")) or any(
+        isinstance(each, Described) for each in value.given
+    )
 
 
 def strip_prefixes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -180,6 +214,48 @@ def load_into(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Modul
     Raises:
         MethodError: where names or shapes do not fit.
     """
+    return fitted_part(model, {"": dict(tensors)})
+
+
+def fitted_part(
+    model: nn.Module, parts: Mapping[str, dict[str, torch.Tensor]], part: str = ""
+) -> nn.Module:
+    """Give a network the weights of the part that fits it, and return it.
+
+    Args:
+        model: The network.
+        parts: What `opened_parts` gave.
+        part: The name of the part to take, where several fit.
+
+    Raises:
+        MethodError: No part fits, or several do and none was chosen.
+    """
+    inner = model.inner if isinstance(model, Elsewhere) else None
+    for target in (model, inner):
+        if target is None:
+            continue
+        found = chosen(fits(target.state_dict(), parts), part)
+        if len(found) > 1:
+            raise MethodError(
+                f"several parts fit the network: {', '.join(repr(fit.name) for fit in found[:12])}; "
+                "choose one with part=NAME"
+            )
+        if found:
+            target.load_state_dict(found[0].tensors)
+            return model
+    asked = part if part in parts else usual(parts)
+    if len(parts) == 1:
+        asked = next(iter(parts))
+    if part not in ("", asked) or asked is None or (not asked and len(parts) > 1):
+        raise MethodError(
+            f"the weights do not fit the network in any of the parts {listed(parts)}; "
+            "choose one with part=NAME to see why"
+        )
+    return _forced(model, parts[asked])
+
+
+def _forced(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Let the network, or the library that it is from, take weights, or say why it does not."""
     expected, forms = set(model.state_dict()), _forms(tensors)
     best = max(forms, key=lambda names: len(expected & set(names)))
     try:

@@ -38,8 +38,10 @@ ALLOWED = re.compile(
 HARMLESS = re.compile(
     r"numpy\.(_?core)\.multiarray\.(_reconstruct|scalar)|numpy\.(_?core\.)?(ndarray|dtype)"
     r"|numpy\.dtypes\.\w+DType"
+    r"|argparse\.Namespace|pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path"
+    r"|datetime\.(date|time|datetime|timedelta)"
 )
-"""Names of plain arrays, which that loader refuses and which run nothing by themselves."""
+"""Names of plain arrays and of settings, which that loader refuses and which run nothing."""
 
 ALLOCATES = re.compile(r"builtins\.bytearray|_codecs\.encode|torch\.([a-z]+\.)*\w*(Tensor|Storage)")
 """What reserves as much memory as its arguments ask for."""
@@ -74,9 +76,10 @@ def _report_name(path: str, place: int, called: bool, where: str, log: Log) -> N
     """Say that a pickle mentions a name that it may not."""
     todo = "do not open it; ask for tensors by name as safetensors"
     if HARMLESS.fullmatch(path):
+        what = "plain arrays" if path.startswith("numpy") else "plain settings"
         log.warning(
-            f"the pickle names {path}: plain arrays, which torch's safe loader refuses", where,
-            "save tensors by name as safetensors",
+            f"the pickle names {path}: {what}, which torch's safe loader refuses", where,
+            "the weights are read without it; save tensors by name as safetensors",
         )  # fmt: skip
         return
     does = "calls" if called else "imports"
