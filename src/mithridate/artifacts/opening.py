@@ -23,6 +23,7 @@ from mithridate.artifacts.parts import chosen, fits, groups, listed, usual
 from mithridate.artifacts.pickle_values import Described, Named
 from mithridate.artifacts.torch_tensors import Builder, of_archive, of_old_file
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
+from mithridate.core.spelling import option
 from mithridate.domains.image.elsewhere import Elsewhere
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "network.", "net.")
@@ -55,7 +56,7 @@ def open_weights(
         asked = f" {part!r}" if part else ""
         raise DataError(
             f"{str(path)!r}: expected the part{asked} with the weights, found {listed(parts)}; "
-            "choose one with part=NAME"
+            f"choose one with {option('part', 'NAME')}"
         )
     return parts[name]
 
@@ -229,6 +230,7 @@ def fitted_part(
 
     Raises:
         MethodError: No part fits, or several do and none was chosen.
+
     """
     inner = model.inner if isinstance(model, Elsewhere) else None
     for target in (model, inner):
@@ -236,9 +238,9 @@ def fitted_part(
             continue
         found = chosen(fits(target.state_dict(), parts), part)
         if len(found) > 1:
+            names = ", ".join(repr(fit.name) for fit in found[:12])
             raise MethodError(
-                f"several parts fit the network: {', '.join(repr(fit.name) for fit in found[:12])}; "
-                "choose one with part=NAME"
+                f"several parts fit the network: {names}; choose one with {option('part', 'NAME')}"
             )
         if found:
             target.load_state_dict(found[0].tensors)
@@ -249,7 +251,7 @@ def fitted_part(
     if part not in ("", asked) or asked is None or (not asked and len(parts) > 1):
         raise MethodError(
             f"the weights do not fit the network in any of the parts {listed(parts)}; "
-            "choose one with part=NAME to see why"
+            f"name one with {option('part', 'NAME')} to see why"
         )
     return _forced(model, parts[asked])
 

@@ -70,6 +70,7 @@ class Fit:
     Attributes:
         name: Of the part, with what stands before the names of its weights.
         tensors: By the network's own names.
+
     """
 
     name: str
@@ -85,6 +86,7 @@ def fits(expected: Tensors, parts: Mapping[str, Tensors]) -> list[Fit]:
     Args:
         expected: The weights of the network, of which names and shapes are looked at.
         parts: Tensors by name, by the name of the part.
+
     """
     found = []
     for part, tensors in parts.items():

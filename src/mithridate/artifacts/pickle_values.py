@@ -13,8 +13,9 @@ from typing import Any, BinaryIO, cast
 
 from mithridate.artifacts.findings import Log
 from mithridate.artifacts.pickle_names import STORAGES
+from mithridate.artifacts.pickle_program import Storage
 from mithridate.artifacts.pickle_stream import Bounded, Unread
-from mithridate.artifacts.pickles import Name, Storage
+from mithridate.artifacts.pickles import Name
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class Described:
         shape: Its sizes.
         stride: Elements from one place of each axis to the next.
         kind: Its type where the storage has none of its own, "" elsewhere.
+
     """
 
     storage: Storage
@@ -44,6 +46,7 @@ class Named:
         path: The name.
         given: What it would be called with.
         state: What would be put into it afterwards.
+
     """
 
     path: str
@@ -58,6 +61,7 @@ class Content:
     Attributes:
         value: Of plain values, `Described` and `Named`.
         storages: That it expects elsewhere, by their keys.
+
     """
 
     value: Any
@@ -215,6 +219,7 @@ def read(stream: BinaryIO, size: int, log: Log) -> Content:
 
     Raises:
         ValueError: The pickle is broken, too long, or uses what torch never writes.
+
     """
     reader, count = Reader(), 0
     try:
@@ -240,14 +245,14 @@ def _storage(given: Any) -> Storage:
     told = given if isinstance(given, tuple) and len(given) >= 5 else (None,) * 5
     what, key, count = told[1], told[2], told[4]
     named = told[0] == "storage" and isinstance(what, Name) and isinstance(key, str)
-    if not named or type(count) is not int or len(told) > 5 and told[5] is not None:
+    if not named or type(count) is not int or (len(told) > 5 and told[5] is not None):
         raise ValueError("it names a storage in a way that is not read")
     kind = STORAGES.get(what.path.rpartition(".")[2].removesuffix("Storage"), "")
     return Storage(kind, key, count)
 
 
 def _made(what: Any, given: tuple[Any, ...]) -> Any:
-    """Give what a call stands for: a tensor's description, plain values, or a mark with the name."""
+    """Give what a call stands for: a tensor, plain values, or a mark with the name."""
     path = what.path if isinstance(what, Name) else ""
     try:
         return MADE[path](*given) if path in MADE else Named(path, given)

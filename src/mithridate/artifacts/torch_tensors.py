@@ -14,8 +14,8 @@ import torch
 
 from mithridate.artifacts.archives import open_archive
 from mithridate.artifacts.findings import FileLimits, Log
+from mithridate.artifacts.pickle_program import Storage
 from mithridate.artifacts.pickle_values import Described, read
-from mithridate.artifacts.pickles import Storage
 from mithridate.artifacts.torch_files import MAGIC
 from mithridate.artifacts.values import BITS, nbytes
 from mithridate.core.errors import UnsafeData
@@ -38,6 +38,7 @@ class Builder:
 
     Attributes:
         content: What the file's pickle holds; a tensor is `Described`.
+
     """
 
     def __init__(self, content: Any, held: Bytes) -> None:
@@ -54,6 +55,7 @@ class Builder:
         Raises:
             UnsafeData: It is larger than the file, or lies outside of its storage.
             ValueError: Its type is not known.
+
         """
         base = self._base(told)
         count = 1

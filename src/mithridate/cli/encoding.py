@@ -12,15 +12,20 @@ from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.elsewhere import is_elsewhere
 
 
-def set_encoding(domain: Domain, network: str, mean: str, std: str) -> Domain:
+def set_encoding(
+    domain: Domain, network: str, mean: str, std: str, *, graph: bool = False
+) -> Domain:
     """Let networks from elsewhere standardise images by (x / 255 - mean) / std.
+
+    Args:
+        graph: whether the network is an ONNX graph, which is from elsewhere in any case.
 
     Raises:
         MethodError: where the network is not from elsewhere or the data are no images.
     """
     if not mean and not std:
         return domain
-    if not isinstance(domain, ImageDomain) or not is_elsewhere(network):
+    if not isinstance(domain, ImageDomain) or not (graph or is_elsewhere(network)):
         raise MethodError(
             "--mean and --std are for images in ONNX files and in networks that --network says are "
             "from elsewhere; files of this library hold their own"

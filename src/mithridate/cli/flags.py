@@ -27,6 +27,9 @@ Mean = Annotated[
     str,
     typer.Option(help="A network from elsewhere takes (x / 255 - mean) / std: 0.5,0.4,0.3."),
 ]
+Part = Annotated[
+    str, typer.Option(help="Of a checkpoint of several networks, such as netC, ema or student.")
+]
 Std = Annotated[str, typer.Option(help="See --mean; without both an ONNX model takes bytes.")]
 Classes = Annotated[
     str,

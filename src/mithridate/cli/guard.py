@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mithridate.cli.flags import Classes, Mean, Network, Std
+from mithridate.cli.flags import Classes, Mean, Network, Part, Std
 
 Flag = typer.Option
 
@@ -48,6 +48,7 @@ class GuardNetwork:
     port: Annotated[int, Flag(help="The port to listen on; 0 takes a free one.")] = 8080
     network: Network = ""
     classes: Classes = ""
+    part: Part = ""
     mean: Mean = ""
     std: Std = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0

@@ -19,7 +19,10 @@ from mithridate.domains.image.checkpoints import weights_in
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.deployment import Placed, as_deployed
 
-WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".h5")
+WEIGHTS = (
+    ".safetensors", ".pt", ".pth", ".th", ".tar", ".ckpt", ".bin", ".npz", ".h5", ".hdf5",
+)  # fmt: skip
+"""How files of weights are named, those of torch in all its spellings (model.pth.tar)."""
 
 
 def check_flags(request: ScanModel) -> None:
@@ -33,7 +36,7 @@ def check_flags(request: ScanModel) -> None:
         )
     if request.clean_models is not None and request.clean_scores:
         raise MethodError("--clean-models and --clean-scores both give the references; name one")
-    onnx = request.file.suffix == ".onnx"
+    onnx = kept_network.is_onnx(request.file)
     if onnx and request.clean_models is None and not request.network:
         raise MethodError(
             "an ONNX file does not say which network it holds, and clean references must be of the "
@@ -73,7 +76,10 @@ def files_in(folder: Path) -> list[Path]:
     """The weights in a folder; raises DataError where there are fewer than two."""
     found = sorted(p for p in folder.glob("*") if p.suffix in WEIGHTS) if folder.is_dir() else []
     if len(found) < 2:
-        raise DataError(f"{str(folder)!r}: expected a folder with the weights of clean networks")
+        raise DataError(
+            f"{str(folder)!r}: expected a folder with the weights of clean networks, at least two "
+            f"files ({', '.join(WEIGHTS)}); found {len(found)}"
+        )
     return found
 
 
@@ -86,7 +92,7 @@ def opened(
         return as_deployed(model, request.precision, domain, shown)
 
     rng = stream(request.seed, "weights")
-    model = kept_network.load(request.file, domain, trusted, request.network, rng)
+    model = kept_network.load(request.file, domain, trusted, request.network, rng, request.part)
     return place(model), place, request.precision
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import Classes, Mean, Network, Std
+from mithridate.cli.flags import Classes, Mean, Network, Part, Std
 
 Flag = typer.Option
 
@@ -42,6 +42,7 @@ class RepairNetwork:
     ] = 0.3
     network: Network = ""
     classes: Classes = ""
+    part: Part = ""
     mean: Mean = ""
     std: Std = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0

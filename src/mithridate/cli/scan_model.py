@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import Classes, Mean, Network, Std
+from mithridate.cli.flags import Classes, Mean, Network, Part, Std
 
 Flag = typer.Option
 
@@ -66,6 +66,7 @@ class ScanModel:
     std: Std = ""
     network: Network = ""
     classes: Classes = ""
+    part: Part = ""
     seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
     device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
     split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None

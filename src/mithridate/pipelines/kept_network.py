@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,14 +13,24 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from mithridate.artifacts.opening import load_into, open_weights
+from mithridate.artifacts.nearest import nearest
+from mithridate.artifacts.opening import fitted_part, opened_parts
+from mithridate.artifacts.parts import Tensors
+from mithridate.artifacts.recognise import recognise
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
 from mithridate.core.files import write_tensors
 from mithridate.core.method import Trainer
 from mithridate.core.settings import build
-from mithridate.domains.elsewhere import is_elsewhere, labels_in
+from mithridate.core.spelling import option
+from mithridate.domains.elsewhere import (
+    Elsewhere,
+    encode_by,
+    encoding_of,
+    is_elsewhere,
+    labels_in,
+)
 
 
 @dataclass(frozen=True)
@@ -32,12 +42,15 @@ class Note:
         classes: their names, in the order of the outputs.
         trainer: what gave the network its form, by name and as on the command line.
         settings: what gave the network its form, by name and as on the command line.
+        encoding: the mean and the standard deviation by which a network from elsewhere
+            standardises, which its own weights lack.
     """
 
     network: str = ""
     classes: tuple[str, ...] = ()
     trainer: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    encoding: tuple[tuple[float, ...], ...] = ()
 
     def named(self, wanted: str) -> str:
         """Give the name that a user wants, or else that of the file.
@@ -62,22 +75,28 @@ class Note:
 
 
 def load(
-    path: Path, domain: Domain, data: Dataset, network: str, rng: np.random.Generator
+    path: Path,
+    domain: Domain,
+    data: Dataset,
+    network: str,
+    rng: np.random.Generator,
+    part: str = "",
 ) -> nn.Module:
     """Build a network for such data and give it the weights in a file.
 
-    The file is one that `open_weights` takes: safetensors, or a .pt, .npz or .h5 with nothing but
-    tensors by name.
+    The file is one that `open_weights` takes: safetensors, or a .pt, .npz or .h5 with tensors by
+    name.
 
     Args:
         network: its name; "" takes the one that the file names, or the domain's default.
+        part: which of them to take, where several groups of them fit the network.
 
     Raises:
         DataError: where the file is broken.
         UnsafeData: where it holds more than tensors or names code as its network.
         MethodError: where the weights do not fit.
     """
-    tensors, note = _read(path)
+    parts, note = _read(path)
     if note.classes and note.classes != data.classes:
         raise MethodError(
             f"{str(path)!r}: the network tells apart {list(note.classes)[:10]}, and the data hold "
@@ -86,13 +105,73 @@ def load(
     named = note.named(network)
     model = note.form(domain.network(data, named, rng))
     try:
-        return load_into(model, tensors)
+        made = fitted_part(model, parts, part)
     except MethodError as error:
-        told = str(error).removeprefix("the weights do not fit the network ")
+        several = str(error).startswith("several")
+        why = str(error) if named or several else unnamed(domain, data, parts, rng)
+        if named and not several:
+            why += (
+                f"; the network is {named[:200]} for {len(data.classes)} classes, and another is "
+                f"named with {option('network', 'NAME')}"
+            )
+        raise MethodError(f"{str(path)!r}: {why}") from None
+    if note.encoding and isinstance(made, Elsewhere) and not getattr(domain, "mean", ()):
+        encode_by(made, *note.encoding)
+    return made
+
+
+def unnamed(
+    domain: Domain, data: Dataset, parts: Mapping[str, Tensors], rng: np.random.Generator
+) -> str:
+    """Say what to do where nobody says what network weights are of."""
+    return (
+        f"the weights do not fit the default network for {len(data.classes)} classes, and "
+        f"the file does not say what they are of: {nearest(domain, data, parts, rng)}. Name it: "
+        f"{option('network', 'python:FILE.py:FUNCTION')}, a function of yours that is given the "
+        f"number of classes and returns the network, {option('network', 'timm:NAME')}, or one of "
+        f"ours ({', '.join(getattr(domain, 'networks', ()))})"
+    )
+
+
+def deployed(
+    path: Path,
+    domain: Domain,
+    data: Dataset,
+    network: str,
+    rng: np.random.Generator,
+    part: str = "",
+) -> nn.Module:
+    """Give what a file answers with: an ONNX graph as it is, or a network with its weights.
+
+    For the arguments and what is raised see `load`; an ONNX graph takes (x / 255 - mean) / std by
+    the domain's mean and std, and the examples as they are where the domain has none.
+
+    Raises:
+        MethodError: where the graph does not answer with as many logits as there are classes.
+    """
+    if not is_onnx(path):
+        return load(path, domain, data, network, rng, part)
+    from mithridate.artifacts.onnx import Adapter, Session
+
+    mean, std = getattr(domain, "mean", ()), getattr(domain, "std", ())
+    session = Session(
+        path, Adapter(mean=mean or (0.0,), std=std or (1.0,)) if mean or std else None
+    )
+    answers = session(domain.prepare(data.inputs[:1])).shape[1]
+    if answers != len(data.classes):
         raise MethodError(
-            f"{str(path)!r}: the weights do not fit the network {named or 'by default'} "
-            f"for {len(data.classes)} classes; name theirs with --network {told}"
-        ) from None
+            f"{str(path)!r}: expected a logit for each of {len(data.classes)} classes, found "
+            f"{answers}"
+        )
+    return session
+
+
+def is_onnx(path: Path) -> bool:
+    """Tell whether a file is an ONNX graph, by its name or by its bytes."""
+    if path.suffix == ".onnx" or not path.is_file():
+        return path.suffix == ".onnx"
+    with path.open("rb") as file:
+        return recognise(file, path.stat().st_size) == "onnx"
 
 
 def classes_of(kept: Note, network: str, there: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
@@ -117,12 +196,12 @@ def classes_of(kept: Note, network: str, there: tuple[str, ...]) -> tuple[tuple[
 
 def noted(path: Path) -> Note:
     """Read what a file says about its weights; see `load` for what it raises."""
-    return _read(path)[1]
+    return Note() if is_onnx(path) else _read(path)[1]
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], Note]:
-    """Read the tensors, and the note beside them."""
-    tensors = open_weights(path)
+def _read(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], Note]:
+    """Read the tensors by part, and the note beside them."""
+    tensors = opened_parts(path)
     try:
         with safe_open(path, "pt") as file:
             kept = (file.metadata() or {}).get("mithridate", "{}")
@@ -145,10 +224,28 @@ def _note(found: Any) -> Note:
         tuple(map(str, classes)) if isinstance(classes, list) else (),
         str(told.get("trainer", "")),
         {str(k): str(v) for k, v in settings.items()} if isinstance(settings, dict) else {},
+        _encoding(told.get("encoding")),
     )
 
 
+def _encoding(told: Any) -> tuple[tuple[float, ...], ...]:
+    """Take a mean and a standard deviation from a note, () where it holds none of sense."""
+    pair = told if isinstance(told, list) and len(told) == 2 else []
+    fine = pair and all(
+        isinstance(part, list) and len(part) in (1, 3) and all(type(v) is float for v in part)
+        for part in pair
+    )
+    return tuple(tuple(part) for part in pair) if fine and min(pair[1]) > 0 else ()
+
+
 def save(model: nn.Module, path: Path, note: Note) -> None:
-    """Write the weights as safetensors, with what is to be known about them."""
+    """Write the weights as safetensors, with what is to be known about them.
+
+    Those of a network from elsewhere keep the names that it gives them itself, so that its own
+    library reads them; how inputs enter is then a part of the note.
+    """
+    own = model.own() if isinstance(model, Elsewhere) else model.state_dict()
+    if isinstance(model, Elsewhere):
+        note = replace(note, encoding=encoding_of(model))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, model.state_dict(), {"mithridate": json.dumps(asdict(note))})
+    write_tensors(path, own, {"mithridate": json.dumps(asdict(note))})

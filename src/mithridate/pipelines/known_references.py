@@ -79,7 +79,8 @@ def known(where: str, scanners: Sequence[Scanner], form: Form) -> dict[str, Floa
     told.append(model.get("encoding") or [[], []])
     if told != [*form[:3], [list(part) for part in form.encoding]]:
         raise DataError(
-            f"{where!r}: expected clean networks like the model, {form}; found {str(told)[:300]}"
+            f"{where!r}: its clean networks are not like the model: {unlike(form, told)}; scan "
+            "with others, or let references be trained"
         )
     settings = {s.name(): json.loads(json.dumps(plain(s.config()))) for s in scanners}
     return {
@@ -87,6 +88,27 @@ def known(where: str, scanners: Sequence[Scanner], form: Form) -> dict[str, Floa
         for each in content["scanners"]
         if each["references"] and settings.get(each["name"]) == each["config"]
     }
+
+
+def unlike(form: Form, told: Sequence[Any]) -> str:
+    """Say in words in what clean networks differ from a model; told: as a report tells of them."""
+    ours = [*form[:3], [list(part) for part in form.encoding]]
+    names = ("the network", "the precision", "the number of classes", "how inputs enter")
+    spelt = [(_entering if name == names[3] else str) for name in names]
+    return "; ".join(
+        f"{name} is {say(mine)[:200]} here and {say(theirs)[:200]} there"
+        for name, say, mine, theirs in zip(names, spelt, ours, told, strict=True)
+        if mine != theirs
+    )
+
+
+def _entering(pair: Any) -> str:
+    """Spell an encoding as it is asked for."""
+    if not isinstance(pair, list) or len(pair) != 2 or not any(pair):
+        return "as the network's library says (no --mean, no --std)"
+    mean, std = (",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in part)
+                 if isinstance(part, list) else "?" for part in pair)  # fmt: skip
+    return f"by --mean {mean or '0'} --std {std or '1'}"
 
 
 def _read(where: str) -> dict[str, Any]:

@@ -126,8 +126,11 @@ def fitted(request: GuardNetwork) -> tuple[Guarded, Dataset]:
     if doubt:
         note(doubt)
     rng = stream(request.seed, "weights")
-    domain = set_encoding(source.domain, request.network, request.mean, request.std)
-    model = kept_network.load(request.model, domain, trusted, request.network, rng)
+    graph = kept_network.is_onnx(request.model)
+    domain = set_encoding(source.domain, request.network, request.mean, request.std, graph=graph)
+    model = kept_network.deployed(
+        request.model, domain, trusted, request.network, rng, request.part
+    )
     note(
         f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes"
@@ -161,7 +164,7 @@ def read(request: GuardNetwork) -> tuple[Guarded, Dataset]:
         some = torch.zeros(TRIED, *form, dtype=torch.uint8)
     data = dataset(some, torch.zeros(TRIED), classes)
     rng = stream(request.seed, "weights")
-    model = kept_network.load(request.model, domain, data, request.network, rng)
+    model = kept_network.deployed(request.model, domain, data, request.network, rng, request.part)
     return load_guard(folder, model, domain, Runtime(device=device_of(request.device))), data
 
 

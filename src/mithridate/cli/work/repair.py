@@ -87,6 +87,12 @@ def prepare(request: RepairNetwork) -> Job:
     """Read the weights and the data."""
     runtime = Runtime(device=device_of(request.device))
     repair: Repair = build(cast(Any, Repair), request.repair, parse_settings(request.set or []))
+    if kept_network.is_onnx(request.model):
+        raise MethodError(
+            f"{str(request.model)!r} is an ONNX graph, in which layers are folded together for "
+            "answering and nothing can be trained; repair the network that it was exported from, "
+            "as weights with --network, and export it again"
+        )
     kept = kept_network.noted(request.model)
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find_source(request.trusted, request.split, **options)
@@ -98,7 +104,7 @@ def prepare(request: RepairNetwork) -> Job:
     domain = flipped(source.domain, request.flip)
     domain = set_encoding(domain, request.network, request.mean, request.std)
     rng = stream(request.seed, "weights")
-    model = kept_network.load(request.model, domain, trusted, request.network, rng)
+    model = kept_network.load(request.model, domain, trusted, request.network, rng, request.part)
     note(
         f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes; suspect examples: {0 if data is None else len(data):,}"

@@ -117,7 +117,7 @@ def prepare(request: ScanModel) -> Job:
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find_source(request.data, request.split, **options)
     runtime = Runtime(device=device_of(request.device))
-    onnx = request.file.suffix == ".onnx"
+    onnx = kept_network.is_onnx(request.file)
     kept = kept_network.Note() if onnx else kept_network.noted(request.file)
     classes, doubt = ordered(request.classes, kept, request.network, source.data.classes)
     findings = (*findings, doubt) if doubt else findings
@@ -221,7 +221,10 @@ def references(job: Job, step: Callable[[str], None]) -> Iterator[Placed]:
     if request.clean_models is not None:
         for path in files_in(request.clean_models):
             rng = stream(request.seed, "weights")
-            yield job.place(kept_network.load(path, job.domain, job.shown, request.network, rng))
+            model = kept_network.load(
+                path, job.domain, job.shown, request.network, rng, request.part
+            )
+            yield job.place(model)
         return
     assert job.learnt is not None
     made, folder = maker(job), unfinished(job)

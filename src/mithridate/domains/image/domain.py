@@ -94,6 +94,13 @@ class ImageDomain:
         shape = tuple(prepared.shape[1:])
         return Surface(0.0, 255.0, shape, (1, *shape[1:]))
 
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names of our own networks of images."""
+        from mithridate.domains.image.networks import NETWORKS
+
+        return tuple(NETWORKS)
+
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build one of the image networks, or one from elsewhere; "" is the small residual one."""
         from mithridate.domains.image.checkpoints import Standardised

@@ -40,6 +40,11 @@ class Elsewhere(nn.Module):
         logits: torch.Tensor = self.inner(self.encode(batch))
         return logits
 
+    def own(self) -> dict[str, torch.Tensor]:
+        """Give the weights by the names that the library of the network gives them."""
+        source = self.inner.whole if isinstance(self.inner, Logits) else self.inner
+        return dict(source.state_dict())
+
     def take(self, *forms: Mapping[str, torch.Tensor]) -> None:
         """Take weights by the names that the library of the network gives them.
 
@@ -55,6 +60,12 @@ class Elsewhere(nn.Module):
         known = set(self.inner.state_dict())
         best = max(forms, key=lambda form: len(known & form.keys()))
         self.inner.load_state_dict(dict(best))
+
+
+def encoding_of(model: Elsewhere) -> Standardised:
+    """How images enter a network: (x / 255 - mean) / std."""
+    mean, std = (model.encode.get_buffer(name).flatten() for name in ("mean", "scale"))
+    return Standardised(tuple(mean.tolist()), tuple(std.tolist()))
 
 
 class Wanted(NamedTuple):

@@ -148,6 +148,13 @@ class TextDomain:
             "that only asks the model"
         )
 
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names of our own networks of texts."""
+        from mithridate.domains.text.networks import NETWORKS
+
+        return tuple(NETWORKS)
+
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build one of the text networks; "" is the convolutional one."""
         with torch.random.fork_rng(devices=[]):
