@@ -182,7 +182,8 @@ def programs(marker: str, good: dict[str, bytes]) -> Iterator[Sample]:
             zipped({**archive, f"{root}/{name}": b"\x7fELF"}),
             must="danger",
         )
-    yield Sample("TorchScript", "traced", good["torchscript"], must="danger")
+    yield Sample("TorchScript", "traced", good["torchscript"], must="danger", code=False)
+    yield Sample("pt2", "not expected", good["pt2"], must="danger", code=False)
 
 
 def _with_expression(value: Any, words: Any) -> Any:

@@ -53,7 +53,7 @@ def samples(seed: int, marker: str, rounds: int = 4, cuts: int = 2) -> Iterator[
     yield from disguised(marker)
 
 
-def scanned(path: Path) -> dict[str, Any]:
+def scanned(path: Path, code: bool = True) -> dict[str, Any]:
     """Scan a file in a child with limits; gives the answer, the memory in KiB and the seconds."""
     read, write = os.pipe()
     began = time.monotonic()
@@ -64,7 +64,7 @@ def scanned(path: Path) -> dict[str, Any]:
             resource.setrlimit(resource.RLIMIT_AS, (has + MEMORY, has + MEMORY))
             resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
             signal.alarm(10 * SECONDS)
-            os.write(write, json.dumps(answer(path)).encode()[:60_000])
+            os.write(write, json.dumps(answer(path, code)).encode()[:60_000])
         finally:
             os._exit(0)
     os.close(write)
@@ -76,10 +76,10 @@ def scanned(path: Path) -> dict[str, Any]:
             "cpu": used.ru_utime + used.ru_stime}  # fmt: skip
 
 
-def answer(path: Path) -> dict[str, str]:
+def answer(path: Path, code: bool = True) -> dict[str, str]:
     """The worst that is found in a file, or the error that says why it is refused."""
     try:
-        report = inspect_file(path)
+        report = inspect_file(path, code=code)
     except MithridateError as error:
         return {"answer": type(error).__name__, "what": str(error)[:300]}
     except BaseException as error:
@@ -121,7 +121,7 @@ def main() -> None:
         for sample in samples(chosen.seed, str(marker)):
             path = Path(folder) / "in" / "file"
             path.write_bytes(sample.words)
-            found = {**scanned(path), "file": f"{sample.kind}: {sample.name}"}
+            found = {**scanned(path, sample.code), "file": f"{sample.kind}: {sample.name}"}
             answers = kinds.setdefault(sample.kind, {})
             answers[found["answer"]] = answers.get(found["answer"], 0) + 1
             count += 1

@@ -21,13 +21,17 @@ from mithridate.core.streams import seed_torch
 
 @dataclass(frozen=True)
 class Sample:
-    """A file to scan; good: whether it must be free of danger; must: an answer it has to get."""
+    """A file to scan; good: whether it must be free of danger; must: an answer it has to get.
+
+    code: whether a program is expected, so that what else is wrong with one is seen.
+    """
 
     kind: str
     name: str
     words: bytes
     good: bool = False
     must: str = ""
+    code: bool = True
 
 
 def network(rng: np.random.Generator, width: int = 5) -> nn.Sequential:

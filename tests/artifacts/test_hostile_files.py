@@ -38,7 +38,7 @@ def test_a_file_of_each_kind_ends_as_it_must_and_runs_nothing(config, files, tmp
             continue
         path = tmp_path / "file"
         path.write_bytes(sample.words)
-        found = config.scanned(path)
+        found = config.scanned(path, sample.code)
         wrong += (
             [(why, sample.kind, sample.name, found)] if (why := config.wrong(sample, found)) else []
         )

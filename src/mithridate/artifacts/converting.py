@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 DTYPES = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32",
     8: "float64", 9: "complex32", 10: "complex64", 11: "complex128", 12: "bool", 13: "bfloat16",
-    28: "uint16", 29: "float8_e4m3", 30: "float8_e5m2", 34: "uint32", 35: "uint64",
+    28: "uint16", 29: "float8_e4m3", 30: "float8_e5m2", 31: "float8_e4m3fnuz",
+    32: "float8_e5m2fnuz", 33: "float8_e8m0", 34: "uint32", 35: "uint64",
 }  # fmt: skip
 """The numbers of the types in an exported program."""
 
@@ -66,7 +67,7 @@ def _tensor(words: bytes, told: Any) -> Any:
     if told["use_pickle"]:
         return torch.load(io.BytesIO(words), "cpu", weights_only=True)
     meta = told["tensor_meta"]
-    names = {"float8_e4m3": "float8_e4m3fn"}
+    names = {"float8_e4m3": "float8_e4m3fn", "float8_e8m0": "float8_e8m0fnu"}
     kind = DTYPES[meta["dtype"]]
     flat = torch.frombuffer(bytearray(words), dtype=getattr(torch, names.get(kind, kind)))
     sizes, strides = ([axis["as_int"] for axis in meta[name]] for name in ("sizes", "strides"))

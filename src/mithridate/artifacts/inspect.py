@@ -23,7 +23,7 @@ from mithridate.artifacts.recognise import (
     recognise,
     two_at_once,
 )
-from mithridate.artifacts.tensor_files import look_at_npz, look_at_safetensors
+from mithridate.artifacts.tensor_files import look_at_array, look_at_npz, look_at_safetensors
 from mithridate.artifacts.torch_files import (
     look_at_member,
     look_at_pickles,
@@ -38,13 +38,28 @@ NEEDED = {"onnx": ("onnx", "onnx"), "hdf5": ("h5py", "keras")}
 """The package that reads a format, and the extra that brings it."""
 
 
+PROGRAMS = {"torchscript": "TorchScript", "pt2": "an exported program, .pt2"}
+"""Formats that hold a program beside the weights, and how to speak of them."""
+
+
+def program_expected(kind: str, code: bool, log: Log) -> None:
+    """Hold the one rule for programs: they are a danger to whoever asked for weights alone."""
+    if code:
+        log.note(f"the file is a program ({kind}), as expected")
+        return
+    log.danger(
+        f"the file is a program ({kind}), which runs in whatever process loads it",
+        todo="ask for weights as safetensors, or say with --code that a program is expected",
+    )
+
+
 def inspect_file(
     path: str | Path, *, code: bool = False, values: bool = True, limits: FileLimits | None = None
 ) -> FileReport:
     """Say what a model file is and what in it could harm whoever opens it.
 
     Args:
-        code: whether TorchScript, which is a program, is expected.
+        code: whether a program is expected, TorchScript or an exported one.
         values: whether weights are read to find NaN and infinity.
 
     Raises:
@@ -85,6 +100,8 @@ def _look_at(
     _disguises(kind, file, size, log)
     if kind == "safetensors":
         look_at_safetensors(file, size, log, values)
+    elif kind == "npy":
+        look_at_array(file, size, log, values)
     elif kind == "pickle":
         return look_at_pickles(file, size, log, values)
     elif kind in NEEDED:
@@ -120,10 +137,10 @@ def _zip(file: BinaryIO, size: int, log: Log, code: bool, values: bool) -> str:
         look_at_zip(members, size, log, values)
         if not (log.cut or log.counts["danger"] or log.counts["unknown"]):
             second_opinion(file, log)  # without limits, so only on what was read to its end
-    elif kind == "torchscript":
-        look_at_torchscript(members, size, log, code, values)
-    elif kind == "pt2":
-        look_at_exported(members, size, log, values)
+    elif kind in PROGRAMS:
+        program_expected(PROGRAMS[kind], code, log)
+        look = look_at_torchscript if kind == "torchscript" else look_at_exported
+        look(members, size, log, values)
     elif kind == "npz":
         look_at_npz(members, log, values)
     else:

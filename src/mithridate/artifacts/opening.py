@@ -18,7 +18,7 @@ from torch import nn
 
 from mithridate.artifacts import jail
 from mithridate.artifacts.findings import FileLimits, FileReport
-from mithridate.artifacts.inspect import inspect_file, open_file
+from mithridate.artifacts.inspect import PROGRAMS, inspect_file, open_file
 from mithridate.artifacts.parts import chosen, fits, groups, listed, usual
 from mithridate.artifacts.pickle_values import Described, Named
 from mithridate.artifacts.torch_tensors import Builder, of_archive, of_old_file
@@ -29,7 +29,6 @@ from mithridate.domains.image.elsewhere import Elsewhere
 PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "network.", "net.")
 """What wrappers of networks put before the names of weights."""
 
-PROGRAMS = ("torchscript", "pt2")
 TENSORS = ("safetensors", "torch", "torch legacy", "npz", "hdf5")
 
 
@@ -85,9 +84,20 @@ def opened_parts(
         ) from None
 
 
+def no_weights(report: FileReport) -> UnsafeData:
+    """Say what to do with a program where weights are needed."""
+    return UnsafeData(
+        f"{report.path!r}: expected weights, found {PROGRAMS[report.format]}: a program, which is "
+        "not opened. Save the weights, torch.save(model.state_dict(), ...), or take them out in a "
+        "limited process: in Python, mithridate.artifacts.opening.opened(path, code=True)"
+    )
+
+
 def _refuse(report: FileReport, code: bool) -> None:
     """Raise what speaks against opening a file."""
     name = repr(report.path)
+    if report.format in PROGRAMS and not code:
+        raise no_weights(report)
     for finding in report.of("danger"):
         where = f" in {finding.where}" if finding.where else ""
         raise UnsafeData(f"{name}: {finding.what}{where}, so it was not opened; {finding.todo}")
@@ -96,17 +106,19 @@ def _refuse(report: FileReport, code: bool) -> None:
             f"{name}: expected a pickle that can be read to its end before it is opened, found a "
             "broken or too long one; ask for tensors by name as safetensors"
         )
-    if report.format in PROGRAMS and not code:
-        raise UnsafeData(
-            f"{name}: expected tensors, found an exported program; in Python, "
-            "opened(path, code=True) lets a limited process take its weights out"
+    if report.format == "onnx":
+        raise DataError(
+            f"{name}: expected weights by name, found an ONNX graph; scan model and guard take it "
+            "as it is, and what trains or repairs needs the weights that it was exported from"
         )
     if report.format == "hdf5" and importlib.util.find_spec("h5py") is None:
         raise MissingExtra(f"{name}: .h5 needs h5py; pip install 'mithridate[keras]'")
-    if report.format not in TENSORS + PROGRAMS:
+    if report.format not in TENSORS and report.format not in PROGRAMS:
+        finding = (
+            "one array without a name" if report.format == "npy" else f"neither ({report.format})"
+        )
         raise DataError(
-            f"{name}: expected safetensors, or a .pt, .npz or .h5 of tensors; found neither "
-            f"(format: {report.format})"
+            f"{name}: expected safetensors, or a .pt, .npz or .h5 of tensors; found {finding}"
         )
 
 

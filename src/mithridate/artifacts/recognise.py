@@ -15,7 +15,7 @@ IDENTIFIER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 SIGNS = {
     b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z", b"Rar!": "rar",
-    b"\x93NUMPY": "a single array", b"GGUF": "gguf", b"\x7fELF": "machine code",
+    b"\x93NUMPY": "npy", b"GGUF": "gguf", b"\x7fELF": "machine code",
     b"MZ\x90": "machine code",
 }  # fmt: skip
 """What other formats begin with."""

@@ -22,7 +22,8 @@ KINDS = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32",
     "I32": "int32", "U64": "uint64", "I64": "int64", "F16": "float16", "BF16": "bfloat16",
     "F32": "float32", "F64": "float64", "C64": "complex64", "F8_E4M3": "float8_e4m3",
-    "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0", "F4": "float4", "F6_E2M3": "float6",
+    "F8_E5M2": "float8_e5m2", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0", "F4": "float4", "F6_E2M3": "float6",
     "F6_E3M2": "float6",
 }  # fmt: skip
 """The types that safetensors knows, and ours."""
@@ -181,6 +182,31 @@ def look_at_npy(members: Archive, member: Member, name: str, log: Log, values: b
         return
     if values and kind.kind in "fc" and kind.byteorder != ">" and kind.name in BITS:
         report_nonfinite(nonfinite(_after(members, member, begin), kind.name), name, log)
+
+
+def look_at_array(file: BinaryIO, size: int, log: Log, values: bool) -> None:
+    """Check a file of one array, and say what it is: numbers, or objects; a model it is not."""
+    file.seek(0)
+    try:
+        shape, kind, begin = npy_header(file.read(1 << 16))
+    except Exception as error:  # NumPy parses a literal, and hostile bytes raise anything
+        log.warning(f"it is no array: {error}")
+        return
+    if kind.hasobject:
+        log.danger("the array holds Python objects, which need pickle",
+                   todo="do not open it; ask for numbers alone")  # fmt: skip
+        return
+    count = count_elements(shape, "the array", log)
+    if count is None:
+        return
+    if begin + count * kind.itemsize != size:
+        needed, held = count * kind.itemsize, size - begin
+        log.danger(f"the header needs {needed:,} bytes, found {held:,}")
+        return
+    axes = ", ".join(map(str, shape))
+    log.note(f"the file is one array, {kind.name}[{axes}], and no model: its weights have no names")
+    if values and kind.kind in "fc" and kind.byteorder != ">" and kind.name in BITS:
+        report_nonfinite(nonfinite(pieces(file, begin, size - begin), kind.name), "the array", log)
 
 
 def _after(members: Archive, member: Member, begin: int) -> Iterator[bytes]:

@@ -13,15 +13,8 @@ FILES = re.compile(rb"\b(?:torch|ops\.aten)\.(save|from_file|load)\s*\(")
 OPERATORS = re.compile(rb"\bops\.(\w+)\.(\w+)")
 
 
-def look_at_torchscript(members: Archive, size: int, log: Log, code: bool, values: bool) -> None:
-    """Check a TorchScript archive; code: whether a program is expected."""
-    if code:
-        log.note("the file is a program (TorchScript), as expected")
-    else:
-        log.danger(
-            "the file is a program (TorchScript), which runs in whatever process loads it",
-            todo="ask for tensors by name as safetensors, or allow code if you trust its author",
-        )
+def look_at_torchscript(members: Archive, size: int, log: Log, values: bool) -> None:
+    """Check a TorchScript archive."""
     look_at_script(members, size, log, values)
     for name, member in members.members.items():
         if "code/" not in name or not name.endswith(".py"):

@@ -13,7 +13,7 @@ BITS = {
     "bool": 8, "uint8": 8, "int8": 8, "uint16": 16, "int16": 16, "uint32": 32, "int32": 32,
     "uint64": 64, "int64": 64, "float16": 16, "bfloat16": 16, "float32": 32, "float64": 64,
     "complex32": 32, "complex64": 64, "complex128": 128, "float8_e4m3": 8, "float8_e5m2": 8,
-    "float8_e8m0": 8, "float4": 4, "float6": 6,
+    "float8_e8m0": 8, "float8_e4m3fnuz": 8, "float8_e5m2fnuz": 8, "float4": 4, "float6": 6,
 }  # fmt: skip
 """Bits of one element, by its type."""
 
@@ -25,12 +25,17 @@ EXPONENT = {
 }  # fmt: skip
 """The word of each type, and the bits that are all set in NaN and infinity alone."""
 
+ONLY = {"float8_e4m3fnuz": 0x80, "float8_e5m2fnuz": 0x80}
+"""Types of one byte with one value that is NaN, and none that is infinite."""
+
 LARGEST = 1 << 48
 """Elements of a tensor from which on its shape is absurd."""
 
 
 def nonfinite(chunks: Iterable[bytes], kind: str) -> int:
     """Count NaN and infinite values in pieces of little-endian bytes."""
+    if kind in ONLY:
+        return sum(chunk.count(ONLY[kind]) for chunk in chunks)
     if kind not in EXPONENT:
         return 0
     word, mask = EXPONENT[kind]

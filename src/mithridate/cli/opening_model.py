@@ -61,9 +61,12 @@ def of_folder(request: ScanModel) -> ScanModel:
 
 def looked_at(file: Path) -> tuple[str, ...]:
     """Look at the file without opening it; raises UnsafeData where it could harm the reader."""
-    from mithridate.artifacts.inspect import inspect_file
+    from mithridate.artifacts.inspect import PROGRAMS, inspect_file
+    from mithridate.artifacts.opening import no_weights
 
     report = inspect_file(file)
+    if report.format in PROGRAMS:
+        raise no_weights(report)
     dangers = [f for f in report.findings if f.severity == "danger"]
     if dangers:
         raise UnsafeData(

@@ -19,7 +19,8 @@ class ScanFile:
     path: Annotated[str, typer.Argument(help="A model file of any format, whatever its name.")]
     json: Annotated[Path | None, typer.Option(help="Write the findings there, as JSON.")] = None
     code: Annotated[
-        bool, typer.Option("--code", help="Expect a program: TorchScript alone is no danger then.")
+        bool,
+        typer.Option("--code", help="Expect a program: TorchScript or .pt2 is no danger then."),
     ] = False
     values: Annotated[
         bool,
