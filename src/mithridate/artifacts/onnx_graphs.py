@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mithridate.artifacts.findings import FileLimits, Log
+from mithridate.artifacts.tensor_files import pieces
 from mithridate.artifacts.values import count_elements, nonfinite, report_nonfinite
 
 STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"})
@@ -137,7 +139,9 @@ def _tensor(tensor: Any, log: Log, beside: list[dict[str, str]]) -> None:
     if tensor.data_location == 1 or len(tensor.external_data):
         told_of = {entry.key: entry.value for entry in tensor.external_data}
         each = str(ELEMENTS.get(tensor.data_type, ("", 0))[1])
-        beside.append({**told_of, "name": name, "elements": str(count), "width": each})
+        kind = str(ELEMENTS.get(tensor.data_type, ("", 0))[0])
+        more = {"name": name, "elements": str(count), "width": each, "kind": kind}
+        beside.append({**told_of, **more})
         return
     if tensor.data_type not in ELEMENTS:
         log.warning(f"the type {tensor.data_type} is unknown", name)
@@ -169,7 +173,11 @@ def _lengths(count: int, kind: str) -> tuple[int, ...]:
 
 
 def judge_beside(beside: list[dict[str, str]], folder: Path, log: Log) -> None:
-    """Look, outside of the limited process, at the files beside a graph; they are not opened."""
+    """Look, outside of the limited process, at the files beside a graph.
+
+    Their values are read as numbers where a file lies in the same folder and is no link.
+    """
+    left = log.limits.graph
     for entry in beside:
         where = entry.get("location", "")
         name = entry.get("name", "")
@@ -187,11 +195,35 @@ def judge_beside(beside: list[dict[str, str]], folder: Path, log: Log) -> None:
         elif size is None:
             log.warning(f"the file {where[:100]!r} with its values is missing", name)
         else:
-            _range(entry, size, name, log)
+            span = _range(entry, size, name, log)
+            plain = Path(where).name == where and not (folder / where).is_symlink()
+            if span is None:
+                continue
+            if not plain or span[1] > left:
+                log.unknown("the values of weights beside the graph were not read: a link, another "
+                            "folder, or too many bytes")  # fmt: skip
+                continue
+            left -= span[1]
+            _values(folder / where, span, entry.get("kind", ""), name, log)
 
 
-def _range(entry: dict[str, str], size: int, name: str, log: Log) -> None:
-    """Compare the range that is asked for with the file that holds it."""
+def _values(place: Path, span: tuple[int, int], kind: str, name: str, log: Log) -> None:
+    """Look for values that are not finite in a range of a file beside a graph."""
+    try:
+        opened = os.open(place, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(opened, "rb") as file:
+            report_nonfinite(nonfinite(pieces(file, *span), kind), name, log)
+    except OSError as error:
+        log.unknown(f"the values of weights beside the graph cannot be read: {error.strerror}")
+
+
+def _range(
+    entry: dict[str, str], size: int, name: str, log: Log
+) -> tuple[int, int] | None:  # fmt: skip
+    """Compare the range that is asked for with the file that holds it; give where it begins.
+
+    The second number is the bytes of it; None where something is wrong with it.
+    """
     try:
         start, needed = (
             int(entry.get("offset", "0")),
@@ -200,8 +232,8 @@ def _range(entry: dict[str, str], size: int, name: str, log: Log) -> None:
         length = int(entry.get("length", str(int(needed))))
     except (ValueError, OverflowError):
         log.warning("the place of its values is no number", name)
-        return
+        return None
     if start < 0 or length < 0 or start + max(length, needed) > size:
         log.danger(f"its values are said to end after the {size:,} bytes of their file", name)
-    else:
-        log.unknown("the values of weights beside the graph were not read")
+        return None
+    return start, int(needed)

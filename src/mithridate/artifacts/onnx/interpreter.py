@@ -52,7 +52,7 @@ class Interpreter(Rounder):
         self._constants: dict[str, str] = {}
         self._layers: dict[str, str] = {}
         self._steps, self._given, self._answer = made.steps, made.given, made.answer
-        self._opset, self._batch = made.opset, made.batch
+        self._opset, self._batch, self._kind = made.opset, made.batch, made.kind
         for name in _order_of_use(made):
             self._register(name, made)
         self.eval()
@@ -85,7 +85,7 @@ class Interpreter(Rounder):
         return ask_in_batches(self.adapter(batch), self._batch, self._ask)
 
     def _ask(self, batch: torch.Tensor) -> torch.Tensor:
-        values = {self._given: batch}
+        values = {self._given: batch if self._kind is None else batch.to(self._kind)}
         for step in self._steps:
             values.update(zip(step.outputs, self._run(step, values, len(batch)), strict=False))
             for name in step.last:

@@ -63,6 +63,7 @@ def kind_of(call: Call, zero: torch.Tensor | None) -> torch.dtype:
 
 @operator(
     "QuantizeLinear",
+    "com.microsoft.QuantizeLinear",
     axis=anything,
     block_size=anything,
     output_dtype=only(*NAMED),
@@ -77,7 +78,13 @@ def quantise_linear(call: Call) -> torch.Tensor:
     return quantise(call[0], scale, shift, kind_of(call, zero), call.clips)
 
 
-@operator("DequantizeLinear", axis=anything, block_size=anything, output_dtype=only(0, 1))
+@operator(
+    "DequantizeLinear",
+    "com.microsoft.DequantizeLinear",
+    axis=anything,
+    block_size=anything,
+    output_dtype=only(0, 1),
+)
 def dequantise_linear(call: Call) -> torch.Tensor:
     """Undo the quantisation, up to what was rounded: (x - zero) scale."""
     axis, block, zero = call.setting("axis", 1), call.setting("block_size", 0), call.get(2)
@@ -153,34 +160,3 @@ def _weight_without_zero(weight: torch.Tensor, zero: torch.Tensor | None) -> tor
     """Quantised numbers without their zero point, of which there is one, or one a filter."""
     weight = weight if weight.is_floating_point() else weight.float()
     return weight if zero is None else weight - shape_along(zero, weight, 0, 0)
-
-
-def _real(call: Call, first: int) -> torch.Tensor:
-    """Quantised numbers that are followed by their scale and zero point, as real ones."""
-    value, scale, zero = call[first], call[first + 1], call[first + 2]
-    value = value.to(scale.dtype)
-    return (value - shape_along(zero, value, 0, 0)) * shape_along(scale, value, 0, 0)
-
-
-@operator(
-    "QLinearConv",
-    auto_pad=PADS,
-    dilations=anything,
-    group=anything,
-    kernel_shape=anything,
-    pads=anything,
-    strides=anything,
-)
-def quantised_convolution(call: Call) -> torch.Tensor:
-    """Convolve quantised numbers and quantise what comes out."""
-    weight, bias = _real(call, 3), call.get(8)
-    added = None if bias is None else bias.to(weight.dtype) * call[1] * call[4]
-    answer = convolve(call, _real(call, 0), weight, added)
-    return quantise(answer, call[6], call[7], kind_of(call, call[7]), call.clips)
-
-
-@operator("QLinearMatMul")
-def quantised_product(call: Call) -> torch.Tensor:
-    """Multiply matrices of quantised numbers and quantise what comes out."""
-    right = (call[3].to(call[4].dtype) - call[5]) * call[4]
-    return quantise(_real(call, 0) @ right, call[6], call[7], kind_of(call, call[7]), call.clips)

@@ -22,11 +22,15 @@ from mithridate.artifacts.onnx import (  # noqa: F401  # each enters its operato
     operators_resize,
     operators_shapes,
 )
+from mithridate.artifacts.onnx.expanding import expanded
 from mithridate.artifacts.onnx.operation import Operation
 from mithridate.artifacts.onnx.reading import library
-from mithridate.artifacts.onnx.table import OLDEST, OPERATORS, Call, admit
+from mithridate.artifacts.onnx.table import OLDEST, OPERATORS, Call, admit, full_name
 from mithridate.artifacts.onnx.weighing import absorb, layer
 from mithridate.core.errors import CannotJudge
+
+SMALL = {10: torch.float16, 11: torch.float64, 16: torch.bfloat16}
+"""Types of inputs that hold floats of another size than is handed over."""
 
 PACKED = (21, 22)
 """Four-bit whole numbers, which torch has no type for."""
@@ -34,7 +38,11 @@ PACKED = (21, 22)
 
 @dataclass
 class GraphPlan:
-    """What an interpreter does: the steps, what is constant, and the layers by name of a weight."""
+    """What an interpreter does: the steps, what is constant, and the layers by name of a weight.
+
+    Attributes:
+        kind: the type that inputs are turned into first, None where they stay as they are.
+    """
 
     given: str
     answer: str
@@ -43,6 +51,7 @@ class GraphPlan:
     steps: list[Operation]
     constants: dict[str, torch.Tensor]
     layers: dict[str, nn.Module]
+    kind: torch.dtype | None = None
 
 
 def plan(model: Any, output: str = "") -> GraphPlan:
@@ -59,7 +68,9 @@ def plan(model: Any, output: str = "") -> GraphPlan:
     answer = output or graph.output[0].name
     opset = _opset(model)
     steps = [_step(node, place) for place, node in _needed_nodes(graph.node, answer)]
-    steps, layers = _fold_constants(_keep_real(steps, constants), constants, opset)
+    steps, layers = _fold_constants(
+        _keep_real(expanded(steps, constants), constants), constants, opset
+    )
     known = {inputs[0].name, *constants, *(name for step in steps for name in step.outputs)}
     if answer not in known:
         raise CannotJudge(f"the model computes no output {answer!r}")
@@ -67,8 +78,9 @@ def plan(model: Any, output: str = "") -> GraphPlan:
     batch = dims[0].dim_value if len(dims) else 0
     used = {name for step in steps for name in step.inputs} | {answer}
     kept = {name: value for name, value in constants.items() if name in used}
+    kind = SMALL.get(inputs[0].type.tensor_type.elem_type)
     return GraphPlan(
-        inputs[0].name, answer, opset, batch, _note_last_uses(steps, answer), kept, layers
+        inputs[0].name, answer, opset, batch, _note_last_uses(steps, answer), kept, layers, kind
     )
 
 
@@ -107,9 +119,10 @@ def _step(node: Any, place: int) -> Operation:
     outputs = list(node.output)
     while outputs and not outputs[-1]:
         outputs.pop()
-    if node.op_type != "Constant" or node.domain:
-        admit(node.op_type, node.domain, attributes, len(outputs), where)
-    return Operation(node.op_type, tuple(node.input), tuple(outputs), attributes, where)
+    name = full_name(node.op_type, node.domain)
+    if name != "Constant":
+        admit(name, attributes, len(outputs), where)
+    return Operation(name, tuple(node.input), tuple(outputs), attributes, where)
 
 
 def _value(attribute: Any, onnx: Any) -> Any:

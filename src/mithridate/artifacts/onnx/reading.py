@@ -7,6 +7,7 @@ input is bounded in size, and their time is not. `inspected` reads files in a pr
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,13 +77,44 @@ def read(path: Path | str, limit: int = LIMIT) -> Any:
 
 
 def _complete(onnx: Any, model: Any, folder: Path) -> Any:
-    """Put tensors from other files into a model; gives it with all shapes."""
+    """Put tensors from other files into a model, its nodes in order; gives it with all shapes."""
     onnx.external_data_helper.load_external_data_for_model(model, str(folder))
     if any(tensor.data_location == 1 for tensor in tensors(model)):
         # ONNX Runtime would look for them in the folder of the process
         raise ValueError("weights that no reader of ONNX looks for in another file")
+    in_order(model.graph)
     onnx.checker.check_model(model)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
+def in_order(graph: Any) -> None:
+    """Put every node of a graph behind those whose outputs it takes, as the standard demands.
+
+    Converters append nodes where they please, and runtimes sort them. Where there is a circle the
+    nodes stay as they are, and the checker says so.
+    """
+    waiting = {name for node in graph.node for name in node.output if name}
+    ready: list[Any] = []
+    left = list(graph.node)
+    takers: dict[str, list[int]] = {}
+    lacking = [{n for n in node.input if n in waiting} for node in left]
+    for place, names in enumerate(lacking):
+        for name in names:
+            takers.setdefault(name, []).append(place)
+    heap = [place for place, names in enumerate(lacking) if not names]
+    heapq.heapify(heap)
+    while heap:
+        node = left[heapq.heappop(heap)]
+        ready.append(node)
+        for name in node.output:
+            for place in takers.pop(name, []):
+                lacking[place].discard(name)
+                if not lacking[place]:
+                    heapq.heappush(heap, place)
+    if len(ready) == len(left) and ready != left:
+        copies = [type(node).FromString(node.SerializeToString()) for node in ready]
+        del graph.node[:]
+        graph.node.extend(copies)
 
 
 def _broken(path: Path, error: Exception) -> DataError:

@@ -95,9 +95,10 @@ class Session(nn.Module):
             (answer,) = self._session.run([self._name], {self._given.name: array})
             logits = torch.from_numpy(answer).flatten(1).float()
         except Exception as error:
+            advice = _layout(list(array.shape), list(self._given.shape)) or _first_line(error)
             raise DataError(
                 f"ONNX Runtime cannot answer {list(array.shape)}, where the file takes "
-                f"{self._given.shape}: {_first_line(error)}"
+                f"{self._given.shape}: {advice}"
             ) from None
         return logits.to(batch.device)
 
@@ -109,6 +110,21 @@ class Session(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._open()
+
+
+def _layout(given: list[int], taken: list[Any]) -> str:
+    """Say what to do where a file takes channels last; "" where that is not what is wrong."""
+    if len(given) != 4 or len(taken) != 4 or not isinstance(taken[3], int):
+        return ""
+    height, width, channels = taken[1:]
+    fits = [given[1], channels] in ([1, 1], [3, 3]) and taken[1] != given[1]
+    if not fits:
+        return ""
+    return (
+        f"it takes images of {height} x {width} x {channels}, channels last (NHWC), and is given "
+        "channels first; export it with channels first (tf2onnx: --inputs-as-nchw NAME), or in "
+        "Python put Adapter(layout='NHWC') before it"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -75,7 +75,7 @@ class Operator:
 
 
 OPERATORS: dict[str, Operator] = {}
-"""By name, all of the standard set of operators."""
+"""By name, those that are not of the standard set with what they are of before it."""
 
 
 def anything(_: Any) -> bool:
@@ -104,12 +104,18 @@ def operator(*names: str, outputs: int = 1, **allowed: Allowed) -> Callable[[Fun
     return enter
 
 
-def admit(
-    name: str, domain: str, attributes: Mapping[str, Any], outputs: int, where: str
-) -> Operator:
-    """Find the operator of a node, or raise CannotJudge with what is not understood of it."""
-    known = OPERATORS.get(name) if domain in ("", "ai.onnx") else None
-    full = f"{domain}.{name}" if domain else name
+def full_name(name: str, domain: str) -> str:
+    """Name an operator: as it is where it is of the standard set, else with its domain."""
+    return name if domain in ("", "ai.onnx") else f"{domain}.{name}"
+
+
+def admit(full: str, attributes: Mapping[str, Any], outputs: int, where: str) -> Operator:
+    """Find the operator of a node, or raise CannotJudge with what is not understood of it.
+
+    Args:
+        full: its full name.
+    """
+    known = OPERATORS.get(full)
     if known is None:
         raise CannotJudge(f"the operator {full!r} of {where} has no derivatives here; {INSTEAD}")
     for key, value in attributes.items():
