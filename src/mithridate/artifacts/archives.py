@@ -220,9 +220,13 @@ def _sizes(members: list[Member], size: int, log: Log) -> None:
 
 def _contents(archive: Archive, log: Log) -> None:
     """Look for members that are programs or archives themselves, whatever their names say."""
+    # An exported program keeps weights of a class of their own as archives, which are looked into
+    exported = any(name.rpartition("/")[2] == "archive_format" for name in archive.members)
     for name, member in archive.members.items():
         head = archive.head(member, 8)
         if NATIVE.search(name.casefold()) or head.startswith(BINARY):
             log.danger("the member is machine code", name)
+        elif exported and head.startswith(NESTED[0]):
+            continue
         elif head.startswith(NESTED) and not name.endswith((".pt", ".pth")):
             log.warning("the member is an archive itself and was not looked into", name)

@@ -20,11 +20,13 @@ from mithridate.artifacts.values import count_elements, nbytes, nonfinite, repor
 
 OPERATORS = re.compile(
     r"torch\.ops\.(aten|prims?|higher_order|quantized|quantized_decomposed|mkldnn)(\.\w+){1,2}"
+    r"|torch\.ops\.export\.access_subclass_inner_tensor(\.\w+)?"
     r"|torch\.(_?sym_\w+|_C\._set_grad_enabled|amp\.autocast_mode\._(enter|exit)_autocast)"
     r"|_operator\.(getitem|add|sub|mul|truediv|floordiv|mod|pow|neg|pos|abs|eq|ne|lt|le|gt|ge"
     r"|and_|or_|xor|not_|lshift|rshift|index)|math\.\w+"
 )
 CUSTOM = re.compile(r"torch\.ops\.\w+(\.\w+){1,2}|#[\w:.]+")
+TORCHAO = re.compile(r"torch\.ops\.torchao\.(\w+_)?(de)?quantize_affine\w*(\.\w+)?")
 RISKY = ("torch", "_operator", "math", "#")
 SAFE_MODULES = ("builtins", "collections")
 NESTING = 6
@@ -118,7 +120,9 @@ def _target(target: str, where: str, log: Log) -> None:
     """Say whether the graph calls something that is no operator of torch."""
     if not target.startswith(RISKY) or OPERATORS.fullmatch(target):
         return
-    if CUSTOM.fullmatch(target):
+    if TORCHAO.fullmatch(target):
+        log.note(f"the graph calls {target[:80]!r}, an operator of torchao", where)
+    elif CUSTOM.fullmatch(target):
         log.warning(
             f"the graph calls {target[:80]!r}, an operator that torch does not bring", where,
             "ask where it comes from",

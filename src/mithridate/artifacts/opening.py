@@ -22,6 +22,7 @@ from mithridate.artifacts.inspect import PROGRAMS, inspect_file, open_file
 from mithridate.artifacts.parts import chosen, fits, groups, listed, usual
 from mithridate.artifacts.pickle_values import Described, Named
 from mithridate.artifacts.torch_tensors import Builder, of_archive, of_old_file
+from mithridate.artifacts.torchao_weights import class_of, dequantised, unflattened
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
 from mithridate.core.spelling import option
 from mithridate.domains.image.elsewhere import Elsewhere
@@ -114,11 +115,10 @@ def _refuse(report: FileReport, code: bool) -> None:
     if report.format == "hdf5" and importlib.util.find_spec("h5py") is None:
         raise MissingExtra(f"{name}: .h5 needs h5py; pip install 'mithridate[keras]'")
     if report.format not in TENSORS and report.format not in PROGRAMS:
-        finding = (
-            "one array without a name" if report.format == "npy" else f"neither ({report.format})"
-        )
+        other = "one array without a name" if report.format == "npy" else report.format
         raise DataError(
-            f"{name}: expected safetensors, or a .pt, .npz or .h5 of tensors; found {finding}"
+            f"{name}: expected safetensors, or a .pt, .npz or .h5 of tensors; found neither but "
+            f"{other}"
         )
 
 
@@ -147,7 +147,7 @@ def with_left_out(tensors: dict[str, torch.Tensor], place: Path) -> dict[str, to
         told = file.metadata() or {}
     more = {name: tensors[kept] for name, kept in told.items()
             if kept in tensors and name not in tensors}  # fmt: skip
-    return {**tensors, **more}
+    return unflattened({**tensors, **more}, told)
 
 
 def _arrays(file: BinaryIO) -> dict[str, torch.Tensor]:
@@ -174,13 +174,17 @@ def find_tensors(builder: Builder, path: str) -> dict[str, dict[str, torch.Tenso
     content: dict[str, dict[str, torch.Tensor]] = {}
     odd = ""
     for part, held in groups(builder.content):
-        other = next((n for n, v in held.items() if isinstance(v, Named) and tensorlike(v)), "")
+        made = {n: v for n, v in held.items() if isinstance(v, Named)}
+        weights = {n: v for n, v in made.items() if class_of(v.path).endswith("Tensor")}
+        other = next((n for n, v in made.items() if n not in weights and tensorlike(v)), "")
         odd = odd or other
         if other or "optim" in part.casefold():
             continue
         told = {name: value for name, value in held.items() if isinstance(value, Described)}
         if told:
             content[part] = {name: builder.tensor(value, name) for name, value in told.items()}
+        for name, value in weights.items():
+            content.setdefault(part, {})[name] = _of_torchao(builder, value, name)
     if not content and odd:
         raise DataError(f"{path!r}: expected plain tensors, found another kind in {odd!r}")
     if not content:
@@ -188,9 +192,17 @@ def find_tensors(builder: Builder, path: str) -> dict[str, dict[str, torch.Tenso
     return content
 
 
+def _of_torchao(builder: Builder, value: Named, name: str) -> torch.Tensor:
+    """Build the parts of a weight of torchao, and give the floats that they stand for."""
+    state = value.state if isinstance(value.state, dict) else {}
+    parts = {key: builder.tensor(held, f"{name}.{key}") if isinstance(held, Described) else held
+             for key, held in state.items()}  # fmt: skip
+    return dequantised(class_of(value.path), parts, name)
+
+
 def tensorlike(value: Named) -> bool:
     """Tell whether a pickle would make a tensor of another kind: sparse, quantised, or a class."""
-    return value.path.startswith(("torch._utils._rebuild", "torchao.")) or any(
+    return value.path.startswith("torch._utils._rebuild") or any(
         isinstance(each, Described) for each in value.given
     )
 

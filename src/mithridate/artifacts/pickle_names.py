@@ -43,6 +43,13 @@ HARMLESS = re.compile(
 )
 """Names of plain arrays and of settings, which that loader refuses and which run nothing."""
 
+TORCHAO = re.compile(
+    r"torchao\.(\w+\.)*([A-Z]\w*Tensor|QuantizeTensorTo\w+Kwargs|Per(Tensor|Row|Token|Axis|Group"
+    r"|Block)|MappingType|ZeroPointDomain|KernelPreference|Float8MMConfig|\w+(PackingFormat|Layout)"
+    r"|[A-Z]\w*TensorImpl|IntxUnpackedToInt8TensorActivationQuantization)"
+)
+"""Quantised tensors of torchao, and the plain settings beside them."""
+
 ALLOCATES = re.compile(r"builtins\.bytearray|_codecs\.encode|torch\.([a-z]+\.)*\w*(Tensor|Storage)")
 """What reserves as much memory as its arguments ask for."""
 
@@ -75,6 +82,10 @@ def judge_program(
 def _report_name(path: str, place: int, called: bool, where: str, log: Log) -> None:
     """Say that a pickle mentions a name that it may not."""
     todo = "do not open it; ask for tensors by name as safetensors"
+    if TORCHAO.fullmatch(path):
+        name = path.rpartition(".")[2]
+        log.note(f"the pickle names {name} of torchao: weights as whole numbers with scales", where)
+        return
     if HARMLESS.fullmatch(path):
         what = "plain arrays" if path.startswith("numpy") else "plain settings"
         log.warning(

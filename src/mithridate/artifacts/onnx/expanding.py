@@ -13,7 +13,7 @@ import torch
 
 from mithridate.artifacts.onnx.operation import Operation
 from mithridate.artifacts.onnx.operators_layers import PADS
-from mithridate.artifacts.onnx.table import Allowed, Call, anything, check_shape, only, operator
+from mithridate.artifacts.onnx.table import Call, anything, check_shape, only, operator
 from mithridate.core.errors import CannotJudge
 
 Constants = dict[str, torch.Tensor]
@@ -25,7 +25,7 @@ LAST = "_DequantizeLinear_Output"
 """How quantisers call what they dequantise, so that weights keep their names."""
 
 
-def _enter(*names: str, **allowed: Allowed) -> Callable[[Expansion], Expansion]:
+def _enter(*names: str, **allowed: Any) -> Callable[[Expansion], Expansion]:
     """Enter an expansion into the tables, with the attributes that it understands."""
 
     def enter(expansion: Expansion) -> Expansion:
