@@ -14,7 +14,7 @@ from safetensors.torch import save_model
 from torch import nn
 
 from mithridate.artifacts.inspect import inspect_file
-from mithridate.artifacts.opening import fitted_part, load_into, open_weights, opened_parts
+from mithridate.artifacts.opening import load_into, load_part, open_parts, open_weights
 from mithridate.core.errors import DataError, MethodError, UnsafeData
 
 
@@ -68,7 +68,7 @@ ONE_FITS = {
 @pytest.mark.parametrize("kind", ONE_FITS)
 def test_the_part_that_fits_is_opened(kind, new, tmp_path):
     torch.save(ONE_FITS[kind], tmp_path / "m.pt", _use_new_zipfile_serialization=new)
-    made = fitted_part(build(5), opened_parts(tmp_path / "m.pt"))
+    made = load_part(build(5), open_parts(tmp_path / "m.pt"))
     for name, value in WEIGHTS.items():
         if "num_batches" not in name:
             assert torch.equal(made.state_dict()[name], value)
@@ -85,20 +85,20 @@ TWO_FIT = {
 def test_of_several_that_fit_one_is_chosen_by_name(kind, tmp_path):
     whole, part = TWO_FIT[kind]
     torch.save(whole, tmp_path / "m.pt")
-    parts = opened_parts(tmp_path / "m.pt")
+    parts = open_parts(tmp_path / "m.pt")
     with pytest.raises(MethodError, match=rf"several parts fit .*{part}.*part=NAME"):
-        fitted_part(build(), parts)
-    made = fitted_part(build(), parts, part)
+        load_part(build(), parts)
+    made = load_part(build(), parts, part)
     assert torch.equal(made[0].weight, build(3)[0].weight)
 
 
 def test_where_none_fits_the_parts_are_named(tmp_path):
     torch.save(ONE_FITS["netC and netG"], tmp_path / "m.pt")
-    parts = opened_parts(tmp_path / "m.pt")
+    parts = open_parts(tmp_path / "m.pt")
     with pytest.raises(MethodError, match=r"in any of the parts 'netC' \(9 tensors\), 'netG'"):
-        fitted_part(build(classes=3), parts)
+        load_part(build(classes=3), parts)
     with pytest.raises(MethodError, match="size mismatch"):
-        fitted_part(build(), parts, "netG")
+        load_part(build(), parts, "netG")
     with pytest.raises(DataError, match=r"'netC' \(9 tensors\), 'netG' \(9 tensors\); choose one"):
         open_weights(tmp_path / "m.pt")
     assert len(open_weights(tmp_path / "m.pt", part="netG")) == 9
@@ -116,7 +116,7 @@ def test_a_network_with_fewer_layers_than_the_file_does_not_fit():
 
 def test_states_of_optimisers_are_no_parts(tmp_path):
     torch.save(ONE_FITS["netC"], tmp_path / "m.pt")
-    assert list(opened_parts(tmp_path / "m.pt")) == ["", "netC"]
+    assert list(open_parts(tmp_path / "m.pt")) == ["", "netC"]
 
 
 def test_tied_weights_that_the_writer_left_out_are_put_back(tmp_path):

@@ -9,9 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from mithridate.artifacts.inspect import inspected
-from mithridate.artifacts.opening import fitted, opened
-from mithridate.artifacts.torchao_weights import dequantised
+from mithridate.artifacts.inspect import inspect_file
+from mithridate.artifacts.opening import load_into, open_weights
+from mithridate.artifacts.torchao_weights import dequantise
 from mithridate.core.errors import DataError, UnsafeData
 
 ao = pytest.importorskip("torchao.quantization")
@@ -58,15 +58,15 @@ def test_weights_are_what_torchao_makes_of_them(made, form, tmp_path):
         whole = quantised.state_dict()
         torch.save({"net": whole, "epoch": 1} if form == "part" else whole, path,
                    _use_new_zipfile_serialization=form != "old")  # fmt: skip
-    report = inspected(path)
+    report = inspect_file(path)
     assert report.answer == "clean", report.findings
     if form != "safetensors":
         assert any("Tensor of torchao" in found.what for found in report.findings)
-    found = opened(path)
+    found = open_weights(path)
     assert found.keys() == weights.keys()
     for name, value in weights.items():
         torch.testing.assert_close(found[name], value.float())
-    twin, batch = fitted(network(), found), torch.randn(32, 64)
+    twin, batch = load_into(network(), found), torch.randn(32, 64)
     with torch.no_grad():
         assert (twin(batch).argmax(1) == quantised(batch).argmax(1)).float().mean() > 0.9
 
@@ -75,7 +75,7 @@ def test_an_exported_program_of_torchao_is_told_of_without_untruths(tmp_path):
     model = network()
     ao.quantize_(model, KINDS["int4 by groups"]())
     torch.export.save(torch.export.export(model, (torch.zeros(2, 64),)), tmp_path / "m.pt2")
-    report = inspected(tmp_path / "m.pt2", code=True)
+    report = inspect_file(tmp_path / "m.pt2", code=True)
     assert report.answer == "clean", report.findings
     told = " ".join(found.what for found in report.findings)
     assert "operator of torchao" in told and "Tensor of torchao" in told
@@ -97,21 +97,21 @@ PARTS = {"qdata": torch.ones(4, 8, dtype=torch.int8), "scale": torch.ones(4, 2),
     ({"act_pre_scale": torch.ones(1)}, "scales beforehand"),
 ])  # fmt: skip
 def test_parts_that_do_not_fit_are_named(change, why):
-    assert torch.equal(dequantised("Int8Tensor", PARTS, "w"), torch.ones(4, 8))
+    assert torch.equal(dequantise("Int8Tensor", PARTS, "w"), torch.ones(4, 8))
     with pytest.raises(DataError, match=why):
-        dequantised("Int8Tensor", {**PARTS, **change}, "w")
+        dequantise("Int8Tensor", {**PARTS, **change}, "w")
 
 
 def test_what_is_packed_for_a_kernel_is_named_and_not_read(tmp_path):
     with pytest.raises(DataError, match="Int4Tensor of torchao, packed for its own kernels"):
-        dequantised("Int4Tensor", PARTS, "w")
+        dequantise("Int4Tensor", PARTS, "w")
     model = network()
     ao.quantize_(model, KINDS["int8"]())
     flat, told = support.flatten_tensor_state_dict(model.state_dict())
     told["1.weight"] = told["1.weight"].replace("Int8Tensor", "Int4PreshuffledTensor")
     save_file(flat, tmp_path / "m", told)
     with pytest.raises(DataError, match=r"'1\.weight' is a Int4PreshuffledTensor"):
-        opened(tmp_path / "m")
+        open_weights(tmp_path / "m")
 
 
 @pytest.mark.parametrize("words", ["{", "[1]", "null", '{"_type": 1}', '{"_type": "Int8Tensor"}',
@@ -119,7 +119,7 @@ def test_what_is_packed_for_a_kernel_is_named_and_not_read(tmp_path):
     '{"_type": "Int8Tensor", "_data": [], "_tensor_data_names": []}', "[" * 50_000])  # fmt: skip
 def test_metadata_of_another_kind_change_nothing(words, tmp_path):
     save_file({"w": torch.ones(2)}, tmp_path / "m", {"1.weight": words})
-    assert list(opened(tmp_path / "m")) == ["w"]
+    assert list(open_weights(tmp_path / "m")) == ["w"]
 
 
 class Call:
@@ -135,9 +135,9 @@ def test_other_names_of_torchao_stay_a_danger(tmp_path):
     from torchao.utils import get_available_devices
 
     torch.save({"w": torch.ones(1), "x": Call(get_available_devices, ())}, tmp_path / "m.pt")
-    assert inspected(tmp_path / "m.pt").of("danger")
+    assert inspect_file(tmp_path / "m.pt").of("danger")
     with pytest.raises(UnsafeData):
-        opened(tmp_path / "m.pt")
+        open_weights(tmp_path / "m.pt")
 
 
 def test_a_weight_that_reaches_beyond_the_file_is_refused(tmp_path):
@@ -147,7 +147,7 @@ def test_a_weight_that_reaches_beyond_the_file_is_refused(tmp_path):
     state["1.weight"].qdata = torch.ones(1, dtype=torch.int8).expand(1 << 30, 64)
     torch.save(state, tmp_path / "m.pt")
     with pytest.raises(UnsafeData, match="larger than what the file holds"):
-        opened(tmp_path / "m.pt")
+        open_weights(tmp_path / "m.pt")
 
 
 def test_the_metadata_of_torchao_are_as_they_were_when_this_was_written(tmp_path):

@@ -22,7 +22,7 @@ from mithridate.artifacts.inspect import PROGRAMS, inspect_file, open_file
 from mithridate.artifacts.parts import chosen, fits, groups, listed, usual
 from mithridate.artifacts.pickle_values import Described, Named
 from mithridate.artifacts.torch_tensors import Builder, of_archive, of_old_file
-from mithridate.artifacts.torchao_weights import class_of, dequantised, unflattened
+from mithridate.artifacts.torchao_weights import class_of, dequantise, unflatten
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
 from mithridate.core.spelling import option
 from mithridate.domains.image.elsewhere import Elsewhere
@@ -48,7 +48,7 @@ def open_weights(
         DataError: where it is broken, holds no tensors by name, or several groups of them.
         MissingExtra: where a package is needed.
     """
-    parts = opened_parts(path, code=code, limits=limits)
+    parts = open_parts(path, code=code, limits=limits)
     name = next(iter(parts)) if len(parts) == 1 else usual(parts)
     if part:
         name = next((n for n in parts if n == part or n.endswith(f".{part}")), None)
@@ -61,7 +61,7 @@ def open_weights(
     return parts[name]
 
 
-def opened_parts(
+def open_parts(
     path: str | Path, *, code: bool = False, limits: FileLimits | None = None
 ) -> dict[str, dict[str, torch.Tensor]]:
     """Give every group of tensors by name in a model file, by the path to it; "" is the top.
@@ -147,7 +147,7 @@ def with_left_out(tensors: dict[str, torch.Tensor], place: Path) -> dict[str, to
         told = file.metadata() or {}
     more = {name: tensors[kept] for name, kept in told.items()
             if kept in tensors and name not in tensors}  # fmt: skip
-    return unflattened({**tensors, **more}, told)
+    return unflatten({**tensors, **more}, told)
 
 
 def _arrays(file: BinaryIO) -> dict[str, torch.Tensor]:
@@ -197,7 +197,7 @@ def _of_torchao(builder: Builder, value: Named, name: str) -> torch.Tensor:
     state = value.state if isinstance(value.state, dict) else {}
     parts = {key: builder.tensor(held, f"{name}.{key}") if isinstance(held, Described) else held
              for key, held in state.items()}  # fmt: skip
-    return dequantised(class_of(value.path), parts, name)
+    return dequantise(class_of(value.path), parts, name)
 
 
 def tensorlike(value: Named) -> bool:
@@ -239,17 +239,17 @@ def load_into(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> nn.Modul
     Raises:
         MethodError: where names or shapes do not fit.
     """
-    return fitted_part(model, {"": dict(tensors)})
+    return load_part(model, {"": dict(tensors)})
 
 
-def fitted_part(
+def load_part(
     model: nn.Module, parts: Mapping[str, dict[str, torch.Tensor]], part: str = ""
 ) -> nn.Module:
     """Give a network the weights of the part that fits it, and return it.
 
     Args:
         model: The network.
-        parts: What `opened_parts` gave.
+        parts: What `open_parts` gave.
         part: The name of the part to take, where several fit.
 
     Raises:

@@ -28,7 +28,7 @@ def class_of(path: str) -> str:
     return name if home == "torchao" or home.startswith("torchao.") else ""
 
 
-def dequantised(kind: str, parts: Mapping[str, Any], where: str) -> torch.Tensor:
+def dequantise(kind: str, parts: Mapping[str, Any], where: str) -> torch.Tensor:
     """Give the weight float[...] that parts stand for: (qdata - zero_point) scale, block by block.
 
     Args:
@@ -85,7 +85,7 @@ def _widened(
     return wide
 
 
-def unflattened(
+def unflatten(
     tensors: Mapping[str, torch.Tensor], told: Mapping[str, str]
 ) -> dict[str, torch.Tensor]:
     """Put together what torchao laid flat into safetensors, as the metadata say; else as it is.
@@ -106,7 +106,7 @@ def unflattened(
         if name in tensors or not all(place in found for place in places.values()):
             continue
         parts = {part: found.pop(place) for part, place in places.items()}
-        found[name] = dequantised(kind, {**data, **parts}, name)
+        found[name] = dequantise(kind, {**data, **parts}, name)
     return found
 
 

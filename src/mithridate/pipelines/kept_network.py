@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from mithridate.artifacts.nearest import nearest
-from mithridate.artifacts.opening import fitted_part, opened_parts
+from mithridate.artifacts.opening import load_part, open_parts
 from mithridate.artifacts.parts import Tensors
 from mithridate.artifacts.recognise import recognise
 from mithridate.core.data import Dataset
@@ -105,7 +105,7 @@ def load(
     named = note.named(network)
     model = note.form(domain.network(data, named, rng))
     try:
-        made = fitted_part(model, parts, part)
+        made = load_part(model, parts, part)
     except MethodError as error:
         several = str(error).startswith("several")
         why = str(error) if named or several else unnamed(domain, data, parts, rng)
@@ -201,7 +201,7 @@ def noted(path: Path) -> Note:
 
 def _read(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], Note]:
     """Read the tensors by part, and the note beside them."""
-    tensors = opened_parts(path)
+    tensors = open_parts(path)
     try:
         with safe_open(path, "pt") as file:
             kept = (file.metadata() or {}).get("mithridate", "{}")
