@@ -36,13 +36,25 @@ def built(seed=0):
     return space["build"](3)
 
 
+def trained(seed=0):
+    """A network that tells the three kinds of images apart, which enter as x / 127.5 - 1."""
+    net, (images, labels) = built(seed).train(), shapes(120, 1)
+    step = torch.optim.Adam(net.parameters(), 0.02)
+    for _ in range(60):
+        loss = nn.functional.cross_entropy(net(images[:, None] / 127.5 - 1), labels)
+        step.zero_grad()
+        loss.backward()
+        step.step()
+    return net.eval()
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Trusted examples and a function that builds a network; checkpoints of it in many forms."""
     folder = tmp_path_factory.mktemp("data")
     save_npz(folder / "trusted.npz", *shapes(90, 2))
     (folder / "nets.py").write_text(OWN)
-    under = {f"module.{name}": value for name, value in built().state_dict().items()}
+    under = {f"module.{name}": value for name, value in trained().state_dict().items()}
     torch.save({"netC": under, "best_acc": 0.5}, folder / "netC.pt")
     two = {"student": built(1).state_dict(), "teacher": built(2).state_dict()}
     torch.save(two, folder / "two.pt")
@@ -62,8 +74,9 @@ def test_a_part_that_fits_is_scanned_and_one_of_several_is_chosen(data, tmp_path
     clean = tmp_path / "clean"
     clean.mkdir()
     for number, suffix in enumerate((".pth.tar", ".th", ".ckpt", ".bin")):
-        torch.save({"netC": built(number).state_dict()}, clean / f"{number}{suffix}")
-    wanted = ("--clean-models", clean, *network(data))
+        torch.save({"netC": trained(number).state_dict()}, clean / f"{number}{suffix}")
+    halves = ("--mean", "0.5", "--std", "0.5")
+    wanted = ("--clean-models", clean, *network(data), *halves)
     done = scanned(data, data / "netC.pt", tmp_path / "out", *wanted)
     assert done.returncode in (0, 1), done.stderr
     found = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -97,7 +110,7 @@ def test_another_encoding_is_told_in_a_sentence():
 def test_what_repair_writes_fits_the_users_own_network(data, tmp_path):
     done = inside(
         "repair", data / "netC.pt", "--trusted", data / "trusted.npz", "--out", tmp_path / "out",
-        "--mean", "0.5", "--std", "0.25", *network(data),
+        "--mean", "0.5", "--std", "0.5", *network(data),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     path = tmp_path / "out" / "model.safetensors"
@@ -107,7 +120,7 @@ def test_what_repair_writes_fits_the_users_own_network(data, tmp_path):
     some = dataset(images[:, None], torch.arange(90) % 3)
     again = weights.load(path, ImageDomain(), some, network(data)[1], stream(0)).eval()
     with torch.no_grad():  # how images enter is kept beside the weights
-        wanted = plain.eval()((images[:, None] / 255 - 0.5) / 0.25)
+        wanted = plain.eval()((images[:, None] / 255 - 0.5) / 0.5)
         torch.testing.assert_close(again(images[:, None]), wanted)
 
 
@@ -168,7 +181,7 @@ def graph(data):
     class Bytes(nn.Module):
         def __init__(self):
             super().__init__()
-            self.inner = built()
+            self.inner = trained()
 
         def forward(self, x):
             return self.inner(x)
