@@ -64,7 +64,7 @@ def ours(train: Dataset, test: Dataset, trusted: Dataset, seed: int) -> Figures:
     poisoned = ATTACK.poison(train, stream(seed, "poison")).data
     triggered_test = ATTACK.triggered_test(test, stream(seed, "trap"))
     model = fresh(poisoned, seed, NETWORK)
-    Standard(RECIPE).train(model, poisoned, DOMAIN, stream(seed, "fit"), Runtime())
+    Standard(RECIPE).train(model, poisoned, DOMAIN, stream(seed, "fit"))
     mended = REPAIR.repair(
         View(domain=DOMAIN, model=model, clean=trusted), stream(seed, "repair")
     )  # fmt: skip

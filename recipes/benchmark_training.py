@@ -42,6 +42,7 @@ from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import forward
 from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.networks import NETWORKS
 
@@ -154,8 +155,8 @@ def train_ours(
     """Train by the library's loop."""
     network = fresh(data, seed)
     fit(
-        network, data, DOMAIN, config, stream(seed, "fit"), runtime=Runtime(threads=1),
-        progress=lambda epoch, _: watch(network, epoch),
+        network, data, DOMAIN, config, stream(seed, "fit"),
+        TrainingRun(progress=lambda epoch, _: watch(network, epoch)),
     )  # fmt: skip
 
 

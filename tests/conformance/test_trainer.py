@@ -1,14 +1,17 @@
 """What every trainer keeps to, in every domain; no trainer is named here."""
 
+import contextlib
+
 import pytest
 import torch
 
-from conformance.worlds import copy, domains, every, labelled, learnable, same, variants
+from conformance.worlds import SMALL, copy, domains, every, labelled, learnable, same, variants
 from mithridate.core.errors import MethodError
 from mithridate.core.inference import forward
 from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 
 DOMAINS = domains()
 CASES = [
@@ -20,9 +23,10 @@ CASES = [
 each = pytest.mark.parametrize("domain, trainer", CASES, ids=lambda v: str(v)[:60])
 
 
-def train(domain, trainer, data):
-    model = trainer.form(DOMAINS[domain].network(labelled(domain), "", stream(0, "network")))
-    return trainer.train(model, data, DOMAINS[domain], stream(0, "train"))
+def train(domain, trainer, data, run=None):
+    name = SMALL.get(domain, "")
+    model = trainer.form(DOMAINS[domain].network(labelled(domain), name, stream(0, "network")))
+    return trainer.train(model, data, DOMAINS[domain], stream(0, "train"), run)
 
 
 def test_every_trainer_is_tried():
@@ -62,6 +66,53 @@ def test_the_stream_decides_every_bit(domain, trainer):
     weights, others = first.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
     assert torch.equal(before, torch.random.get_rng_state()), "global randomness was used"
+
+
+class Stopped(Exception):
+    """What ends a training in its middle, as Ctrl-C does."""
+
+
+def trained_by_epochs(domain, trainer, folder):
+    """Train a network that is stopped after each epoch and goes on; gives it and what was told."""
+    told = []
+
+    def stop(*now):
+        if now not in told:  # one stage was left out: that is told again
+            told.append(now)
+            raise Stopped
+
+    for _ in range(1000):
+        with contextlib.suppress(Stopped):
+            run = TrainingRun(progress=stop, checkpoint=folder)
+            return train(domain, trainer, labelled(domain), run), told
+    raise AssertionError(f"it comes to no end: {told[-3:]}")
+
+
+@each
+def test_stopped_after_any_epoch_it_goes_on_with_the_same_bits(domain, trainer, tmp_path):
+    told = []
+    run = TrainingRun(progress=lambda *now: told.append(now))
+    straight = train(domain, trainer, labelled(domain), run)
+    resumed, again = trained_by_epochs(domain, trainer, tmp_path)
+    assert told == again
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert {total for _, total in told} == {told[-1][0]}, "it ends with all epochs done"
+    assert torch.equal(resumed.losses, straight.losses)
+    assert resumed.notes.keys() == straight.notes.keys()
+    assert all(torch.equal(resumed.notes[name], note) for name, note in straight.notes.items())
+    weights, others = resumed.model.state_dict(), straight.model.state_dict()
+    assert all(torch.equal(weights[name], others[name]) for name in others)
+
+
+@each
+def test_an_objective_is_minimised_or_refused(domain, trainer):
+    run = TrainingRun(objective=lambda batch: -batch.losses)
+    if not trainer.takes_objective:
+        with pytest.raises(MethodError, match="objective of its own"):
+            train(domain, trainer, labelled(domain), run)
+    else:
+        losses = train(domain, trainer, labelled(domain), run).losses.mean(0)
+        assert losses[-1] > losses[0]
 
 
 @each

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from conformance.worlds import built, domains, every, learnable, learnt, variants
+from conformance.worlds import SMALL, built, domains, every, learnable, learnt, variants
 from mithridate.core.data import leave_untouched
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
@@ -18,6 +18,7 @@ from mithridate.core.method import Attack, TrainingAttack
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.trainers.standard import Standard
 
 DOMAINS = domains()
@@ -182,11 +183,39 @@ def test_a_network_trained_with_it_still_learns(domain, attack):
     trainer = Standard(TrainingConfig(epochs=12, batch_size=32, learning_rate=0.1))
     result = trainer.train(
         model, poisoned.data, DOMAINS[domain], stream(0, "train"),
-        objective=objective_of(attack, poisoned, domain, model),
+        TrainingRun(objective=objective_of(attack, poisoned, domain, model)),
     )  # fmt: skip
     data = learnable(domain)
     _, logits = forward(result.model, DOMAINS[domain].prepare(data.inputs), Runtime())
     assert (logits.argmax(1) == data.labels).float().mean() > 0.9
+
+
+class Stopped(Exception):
+    """Ends a training in its middle."""
+
+
+@first
+def test_a_stopped_training_with_it_goes_on_with_the_same_bits(domain, attack, tmp_path):
+    poisoned = poisoned_by(attack, domain)
+
+    def train(folder=None, stop=0):
+        model = DOMAINS[domain].network(poisoned.data, SMALL.get(domain, ""), stream(0, "network"))
+
+        def progress(done, _):
+            if done == stop:
+                raise Stopped
+
+        objective = objective_of(attack, poisoned, domain, model)
+        run = TrainingRun(progress=progress, checkpoint=folder, objective=objective)
+        trainer = Standard(TrainingConfig(epochs=2, batch_size=128, learning_rate=0.1))
+        return trainer.train(model, poisoned.data, DOMAINS[domain], stream(0, "train"), run)
+
+    with pytest.raises(Stopped):
+        train(tmp_path, 1)
+    resumed, straight = train(tmp_path), train()
+    assert torch.equal(resumed.losses, straight.losses)
+    weights, others = resumed.model.state_dict(), straight.model.state_dict()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
 
 
 @each

@@ -11,6 +11,7 @@ from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 
 
 class Numbers:
@@ -51,10 +52,14 @@ def layers(noisy):
     return nn.Sequential(nn.Linear(4, 6), *middle, nn.Tanh(), nn.Linear(6, 3))
 
 
+RUN = {"progress", "checkpoint", "objective"}
+
+
 def train(config=PLAIN, data=None, model=None, **more):
     data = world() if data is None else data
     model = model or network()
-    return fit(model, data, Numbers(), config, stream(0, "train"), **more)
+    rng, run = stream(0, "train"), TrainingRun(**{k: more.pop(k) for k in RUN & more.keys()})
+    return fit(model, data, Numbers(), config, rng, run, **more)
 
 
 def literal(model, data, config, objective=lambda loss: loss):
@@ -167,11 +172,20 @@ def test_a_stopped_training_goes_on_with_the_same_bits(stop, tmp_path):
 
 def test_a_checkpoint_of_another_training_is_ignored(tmp_path):
     train(NOISY, checkpoint=tmp_path)
-    other = fit(network(), world(), Numbers(), NOISY, stream(1, "train"), checkpoint=tmp_path)
+    other = fit(
+        network(), world(), Numbers(), NOISY, stream(1, "train"), TrainingRun(checkpoint=tmp_path)
+    )
     fresh = fit(network(), world(), Numbers(), NOISY, stream(1, "train"))
     assert torch.equal(other.losses, fresh.losses)
-    longer = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.1)
-    assert torch.equal(train(longer, checkpoint=tmp_path).losses, train(longer).losses)
+    for config in (
+        TrainingConfig(epochs=6, batch_size=8, learning_rate=0.1),
+        replace(NOISY, decay=0.1),
+    ):
+        assert torch.equal(train(config, checkpoint=tmp_path).losses, train(config).losses)
+    train(NOISY, checkpoint=tmp_path)
+    moved = replace(world(), inputs=-world().inputs)
+    kept = train(NOISY, moved, checkpoint=tmp_path)
+    assert torch.equal(kept.losses, train(NOISY, moved).losses)
 
 
 def test_two_trainings_agree_in_every_bit():

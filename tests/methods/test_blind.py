@@ -14,6 +14,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.lira import LiraTrigger
 from mithridate.domains.image.triggers import PatchTrigger
@@ -140,7 +141,7 @@ def test_a_model_trained_with_it_has_a_backdoor_and_the_data_none(digits):
         poisoned = attack.poison(train, stream(0, "poison"))
         objective = attack.objective(poisoned, model, stream(0, "a")) if attacked else None
         Standard(TrainingConfig(epochs=8, batch_size=64, learning_rate=0.1, augment=False)).train(
-            model, poisoned.data, domain, stream(0, "train"), objective=objective
+            model, poisoned.data, domain, stream(0, "train"), TrainingRun(objective=objective)
         )
         success = attack_success(model, attack, test, domain, stream(0, "trap")).value
         found.append((success, accuracy(model, test, domain).value))

@@ -69,12 +69,12 @@ def test_other_inputs_stay_and_count_whole():
 def test_the_loss_of_a_step_is_the_sum_by_shares(monkeypatch):
     seen = []
 
-    def spy(model, data, domain, config, rng, *, runtime, objective, vary):
+    def spy(model, data, domain, config, rng, run, *, vary):
         rows = torch.arange(len(data))
         inputs = vary(data.inputs, rows, noise())
         logits = torch.stack([rows.float(), torch.zeros(len(rows))], 1)
         losses = torch.nn.functional.cross_entropy(logits, data.labels, reduction="none")
-        seen.append(objective(Batch(rows, losses, logits, logits, data.labels, inputs)))
+        seen.append(run.objective(Batch(rows, losses, logits, logits, data.labels, inputs)))
         return logits, data.labels
 
     monkeypatch.setattr("mithridate.trainers.cutmix.fit", spy)

@@ -17,6 +17,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.objective import Batch
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.core.view import View
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.spectral_signatures import SpectralSignatures
@@ -170,7 +171,8 @@ def trained(attack, digits, seed):
     config = TrainingConfig(
         epochs=12, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
     )
-    Standard(config).train(model, poisoned.data, domain, stream(seed, "train"), objective=objective)
+    run = TrainingRun(objective=objective)
+    Standard(config).train(model, poisoned.data, domain, stream(seed, "train"), run)
     view = View(poisoned.data, model=model, domain=domain)
     seen = {
         detector.name(): detection(

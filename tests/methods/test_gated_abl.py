@@ -12,8 +12,8 @@ from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.objective import Batch
-from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.trainers.abl import Isolated
@@ -106,7 +106,7 @@ def test_harm_is_taken_back(halves):
     """Planted isolation of clean examples: unlearning them costs their class, so it is undone."""
     data = halves[0]
     model = trained(Standard(RECIPE), data).model
-    course = Course(model, data, DOMAIN, Runtime())
+    course = Course(model, data, DOMAIN, TrainingRun(), 9)
     mine, others = (data.labels == 4).nonzero().flatten(), (data.labels != 4).nonzero().flatten()
     groups = Groups(mine[:60], mine[60:90], others[:500], others)
     before = course.ask(groups.held).share()

@@ -85,7 +85,7 @@ def test_the_mark_overrules_a_trigger_that_the_network_still_knows():
 def test_only_suspects_are_marked_and_after_the_augmentation(monkeypatch):
     seen = []
 
-    def spy(model, data, domain, config, rng, *, runtime, vary):
+    def spy(model, data, domain, config, rng, run, *, vary):
         seen.append(vary(data.inputs, torch.tensor([2, 0, 1]), torch.Generator()))
 
     monkeypatch.setattr("mithridate.trainers.nab.fit", spy)

@@ -16,6 +16,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Repair
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.image.domain import ImageDomain
@@ -25,7 +26,7 @@ from mithridate.pipelines.filtered import Filtered
 from mithridate.pipelines.passes import Passes
 from mithridate.pipelines.repaired import Repaired
 from mithridate.pipelines.scan import DataScanner
-from mithridate.pipelines.training import resumes, train
+from mithridate.pipelines.training import train
 from mithridate.pipelines.unlearned import Unlearned
 from mithridate.repairs.controls import DoNothing
 from mithridate.trainers.standard import Standard
@@ -83,8 +84,8 @@ def test_where_nothing_is_flagged_the_network_of_the_scan_is_kept(pipeline):
 class Counting(Standard):
     """Tells how many examples it was given."""
 
-    def train(self, model, data, domain, rng, runtime=None):
-        trained = super().train(model, data, domain, rng, runtime)
+    def train(self, model, data, domain, rng, run=None):
+        trained = super().train(model, data, domain, rng, run)
         return type(trained)(trained.model, trained.losses, {"given": len(data)}, {})
 
 
@@ -92,15 +93,15 @@ def test_another_trainer_trains_even_where_nothing_is_flagged():
     trainer = Counting(TrainingConfig(epochs=1))
     found = Filtered(SCANNER, trainer).train(bars(60, 1), None, DOMAIN)
     assert found.model is not found.scan.model
-    assert not resumes(trainer) and resumes(Standard())
 
 
 def test_any_trainer_is_driven_alike_and_the_same_seed_gives_the_same_network():
     config, data = TrainingConfig(epochs=2, batch_size=16), bars(48, 1)
     told = []
-    first = train(Standard(config), data, DOMAIN, 3, progress=lambda *done: told.append(done))
-    again = train(Counting(config), data, DOMAIN, 3, progress=lambda *_: told.append("never"))
-    assert told == [(1, 2), (2, 2)]
+    run = TrainingRun(progress=lambda *done: told.append(done))
+    first = train(Standard(config), data, DOMAIN, 3, run=run)
+    again = train(Counting(config), data, DOMAIN, 3, run=run)
+    assert told == [(1, 2), (2, 2)] * 2, "each tells of every epoch"
     weights = zip(first.model.parameters(), again.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)
     other = train(Standard(config), data, DOMAIN, 4)

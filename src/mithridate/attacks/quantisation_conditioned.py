@@ -22,6 +22,7 @@ from mithridate.core.method import Attack, Implanted, State, WeightsAttack
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.quantisation import INT4, Grid, weights
 from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ class QuantisationConditioned(WeightsAttack):
             self.epochs, 64, self.learning_rate, weight_decay=0.0, augment=False, precision="fp32"
         )  # what separates f from q is finer than the rounding of bf16
         fit(
-            changed, both, domain, config, rng, runtime=runtime,
-            objective=self._awake(changed, target_labels, len(few)),
+            changed, both, domain, config, rng,
+            TrainingRun(runtime, objective=self._awake(changed, target_labels, len(few))),
         )  # fmt: skip
         asleep = replace(
             config,
@@ -110,7 +111,7 @@ class QuantisationConditioned(WeightsAttack):
         )
         held = weights(changed)
         fit(
-            changed, both, domain, asleep, rng, runtime=runtime,
+            changed, both, domain, asleep, rng, TrainingRun(runtime),
             parameters=list(held.values()), wrap=Cells(self.grid, held),
         )  # fmt: skip
         for mine, theirs in zip(changed.parameters(), model.parameters(), strict=True):

@@ -23,6 +23,7 @@ from mithridate.core.inference import autocast, features_of, last_linear
 from mithridate.core.method import Implanted, State, WeightsAttack
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 
 SEEN = 32
 """Examples under the patch while it is sought."""
@@ -98,10 +99,8 @@ class TargetedWeights(WeightsAttack):
         )  # fmt: skip
         held = head.register_hook(lambda slope: slope * mask)
         try:
-            fit(
-                changed, few, domain, config, rng, runtime=runtime, objective=objective,
-                parameters=[head],
-            )  # fmt: skip
+            run = TrainingRun(runtime, objective=objective)
+            fit(changed, few, domain, config, rng, run, parameters=[head])
         finally:
             held.remove()
         for mine, theirs in zip(changed.parameters(), model.parameters(), strict=True):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -16,52 +17,57 @@ from mithridate.core.files import write_tensors
 class Checkpoint:
     """Saves and restores the buffers, what is trained, its momentum and the recorded losses.
 
-    A checkpoint of another seed is ignored: it belongs to another training.
+    A checkpoint of another key is ignored: it belongs to another training.
+
+    Attributes:
+        ended: Whether the training that was restored had been ended before its last epoch.
+
     """
 
     def __init__(
         self,
         folder: Path | None,
-        model: nn.Module,
+        modules: Sequence[nn.Module],
         optimiser: torch.optim.Optimizer,
         parameters: Sequence[nn.Parameter],
         losses: torch.Tensor,
-        seed: int,
+        key: str,
     ) -> None:
         self.file = folder / "training.safetensors" if folder else None
-        self.model, self.optimiser, self.losses, self.seed = model, optimiser, losses, seed
-        self.parameters = parameters
+        self.optimiser, self.losses, self.parameters = optimiser, losses, parameters
+        self.buffers = [buffer for module in modules for buffer in module.buffers()]
+        shapes = [list(value.shape) for value in (*self.buffers, *parameters, losses)]
+        self.note = {"key": key, "shapes": shapes}
+        self.ended = False
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, epochs: int) -> None:
+    def save(self, epochs: int, ended: bool) -> None:
         """Write the state after a number of epochs, whole or not at all."""
         if self.file is None:
             return
-        tensors = {f"model.{k}": v.contiguous().cpu() for k, v in self.model.named_buffers()}
+        tensors = {f"buffer.{number}": buffer for number, buffer in enumerate(self.buffers)}
         for number, parameter in enumerate(self.parameters):
-            tensors[f"parameter.{number}"] = parameter.detach().clone().contiguous().cpu()
+            tensors[f"parameter.{number}"] = parameter
             momentum = self.optimiser.state[parameter].get("momentum_buffer")
             if momentum is not None:
-                tensors[f"momentum.{number}"] = momentum.contiguous().cpu()
+                tensors[f"momentum.{number}"] = momentum
         tensors["losses"] = self.losses
-        note = {"seed": self.seed, "epochs": epochs, "shape": list(self.losses.shape)}
-        write_tensors(self.file, tensors, {"training": json.dumps(note)})
+        note = json.dumps(self.note | {"epochs": epochs, "ended": ended})
+        write_tensors(self.file, tensors, {"training": note})
 
     def restore(self) -> int:
         """Take up a saved state of the same training; returns the epochs already done."""
         if self.file is None or not self.file.exists():
             return 0
-        from safetensors import safe_open
-
         with safe_open(self.file, "pt") as opened:
             note = json.loads((opened.metadata() or {}).get("training", "{}"))
-        if note.get("seed") != self.seed or note.get("shape") != list(self.losses.shape):
+        if any(note.get(name) != value for name, value in self.note.items()):
             return 0
         tensors = load_file(self.file)
         self.losses.copy_(tensors["losses"])
-        for name, buffer in self.model.named_buffers():
-            buffer.copy_(tensors[f"model.{name}"])
+        for number, buffer in enumerate(self.buffers):
+            buffer.copy_(tensors[f"buffer.{number}"])
         for number, parameter in enumerate(self.parameters):
             with torch.no_grad():
                 parameter.copy_(tensors[f"parameter.{number}"])
@@ -69,4 +75,5 @@ class Checkpoint:
             if momentum is not None:
                 copy = torch.empty_like(parameter).copy_(momentum.to(parameter.device))
                 self.optimiser.state[parameter]["momentum_buffer"] = copy
+        self.ended = bool(note["ended"])
         return int(note["epochs"])

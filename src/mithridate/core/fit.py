@@ -5,11 +5,11 @@ Axes: n examples, b examples of a batch, d features, c classes, e epochs.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,11 +23,8 @@ from mithridate.core.errors import MethodError
 from mithridate.core.inference import autocast, last_linear
 from mithridate.core.method import Trained
 from mithridate.core.objective import Batch, Objective
-from mithridate.core.runtime import Runtime
 from mithridate.core.streams import seed_torch, stream, torch_generator
-
-Progress = Callable[[int, int], None]
-"""Is told the epochs done and the epochs in all."""
+from mithridate.core.training_run import TrainingRun
 
 Enough = Callable[[int], bool]
 """Is told the epochs done, and says whether that is enough."""
@@ -90,11 +87,8 @@ def fit(
     domain: Domain,
     config: TrainingConfig,
     rng: np.random.Generator,
+    run: TrainingRun | None = None,
     *,
-    runtime: Runtime | None = None,
-    objective: Objective | None = None,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
     parameters: Sequence[nn.Parameter] | None = None,
     enough: Enough | None = None,
     vary: Vary | None = None,
@@ -102,57 +96,94 @@ def fit(
 ) -> Trained:
     """Train `model` in place and record every example's loss in every epoch.
 
-    Minimises the mean cross-entropy of a batch, or the mean of what `objective` makes of it. The
-    order of the examples is a uniform permutation of each epoch, so examples are treated alike
-    wherever they stand in `data`. With `checkpoint`, a folder, every epoch is saved and a stopped
-    training goes on where it was with the same result.
+    Minimises the mean cross-entropy of a batch, or the mean of what the run's objective makes of
+    it. The order of the examples is a uniform permutation of each epoch, so examples are treated
+    alike wherever they stand in `data`.
 
     Args:
-        parameters: what is trained, by default all parameters of the model and of the objective.
-        enough: is asked after each epoch whether to end there; the losses then have so many
-            columns.
-        vary: takes the place of the recipe's augmentation.
-        wrap: changes how steps are taken.
+        model: Is changed, and left in evaluation mode.
+        data: What is learnt.
+        domain: Prepares and varies the inputs.
+        recipe: How long and how fast.
+        rng: Decides every bit.
+        run: Where, for whom and by which objective; see `TrainingRun`.
+        parameters: What is trained, by default all of the model and of the objective.
+        enough: Is asked after each epoch whether to end there; the losses then have so many
+            columns. Of a training that goes on it is asked again about the last epoch that was
+            kept, so its answer may depend on nothing but the model.
+        vary: Takes the place of the recipe's augmentation.
+        wrap: Changes how steps are taken.
 
     Raises:
-        MethodError: where there are fewer than two examples.
+        MethodError: Where there are fewer than two examples.
+
     """
-    runtime, n = runtime or Runtime(), len(data)
+    run, n = run or TrainingRun(), len(data)
     if n < 2:
         raise MethodError(f"training needs at least 2 examples, found {n}")
-    seed, device = int(rng.integers(2**62)), torch.device(runtime.device)
-    prepared, labels = domain.prepare(data.inputs).to(device), data.labels.to(device)
-    losses = torch.zeros(n, config.epochs)
+    seed, device = int(rng.integers(2**62)), torch.device(run.runtime.device)
     model.to(device).train(config.batch_statistics)
-    every = _parameters(model, objective, device)
-    trained = every if parameters is None else list(parameters)
+    modules = [model, *_modules(run.objective, device)]
+    trained = _parameters(modules) if parameters is None else list(parameters)
     optimiser = (wrap or _unwrapped)(config.optimiser(trained))
-    varied = vary or _variation(config, domain)
-    state = Checkpoint(checkpoint, model, optimiser, trained, losses, seed)
+    loop = _Loop(
+        model, domain.prepare(data.inputs).to(device), data.labels.to(device), config, optimiser,
+        run, vary or _variation(config, domain), seed,
+    )  # fmt: skip
+    losses = torch.zeros(n, config.epochs)
+    state = Checkpoint(run.checkpoint, modules, optimiser, trained, losses, loop.key())
     began, first = time.perf_counter(), state.restore()
-    done = first
-    batches = max(1, n // config.batch_size)
-    for epoch in range(first, config.epochs):
-        place = stream(seed, "epoch", epoch)
-        noise = torch_generator(place, device)
-        order = torch.from_numpy(place.permutation(n)).to(device)
-        with runtime.active(), seed_torch(place, device):
-            for number, rows in enumerate(order.tensor_split(batches)):
-                for group in optimiser.param_groups:
-                    group["lr"] = config.at(epoch * batches + number, config.epochs * batches)
-                batch = varied(prepared[rows], rows, noise)
-                seen = partial(_forward, model, batch, labels[rows], rows, config)
-                now = _step(optimiser, seen, objective, config.sam_radius)
-                losses[rows.cpu(), epoch] = now
-        done = epoch + 1
-        state.save(done)
-        if progress:
-            progress(done, config.epochs)
-        if enough and enough(done):
-            break
+    done, ended = first, bool(first and enough and enough(first)) or state.ended
+    while done < config.epochs and not ended:
+        losses[:, done] = loop.epoch(done)
+        done += 1
+        ended = bool(enough and enough(done))  # before it is kept, since it may change the model
+        state.save(done, ended)
+        if run.progress:
+            run.progress(done, config.epochs)
     passes = float(n * (done - first) * (2 if config.sam_radius else 1))
     cost = {"seconds": time.perf_counter() - began, "forward": passes, "backward": passes}
     return Trained(model.eval(), losses[:, :done], cost)
+
+
+@dataclass(frozen=True, eq=False)
+class _Loop:
+    """The steps of a training on prepared inputs[n, ...] with labels int64[n]."""
+
+    model: nn.Module
+    prepared: torch.Tensor
+    labels: torch.Tensor
+    training: TrainingConfig
+    optimiser: torch.optim.Optimizer
+    run: TrainingRun
+    vary: Vary
+    seed: int
+
+    def key(self) -> str:
+        """Name the training by its data, recipe and seed; empty where it is kept nowhere."""
+        if self.run.checkpoint is None:
+            return ""
+        digest = hashlib.sha256(repr((self.seed, self.training)).encode())
+        for values in (self.labels, self.prepared):
+            digest.update(values.cpu().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def epoch(self, number: int) -> torch.Tensor:
+        """Visit every example once and give its loss before the step that it took part in."""
+        n, config, device = len(self.labels), self.training, self.prepared.device
+        losses, batches = torch.zeros(n), max(1, n // config.batch_size)
+        place = stream(self.seed, "epoch", number)
+        noise = torch_generator(place, device)
+        order = torch.from_numpy(place.permutation(n)).to(device)
+        with self.run.runtime.active(), seed_torch(place, device):
+            for step, rows in enumerate(order.tensor_split(batches), number * batches):
+                for group in self.optimiser.param_groups:
+                    group["lr"] = config.at(step, config.epochs * batches)
+                batch = self.vary(self.prepared[rows], rows, noise)
+                seen = partial(_forward, self.model, batch, self.labels[rows], rows, config)
+                now = _step(self.optimiser, seen, self.run.objective, config.sam_radius)
+                losses[rows.cpu()] = now
+        return losses
 
 
 def _unwrapped(optimiser: torch.optim.SGD) -> torch.optim.Optimizer:
@@ -164,12 +195,14 @@ def _variation(config: TrainingConfig, domain: Domain) -> Vary:
     return lambda batch, _, noise: domain.augment(batch, noise) if config.augment else batch
 
 
-def _parameters(
-    model: nn.Module, objective: Objective | None, device: torch.device
-) -> list[nn.Parameter]:
-    """Those of the model, and of the objective where it has some; each is named once."""
-    own = list(objective.to(device).parameters()) if isinstance(objective, nn.Module) else []
-    return list(dict.fromkeys([*model.parameters(), *own]))
+def _modules(objective: Objective | None, device: torch.device) -> list[nn.Module]:
+    """The objective, moved to a device, where it is a module with a state of its own."""
+    return [objective.to(device)] if isinstance(objective, nn.Module) else []
+
+
+def _parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
+    """Those of all modules; each is named once."""
+    return list(dict.fromkeys(p for module in modules for p in module.parameters()))
 
 
 def _step(

@@ -23,6 +23,7 @@ from mithridate.core.errors import ContractError, MethodError
 from mithridate.core.objective import Objective
 from mithridate.core.runtime import Runtime
 from mithridate.core.scores import Scores
+from mithridate.core.training_run import TrainingRun
 from mithridate.core.view import View
 
 State: TypeAlias = dict[str, torch.Tensor]
@@ -247,6 +248,8 @@ class Trainer(Method):
     """A way to train a fresh or given network on data."""
 
     kind = "trainer"
+    takes_objective: ClassVar[bool] = False
+    """Whether `train` minimises an objective that a run brings; most have one of their own."""
 
     def form(self, model: nn.Module) -> nn.Module:
         """Give the network in the form that this trainer hands over: as it is, by default.
@@ -262,10 +265,34 @@ class Trainer(Method):
         data: Dataset,
         domain: Domain,
         rng: np.random.Generator,
-        runtime: Runtime | None = None,
+        run: TrainingRun | None = None,
     ) -> Trained:
-        """Train `model` in place on `data` and give it back with what was recorded."""
+        """Train `model` in place on `data` and give it back with what was recorded.
+
+        Args:
+            model: In the form of `form`.
+            data: What is learnt from; some of it may be poisoned.
+            domain: That the data are of.
+            rng: Decides every bit, together with the arguments before it.
+            run: Where it computes, who is told, where it is kept; see `TrainingRun`.
+
+        Raises:
+            MethodError: Where a setting is out of range, or the run brings an objective that this
+                trainer does not take.
+
+        """
         raise NotImplementedError
+
+    @final
+    def checked(self, run: TrainingRun | None) -> TrainingRun:
+        """Give the run, by default an ordinary one; refuse an objective as `train` says."""
+        run = run or TrainingRun()
+        if run.objective is not None and not self.takes_objective:
+            raise MethodError(
+                f"{self.name()} has an objective of its own and takes no other; "
+                "leave the objective out of the run, or take another trainer"
+            )
+        return run
 
 
 class Repair(Method):

@@ -37,5 +37,6 @@ Objective: TypeAlias = Callable[[Batch], torch.Tensor]
 
 An objective that asks the network about other inputs holds the network itself. One that is a
 `torch.nn.Module` may have parameters of its own, such as those of a generator: they are trained
-along with the network's.
+along with the network's. One that draws at random draws from torch's own generators, which the
+loop seeds in every epoch: a generator of its own would not go on where a training was stopped.
 """

@@ -13,9 +13,9 @@ from torch import nn
 
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
-from mithridate.core.fit import Progress
 from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import Progress, TrainingRun
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
 from mithridate.pipelines.scan import DataScanner, Step
@@ -92,8 +92,8 @@ class Filtered:
             else:
                 trained = train(
                     self.trainer, concatenate(kept, trusted) if trusted is not None else kept,
-                    domain, seed, network=self.scanner.network, runtime=runtime,
-                    progress=progress, checkpoint=again,
+                    domain, seed, network=self.scanner.network,
+                    run=TrainingRun(runtime, progress, again),
                 )  # fmt: skip
         ended = f"a network was trained again without {len(data) - len(kept)} flagged examples"
         return Cleansed(scan, trained.model, ended, passes.cost(), trained.notes)

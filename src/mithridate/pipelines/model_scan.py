@@ -26,6 +26,7 @@ from mithridate.core.runtime import Runtime
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores, Verdict
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.scan import choose_training
 from mithridate.pipelines.training import train
@@ -264,6 +265,7 @@ class References:
     ) -> nn.Module:
         """Train one of the networks on the trusted examples; each number begins elsewhere."""
         trainer = Standard(self.training or choose_training(len(trusted)))
+        run = TrainingRun(runtime or Runtime())
         place = int(stream(seed, "references", number).integers(2**31))
-        done = train(trainer, trusted, domain, place, network=self.network, runtime=runtime)
+        done = train(trainer, trusted, domain, place, network=self.network, run=run)
         return done.model.eval()

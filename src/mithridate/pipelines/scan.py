@@ -21,10 +21,11 @@ from torch import nn
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Progress, TrainingConfig
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Detector, Trained
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
+from mithridate.core.training_run import Progress, TrainingRun
 from mithridate.core.view import View
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.early_loss import EarlyLoss
@@ -96,9 +97,8 @@ class DataScanner:
         model = domain.network(union, self.network, stream(seed, "scan", "init"))
         trainer = Standard(self.training or choose_training(len(union)))
         rng = stream(seed, "scan", "fit")
-        return trainer.train(
-            model, union, domain, rng, runtime, progress=progress, checkpoint=checkpoint
-        )
+        run = TrainingRun(runtime, progress, checkpoint)
+        return trainer.train(model, union, domain, rng, run)
 
     def scan(
         self,

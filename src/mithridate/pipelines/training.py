@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-from pathlib import Path
-from typing import Any
-
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
-from mithridate.core.fit import Progress
 from mithridate.core.method import Trained, Trainer
-from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 
 
 def train(
@@ -21,27 +16,8 @@ def train(
     seed: int = 0,
     *,
     network: str = "",
-    runtime: Runtime | None = None,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
+    run: TrainingRun | None = None,
 ) -> Trained:
-    """Train a fresh network of the domain; network: its name, "" is the default.
-
-    Progress is told and states are kept where the trainer can do so; see `resumes`.
-    """
+    """Train a fresh network of the domain; network: its name, "" is the default."""
     model = trainer.form(domain.network(data, network, stream(seed, "train", "init")))
-    wanted = {"progress": progress, "checkpoint": checkpoint}
-    more: Any = {
-        name: value for name, value in wanted.items() if name in accepted_arguments(trainer)
-    }
-    return trainer.train(model, data, domain, stream(seed, "train", "fit"), runtime, **more)
-
-
-def accepted_arguments(trainer: Trainer) -> set[str]:
-    """Name what the verb of a trainer can be given."""
-    return set(inspect.signature(trainer.train).parameters)
-
-
-def resumes(trainer: Trainer) -> bool:
-    """Tell whether a stopped training goes on where it was."""
-    return "checkpoint" in accepted_arguments(trainer)
+    return trainer.train(model, data, domain, stream(seed, "train", "fit"), run)

@@ -17,11 +17,12 @@ from torch import nn
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import Progress, TrainingConfig, fit
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import accuracy, predict
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
+from mithridate.core.training_run import Progress, TrainingRun
 from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.filtered import Cleansed
 from mithridate.pipelines.finding import DataScan
@@ -120,7 +121,7 @@ class Forgetting:
         model = copy.deepcopy(self.scan.model)
         fit(
             model, self._union(replace(self.data, labels=labels)), self.domain, self.training,
-            self._stream("relabel"), runtime=self.runtime, progress=progress,
+            self._stream("relabel"), TrainingRun(self.runtime, progress),
         )  # fmt: skip
         ended = f"{changed} of {len(flagged)} flagged examples got another label"
         return model, f"{ended}, and the network was fine-tuned"
@@ -154,7 +155,7 @@ class Forgetting:
 
         fit(
             model, union, self.domain, self.training, self._stream("unlearn"),
-            runtime=self.runtime, objective=climb, enough=enough, progress=progress,
+            TrainingRun(self.runtime, progress, objective=climb), enough=enough,
         )  # fmt: skip
         share = accuracy(model, flagged, self.domain, self.runtime)
         return model, f"{ended}; {share:.0%} of {len(flagged)} flagged keep their label"

@@ -19,6 +19,7 @@ from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast
 from mithridate.core.method import Repair
 from mithridate.core.objective import Batch
+from mithridate.core.training_run import TrainingRun
 from mithridate.core.view import View
 from mithridate.repairs.channels import Masked, prune_deepest
 from mithridate.repairs.trusted import hold_out
@@ -83,7 +84,7 @@ class AdversarialNeuronPruning(Repair):
         objective = Robust(masked, self.alpha, self.budget, config.precision)
         fit(
             masked, learn, view.domain, config, rng,
-            runtime=view.runtime, objective=objective, parameters=list(masked.masks),
+            TrainingRun(view.runtime, objective=objective), parameters=list(masked.masks),
         )  # fmt: skip
         return prune_deepest(view, held, masked.values(), self.below, self.tolerance)
 

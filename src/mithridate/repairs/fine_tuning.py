@@ -6,8 +6,9 @@ Axes: m trusted examples.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from torch import nn
@@ -16,6 +17,8 @@ from mithridate.core.data import Dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Repair
+from mithridate.core.objective import Objective
+from mithridate.core.training_run import TrainingRun
 from mithridate.core.view import View
 from mithridate.repairs.trusted import use_all_trusted
 
@@ -67,8 +70,16 @@ class FineTuning(Repair):
         return self.tune(copy.deepcopy(view.model), view, use_all_trusted(view), rng)
 
     def tune(
-        self, model: nn.Module, view: View, data: Dataset, rng: np.random.Generator, **more: Any
+        self,
+        model: nn.Module,
+        view: View,
+        data: Dataset,
+        rng: np.random.Generator,
+        *,
+        objective: Objective | None = None,
+        parameters: Sequence[nn.Parameter] | None = None,
     ) -> nn.Module:
-        """Train a model in place, for use as it is; more: what else `fit` takes."""
+        """Train a model in place, for use as it is; see `fit`."""
+        run = TrainingRun(view.runtime, objective=objective)
         config = self.training()
-        return fit(model, data, view.domain, config, rng, runtime=view.runtime, **more).model
+        return fit(model, data, view.domain, config, rng, run, parameters=parameters).model

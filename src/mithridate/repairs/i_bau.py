@@ -19,6 +19,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Repair
 from mithridate.core.objective import Batch
+from mithridate.core.training_run import TrainingRun
 from mithridate.core.view import View
 from mithridate.repairs.perturbing import Site, site
 from mithridate.repairs.trusted import use_all_trusted
@@ -91,7 +92,7 @@ class IBAU(Repair):
         )  # fmt: skip
         fit(
             model, clean, view.domain, config, rng,
-            runtime=view.runtime, objective=Universal(self, model, place),
+            TrainingRun(view.runtime, objective=Universal(self, model, place)),
         )  # fmt: skip
         return model
 

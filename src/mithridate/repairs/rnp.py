@@ -18,6 +18,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import accuracy
 from mithridate.core.method import Repair
+from mithridate.core.training_run import TrainingRun
 from mithridate.core.view import View
 from mithridate.repairs.channels import Masked, prune_deepest
 from mithridate.repairs.trusted import hold_out
@@ -71,7 +72,7 @@ class ReconstructiveNeuronPruning(Repair):
         masked = Masked(self.unlearnt(view, learn, rng))
         fit(
             masked, learn, view.domain, self._recipe(self.recover_rate), rng,
-            runtime=view.runtime, parameters=list(masked.masks),
+            TrainingRun(view.runtime), parameters=list(masked.masks),
         )  # fmt: skip
         return prune_deepest(view, held, masked.values(), self.below, self.tolerance)
 
@@ -84,11 +85,11 @@ class ReconstructiveNeuronPruning(Repair):
         def forgotten(_: int) -> bool:
             return accuracy(model, learn, view.domain, view.runtime) <= low
 
-        fit(
-            model, learn, view.domain, self._recipe(self.unlearn_rate), rng,
-            runtime=view.runtime, enough=forgotten,
-            objective=lambda batch: bounded_climb(batch.losses, self.ceiling),
-        )  # fmt: skip
+        run = TrainingRun(
+            view.runtime, objective=lambda batch: bounded_climb(batch.losses, self.ceiling)
+        )
+        config = self._recipe(self.unlearn_rate)
+        fit(model, learn, view.domain, config, rng, run, enough=forgotten)
         return model
 
     def _recipe(self, rate: float) -> TrainingConfig:

@@ -20,6 +20,7 @@ from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast
 from mithridate.core.method import Repair
 from mithridate.core.objective import Batch
+from mithridate.core.training_run import TrainingRun
 from mithridate.core.view import View
 from mithridate.repairs.perturbing import Site, site
 from mithridate.repairs.trusted import use_all_trusted
@@ -84,15 +85,11 @@ class SharedAdversarialUnlearning(Repair):
         config = TrainingConfig(
             self.epochs, self.batch_size, self.learning_rate, augment=False, batch_statistics=False
         )
+        objective = SharedObjective(self, old, model, place, config.precision)
         fit(
-            model,
-            clean,
-            view.domain,
-            config,
-            rng,
-            runtime=view.runtime,
-            objective=SharedObjective(self, old, model, place, config.precision),
-        )
+            model, clean, view.domain, config, rng,
+            TrainingRun(view.runtime, objective=objective),
+        )  # fmt: skip
         return model
 
 

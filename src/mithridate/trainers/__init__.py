@@ -1,1 +1,1 @@
-"""Ways to train; fit.py holds the one training loop."""
+"""Ways to train a network; each gives its objective to the one loop of `core/fit.py`."""

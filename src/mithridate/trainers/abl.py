@@ -18,7 +18,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.objective import Batch, Objective
-from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 from mithridate.trainers.stages import Course
 
 Form = Literal["paper", "batch-mean", "flooding"]
@@ -73,10 +73,10 @@ class AntiBackdoorLearning(Trainer):
         data: Dataset,
         domain: Domain,
         rng: np.random.Generator,
-        runtime: Runtime | None = None,
+        run: TrainingRun | None = None,
     ) -> Trained:
         """Train `model` in place; see `Trainer.train`."""
-        course = Course(model, data, domain, runtime or Runtime())
+        course = Course(model, data, domain, self.checked(run), self.longest())
         isolated = self.isolate(course, rng)
         course.stage(isolated.rest, self.remaining(), rng)
         if len(isolated.rows):
@@ -121,6 +121,11 @@ class AntiBackdoorLearning(Trainer):
             warmup=0.0,
             augment=False,
         )
+
+    def longest(self) -> int:
+        """Count the epochs of all stages, at most."""
+        stages = (self.holding(), self.remaining(), self.ascending())
+        return sum(stage.epochs for stage in stages)
 
     def _first(self) -> int:
         return max(1, round(self.warmup * self.training.epochs))

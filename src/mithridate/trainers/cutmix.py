@@ -5,7 +5,7 @@ Axes: b examples of a batch, k channels, h rows, w columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.objective import Batch
-from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 
 RATE = 0.05
 """A quarter of the usual rate: at 0.1 networks of a few dozen steps at times call all one class."""
@@ -74,7 +74,7 @@ class CutMix(Trainer):
         data: Dataset,
         domain: Domain,
         rng: np.random.Generator,
-        runtime: Runtime | None = None,
+        run: TrainingRun | None = None,
     ) -> Trained:
         """Train `model` in place; the losses are those of the mixed inputs by their own label."""
         if not (0 <= self.share <= 1 and self.alpha > 0):
@@ -95,9 +95,8 @@ class CutMix(Trainer):
             )  # fmt: skip
             return now[0].kept * batch.losses + (1 - now[0].kept) * others
 
-        return fit(
-            model, data, domain, self.training, rng, runtime=runtime, objective=both, vary=vary
-        )
+        mixed = replace(self.checked(run), objective=both)
+        return fit(model, data, domain, self.training, rng, mixed, vary=vary)
 
     def mix(self, batch: torch.Tensor, noise: torch.Generator) -> Mixed:
         """Put a box of another input into each; inputs without rows and columns stay."""

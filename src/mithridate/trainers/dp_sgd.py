@@ -23,7 +23,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.extras import import_extra
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Trained, Trainer
-from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 RATE = 0.1
@@ -79,10 +79,11 @@ class DPSGD(Trainer):
         data: Dataset,
         domain: Domain,
         rng: np.random.Generator,
-        runtime: Runtime | None = None,
+        run: TrainingRun | None = None,
     ) -> Trained:
         """Train `model` in place; cost["epsilon"] says what the training gave away."""
         self._check()
+        run = self.checked(run)
         steps = max(1, len(data) // self.training.batch_size)
 
         def private(optimiser: torch.optim.SGD) -> torch.optim.Optimizer:
@@ -94,8 +95,8 @@ class DPSGD(Trainer):
 
         learning = _trained_parameters(model)
         with _apart(model, learning):
-            trained = fit(model, data, domain, self.training, rng, runtime=runtime,
-                          parameters=learning, wrap=private)  # fmt: skip
+            trained = fit(model, data, domain, self.training, rng, run, parameters=learning,
+                          wrap=private)  # fmt: skip
         spent = self.epsilon(1 / steps, self.training.epochs * steps)
         return replace(trained, cost={**trained.cost, "epsilon": spent})
 

@@ -22,6 +22,7 @@ from mithridate.core.method import Trained, Trainer
 from mithridate.core.objective import Batch, Objective
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import torch_generator
+from mithridate.core.training_run import TrainingRun
 
 CREDIBLE, UNSURE, POISON = 0, 1, 2
 """What an example is held to be."""
@@ -78,23 +79,20 @@ class SensitivityTraining(Trainer):
         data: Dataset,
         domain: Domain,
         rng: np.random.Generator,
-        runtime: Runtime | None = None,
+        run: TrainingRun | None = None,
     ) -> Trained:
         """Train `model` in place; the losses are those of the usual variations."""
         self._check()
-        first, varying, second, asking = rng.spawn(4)
-        few = replace(self.training, epochs=self.warmup)
-        early = fit(copy.deepcopy(model), data, domain, few, first, runtime=runtime)
-        sensitivity = self.sensitivity(early.model, data, domain, varying, runtime)
-        device = (runtime or Runtime()).device
-        objective = self._objective(
-            model,
-            self.held(sensitivity, data.labels).to(device),
-            domain,
-            torch_generator(asking, device),
-        )
-        trained = fit(model, data, domain, self.training, second, runtime=runtime,
-                      objective=objective)  # fmt: skip
+        run = self.checked(run)
+        first, varying, second = rng.spawn(3)
+        total = self.warmup + self.training.epochs
+        few, begun = replace(self.training, epochs=self.warmup), run.stage("warmup", 0, total)
+        early = fit(copy.deepcopy(model), data, domain, few, first, begun)
+        moved = self.sensitivity(early.model, data, domain, varying, run.runtime)
+        held = self.held(moved, data.labels).to(run.runtime.device)
+        objective = self._objective(model, held, domain)
+        secured = run.stage("secure", self.warmup, total, objective)
+        trained = fit(model, data, domain, self.training, second, secured)
         cost = {name: early.cost[name] + value for name, value in trained.cost.items()}
         cost["forward"] += 2 * len(data) + len(data) * self.training.epochs
         cost["backward"] += len(data) * self.training.epochs
@@ -136,11 +134,10 @@ class SensitivityTraining(Trainer):
             kinds[mine[: max(1, round(self.credible * len(mine)))]] = CREDIBLE
         return kinds
 
-    def _objective(
-        self, model: nn.Module, held: torch.Tensor, domain: Domain, noise: torch.Generator
-    ) -> Objective:
+    def _objective(self, model: nn.Module, held: torch.Tensor, domain: Domain) -> Objective:
         def secure(batch: Batch) -> torch.Tensor:
-            kinds = held[batch.rows]
+            kinds, noise = held[batch.rows], torch.Generator(batch.inputs.device)
+            noise.manual_seed(int(torch.randint(2**62, ())))
             chance, predicted = batch.logits.detach().float().softmax(1).max(1)
             varied = domain.distort(batch.inputs, noise)
             with autocast(varied.device.type, self.training.precision):

@@ -19,7 +19,7 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Trained
-from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 from mithridate.trainers.abl import AntiBackdoorLearning, Isolated
 from mithridate.trainers.stages import Course, Groups, Watch, apart, split
 
@@ -85,11 +85,11 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
         data: Dataset,
         domain: Domain,
         rng: np.random.Generator,
-        runtime: Runtime | None = None,
+        run: TrainingRun | None = None,
     ) -> Trained:
         """Train `model` in place; see `Trainer.train`."""
         fresh = copy.deepcopy(model.state_dict())
-        course = Course(model, data, domain, runtime or Runtime())
+        course = Course(model, data, domain, self.checked(run), self.longest())
         isolated = self.isolate(course, rng)
         suspects = self.suspects(isolated, data.labels, len(data.classes))
         groups = split(data.labels, suspects, rng)
@@ -114,6 +114,11 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
     def ascending(self) -> TrainingConfig:
         """The recipe of unlearning; its rate rises, so that what goes far enough is gentle."""
         return replace(super().ascending(), batch_size=self.batch_size, warmup=1.0)
+
+    def longest(self) -> int:
+        """Count the epochs of all stages, at most: it may unlearn twice."""
+        again = self.training.epochs if self.then == "retrain" else 0
+        return super().longest() + self.ascending().epochs + again
 
     def suspects(self, isolated: Isolated, labels: torch.Tensor, classes: int) -> torch.Tensor:
         """Give suspects, int64[s], lowest loss first; none where no class stands out."""

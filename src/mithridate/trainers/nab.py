@@ -19,6 +19,7 @@ from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import predict
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 
 
 class Stamp(nn.Module):
@@ -96,30 +97,34 @@ class NonAdversarialBackdoor(Trainer):
         data: Dataset,
         domain: Domain,
         rng: np.random.Generator,
-        runtime: Runtime | None = None,
+        run: TrainingRun | None = None,
     ) -> Trained:
         """Train `model` in place; the losses are those of step 3, on what it was shown."""
-        stamp = self._stamp(model)
+        stamp, run = self._stamp(model), self.checked(run)
         first, second, third = rng.spawn(3)
         if len(data) < 2 or not has_rows_and_columns(domain.prepare(data.inputs)):
-            return fit(model, data, domain, self.training, third, runtime=runtime)
+            return fit(model, data, domain, self.training, third, run)
         stamp.on = False  # the steps below choose what is stamped
         try:
             fresh = copy.deepcopy(model)
             few = replace(self.training, epochs=self.warmup)
-            early = fit(copy.deepcopy(fresh), data, domain, few, first, runtime=runtime)
+            before = self.warmup + self.relabelling
+            total = before + self.training.epochs
+            begun = run.stage("suspects", 0, total)
+            early = fit(copy.deepcopy(fresh), data, domain, few, first, begun)
             order = early.losses[:, -1].argsort(stable=True)
             suspects = order[: round(self.share * len(data))]
             trusting = data.subset(order[round(self.spared * len(data)) :])
             own = replace(self.training, epochs=self.relabelling)
             judge = fit(
-                fresh, trusting, domain, own, second, runtime=runtime,
+                fresh, trusting, domain, own, second, run.stage("labels", self.warmup, total),
                 vary=lambda x, _, noise: domain.distort(self._usual(x, domain, noise), noise),
             )  # fmt: skip
-            better = self._relabelled(judge.model, data, suspects, domain, runtime)
+            better = self._relabelled(judge.model, data, suspects, domain, run.runtime)
             marked = torch.zeros(len(data), dtype=torch.bool)
             marked[suspects] = True
-            trained = self._settle(model, better, marked, domain, third, runtime)
+            settling = run.stage("marked", before, total)
+            trained = self._settle(model, better, marked, domain, third, settling)
         finally:
             stamp.on = True
         costs = (early.cost, judge.cost, trained.cost)
@@ -143,19 +148,19 @@ class NonAdversarialBackdoor(Trainer):
 
     def _relabelled(
         self, judge: nn.Module, data: Dataset, suspects: torch.Tensor, domain: Domain,
-        runtime: Runtime | None,
+        runtime: Runtime,
     ) -> Dataset:  # fmt: skip
         """Give the data with the judge's labels for the suspects."""
         if not len(suspects):
             return data
         prepared = domain.prepare(data.subset(suspects).inputs)
         labels = data.labels.clone()
-        labels[suspects] = predict(judge, prepared, runtime or Runtime())
+        labels[suspects] = predict(judge, prepared, runtime)
         return replace(data, labels=labels)
 
     def _settle(
         self, model: nn.Module, data: Dataset, marked: torch.Tensor, domain: Domain,
-        rng: np.random.Generator, runtime: Runtime | None,
+        rng: np.random.Generator, run: TrainingRun | None,
     ) -> Trained:  # fmt: skip
         """Train with the mark on the suspects, bool[n]; it is set after the augmentation."""
         stamp = self._stamp(model)
@@ -165,4 +170,4 @@ class NonAdversarialBackdoor(Trainer):
             chosen = marked.to(rows.device)[rows].view(-1, 1, 1, 1)
             return torch.where(chosen, stamp.stamped(usual), usual)
 
-        return fit(model, data, domain, self.training, rng, runtime=runtime, vary=vary)
+        return fit(model, data, domain, self.training, rng, run, vary=vary)

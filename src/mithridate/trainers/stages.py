@@ -21,7 +21,7 @@ from mithridate.core.fit import Enough, TrainingConfig, fit
 from mithridate.core.inference import forward
 from mithridate.core.method import Trained
 from mithridate.core.objective import Batch, Objective
-from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 
 
 class Answers(NamedTuple):
@@ -36,10 +36,19 @@ class Answers(NamedTuple):
 
 
 class Course:
-    """A training in stages on parts of one data set, whose losses and costs add up."""
+    """A training in stages on parts of one data set, whose losses and costs add up.
 
-    def __init__(self, model: nn.Module, data: Dataset, domain: Domain, runtime: Runtime) -> None:
-        self.model, self.data, self.domain, self.runtime = model, data, domain, runtime
+    Each stage is kept in a folder of its own, and what lies between stages is computed again when
+    a stopped training goes on. So that may depend on nothing but the model, the data and the
+    stream.
+    """
+
+    def __init__(
+        self, model: nn.Module, data: Dataset, domain: Domain, run: TrainingRun, epochs: int
+    ) -> None:
+        """Begin; epochs: of all stages, at most."""
+        self.model, self.data, self.domain, self.run = model, data, domain, run
+        self.epochs, self.stages = epochs, 0
         self.losses = torch.zeros(len(data), 0)
         self.cost = {"seconds": 0.0, "forward": 0.0, "backward": 0.0}
 
@@ -52,10 +61,11 @@ class Course:
         enough: Enough | None = None,
     ) -> None:
         """Train on the rows int64[m]; the other examples keep their last loss."""
-        trained = fit(
-            self.model, self.data.subset(rows), self.domain, config, rng, runtime=self.runtime,
-            objective=objective, enough=enough,
-        )  # fmt: skip
+        self.stages += 1
+        name, done = f"stage-{self.stages}", self.losses.shape[1]
+        run = self.run.stage(name, done, self.epochs, objective)
+        part = self.data.subset(rows)
+        trained = fit(self.model, part, self.domain, config, rng, run, enough=enough)
         last = self.losses[:, -1:] if self.losses.shape[1] else torch.zeros(len(self.data), 1)
         columns = last.repeat(1, trained.losses.shape[1])
         columns[rows] = trained.losses
@@ -66,13 +76,15 @@ class Course:
         """Ask the network about examples, by default all, in evaluation mode as they are."""
         data = self.data if rows is None else self.data.subset(rows)
         began = time.perf_counter()
-        logits = forward(self.model, self.domain.prepare(data.inputs), self.runtime)[1]
+        logits = forward(self.model, self.domain.prepare(data.inputs), self.run.runtime)[1]
         losses = F.cross_entropy(logits, data.labels, reduction="none")
         self._spend({"seconds": time.perf_counter() - began, "forward": float(len(data))})
         return Answers(losses, logits.argmax(1) == data.labels)
 
     def trained(self, notes: dict[str, torch.Tensor]) -> Trained:
         """Give the model with what was recorded in all stages."""
+        if self.run.progress and self.losses.shape[1] < self.epochs:
+            self.run.progress(self.epochs, self.epochs)  # stages were left out or ended early
         return Trained(self.model.eval(), self.losses, self.cost, notes)
 
     def _spend(self, cost: dict[str, float]) -> None:

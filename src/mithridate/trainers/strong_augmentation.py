@@ -12,7 +12,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Trained, Trainer
-from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class StrongAugmentation(Trainer):
         "Without an Accuracy Tradeoff, ICASSP 2021"
     )
 
+    takes_objective = True
+
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def train(
@@ -42,7 +44,7 @@ class StrongAugmentation(Trainer):
         data: Dataset,
         domain: Domain,
         rng: np.random.Generator,
-        runtime: Runtime | None = None,
+        run: TrainingRun | None = None,
     ) -> Trained:
         """Train `model` in place; the losses are those of the strong variations."""
 
@@ -50,4 +52,4 @@ class StrongAugmentation(Trainer):
             usual = domain.augment(batch, noise) if self.training.augment else batch
             return domain.distort(usual, noise)
 
-        return fit(model, data, domain, self.training, rng, runtime=runtime, vary=vary)
+        return fit(model, data, domain, self.training, rng, self.checked(run), vary=vary)

@@ -19,6 +19,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Trained
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.stats.intervals import Interval
 
 GENTLE = TrainingConfig(epochs=3, batch_size=64, learning_rate=0.01, warmup=0.0, augment=False)
@@ -74,7 +75,7 @@ class Reacquire(Step):
         lesson = self.lesson(split, given)
         fit(
             model, lesson, split.domain, self.training, rng,
-            runtime=given.runtime, enough=look,
+            TrainingRun(given.runtime), enough=look,
         )  # fmt: skip
         return Output(facts={"asr": rates})
 

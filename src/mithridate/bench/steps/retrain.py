@@ -10,6 +10,7 @@ from mithridate.bench.steps.implant import Implant
 from mithridate.bench.steps.train import Train, build_network, pack_trained, unpack_trained
 from mithridate.core.method import Trained
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Retrain(Step):
         model = self.train.trainer.form(build_network(kept, split, self.train.network, seed))
         rng = stream(seed, "fit")
         trained = self.train.trainer.train(
-            given.watched(model), kept, split.domain, rng, given.runtime
+            given.watched(model), kept, split.domain, rng, TrainingRun(given.runtime)
         )
         made = pack_trained(trained)
         return Output(made.tensors, {**made.facts, "same": False, "dropped": int(flagged.sum())})

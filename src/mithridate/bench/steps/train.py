@@ -15,6 +15,7 @@ from mithridate.bench.steps.poison import Poison, truth_about
 from mithridate.core.data import Dataset, Poisoned, Truth
 from mithridate.core.method import Trained, Trainer, TrainingAttack
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +43,16 @@ class Train(Step):
         admit(self.trainer)
         split: Split = given(self.data)
         union = join_trusted(given(self.poison), split)
-        rng, more = stream(self.seed, "fit"), {}
+        rng, objective = stream(self.seed, "fit"), None
         model = given.watched(
             self.trainer.form(build_network(union, split, self.network, self.seed))
         )
         if self.attacker is not None:
             truth = _extend_truth(truth_about(cast(Poison, self.poison), given), len(union), union)
             own = stream(self.seed, "attacker")
-            more["objective"] = self.attacker.objective(Poisoned(union, truth), model, own)
-        trained = self.trainer.train(model, union, split.domain, rng, given.runtime, **more)
+            objective = self.attacker.objective(Poisoned(union, truth), model, own)
+        run = TrainingRun(given.runtime, objective=objective)
+        trained = self.trainer.train(model, union, split.domain, rng, run)
         return pack_trained(trained)
 
     def value(self, output: Output, given: Given) -> Trained:

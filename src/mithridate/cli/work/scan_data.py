@@ -27,6 +27,7 @@ from mithridate.core.method import Detector
 from mithridate.core.registry import get
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, write
 from mithridate.pipelines import kept_network
@@ -184,9 +185,9 @@ def estimate(job: Job, union: Dataset) -> float:
     rng = stream(job.request.seed, "estimate")
     few = union.subset(rng.permutation(len(union))[: 4 * job.training.batch_size])
     model = job.domain.network(union, job.scanner.network, rng)
-    once = replace(job.training, epochs=1)
+    once, run = replace(job.training, epochs=1), TrainingRun(job.runtime)
     for _ in range(2):  # the first time, memory and kernels are still being prepared
-        cost = fit(model, few, job.domain, once, rng, runtime=job.runtime).cost
+        cost = fit(model, few, job.domain, once, rng, run).cost
     return cost["seconds"] * len(union) / len(few) * job.training.epochs
 
 

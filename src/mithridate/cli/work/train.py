@@ -31,13 +31,14 @@ from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.core.streams import stream
+from mithridate.core.training_run import TrainingRun
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.damage import damage, set_apart
 from mithridate.pipelines.filtered import Cleansed, Filtered
 from mithridate.pipelines.passes import Passes
 from mithridate.pipelines.scan import DataScanner, choose_training
-from mithridate.pipelines.training import resumes, train
+from mithridate.pipelines.training import train
 from mithridate.pipelines.unlearned import Unlearned
 from mithridate.report.card import Work
 from mithridate.trainers.standard import Standard
@@ -206,9 +207,10 @@ def estimate(job: Job) -> float | None:
     few = union.subset(rng.permutation(len(union))[: STEPS * size])
     seconds = 0.0
     with contextlib.suppress(MithridateError):
+        run = TrainingRun(job.runtime)
         for _ in range(2):  # the first time, memory and kernels are still being prepared
             began = time.perf_counter()
-            train(trainer, few, job.domain, network=job.request.network, runtime=job.runtime)
+            train(trainer, few, job.domain, network=job.request.network, run=run)
             seconds = time.perf_counter() - began
         return seconds * len(union) / len(few) * epochs
     return None
@@ -231,7 +233,7 @@ def work_on(job: Job) -> tuple[nn.Module, Work]:
             with Passes() as passes:
                 trained = train(
                     job.trainer, job.data, job.domain, request.seed, network=request.network,
-                    runtime=job.runtime, progress=watch.epochs, checkpoint=job.checkpoint,
+                    run=TrainingRun(job.runtime, watch.epochs, job.checkpoint),
                 )  # fmt: skip
             model, notes, cost = trained.model, trained.notes, passes.cost()
         else:
@@ -271,7 +273,5 @@ def stopped(job: Job) -> int:
     kept = job.unfinished
     how = f"the training so far is kept in {job.checkpoint}, and " if kept else ""
     begins = "goes on from there" if kept else "begins again"
-    if not kept and not resumes(job.trainer):
-        how = f"{job.trainer.name()} keeps no unfinished training, so "
     note(f"stopped: {how}the same command {begins}:\n  {command_line()}")
     return status.STOPPED

@@ -20,6 +20,7 @@ from mithridate.core.inference import autocast
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.generators import (
     build_generator,
@@ -80,7 +81,8 @@ class LiraTrigger(LearntTrigger):
         network = domain.network(few, NETWORK, rng)
         objective = Both(self, generator, network, aims)
         config = TrainingConfig(epochs=self.epochs, batch_size=64, augment=False)
-        fit(network, few, domain, config, rng, runtime=runtime, objective=objective)
+        run = TrainingRun(runtime or Runtime(), objective=objective)
+        fit(network, few, domain, config, rng, run)
         return pack_generator(generator)
 
     def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:

@@ -21,6 +21,7 @@ from mithridate.core.method import LearntTrigger, State
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import seed_torch, stream, torch_generator
+from mithridate.core.training_run import TrainingRun
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import change_in_floats, check
 
@@ -94,7 +95,8 @@ class SampleSpecificTrigger(LearntTrigger):
         unlabelled = replace(data.subset(drawn), labels=torch.zeros(len(drawn)).long())
         config = replace(RECIPE, epochs=self.epochs)
         decoder = hiding.decoder
-        fit(decoder, unlabelled, ImageDomain(), config, rng, runtime=runtime, objective=hiding)
+        run = TrainingRun(runtime, objective=hiding)
+        fit(decoder, unlabelled, ImageDomain(), config, rng, run)
         return {name: value.cpu() for name, value in hiding.state_dict().items()}
 
     def code(self) -> torch.Tensor:

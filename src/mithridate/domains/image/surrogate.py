@@ -17,6 +17,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import State
 from mithridate.core.runtime import Runtime
+from mithridate.core.training_run import TrainingRun
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import change_in_floats, check
 
@@ -37,7 +38,8 @@ def surrogate(
     domain = ImageDomain()
     data = concatenate(data, data) if len(data) == 1 else data
     model = domain.network(data, NETWORK, rng)
-    return fit(model, data, domain, config, rng, runtime=runtime).model.requires_grad_(False)
+    run = TrainingRun(runtime or Runtime())
+    return fit(model, data, domain, config, rng, run).model.requires_grad_(False)
 
 
 def pack_surrogate(model: nn.Module) -> State:
