@@ -179,7 +179,7 @@ def test_a_checkpoint_of_another_training_is_ignored(tmp_path):
     assert torch.equal(other.losses, fresh.losses)
     for config in (
         TrainingConfig(epochs=6, batch_size=8, learning_rate=0.1),
-        replace(NOISY, decay=0.1),
+        replace(NOISY, weight_decay=0.1),
     ):
         assert torch.equal(train(config, checkpoint=tmp_path).losses, train(config).losses)
     train(NOISY, checkpoint=tmp_path)

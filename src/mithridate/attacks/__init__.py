@@ -1,1 +1,1 @@
-"""Attackers of data: trigger x goal x selection."""
+"""Attackers of data, of training and of weights; most are trigger x goal x selection."""

@@ -21,7 +21,6 @@ class Checkpoint:
 
     Attributes:
         ended: Whether the training that was restored had been ended before its last epoch.
-
     """
 
     def __init__(

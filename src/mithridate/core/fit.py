@@ -33,7 +33,7 @@ Vary = Callable[[torch.Tensor, torch.Tensor, torch.Generator], torch.Tensor]
 """Is given a prepared batch, its rows int64[b] and a generator, and gives what is asked about."""
 
 Wrap = Callable[[torch.optim.SGD], torch.optim.Optimizer]
-"""Is given the optimiser of the recipe, and gives the one that takes the steps."""
+"""Is given the optimiser of the configuration, and gives the one that takes the steps."""
 
 
 @dataclass(frozen=True)
@@ -104,19 +104,18 @@ def fit(
         model: Is changed, and left in evaluation mode.
         data: What is learnt.
         domain: Prepares and varies the inputs.
-        recipe: How long and how fast.
+        config: How long and how fast.
         rng: Decides every bit.
         run: Where, for whom and by which objective; see `TrainingRun`.
         parameters: What is trained, by default all of the model and of the objective.
         enough: Is asked after each epoch whether to end there; the losses then have so many
             columns. Of a training that goes on it is asked again about the last epoch that was
             kept, so its answer may depend on nothing but the model.
-        vary: Takes the place of the recipe's augmentation.
+        vary: Takes the place of the configuration's augmentation.
         wrap: Changes how steps are taken.
 
     Raises:
         MethodError: Where there are fewer than two examples.
-
     """
     run, n = run or TrainingRun(), len(data)
     if n < 2:
@@ -160,7 +159,7 @@ class _Loop:
     seed: int
 
     def key(self) -> str:
-        """Name the training by its data, recipe and seed; empty where it is kept nowhere."""
+        """Name the training by its data, configuration and seed; empty where it is kept nowhere."""
         if self.run.checkpoint is None:
             return ""
         digest = hashlib.sha256(repr((self.seed, self.training)).encode())
@@ -191,7 +190,7 @@ def _unwrapped(optimiser: torch.optim.SGD) -> torch.optim.Optimizer:
 
 
 def _variation(config: TrainingConfig, domain: Domain) -> Vary:
-    """The domain's own augmentation where the recipe wants it."""
+    """The domain's own augmentation where the configuration wants it."""
     return lambda batch, _, noise: domain.augment(batch, noise) if config.augment else batch
 
 

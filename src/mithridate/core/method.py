@@ -279,7 +279,6 @@ class Trainer(Method):
         Raises:
             MethodError: Where a setting is out of range, or the run brings an objective that this
                 trainer does not take.
-
         """
         raise NotImplementedError
 

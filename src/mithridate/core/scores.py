@@ -13,7 +13,8 @@ import torch
 
 from mithridate.core.errors import ContractError
 
-Unit = Literal["sample", "input", "class", "model", "client"]
+Unit = Literal["sample", "class", "model"]
+"""What is judged: one example, one class of a model, or the whole model."""
 
 
 @dataclass(frozen=True, eq=False)

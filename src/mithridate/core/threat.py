@@ -1,9 +1,8 @@
-"""Who controls what: the attacker's position and what the defender is granted."""
+"""What a defender is granted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from mithridate.core.errors import MethodError
 
@@ -13,9 +12,8 @@ EVIDENCE = ("inputs", "labels", "features", "logits", "losses", "model", "clean"
 
 @dataclass(frozen=True)
 class ThreatModel:
-    """What the attacker controls and what evidence the defender is granted."""
+    """What evidence the defender is granted."""
 
-    attacker: Literal["data", "training", "weights", "client"] = "data"
     granted: frozenset[str] = frozenset(EVIDENCE)
 
     def __post_init__(self) -> None:

@@ -24,7 +24,6 @@ class TrainingRun:
             the same folder, data and stream goes on and ends with the same bits.
         objective: What is minimised in place of the mean loss, such as an attacker's; None for the
             trainer's own.
-
     """
 
     runtime: Runtime = field(default_factory=Runtime)
@@ -42,7 +41,6 @@ class TrainingRun:
             done: Epochs of the stages before it.
             total: Epochs of all stages, at most.
             objective: What the stage minimises.
-
         """
         told = self.progress
 

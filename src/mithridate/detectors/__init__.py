@@ -1,1 +1,1 @@
-"""Judges of samples and inputs."""
+"""Judges of samples and inputs; a file whose name begins with _ serves several and is no method."""

@@ -70,12 +70,13 @@ class ModeConnectivityRepair(FineTuning):
         copied = self.tune(copy.deepcopy(view.model), view, learn, rng)
         path = Path(copy.deepcopy(view.model).to(view.runtime.device), copied, rng)
         self.tune(path, view, learn, rng, parameters=list(path.bend))
-        candidates: dict[float, nn.Module] = {}
+        best, most = copied, -1.0
         for t in places(self.margin):
             model = self.settled(path.network_at(t), view, learn)
             right = accuracy(model, held, view.domain, view.runtime)
-            candidates.setdefault(right, model)
-        return candidates[max(candidates)]
+            if right > most:  # of equals the first, which is nearer to the middle
+                best, most = model, right
+        return best
 
     def settled(self, model: nn.Module, view: View, data: Dataset) -> nn.Module:
         """Estimate the moments of batch normalisation anew, from examples as they are."""

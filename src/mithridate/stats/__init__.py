@@ -1,1 +1,1 @@
-"""Intervals, ranking metrics, tests and robust estimators."""
+"""Intervals, ranking metrics and tests, and the linear algebra that detectors share."""

@@ -5,6 +5,8 @@ Axes: n images, k channels, h rows, w columns, o maps. Grey levels run from 0 to
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,8 +14,13 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import MethodError
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import State
+from mithridate.core.runtime import Runtime
 from mithridate.core.streams import seed_torch
+from mithridate.core.training_run import TrainingRun
+from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.image.surrogate import NETWORK
 
 GROUPS = 4
 """Of channels that are normalised together, within each image: what is drawn on one image then
@@ -61,6 +68,38 @@ def build_generator(channels: int, maps: int, width: int, rng: np.random.Generat
         )
     with seed_torch(rng):
         return Generator(channels, maps, width)
+
+
+Together = Callable[[Generator, nn.Module, torch.Tensor], nn.Module]
+"""Is given generator, classifier and the labels wanted, int64[n], and gives their objective, whose
+parameters are the generator's."""
+
+
+def learn_generator(
+    together: Together,
+    data: Dataset,
+    target_labels: torch.Tensor,
+    generator: Generator,
+    config: TrainingConfig,
+    rng: np.random.Generator,
+    runtime: Runtime | None = None,
+) -> State:
+    """Learn a generator along with a small classifier of images, and give its weights.
+
+    Args:
+        together: Gives the objective of both.
+        data: Images to learn from; see `draw_targets`.
+        target_labels: int64[n], the label that the attacker wants for each.
+        generator: With its first weights.
+        config: Of the training.
+        rng: Of the first weights of the classifier, and of the training.
+        runtime: Where to compute.
+    """
+    domain = ImageDomain()
+    network = domain.network(data, NETWORK, rng)
+    run = TrainingRun(runtime or Runtime(), objective=together(generator, network, target_labels))
+    fit(network, data, domain, config, rng, run)
+    return pack_generator(generator)
 
 
 def pack_generator(generator: nn.Module) -> State:

@@ -6,6 +6,7 @@ Axes: n images, b images of a batch, a attacked of them, k channels, h rows, w c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,20 +15,17 @@ from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import TrainingConfig, fit
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.inference import autocast
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
-from mithridate.core.training_run import TrainingRun
-from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.generators import (
     build_generator,
     draw_targets,
-    pack_generator,
+    learn_generator,
     rebuild_generator,
 )
-from mithridate.domains.image.surrogate import NETWORK
 from mithridate.domains.image.triggers import change_in_floats, check
 
 
@@ -83,13 +81,9 @@ class InputAwareTrigger(LearntTrigger):
         self._check()
         few, aims = draw_targets(data, target_labels, self.examples, rng)
         channels = check(few.inputs).shape[1]
-        domain, generator = ImageDomain(), build_generator(channels, channels + 1, self.width, rng)
-        network = domain.network(few, NETWORK, rng)
-        objective = Game(self, generator, network, aims)
+        generator = build_generator(channels, channels + 1, self.width, rng)
         config = TrainingConfig(epochs=self.epochs, batch_size=128, augment=False)
-        run = TrainingRun(runtime or Runtime(), objective=objective)
-        fit(network, few, domain, config, rng, run)
-        return pack_generator(generator)
+        return learn_generator(partial(Game, self), few, aims, generator, config, rng, runtime)
 
     def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
         """Draw on every image what the generator gives for it, or for another one."""

@@ -17,6 +17,7 @@ from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.runtime import Runtime
 from mithridate.domains.image.frequency import waves
+from mithridate.domains.image.generators import draw_targets
 from mithridate.domains.image.global_triggers import LowFrequencyTrigger
 from mithridate.domains.image.surrogate import ascend, losses, surrogate
 from mithridate.domains.image.triggers import change_in_floats, check
@@ -73,19 +74,17 @@ class LearntLowFrequencyTrigger(LearntTrigger):
             )
         start = LowFrequencyTrigger(self.amplitude, self.band, int(rng.integers(2**31)))
         perturbation = start.perturbation(*images.shape[1:]).to(runtime.device)
-        drawn = torch.from_numpy(rng.permutation(len(data))[:EXAMPLES])
-        if len(data) == 1:
-            drawn = drawn.repeat(2)  # a training needs two examples
+        few, aims = draw_targets(data, target_labels, EXAMPLES, rng)
         config = TrainingConfig(epochs=self.epochs, batch_size=BATCH, augment=False)
-        model = surrogate(data.subset(drawn), rng, config, runtime)
-        aimed = drawn[data.labels[drawn] != target_labels[drawn]]
-        rows = aimed if len(aimed) else drawn
+        model = surrogate(few, rng, config, runtime)
+        aimed = (few.labels != aims).nonzero().flatten()
+        rows, images = aimed if len(aimed) else torch.arange(len(few)), check(few.inputs)
         with runtime.active():
             for _ in range(self.steps):
                 batch = rows[torch.from_numpy(rng.permutation(len(rows))[:BATCH])]
                 levels = images[batch].float().to(runtime.device)
                 perturbation = self.step(
-                    perturbation, model, levels, target_labels[batch].to(runtime.device)
+                    perturbation, model, levels, aims[batch].to(runtime.device)
                 )
         return {"perturbation": (perturbation * (self.amplitude / perturbation.abs().max())).cpu()}
 

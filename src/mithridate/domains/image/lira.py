@@ -15,20 +15,17 @@ from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.errors import MethodError
-from mithridate.core.fit import TrainingConfig, fit
+from mithridate.core.fit import TrainingConfig
 from mithridate.core.inference import autocast
 from mithridate.core.method import LearntTrigger, State
 from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
-from mithridate.core.training_run import TrainingRun
-from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.generators import (
     build_generator,
     draw_targets,
-    pack_generator,
+    learn_generator,
     rebuild_generator,
 )
-from mithridate.domains.image.surrogate import NETWORK
 from mithridate.domains.image.triggers import change_in_floats, check
 
 
@@ -77,13 +74,9 @@ class LiraTrigger(LearntTrigger):
         self._check()
         few, aims = draw_targets(data, target_labels, self.examples, rng)
         channels = check(few.inputs).shape[1]
-        domain, generator = ImageDomain(), build_generator(channels, channels, self.width, rng)
-        network = domain.network(few, NETWORK, rng)
-        objective = Both(self, generator, network, aims)
+        generator = build_generator(channels, channels, self.width, rng)
         config = TrainingConfig(epochs=self.epochs, batch_size=64, augment=False)
-        run = TrainingRun(runtime or Runtime(), objective=objective)
-        fit(network, few, domain, config, rng, run)
-        return pack_generator(generator)
+        return learn_generator(partial(Both, self), few, aims, generator, config, rng, runtime)
 
     def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
         """Add to every image what the generator draws for it."""

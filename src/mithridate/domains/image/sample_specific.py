@@ -23,6 +23,7 @@ from mithridate.core.runtime import Runtime
 from mithridate.core.streams import seed_torch, stream, torch_generator
 from mithridate.core.training_run import TrainingRun
 from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.image.generators import draw_targets
 from mithridate.domains.image.triggers import change_in_floats, check
 
 WIDTH = 8  # channels inside both networks; more of them learn no faster
@@ -88,11 +89,9 @@ class SampleSpecificTrigger(LearntTrigger):
         with seed_torch(rng):
             hiding = Hiding(images.shape[1], self.cells, self.bound, self.weight)
         hiding.noise = torch_generator(rng, runtime.device)
-        drawn = torch.from_numpy(rng.permutation(len(data))[:EXAMPLES])
-        if len(data) == 1:
-            drawn = drawn.repeat(2)  # a training needs two examples
+        few, _ = draw_targets(data, target_labels, EXAMPLES, rng)
         # no label is learnt, and the loop must find each among the outputs of the decoder
-        unlabelled = replace(data.subset(drawn), labels=torch.zeros(len(drawn)).long())
+        unlabelled = replace(few, labels=torch.zeros_like(few.labels))
         config = replace(RECIPE, epochs=self.epochs)
         decoder = hiding.decoder
         run = TrainingRun(runtime, objective=hiding)
