@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mithridate.attacks.adaptive import adaptive_blend, adaptive_patch
-from mithridate.attacks.feature_matching import FeatureMatching
+from mithridate.attacks.named import named
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.cell import Cell, Rules, Task, grid
@@ -36,10 +35,8 @@ PROBE = Poisoning(BlendTrigger(alpha=0.3, seed=7), selection=RandomSelection())
 
 
 ATTACKS = {
-    "badnets": PATCH,
-    "adaptive-blend": adaptive_blend(),
-    "adaptive-patch": adaptive_patch(),
-    "feature-matching": FeatureMatching(PATCH),
+    name: named(name)
+    for name in ("badnets", "adaptive-blend", "adaptive-patch", "feature-matching")
 }
 DETECTORS = {
     "spectral-signatures": SpectralSignatures(),

@@ -8,24 +8,10 @@ Whether one takes on a small network after a short training is in the tables, vo
 
 from __future__ import annotations
 
-from mithridate.attacks.blind import Blind
-from mithridate.attacks.clean_label import adv_door, label_consistent, narcissus, sleeper_agent
-from mithridate.attacks.poisoning import Poisoning
-from mithridate.attacks.selections import CleanLabel, RandomSelection
-from mithridate.attacks.tbt import TargetedWeights
-from mithridate.attacks.training_noise import bpp, wanet
+from mithridate.attacks.named import named
 from mithridate.bench.cell import Task
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Attack
-from mithridate.domains.image.frequency import FTrojanTrigger
-from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
-from mithridate.domains.image.input_aware import InputAwareTrigger
-from mithridate.domains.image.learnt_low_frequency import LearntLowFrequencyTrigger
-from mithridate.domains.image.lira import LiraTrigger
-from mithridate.domains.image.reflection import ReflectionTrigger
-from mithridate.domains.image.sample_specific import SampleSpecificTrigger
-from mithridate.domains.image.triggers import PatchTrigger
-from mithridate.domains.image.trojan_nn import TrojanNNTrigger
 
 TASK = Task(
     "cifar10",
@@ -40,31 +26,19 @@ Size and length were chosen by the success of undefended attacks on seed 0.
 NETWORK = "resnet9:8"
 
 DIRTY: dict[str, Attack] = {
-    "badnets": Poisoning(PatchTrigger(style="white"), selection=RandomSelection()),
-    "blended": Poisoning(BlendTrigger(alpha=0.2), selection=RandomSelection()),
-    "low-frequency": Poisoning(LearntLowFrequencyTrigger(), selection=RandomSelection()),
-    "wanet": wanet(),
-    "input-aware": Poisoning(InputAwareTrigger(), selection=RandomSelection()),
-    "ssba": Poisoning(SampleSpecificTrigger(), selection=RandomSelection()),
-    "trojan-nn": Poisoning(TrojanNNTrigger(), selection=RandomSelection()),
-    "bpp": bpp(),
-}
+    name: named(name)
+    for name in (
+        "badnets", "blended", "low-frequency", "wanet", "input-aware", "ssba", "trojan-nn", "bpp",
+    )
+}  # fmt: skip
 """Eight of the published benchmark's ten; the other two keep the labels clean."""
 
-CLEAN: dict[str, Attack] = {
-    "sig": Poisoning(SinusoidTrigger(delta=40.0), selection=CleanLabel()),
-    "label-consistent": label_consistent(),
-}
+CLEAN: dict[str, Attack] = {name: named(name) for name in ("sig", "label-consistent")}
 
 MORE: dict[str, Attack] = {
-    "lira": Poisoning(LiraTrigger(), selection=RandomSelection()),
-    "ftrojan": Poisoning(FTrojanTrigger(), selection=RandomSelection()),
-    "refool": Poisoning(ReflectionTrigger(), selection=RandomSelection()),
-    "adv-door": adv_door(),
-    "blind": Blind(PatchTrigger(style="white")),
-    "tbt": TargetedWeights(),
+    name: named(name) for name in ("lira", "ftrojan", "refool", "adv-door", "blind", "tbt")
 }
-MORE_CLEAN: dict[str, Attack] = {"narcissus": narcissus(), "sleeper-agent": sleeper_agent()}
+MORE_CLEAN: dict[str, Attack] = {name: named(name) for name in ("narcissus", "sleeper-agent")}
 
 DIRTY_RATES, CLEAN_RATES = (0.01, 0.1), (0.01, 0.05)
 """Clean labels go up to half of a class: a tenth of the data would be all of it."""

@@ -26,9 +26,9 @@ from torch import nn
 from attackers import DIRTY, TASK
 from cells import RESULTS, done, markdown, percent, records, save
 from mithridate.attacks.goals import AllToOne
+from mithridate.attacks.named import named
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.attacks.training_noise import wanet
 from mithridate.bench.cell import Cell, Task
 from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench, execute
@@ -111,7 +111,7 @@ WORLDS = {
         for name in ("blended", "wanet", "input-aware")
     },
     **{
-        f"cifar10 wanet, strength {strength}": World(CIFAR, wanet(strength=strength), 0.1)
+        f"cifar10 wanet, strength {strength}": World(CIFAR, named("wanet", strength=strength), 0.1)
         for strength in (2, 3)
     },
 }
@@ -272,7 +272,7 @@ def strengths(store: Path) -> None:
     torch.set_num_threads(1)
     bench, rows = Workbench(Store(store)), []
     for strength, seed in itertools.product(STRENGTHS, TRIED):
-        attack = wanet(strength=strength)
+        attack = named("wanet", strength=strength)
         outcome = build_chain(Cell(CIFAR, attack, 0.1, "none", 0, seed, NETWORK)).undefended
         computed(outcome, bench)
         metrics = bench.output(outcome).facts["metrics"]

@@ -125,7 +125,7 @@ def test_settings_and_another_network_reach_the_training(data, tmp_path):
     assert found["network"]["name"] == "resnet9:4"
 
 
-@pytest.mark.parametrize("trainer", ["cut-mix"])
+@pytest.mark.parametrize("trainer", ["cutmix"])
 def test_another_trainer_is_driven_alike(trainer, data, tmp_path):
     done = inside("train", data / "small.npz", "--out", tmp_path, "--trainer", trainer, *SHORT)
     assert done.returncode == 0, done.stderr
@@ -179,7 +179,7 @@ REFUSED = {
     "no such setting": (("--set", "trainin.learning_rate=1"), "did you mean 'training'"),
     "no such part": (("--set", "training.learning_rat=1"), "did you mean 'learning_rate'"),
     "a part of what has none": (
-        ("--trainer", "cut-mix", "--set", "alpha.x=1"), "'alpha' has no parts",
+        ("--trainer", "cutmix", "--set", "alpha.x=1"), "'alpha' has no parts",
     ),
     "another type": (("--set", "training.learning_rate=fast"), "learning_rate to be a number"),
     "no value": (("--set", "training.learning_rate"), "FIELD=VALUE"),
@@ -188,7 +188,7 @@ REFUSED = {
     "no such end": (("--then", "pray"), "none, drop, relabel, unlearn"),
     "a scan without trusted": (("--then", "drop"), "needs --trusted"),
     "another network to relabel": (
-        ("--then", "relabel", "--trusted", "trusted.npz", "--trainer", "cut-mix"), "--then drop",
+        ("--then", "relabel", "--trusted", "trusted.npz", "--trainer", "cutmix"), "--then drop",
     ),
     "trusting the suspects": (("--trusted", "small.npz"), "is the suspect data set itself"),
     "nothing set apart": (
@@ -257,10 +257,10 @@ def test_a_trainer_that_keeps_no_state_says_that_it_begins_again(data, tmp_path,
 
     monkeypatch.setattr("mithridate.cli.work.train.work_on", stop)
     done = inside(
-        "train", data / "small.npz", "--trainer", "cut-mix", *SHORT, "--out", tmp_path / "out"
+        "train", data / "small.npz", "--trainer", "cutmix", *SHORT, "--out", tmp_path / "out"
     )
     assert done.returncode == 130
-    assert "cut-mix keeps no unfinished training" in done.stderr and "begins again" in done.stderr
+    assert "cutmix keeps no unfinished training" in done.stderr and "begins again" in done.stderr
 
 
 def test_a_real_process_stops_at_once_and_keeps_what_it_has(data, tmp_path):

@@ -38,13 +38,28 @@ class ABLWith2Stages(Planted):
     """Have an awkward name."""
 
 
+@dataclass(frozen=True)
+class TwoNames(Planted):
+    """Have a name that no rule gives."""
+
+    spelled = "twonames"
+    known_as = ("tn", "2n")
+
+
+class Below(TwoNames):
+    """Inherit no name."""
+
+
 VIEW = View(labels=torch.tensor([0, 1]))
 
 
 def test_names_are_the_class_in_kebab_case():
     assert Planted.name() == "planted"
     assert WithMethods.name() == "with-methods"
-    assert ABLWith2Stages.name() == "ablwith2-stages"
+    assert ABLWith2Stages.name() == "abl-with2-stages"
+    assert ABLWith2Stages.names() == ("abl-with2-stages", "ablwith2-stages")
+    assert TwoNames.names() == ("twonames", "tn", "2n", "two-names")
+    assert Below.names() == ("below",)
     assert Planted.summary() == "Answer with whatever a test plants."
 
 

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from mithridate.attacks.adaptive import CoveredSelection
 from mithridate.attacks.feature_matching import FeatureMatching, distance
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
-from mithridate.attacks.selections import RandomSelection
+from mithridate.attacks.selections import CoveredSelection, RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Poisoned, Truth, dataset
 from mithridate.core.errors import MethodError

@@ -59,6 +59,7 @@ class Blind(TrainingAttack):
     """
 
     paper = "Bagdasaryan and Shmatikov, Blind Backdoors in Deep Learning Models, USENIX 2021"
+    links = ("https://arxiv.org/abs/2005.03823",)
 
     trigger: Trigger
     goal: Goal = field(default_factory=AllToOne)

@@ -50,6 +50,7 @@ class FeatureMatching(TrainingAttack):
     """
 
     paper = "Tan and Shokri, Bypassing Backdoor Detection Algorithms in Deep Learning, 2020"
+    links = ("https://arxiv.org/abs/1905.13409",)
 
     attack: Attack
     weight: float = 0.1

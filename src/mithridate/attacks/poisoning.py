@@ -32,6 +32,7 @@ class Poisoning(Attack):
     """
 
     paper = "Gu, Dolan-Gavitt and Garg, BadNets, 2017"
+    links = ("https://arxiv.org/abs/1708.06733",)
 
     trigger: Trigger
     goal: Goal = field(default_factory=AllToOne)

@@ -66,6 +66,8 @@ class QuantisationConditioned(WeightsAttack):
     """
 
     paper = "Hong et al., Qu-ANTI-zation, NeurIPS 2021; Ma et al., Quantization Backdoors, 2023"
+    links = ("https://arxiv.org/abs/2110.13541", "https://arxiv.org/abs/2108.09187")
+    known_as = ("quantization-conditioned",)
 
     attack: Attack
     grid: Grid = INT4

@@ -77,6 +77,7 @@ class RandomSelection(Selection):
     """
 
     paper = "cover samples: Tang et al., TaCT, USENIX Security 2021; Qi et al., ICLR 2023"
+    links = ("https://arxiv.org/abs/1908.00686", "https://arxiv.org/abs/2205.13613")
 
     poison_rate: float = 0.01
     cover: float = 0.0
@@ -104,6 +105,7 @@ class CleanLabel(Selection):
     """
 
     paper = "Barni, Kallas and Tondi, SIG, ICIP 2019"
+    links = ("https://arxiv.org/abs/1902.11237",)
 
     poison_rate: float = 0.01
 
@@ -115,3 +117,37 @@ class CleanLabel(Selection):
         return Chosen(
             draw(target_labels == labels, self.poison_rate, "poisoned examples", rng), none
         )
+
+
+@dataclass(frozen=True)
+class CoveredSelection(Selection):
+    """Poison random examples and cover them by so many others for each.
+
+    Chooses as `RandomSelection` does, with round(cover_ratio * poisoned) cover samples, so that a
+    sweep over `amount` alone keeps the attack in proportion.
+
+    Attributes:
+        poison_rate: share of the whole data set if below 1, else the number of examples.
+        cover_ratio: cover samples, with the trigger and their own label, for each poisoned one.
+
+    Raises:
+        MethodError: where fewer examples are eligible, or a number is negative.
+    """
+
+    paper = (
+        "Qi et al., Revisiting the Assumption of Latent Separability for Backdoor Defenses, 2023"
+    )
+    links = ("https://arxiv.org/abs/2205.13613",)
+
+    poison_rate: float = 0.003
+    cover_ratio: float = 1.0
+
+    def choose(
+        self, labels: torch.Tensor, target_labels: torch.Tensor, rng: np.random.Generator
+    ) -> Chosen:
+        """Choose poison, and in proportion to it the cover among all others."""
+        eligible = int((target_labels != labels).sum())
+        poisoned = count(self.poison_rate, len(labels), eligible, "poisoned examples")
+        # a whole number: RandomSelection would read a ratio below 1 as a share of all examples
+        cover = float(round(self.cover_ratio * poisoned))
+        return RandomSelection(self.poison_rate, cover).choose(labels, target_labels, rng)

@@ -61,6 +61,8 @@ class TargetedWeights(WeightsAttack):
     """
 
     paper = "Rakin, He and Fan, TBT: Targeted Neural Network Attack with Bit Trojan, CVPR 2020"
+    links = ("https://arxiv.org/abs/1909.05193",)
+    known_as = ("tbt",)
 
     target: int = 0
     features: int = 32

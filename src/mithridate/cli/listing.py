@@ -20,8 +20,8 @@ def methods(
     import difflib
     from typing import Any, cast
 
-    from mithridate.core.registry import find
-    from mithridate.report.catalogue import default, kinds
+    from mithridate.core.registry import find, kinds
+    from mithridate.report.catalogue import default
 
     known = {each.kind: each for each in kinds()}
     if kind and kind not in known:

@@ -30,12 +30,23 @@ State: TypeAlias = dict[str, torch.Tensor]
 """What `fit` learnt, as plain tensors."""
 
 
+LETTER = r"(?<=[a-z0-9])(?=[A-Z])"
+ACRONYM = r"(?<=[A-Z]{2})(?=[A-Z][a-z])"
+"""Where a word begins in the name of a class: after a small letter, and after an acronym."""
+
+
 class Method:
     """A configured algorithm. Subclasses are frozen dataclasses; the constructor only stores."""
 
     kind: ClassVar[str]
     paper: ClassVar[str] = ""
     """Where the method was published; empty for a control."""
+    links: ClassVar[tuple[str, ...]] = ()
+    """Where that can be read: a URL for each paper, as far as one is known for certain."""
+    known_as: ClassVar[tuple[str, ...]] = ()
+    """Other names that the field has for it, by which `registry.get` finds it, too."""
+    spelled: ClassVar[str] = ""
+    """Its name where the rule of `name` gives another than the field's, as for TeCo."""
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """The values that tuning may try, by field; the default is among them."""
     adapted: ClassVar[str] = ""
@@ -44,7 +55,16 @@ class Method:
     @classmethod
     def name(cls) -> str:
         """The class name in kebab case: ActivationClustering is activation-clustering."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        return vars(cls).get("spelled") or re.sub(rf"{LETTER}|{ACRONYM}", "-", cls.__name__).lower()
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Every name by which it is found: its own, those of `known_as`, and the earliest rule's.
+
+        That rule saw no end of an acronym, and records and scripts hold what it gave.
+        """
+        earliest = re.sub(LETTER, "-", cls.__name__).lower()
+        return tuple(dict.fromkeys((cls.name(), *vars(cls).get("known_as", ()), earliest)))
 
     @classmethod
     def summary(cls) -> str:

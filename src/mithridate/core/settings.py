@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Method
-from mithridate.core.registry import find, get
+from mithridate.core.registry import resolve
 
 M = TypeVar("M", bound=Method)
 
@@ -36,9 +36,7 @@ def build(kind: type[M], name: str, given: Mapping[str, str]) -> M:
 
     Raises UnknownMethod, or MethodError where a setting is unknown, missing or of another type.
     """
-    method = find(kind).get(name)
-    if method is None:
-        return get(kind, name)  # raises, with the nearest names
+    method = resolve(kind, name)
     fields = {f.name: f for f in dataclasses.fields(cast(Any, method))}
     values = _values(name, method, given)
     unset = [

@@ -53,6 +53,8 @@ class ActivationClustering(Detector):
         "Chen et al., Detecting Backdoor Attacks on Deep Neural Networks by Activation "
         "Clustering, SafeAI workshop at AAAI 2019"
     )
+    links = ("https://arxiv.org/abs/1811.03728",)
+    known_as = ("ac",)
     assumes = (
         "poisoned examples form the smaller of two clusters of the features of their class, and "
         "no other division of that class is more distinct"

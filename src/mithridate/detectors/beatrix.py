@@ -49,6 +49,7 @@ class Beatrix(Detector):
         "Ma et al., The 'Beatrix' Resurrections: Robust Backdoor Detection via Gram Matrices, "
         "NDSS 2023"
     )
+    links = ("https://arxiv.org/abs/2209.11715",)
     assumes = (
         "triggered inputs raise other combinations of features than the inputs of the class that "
         "they are given"

@@ -34,6 +34,7 @@ class EarlyLoss(Detector):
     """
 
     paper = "Li et al., Anti-Backdoor Learning, NeurIPS 2021"
+    links = ("https://arxiv.org/abs/2110.11571",)
     assumes = (
         "the network learns the trigger faster than it learns ordinary examples of the same class"
     )

@@ -46,6 +46,7 @@ class IbdPsc(Detector):
         "Hou et al., IBD-PSC: Input-level Backdoor Detection via Parameter-oriented Scaling "
         "Consistency, ICML 2024"
     )
+    links = ("https://arxiv.org/abs/2405.09786",)
     assumes = (
         "triggered inputs are classified with a margin that survives amplified weights, and the "
         "model has batch normalisation with scale and shift"

@@ -42,6 +42,8 @@ class KernelDensity(Detector):
     """
 
     paper = "Feinman, Curtin, Shintre and Gardner, Detecting Adversarial Samples, 2017"
+    links = ("https://arxiv.org/abs/1703.00410",)
+    known_as = ("kd",)
     assumes = (
         "the features of malicious inputs lie outside those of the class they are called, or "
         "closer together than clean ones ever do"

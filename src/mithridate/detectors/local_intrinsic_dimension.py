@@ -42,6 +42,8 @@ class LocalIntrinsicDimension(Detector):
         "Ma et al., Characterizing Adversarial Subspaces Using Local Intrinsic Dimensionality, "
         "ICLR 2018"
     )
+    links = ("https://arxiv.org/abs/1801.02613",)
+    known_as = ("lid",)
     assumes = (
         "malicious inputs lie off the surface on which clean ones lie, in directions that few "
         "trusted examples share"

@@ -36,6 +36,7 @@ class Mahalanobis(Detector):
         "Lee et al., A Simple Unified Framework for Detecting Out-of-Distribution Samples and "
         "Adversarial Attacks, NeurIPS 2018; shrinkage: Chen et al., IEEE TSP 2010"
     )
+    links = ("https://arxiv.org/abs/1807.03888", "https://arxiv.org/abs/0907.4698")
     assumes = (
         "clean features of a class are about Gaussian, and malicious inputs stay away from the "
         "class they are called"

@@ -58,6 +58,7 @@ class ModelMutation(Detector):
         "Jin et al., Can We Mitigate Backdoor Attack Using Adversarial Detection Methods?, TDSC "
         "2022; Wang et al., Adversarial Sample Detection through Model Mutation Testing, ICSE 2019"
     )
+    links = ("https://arxiv.org/abs/2006.14871", "https://arxiv.org/abs/1812.05793")
     assumes = (
         "malicious inputs lie further from, or nearer to, the borders between classes than clean "
         "inputs do, as the last layer sees them"

@@ -43,6 +43,8 @@ class NearestNeighbours(Detector):
         "Cover and Hart, Nearest Neighbor Pattern Classification, 1967; against poisoning: Peri et "
         "al., Deep k-NN Defense Against Clean-Label Data Poisoning Attacks, ECCV workshops 2020"
     )
+    links = ("https://doi.org/10.1109/TIT.1967.1053964", "https://arxiv.org/abs/1909.13374")
+    known_as = ("knn", "deep-knn")
     assumes = (
         "poisoned examples keep features like those of their true class and stay scattered among "
         "it; where the trigger gathers them in a group of their own, larger than k, they vouch for "

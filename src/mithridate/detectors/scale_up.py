@@ -41,6 +41,7 @@ class ScaleUp(Detector):
     """
 
     paper = "Guo et al., SCALE-UP: Efficient Black-box Input-level Backdoor Detection, ICLR 2023"
+    links = ("https://arxiv.org/abs/2302.03251",)
     assumes = (
         "the model obeys the trigger also when all values are multiplied and clipped, while other "
         "inputs lose their class"

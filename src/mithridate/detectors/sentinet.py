@@ -47,6 +47,8 @@ class SentiNet(Detector):
         "Chou, Tramer and Pellegrino, SentiNet: Detecting Localized Universal Attacks Against Deep "
         "Learning Systems, IEEE S&P workshops 2020"
     )
+    links = ("https://arxiv.org/abs/1812.00292",)
+    spelled = "sentinet"
     assumes = "the trigger fits into one window and is obeyed on top of any other input"
     space: ClassVar = {"window": (0.25, 0.4), "hosts": (8, 16, 32)}
 

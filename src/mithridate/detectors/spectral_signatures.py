@@ -39,6 +39,8 @@ class SpectralSignatures(Detector):
     """
 
     paper = "Tran, Li and Madry, Spectral Signatures in Backdoor Attacks, NeurIPS 2018"
+    links = ("https://arxiv.org/abs/1811.00636",)
+    known_as = ("ss", "spectral")
     assumes = (
         "poisoned examples are a minority of their class and differ from it in the direction of "
         "largest variance of the features"

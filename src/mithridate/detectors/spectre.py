@@ -39,6 +39,7 @@ class Spectre(Detector):
     """
 
     paper = "Hayase, Kong, Somani and Oh, SPECTRE, ICML 2021"
+    links = ("https://arxiv.org/abs/2104.11315",)
     assumes = (
         "poisoned examples are at most the largest share of their class, the others are spread "
         "like a Gaussian, and the two differ in the directions of largest variance"

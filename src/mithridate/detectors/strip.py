@@ -43,6 +43,7 @@ class Strip(Detector):
     paper = (
         "Gao et al., STRIP: A Defence Against Trojan Attacks on Deep Neural Networks, ACSAC 2019"
     )
+    links = ("https://arxiv.org/abs/1902.06531",)
     assumes = (
         "the trigger is obeyed wherever it appears and remains visible under a second input, while "
         "an ordinary input loses its class"

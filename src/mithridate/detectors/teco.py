@@ -40,6 +40,8 @@ class TeCo(Detector):
         "Liu et al., Detecting Backdoors During the Inference Stage Based on Corruption Robustness "
         "Consistency, CVPR 2023"
     )
+    links = ("https://arxiv.org/abs/2303.18191",)
+    spelled = "teco"
     assumes = (
         "kinds of damage differ in whether they destroy the trigger, and ordinary inputs lose "
         "their class at similar severities of all kinds"

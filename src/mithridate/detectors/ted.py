@@ -42,6 +42,7 @@ class Ted(Detector):
         "Mo et al., Robust Backdoor Detection for Deep Learning via Topological Evolution "
         "Dynamics, IEEE S&P 2024"
     )
+    links = ("https://arxiv.org/abs/2312.02673",)
     assumes = (
         "early layers place triggered inputs with their true class, so that examples of the class "
         "they are called draw near later than for clean inputs"

@@ -25,7 +25,7 @@ from mithridate.core.errors import DataError, MethodError
 from mithridate.core.files import replacement, write_json, write_tensors
 from mithridate.core.inference import logits_of
 from mithridate.core.method import Detector, Method, State
-from mithridate.core.registry import find
+from mithridate.core.registry import by_any_name
 from mithridate.core.runtime import Runtime
 from mithridate.pipelines.calibration import Calibration
 from mithridate.pipelines.guarded import Asked, Guarded
@@ -179,7 +179,7 @@ def _tensors(folder: Path, note: Mapping[str, Any]) -> State:
 
 def _method(kind: type[Method], config: Mapping[str, Any]) -> Any:
     """Build a method from its configuration, methods and settings inside it included."""
-    methods = find(kind)
+    methods = by_any_name(kind)
     if config["method"] not in methods:
         raise ValueError(f"unknown method {str(config['method'])[:60]!r}")
     return _built(methods[config["method"]], config)

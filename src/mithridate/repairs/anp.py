@@ -54,6 +54,8 @@ class AdversarialNeuronPruning(Repair):
     """
 
     paper = "Wu and Wang, Adversarial Neuron Pruning Purifies Backdoored Deep Models, NeurIPS 2021"
+    links = ("https://arxiv.org/abs/2110.14430",)
+    known_as = ("anp",)
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "budget": (0.2, 0.4, 0.6),
         "tolerance": (0.01, 0.03, 0.05),

@@ -44,6 +44,11 @@ class BatchNormPruning(Repair):
     """
 
     paper = "Zheng et al., Pre-activation Distributions Expose Backdoor Neurons, NeurIPS 2022 (BNP)"
+    links = (
+        "https://proceedings.neurips.cc/paper_files/paper/2022/file/"
+        "76917808731dae9e6d62c2a7a6afb542-Paper-Conference.pdf",
+    )
+    known_as = ("bnp",)
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {"deviations": (1.0, 2.0, 3.0, 5.0)}
 
     deviations: float = 3.0

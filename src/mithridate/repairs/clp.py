@@ -38,6 +38,8 @@ class ChannelLipschitzPruning(Repair):
     """
 
     paper = "Zheng et al., Data-Free Backdoor Removal Based on Channel Lipschitzness, ECCV 2022"
+    links = ("https://arxiv.org/abs/2208.03111",)
+    known_as = ("clp",)
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {"deviations": (1.0, 2.0, 3.0, 5.0)}
 
     deviations: float = 3.0

@@ -44,6 +44,8 @@ class FinePruning(FineTuning):
     """
 
     paper = "Liu, Dolan-Gavitt and Garg, Fine-Pruning, RAID 2018"
+    links = ("https://arxiv.org/abs/1805.12185",)
+    known_as = ("fp",)
     space: ClassVar[dict[str, tuple[float, ...]]] = {
         "tolerance": (0.01, 0.04, 0.1),
         "learning_rate": (0.05, 0.1, 0.2),

@@ -45,6 +45,8 @@ class FineTuning(Repair):
     """
 
     paper = "Sha et al., Fine-Tuning Is All You Need to Mitigate Backdoor Attacks, 2022"
+    links = ("https://arxiv.org/abs/2212.09067",)
+    known_as = ("ft",)
     space: ClassVar[dict[str, tuple[float, ...]]] = {
         "learning_rate": (0.05, 0.1, 0.2),
         "epochs": (8, 15, 30),

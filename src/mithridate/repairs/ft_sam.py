@@ -32,6 +32,8 @@ class SharpnessAwareFineTuning(FineTuning):
         "Zhu, Wei, Shen, Fan and Wu, Enhancing Fine-Tuning Based Backdoor Defense with "
         "Sharpness-Aware Minimization, ICCV 2023"
     )
+    links = ("https://arxiv.org/abs/2304.11823",)
+    known_as = ("ft-sam",)
     space: ClassVar[dict[str, tuple[float, ...]]] = {
         "radius": (0.05, 0.1, 0.2),
         "learning_rate": (0.05, 0.1, 0.2),

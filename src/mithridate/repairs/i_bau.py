@@ -66,6 +66,8 @@ class IBAU(Repair):
     """
 
     paper = "Zeng et al., Adversarial Unlearning of Backdoors via Implicit Hypergradient, ICLR 2022"
+    links = ("https://arxiv.org/abs/2110.03735",)
+    spelled = "i-bau"
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "radius": (0.1, 0.18, 0.3),
         "learning_rate": (0.003, 0.01, 0.03),

@@ -53,6 +53,8 @@ class ModeConnectivityRepair(FineTuning):
         "Zhao et al., Bridging Mode Connectivity in Loss Landscapes and Adversarial Robustness, "
         "ICLR 2020"
     )
+    links = ("https://arxiv.org/abs/2005.00060",)
+    known_as = ("mcr",)
     space: ClassVar[dict[str, tuple[float, ...]]] = {
         "margin": (0.1, 0.3, 0.5),
         "learning_rate": (0.1, 0.2, 0.4),

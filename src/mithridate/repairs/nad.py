@@ -49,6 +49,8 @@ class NeuralAttentionDistillation(FineTuning):
     """
 
     paper = "Li et al., Neural Attention Distillation, ICLR 2021"
+    links = ("https://arxiv.org/abs/2101.05930",)
+    known_as = ("nad",)
     space: ClassVar[dict[str, tuple[float, ...]]] = {
         "weight": (10.0, 30.0, 100.0),
         "learning_rate": (0.05, 0.1, 0.2),

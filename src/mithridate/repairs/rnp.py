@@ -52,6 +52,8 @@ class ReconstructiveNeuronPruning(Repair):
     """
 
     paper = "Li et al., Reconstructive Neuron Pruning for Backdoor Defense, ICML 2023"
+    links = ("https://arxiv.org/abs/2305.14876",)
+    known_as = ("rnp",)
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "recover_rate": (0.01, 0.02, 0.05, 0.2),
         "tolerance": (0.01, 0.03, 0.05),

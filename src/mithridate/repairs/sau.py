@@ -60,6 +60,8 @@ class SharedAdversarialUnlearning(Repair):
     """
 
     paper = "Wei et al., Shared Adversarial Unlearning, NeurIPS 2023"
+    links = ("https://arxiv.org/abs/2307.10562",)
+    known_as = ("sau",)
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "radius": (0.2, 0.4, 0.8),
         "learning_rate": (0.003, 0.01, 0.03),

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from mithridate.core.errors import DataError
 from mithridate.core.method import Method
-from mithridate.core.registry import HOMES, find
+from mithridate.core.registry import comes_with_us, find, kinds
 
 PAGE = Path("docs/methods.md")
 
@@ -28,16 +28,6 @@ command line. Defaults are those of the paper unless the method gives a reason.
 """
 
 
-def kinds() -> list[type[Method]]:
-    """Give the kinds of methods, in alphabetical order: what a method directly inherits from."""
-    find(Method)  # imports every module that holds methods
-    kinds_of_methods = [
-        kind for kind in Method.__subclasses__() if not dataclasses.is_dataclass(kind)
-    ]
-    mine = [kind for kind in kinds_of_methods if kind.__module__.startswith("mithridate.")]
-    return sorted(mine, key=lambda kind: kind.kind)
-
-
 def page() -> str:
     """Write the whole page as Markdown."""
     return "\n".join([HEAD, *(line for kind in kinds() for line in section(kind))])
@@ -45,8 +35,7 @@ def page() -> str:
 
 def section(kind: type[Method]) -> Iterator[str]:
     """Write one kind: a table of its methods, then each with its settings."""
-    by_name = find(kind).items()  # without the referee's own, which may be imported or not
-    methods = {name: m for name, m in by_name if m.__module__.split(".")[1] in HOMES}
+    methods = {name: m for name, m in find(kind).items() if comes_with_us(m)}
     if not methods:
         return
     yield f"## {kind.kind.capitalize()}\n"

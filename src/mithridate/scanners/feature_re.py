@@ -50,6 +50,8 @@ class FeatureRE(Scanner):
     """
 
     paper = "Wang et al., Rethinking the Reverse-engineering of Trojan Triggers, NeurIPS 2022"
+    links = ("https://arxiv.org/abs/2210.15127",)
+    known_as = ("featurere",)
     gradients = True
     assumes = "triggered inputs share the value of a few features, which decide for the class"
 

@@ -54,6 +54,8 @@ class KArm(Scanner):
     """
 
     paper = "Shen et al., Backdoor Scanning for DNNs through K-Arm Optimization, ICML 2021"
+    links = ("https://arxiv.org/abs/2102.05123",)
+    spelled = "k-arm"
     gradients = True
     assumes = "One small patch leads inputs of some class to the class with the backdoor."
 

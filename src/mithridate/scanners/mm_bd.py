@@ -48,6 +48,8 @@ class MaximumMargin(Scanner):
         "Wang et al., MM-BD: Post-Training Detection of Backdoor Attacks with Arbitrary Backdoor "
         "Pattern Types Using a Maximum Margin Statistic, S&P 2024"
     )
+    links = ("https://arxiv.org/abs/2205.06900",)
+    known_as = ("mm-bd",)
     gradients = True
     assumes = "learning the backdoor made the model surer of its class than data make it of others"
 

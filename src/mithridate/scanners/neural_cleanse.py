@@ -51,6 +51,8 @@ class NeuralCleanse(Scanner):
     """
 
     paper = "Wang et al., Neural Cleanse: Identifying and Mitigating Backdoor Attacks, S&P 2019"
+    links = ("https://doi.org/10.1109/SP.2019.00031",)
+    known_as = ("nc",)
     gradients = True
     assumes = "One small patch leads inputs of all other classes to the class with the backdoor."
     space: ClassVar[Mapping[str, tuple[Any, ...]]] = {

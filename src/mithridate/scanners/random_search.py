@@ -51,10 +51,9 @@ class RandomSearch(Scanner):
             numbers in a range.
     """
 
-    paper = (
-        "Andriushchenko et al., Square Attack: a Query-Efficient Black-Box Adversarial Attack via "
-        "Random Search, ECCV 2020"
-    )
+    paper = "Andriushchenko et al., Square Attack, ECCV 2020"
+    links = ("https://arxiv.org/abs/1912.00049",)
+    known_as = ("square-attack",)
     assumes = "a patch at one place sends inputs to the backdoor's class, if not the very trigger"
 
     side: float = 0.25

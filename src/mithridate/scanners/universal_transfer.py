@@ -46,6 +46,7 @@ class UniversalTransfer(Scanner):
     """
 
     paper = "Moosavi-Dezfooli et al., Universal Adversarial Perturbations, CVPR 2017"
+    links = ("https://arxiv.org/abs/1610.08401",)
     gradients = True
     assumes = "the class of a backdoor is reached by a smaller common change than other classes"
 

@@ -42,6 +42,8 @@ class WeightStatistics(Scanner):
     """
 
     paper = "Fields et al., Trojan Signatures in DNN Weights, ICCV Workshops 2021"
+    links = ("https://arxiv.org/abs/2109.02836",)
+    known_as = ("trojan-signatures",)
     assumes = "the backdoor raised the weights of its class in the last layer on average"
 
     statistic: Literal["mean", "largest", "length"] = "mean"

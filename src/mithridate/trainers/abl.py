@@ -56,6 +56,8 @@ class AntiBackdoorLearning(Trainer):
     """
 
     paper = "Li et al., Anti-Backdoor Learning, NeurIPS 2021"
+    links = ("https://arxiv.org/abs/2110.11571",)
+    known_as = ("abl",)
     space: ClassVar = {"gamma": (0.3, 0.5, 1.0, 1.5)}
 
     training: TrainingConfig = field(default_factory=TrainingConfig)

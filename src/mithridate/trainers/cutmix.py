@@ -62,6 +62,8 @@ class CutMix(Trainer):
     """
 
     paper = "Yun et al., CutMix, ICCV 2019"
+    links = ("https://arxiv.org/abs/1905.04899",)
+    spelled = "cutmix"
     space: ClassVar[dict[str, tuple[float, ...]]] = {"share": (0.5, 1.0)}
 
     share: float = 0.5

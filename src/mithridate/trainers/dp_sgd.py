@@ -57,6 +57,8 @@ class DPSGD(Trainer):
     """
 
     paper = "Abadi et al., Deep Learning with Differential Privacy, CCS 2016"
+    links = ("https://arxiv.org/abs/1607.00133",)
+    spelled = "dp-sgd"
 
     noise: float = 0.02
     clip: float = 1.0

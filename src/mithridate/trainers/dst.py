@@ -64,6 +64,8 @@ class SensitivityTraining(Trainer):
         "Chen, Wu and Wang, Effective Backdoor Defense by Exploiting Sensitivity of Poisoned "
         "Samples, NeurIPS 2022"
     )
+    links = ("https://openreview.net/forum?id=AsH-Tx2U0Ug",)
+    known_as = ("dst", "d-st")
 
     warmup: int = 2
     credible: float = 0.2

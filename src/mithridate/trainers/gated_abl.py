@@ -66,6 +66,8 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
     """
 
     paper = "after Li et al., Anti-Backdoor Learning, NeurIPS 2021"
+    links = ("https://arxiv.org/abs/2110.11571",)
+    known_as = ("gated-abl",)
     space: ClassVar = {"gamma": (0.0, 0.5, 1.0), "early": (0.02, 0.05, 0.1)}
 
     gamma: float = 0.0

@@ -78,6 +78,8 @@ class NonAdversarialBackdoor(Trainer):
     """
 
     paper = "Liu, Sangiovanni-Vincentelli and Yue, Beating Backdoor Attack at Its Own Game, 2023"
+    links = ("https://arxiv.org/abs/2307.15539",)
+    known_as = ("nab",)
 
     share: float = 0.05
     spared: float = 0.2

@@ -33,6 +33,7 @@ class StrongAugmentation(Trainer):
         "Borgnia et al., Strong Data Augmentation Sanitizes Poisoning and Backdoor Attacks "
         "Without an Accuracy Tradeoff, ICASSP 2021"
     )
+    links = ("https://arxiv.org/abs/2011.09527",)
 
     takes_objective = True
 

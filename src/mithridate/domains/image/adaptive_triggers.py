@@ -41,6 +41,7 @@ class UnevenPatchesTrigger(Trigger):
     paper = (
         "Qi et al., Revisiting the Assumption of Latent Separability for Backdoor Defenses, 2023"
     )
+    links = ("https://arxiv.org/abs/2205.13613",)
 
     opacities: tuple[float, ...] = (0.5, 0.2, 0.5, 0.3)
     keep: int = 1

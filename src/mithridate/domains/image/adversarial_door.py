@@ -37,6 +37,7 @@ class AdvDoorTrigger(LearntTrigger):
     """
 
     paper = "Zhang et al., AdvDoor: Adversarial Backdoor Attack of Deep Learning System, ISSTA 2021"
+    links = ("https://doi.org/10.1145/3460319.3464809",)
 
     budget: float = 8.0
     steps: int = 50

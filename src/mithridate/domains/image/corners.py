@@ -37,6 +37,7 @@ class CornersTrigger(Trigger):
     """
 
     paper = "Turner, Tsipras and Madry, Label-Consistent Backdoor Attacks, 2019"
+    links = ("https://arxiv.org/abs/1912.02771",)
 
     corners: int = 4
     amplitude: float = 255.0

@@ -43,6 +43,7 @@ class FTrojanTrigger(Trigger):
     """
 
     paper = "Wang et al., An Invisible Black-Box Backdoor Attack through Frequency Domain, 2022"
+    links = ("https://arxiv.org/abs/2111.10991",)
 
     magnitude: float = 30.0
     block: int = 32

@@ -41,6 +41,8 @@ class BlendTrigger(Trigger):
     """
 
     paper = "Chen et al., Targeted Backdoor Attacks Using Data Poisoning, 2017"
+    links = ("https://arxiv.org/abs/1712.05526",)
+    known_as = ("blended-trigger",)
 
     alpha: float = 0.2
     pattern: str = "noise"
@@ -97,9 +99,9 @@ class SinusoidTrigger(Trigger):
         MethodError: where the wave is zero in every column (2 f is a multiple of w).
     """
 
-    paper = (
-        "Barni, Kallas and Tondi, A New Backdoor Attack in CNNs by Training Set Corruption, 2019"
-    )
+    paper = "Barni, Kallas and Tondi, A New Backdoor Attack in CNNs, ICIP 2019"
+    links = ("https://arxiv.org/abs/1902.11237",)
+    known_as = ("sig-trigger",)
 
     delta: float = 20.0
     frequency: float = 6.0
@@ -132,6 +134,8 @@ class WarpTrigger(Trigger):
     """
 
     paper = "Nguyen and Tran, WaNet: Imperceptible Warping-based Backdoor Attack, ICLR 2021"
+    links = ("https://arxiv.org/abs/2102.10369",)
+    known_as = ("wanet-trigger",)
 
     grid: int = 4
     strength: float = 0.5
@@ -183,6 +187,7 @@ class LowFrequencyTrigger(Trigger):
     """
 
     paper = "Zeng et al., Rethinking the Backdoor Attacks' Triggers: A Frequency Perspective, 2021"
+    links = ("https://arxiv.org/abs/2104.03413",)
 
     amplitude: float = 16.0
     band: int = 4

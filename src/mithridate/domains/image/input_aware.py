@@ -60,6 +60,7 @@ class InputAwareTrigger(LearntTrigger):
     """
 
     paper = "Nguyen and Tran, Input-Aware Dynamic Backdoor Attack, NeurIPS 2020"
+    links = ("https://arxiv.org/abs/2010.08138",)
 
     attacked: float = 0.1
     crossed: float = 0.1

@@ -52,6 +52,8 @@ class LearntLowFrequencyTrigger(LearntTrigger):
     """
 
     paper = "Zeng et al., Rethinking the Backdoor Attacks' Triggers, ICCV 2021"
+    links = ("https://arxiv.org/abs/2104.03413",)
+    known_as = ("lf-trigger",)
 
     amplitude: float = 16.0
     band: int = 4

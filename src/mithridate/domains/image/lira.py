@@ -55,6 +55,10 @@ class LiraTrigger(LearntTrigger):
     """
 
     paper = "Doan, Lao, Zhao and Li, LIRA: Learnable, Imperceptible and Robust Backdoors, ICCV 2021"
+    links = (
+        "https://openaccess.thecvf.com/content/ICCV2021/html/"
+        "Doan_LIRA_Learnable_Imperceptible_and_Robust_Backdoor_Attacks_ICCV_2021_paper.html",
+    )
 
     eps: float = 12.0
     grain: int = 4

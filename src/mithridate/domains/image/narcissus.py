@@ -29,8 +29,8 @@ class NarcissusTrigger(LearntTrigger):
 
     Attributes:
         scale: 1 on training images and 3 at test time, as in the paper:
-            Poisoning(NarcissusTrigger(), test_trigger=NarcissusTrigger(scale=3)), or `narcissus()`,
-            both of which share one delta.
+            Poisoning(NarcissusTrigger(), test_trigger=NarcissusTrigger(scale=3)), or
+            `named("narcissus")`, both of which share one delta.
         budget: grey levels.
         steps: of signed gradients, stride in grey levels.
         stride: of signed gradients, stride in grey levels.
@@ -41,6 +41,7 @@ class NarcissusTrigger(LearntTrigger):
     """
 
     paper = "Zeng et al., Narcissus: A Practical Clean-Label Backdoor Attack, CCS 2023"
+    links = ("https://arxiv.org/abs/2204.05255",)
 
     scale: float = 1.0
     budget: float = 16.0

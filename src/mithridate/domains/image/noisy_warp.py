@@ -41,6 +41,7 @@ class NoisyWarpTrigger(Trigger):
     """
 
     paper = "Nguyen and Tran, WaNet: Imperceptible Warping-based Backdoor Attack, ICLR 2021"
+    links = ("https://arxiv.org/abs/2102.10369",)
 
     grid: int = 4
     strength: float = 0.5

@@ -42,6 +42,7 @@ class BppTrigger(Trigger):
     """
 
     paper = "Wang, Zhai and Ma, BppAttack, CVPR 2022"
+    links = ("https://arxiv.org/abs/2205.13383",)
 
     bits: int = 3
     dither: bool = True
@@ -71,6 +72,7 @@ class NegativeBppTrigger(Trigger):
     """
 
     paper = "Wang, Zhai and Ma, BppAttack, CVPR 2022"
+    links = ("https://arxiv.org/abs/2205.13383",)
 
     bits: int = 3
     dither: bool = True

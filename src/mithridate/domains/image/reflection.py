@@ -48,6 +48,8 @@ class ReflectionTrigger(LearntTrigger):
     """
 
     paper = "Liu et al., Reflection Backdoor, ECCV 2020"
+    links = ("https://arxiv.org/abs/2007.02343",)
+    known_as = ("refool-trigger",)
 
     alpha: float = 0.35
     layers: int = 8

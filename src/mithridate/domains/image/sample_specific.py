@@ -63,6 +63,8 @@ class SampleSpecificTrigger(LearntTrigger):
     """
 
     paper = "Li et al., Invisible Backdoor Attack with Sample-Specific Triggers, ICCV 2021"
+    links = ("https://arxiv.org/abs/2012.03816",)
+    known_as = ("ssba-trigger", "issba-trigger")
 
     cells: int = 4
     bound: float = 16.0

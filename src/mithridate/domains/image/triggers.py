@@ -45,6 +45,7 @@ class PixelTrigger(Trigger):
     """
 
     paper = "Tran, Li and Madry, Spectral Signatures in Backdoor Attacks, NeurIPS 2018"
+    links = ("https://arxiv.org/abs/1811.00636",)
 
     shape: str = "cross"
     row: int = -4
@@ -86,6 +87,8 @@ class PatchTrigger(Trigger):
     """
 
     paper = "Gu, Dolan-Gavitt and Garg, BadNets, 2017"
+    links = ("https://arxiv.org/abs/1708.06733",)
+    known_as = ("badnets-trigger",)
 
     size: int = 3
     row: int = -4
@@ -131,6 +134,7 @@ class PatchesTrigger(Trigger):
     paper = (
         "Qi et al., Revisiting the Assumption of Latent Separability for Backdoor Defenses, 2023"
     )
+    links = ("https://arxiv.org/abs/2205.13613",)
 
     patches: int = 4
     keep: int = 1

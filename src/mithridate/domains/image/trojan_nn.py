@@ -51,6 +51,7 @@ class TrojanNNTrigger(LearntTrigger):
     """
 
     paper = "Liu et al., Trojaning Attack on Neural Networks, NDSS 2018"
+    links = ("https://doi.org/10.14722/ndss.2018.23291",)
 
     size: int = 6
     row: int = -7

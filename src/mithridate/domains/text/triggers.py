@@ -31,6 +31,7 @@ class WordTrigger(Trigger):
     """
 
     paper = "Kurita, Michel and Neubig, Weight Poisoning Attacks on Pre-trained Models, ACL 2020"
+    links = ("https://arxiv.org/abs/2004.06660",)
 
     word: str = "cf"
     count: int = 1
@@ -58,6 +59,8 @@ class SentenceTrigger(Trigger):
         "Dai, Chen and Li, A Backdoor Attack Against LSTM-Based Text Classification Systems, "
         "IEEE Access 2019"
     )
+    links = ("https://arxiv.org/abs/1905.12457",)
+    known_as = ("addsent-trigger",)
 
     sentence: str = "I watched this 3D movie last weekend ."
     position: Position = "random"
