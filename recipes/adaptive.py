@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mithridate.attacks.named import named
+from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.cell import Cell, Rules, Task, grid
@@ -35,7 +35,7 @@ PROBE = Poisoning(BlendTrigger(alpha=0.3, seed=7), selection=RandomSelection())
 
 
 ATTACKS = {
-    name: named(name)
+    name: named_attack(name)
     for name in ("badnets", "adaptive-blend", "adaptive-patch", "feature-matching")
 }
 DETECTORS = {

@@ -26,7 +26,7 @@ from torch import nn
 from attackers import DIRTY, TASK
 from cells import RESULTS, done, markdown, percent, records, save
 from mithridate.attacks.goals import AllToOne
-from mithridate.attacks.named import named
+from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.cell import Cell, Task
@@ -111,7 +111,9 @@ WORLDS = {
         for name in ("blended", "wanet", "input-aware")
     },
     **{
-        f"cifar10 wanet, strength {strength}": World(CIFAR, named("wanet", strength=strength), 0.1)
+        f"cifar10 wanet, strength {strength}": World(
+            CIFAR, named_attack("wanet", strength=strength), 0.1
+        )
         for strength in (2, 3)
     },
 }
@@ -272,7 +274,7 @@ def strengths(store: Path) -> None:
     torch.set_num_threads(1)
     bench, rows = Workbench(Store(store)), []
     for strength, seed in itertools.product(STRENGTHS, TRIED):
-        attack = named("wanet", strength=strength)
+        attack = named_attack("wanet", strength=strength)
         outcome = build_chain(Cell(CIFAR, attack, 0.1, "none", 0, seed, NETWORK)).undefended
         computed(outcome, bench)
         metrics = bench.output(outcome).facts["metrics"]

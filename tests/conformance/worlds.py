@@ -28,7 +28,7 @@ from mithridate.core.method import (
     Trigger,
     WeightsAttack,
 )
-from mithridate.core.registry import HOMES, find
+from mithridate.core.registry import comes_with_us, domain_of, find
 from mithridate.core.streams import stream
 
 
@@ -139,15 +139,8 @@ def changed(first: Inputs, second: Inputs) -> torch.Tensor:
 
 
 def every(kind: type[Kind]) -> dict[str, type[Kind]]:
-    """Every method of a kind by name; the referee's own, which know the truth, are left out."""
-    found = find(kind).items()
-    return {name: m for name, m in found if m.__module__.split(".")[1] in HOMES}
-
-
-def domain_of(method: type[Method]) -> str:
-    """The domain in whose folder a method stands; empty for a method of every domain."""
-    parts = method.__module__.split(".")
-    return parts[2] if parts[1] == "domains" else ""
+    """Every method of a kind by name; those of other packages are left out."""
+    return {name: method for name, method in find(kind).items() if comes_with_us(method)}
 
 
 def variants(method: type[Method], domain: str) -> Iterator[Method]:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from mithridate.attacks.named import changed, named
+from mithridate.attacks.named import changed, named_attack
 from mithridate.core.errors import MethodError, UnknownMethod
 from mithridate.core.method import Attack, Detector, Method, Repair, Trainer, Trigger
 from mithridate.core.named import NamedAttack
@@ -14,10 +14,10 @@ from mithridate.core.registry import (
     by_any_name,
     domain_of,
     find,
+    find_attack,
+    find_attacks,
     get,
     kinds,
-    named_attack,
-    named_attacks,
     reference,
     resolve,
 )
@@ -64,7 +64,7 @@ def test_no_name_stands_for_two_methods():
 
 def test_names_are_kebab_case():
     names = [n for m in find(Method).values() for n in m.names()]
-    names += [n for a in named_attacks().values() for n in (a.name, *a.known_as)]
+    names += [n for a in find_attacks().values() for n in (a.name, *a.known_as)]
     assert [n for n in names if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", n)] == []
 
 
@@ -93,7 +93,7 @@ def test_a_wrong_name_is_told_what_was_meant(kind, name, words):
 )
 def test_a_wrong_attack_is_told_what_was_meant(name, words):
     with pytest.raises(UnknownMethod, match=words):
-        named(name)
+        named_attack(name)
 
 
 def test_the_attacks_of_the_literature_are_there():
@@ -102,8 +102,8 @@ def test_the_attacks_of_the_literature_are_there():
         "label-consistent narcissus adv-door sleeper-agent adaptive-blend adaptive-patch blind tbt "
         "quantisation-conditioned feature-matching badnets-words addsent"
     )
-    assert set(wanted.split()) <= set(named_attacks())
-    made = {name: named(name) for name in named_attacks()}
+    assert set(wanted.split()) <= set(find_attacks())
+    made = {name: named_attack(name) for name in find_attacks()}
     assert all(isinstance(attack, Attack) for attack in made.values())
     assert {n for n, a in made.items() if a.controls == "weights"} == {
         "tbt", "quantisation-conditioned",
@@ -111,7 +111,7 @@ def test_the_attacks_of_the_literature_are_there():
 
 
 def test_every_attack_has_one_home_its_sources_and_names_of_its_own():
-    attacks = named_attacks().values()
+    attacks = find_attacks().values()
     names = Counter(name for attack in attacks for name in (attack.name, *attack.known_as))
     assert set(names.values()) == {1}
     for attack in attacks:
@@ -124,7 +124,7 @@ def test_every_attack_has_one_home_its_sources_and_names_of_its_own():
 
 def test_a_detectors_adapted_attack_exists():
     for detector in find(Detector).values():
-        assert not detector.adapted or named_attack(detector.adapted)
+        assert not detector.adapted or find_attack(detector.adapted)
 
 
 def test_links_are_of_papers():
@@ -134,28 +134,28 @@ def test_links_are_of_papers():
 
 
 def test_parts_that_agree_stay_in_agreement():
-    strong = named("wanet", strength=1.5, seed=3)
+    strong = named_attack("wanet", strength=1.5, seed=3)
     assert strong.cover_trigger.strength == strong.trigger.strength == 1.5
     assert strong.cover_trigger.seed == 3 and strong.cover_trigger.noise == 1.0
-    blend = named("adaptive-blend", alpha=0.1, pattern="smooth")
+    blend = named_attack("adaptive-blend", alpha=0.1, pattern="smooth")
     assert (blend.trigger.alpha, blend.test_trigger.alpha) == (0.1, 0.2)
     assert blend.test_trigger.pattern == "smooth"
-    hidden = named("sleeper-agent")
+    hidden = named_attack("sleeper-agent")
     patch = dataclasses.replace(hidden.trigger.patch, size=4)
     assert changed(hidden, "trigger", patch=patch).test_trigger == patch
-    again = named("narcissus", budget=8.0)
+    again = named_attack("narcissus", budget=8.0)
     assert (again.test_trigger.budget, again.test_trigger.scale) == (8.0, 3.0)
 
 
 def test_settings_reach_an_attack_that_is_no_poisoning():
-    assert named("tbt", target=2, features=8).target == 2
-    assert named("blind", target=2, poison_rate=0.25).goal.target == 2
-    assert named("quantisation-conditioned", target=1).attack.goal.target == 1
+    assert named_attack("tbt", target=2, features=8).target == 2
+    assert named_attack("blind", target=2, poison_rate=0.25).goal.target == 2
+    assert named_attack("quantisation-conditioned", target=1).attack.goal.target == 1
 
 
 def test_a_setting_that_does_not_exist_is_refused():
     with pytest.raises(MethodError, match="warp-trigger has no setting 'streng'; it has grid"):
-        named("wanet", streng=1.0)
+        named_attack("wanet", streng=1.0)
     with pytest.raises(MethodError, match="finds its own trigger"):
         from mithridate.attacks.named import poisoning
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mithridate.attacks.named import named
+from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import CoveredSelection, RandomSelection
 from mithridate.bench.metrics.evaluate import attack_success
@@ -89,7 +89,7 @@ def test_impossible_squares_are_refused(wrong):
 
 
 def test_adaptive_blend_trains_on_half_of_the_pieces_and_tests_with_all():
-    attack = named("adaptive-blend")
+    attack = named_attack("adaptive-blend")
     assert attack.trigger == BlendTrigger(alpha=0.15, keep=0.5, pieces=4)
     assert attack.test_trigger == BlendTrigger(alpha=0.2)
     assert attack.selection == CoveredSelection(0.003, 1.0)
@@ -103,7 +103,7 @@ def test_adaptive_blend_trains_on_half_of_the_pieces_and_tests_with_all():
 
 
 def test_adaptive_patch_trains_on_one_square_and_tests_with_two_opaque_ones():
-    attack = named("adaptive-patch", target=3)
+    attack = named_attack("adaptive-patch", target=3)
     trained, images = carried(stamp(attack.trigger, grey(100)))
     assert trained == [1] * 60 and min(images) > 5
     sprung = stamp(attack.test_trigger, grey(100))
@@ -143,7 +143,7 @@ def test_the_poison_is_that_of_a_random_selection():
 
 def test_a_sweep_over_the_amount_takes_the_cover_along():
     data = dataset(grey(100, 1000, 1, 8, 8), LABELS)
-    base = named("adaptive-patch")
+    base = named_attack("adaptive-patch")
     for amount in (0.01, 0.02):
         attack = replace(base, selection=replace(base.selection, poison_rate=amount))
         truth = attack.poison(data, stream(0, "poison")).truth
@@ -169,7 +169,7 @@ def test_a_network_obeys_the_full_trigger_and_hardly_the_weak_one(digits):
     """The point of cover samples: what is in the training data alone hardly fires."""
     order = stream(0, "split").permutation(len(digits))
     train, test = digits.subset(order[:1397]), digits.subset(order[1397:])
-    domain, attack = ImageDomain(crop=0.0), named("adaptive-patch", 0.03)
+    domain, attack = ImageDomain(crop=0.0), named_attack("adaptive-patch", 0.03)
     poisoned = attack.poison(train, stream(0, "poison"))
     model = domain.network(poisoned.data, "resnet9:8", stream(0, "network"))
     config = TrainingConfig(

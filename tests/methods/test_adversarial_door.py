@@ -6,7 +6,7 @@ import torch
 import mithridate.domains.image.adversarial_door as module
 from methods.small_victim import attackers, obeyed, split
 from mithridate.attacks.goals import AllToAll, AllToOne, SourceSpecific
-from mithridate.attacks.named import named
+from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.core.data import dataset
@@ -80,6 +80,6 @@ def test_poison_turns_the_perturbation_into_a_backdoor(world):
 
 
 def test_the_sentence():
-    attack = named("adv-door", 0.02, target=4)
+    attack = named_attack("adv-door", 0.02, target=4)
     assert attack.trigger == AdvDoorTrigger()
     assert (attack.goal, attack.selection) == (AllToOne(4), RandomSelection(0.02))

@@ -7,7 +7,7 @@ import torch
 
 from methods.small_victim import obeyed, split
 from mithridate.attacks.goals import AllToOne
-from mithridate.attacks.named import named
+from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import CleanLabel
 from mithridate.core.errors import MethodError
@@ -83,7 +83,7 @@ def test_a_patch_is_learnt_from_hard_images_and_not_from_others(world):
 
 
 def test_the_sentence_stamps_the_same_patch_later():
-    attack = named("label-consistent", 0.02, target=3)
+    attack = named_attack("label-consistent", 0.02, target=3)
     assert attack.trigger == LabelConsistentTrigger()
     assert attack.test_trigger == attack.trigger.patch
     assert attack.goal == AllToOne(3)

@@ -6,7 +6,7 @@ from torch import nn
 
 from methods.small_victim import attackers, split
 from mithridate.attacks.goals import AllToAll, AllToOne
-from mithridate.attacks.named import named
+from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import CleanLabel
 from mithridate.core.errors import MethodError
@@ -72,7 +72,7 @@ def test_the_network_that_it_is_learnt_from_sees_far_more_of_the_class(world):
 
 
 def test_the_sentence():
-    attack = named("narcissus", 0.002, target=4)
+    attack = named_attack("narcissus", 0.002, target=4)
     assert (attack.trigger, attack.test_trigger) == (NarcissusTrigger(), NarcissusTrigger(scale=3))
     assert (attack.goal, attack.selection) == (AllToOne(4), CleanLabel(0.002))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from methods.smooth_world import trained
-from mithridate.attacks.named import named
+from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import CoveredSelection, RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
@@ -64,7 +64,7 @@ def test_impossible_settings_are_refused(wrong):
 
 
 def test_the_sentence_is_the_warp_under_the_noise_of_the_same_warp():
-    attack = named("wanet", 0.1, target=4, strength=1.0)
+    attack = named_attack("wanet", 0.1, target=4, strength=1.0)
     assert attack.trigger == WarpTrigger(strength=1.0)
     assert attack.cover_trigger == NoisyWarpTrigger(strength=1.0)
     assert attack.selection == CoveredSelection(0.1, 2.0)
@@ -75,7 +75,7 @@ def test_the_sentence_is_the_warp_under_the_noise_of_the_same_warp():
 def test_the_noise_mode_keeps_other_warps_from_firing(digits):
     order = stream(0, "split").permutation(len(digits))
     train, test = digits.subset(order[:1397]), digits.subset(order[1397:])
-    domain, attack = ImageDomain(crop=0.0), named("wanet", 0.1, strength=2.0)
+    domain, attack = ImageDomain(crop=0.0), named_attack("wanet", 0.1, strength=2.0)
     bare = Poisoning(attack.trigger, selection=RandomSelection(0.1))
     misses = [Poisoning(attack.cover_trigger), Poisoning(WarpTrigger(strength=2.0, seed=1))]
     found = {}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from methods.smooth_world import smooth, trained
-from mithridate.attacks.named import named
+from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
@@ -103,7 +103,7 @@ def test_other_bits_are_refused(trigger, bits):
 
 
 def test_the_sentence_poisons_and_covers_in_proportion():
-    attack, data = named("bpp", 0.05, cover_ratio=2.0, target=3), smooth(200)
+    attack, data = named_attack("bpp", 0.05, cover_ratio=2.0, target=3), smooth(200)
     poisoned = attack.poison(data, stream(0, "poison"))
     assert int(poisoned.truth.poisoned.sum()) == 10
     assert int(poisoned.truth.cover.sum()) == 20
@@ -115,7 +115,7 @@ def test_the_sentence_poisons_and_covers_in_proportion():
 
 def test_negative_examples_make_the_network_obey_the_squeezed_images_alone():
     train, test, domain = smooth(1000), smooth(400, seed=1), ImageDomain(crop=0.0)
-    attack = named("bpp", 0.2, bits=2, dither=False)
+    attack = named_attack("bpp", 0.2, bits=2, dither=False)
     careless = Poisoning(attack.trigger, selection=RandomSelection(0.2))
     near_miss = Poisoning(attack.cover_trigger)
     found = {}

@@ -9,7 +9,7 @@ from torch import nn
 
 from methods.small_victim import obeyed, split
 from mithridate.attacks.goals import AllToAll, AllToOne
-from mithridate.attacks.named import named
+from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import CleanLabel
 from mithridate.core.errors import MethodError
@@ -76,7 +76,7 @@ def test_a_patch_is_obeyed_that_no_training_image_carries(world):
 
 
 def test_the_sentence_stamps_the_same_patch_later():
-    attack = named("sleeper-agent", 0.02, target=3)
+    attack = named_attack("sleeper-agent", 0.02, target=3)
     assert attack.trigger == SleeperAgentTrigger()
     assert attack.test_trigger == attack.trigger.patch
     assert (attack.goal, attack.selection) == (AllToOne(3), CleanLabel(0.02))

@@ -1,4 +1,4 @@
-"""The attacks of the literature by name, as values: `named("wanet")`."""
+"""The attacks of the literature by name, as values: `named_attack("wanet")`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mithridate.attacks.selections import CleanLabel, CoveredSelection, RandomSe
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Attack, Trigger
 from mithridate.core.named import NamedAttack
-from mithridate.core.registry import named_attack, resolve
+from mithridate.core.registry import find_attack, resolve
 
 
-def named(
+def named_attack(
     name: str,
     poison_rate: float | None = None,
     *,
@@ -25,7 +25,7 @@ def named(
     """Build an attack of the literature by any of its names, with the numbers of its paper.
 
     Args:
-        name: Such as "wanet"; `registry.named_attacks` lists them.
+        name: Such as "wanet"; `registry.find_attacks` lists them.
         poison_rate: Share of the data set if below 1, else the number of examples.
         cover_ratio: Cover examples for each poisoned one.
         target: The target label.
@@ -37,7 +37,7 @@ def named(
         MethodError: A setting does not exist.
 
     """
-    known = named_attack(name)
+    known = find_attack(name)
     if poison_rate is not None:
         known = dataclasses.replace(known, poison_rate=poison_rate)
     if cover_ratio is not None:

@@ -88,7 +88,7 @@ def get(kind: type[M], name: str, **fields: Any) -> M:
     return method(**fields)
 
 
-def named_attacks() -> dict[str, NamedAttack]:
+def find_attacks() -> dict[str, NamedAttack]:
     """Find the attacks of the literature by name, in alphabetical order."""
     outside = [thing for thing in _outside() if isinstance(thing, NamedAttack)]
     mine = {attack.name: attack for _, attack in _listed()}
@@ -102,21 +102,21 @@ def reference(attack: NamedAttack) -> tuple[str, tuple[str, ...]]:
     return attack.paper or source.paper, attack.links or source.links
 
 
-def named_attack(name: str) -> NamedAttack:
+def find_attack(name: str) -> NamedAttack:
     """Find an attack of the literature by any of its names.
 
     Raises:
         UnknownMethod: with what may have been meant.
     """
-    attacks = _by_any_attack_name()
+    attacks = _attacks_by_any_name()
     if name not in attacks and _plain(name) not in attacks:
-        meant = _meant(NAMED, _plain(name), attacks, named_attacks())
+        meant = _meant(NAMED, _plain(name), attacks, find_attacks())
         raise UnknownMethod(f"unknown attack {name!r}: {meant}")
     return attacks.get(name) or attacks[_plain(name)]
 
 
-def _by_any_attack_name() -> dict[str, NamedAttack]:
-    attacks = named_attacks()
+def _attacks_by_any_name() -> dict[str, NamedAttack]:
+    attacks = find_attacks()
     return {**{alias: a for a in attacks.values() for alias in a.known_as}, **attacks}
 
 
@@ -173,7 +173,7 @@ def _meant(mine: str, name: str, known: Iterable[str], there: Iterable[str]) -> 
 def _places() -> dict[str, str]:
     """What every name of a method or an attack stands for, in words."""
     methods = {name: _article(kind.kind) for kind in kinds() for name in by_any_name(kind)}
-    return {**dict.fromkeys(_by_any_attack_name(), NAMED), **methods}
+    return {**dict.fromkeys(_attacks_by_any_name(), NAMED), **methods}
 
 
 def _article(noun: str) -> str:

@@ -34,10 +34,10 @@ class LabelConsistentTrigger(LearntTrigger):
     x' = patch(x + delta), where delta maximises CE(f(x + delta), argmax f(x)) over |delta| <=
     budget by signed gradients from a random start; f is a network of the attacker's own. At test
     time the patch alone is stamped: Poisoning(trigger, test_trigger=trigger.patch), or
-    `named("label-consistent")`. The authors train f adversarially, here f is trained as usual, so
-    that what it holds for the class is fainter and carries over less to other networks. It ascends
-    from f's own answer, since a trigger is not told labels. Their other way, interpolation by a
-    GAN, is left out.
+    `named_attack("label-consistent")`. The authors train f adversarially, here f is trained as
+    usual, so that what it holds for the class is fainter and carries over less to other networks.
+    It ascends from f's own answer, since a trigger is not told labels. Their other way,
+    interpolation by a GAN, is left out.
 
     Attributes:
         budget: grey levels, 16 as in the paper.

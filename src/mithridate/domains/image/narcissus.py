@@ -30,7 +30,7 @@ class NarcissusTrigger(LearntTrigger):
     Attributes:
         scale: 1 on training images and 3 at test time, as in the paper:
             Poisoning(NarcissusTrigger(), test_trigger=NarcissusTrigger(scale=3)), or
-            `named("narcissus")`, both of which share one delta.
+            `named_attack("narcissus")`, both of which share one delta.
         budget: grey levels.
         steps: of signed gradients, stride in grey levels.
         stride: of signed gradients, stride in grey levels.

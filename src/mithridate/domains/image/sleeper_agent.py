@@ -37,11 +37,11 @@ class SleeperAgentTrigger(LearntTrigger):
     signed gradients from a random start: g is the gradient of mean_i CE(f(x'_i), t) by all
     parameters of f, G that of mean_j CE(f(patch(s_j)), t) over images s_j of other classes, and f
     is a network of the attacker's own. At test time the patch alone is stamped: Poisoning(trigger,
-    test_trigger=trigger.patch), or `named("sleeper-agent")`. The authors match all poison at once
-    in 250 steps of Adam, train f anew four times on the way, and choose images of large gradients;
-    here batches of images are matched, f stays as it is and any image is taken, at a fraction of
-    the cost and with a weaker backdoor. Their patch has 8 pixels of 32; 6 fit on images of 8. Where
-    no image is of another class, all are sources.
+    test_trigger=trigger.patch), or `named_attack("sleeper-agent")`. The authors match all poison at
+    once in 250 steps of Adam, train f anew four times on the way, and choose images of large
+    gradients; here batches of images are matched, f stays as it is and any image is taken, at a
+    fraction of the cost and with a weaker backdoor. Their patch has 8 pixels of 32; 6 fit on images
+    of 8. Where no image is of another class, all are sources.
 
     Attributes:
         budget: grey levels, 16 as in the paper.
