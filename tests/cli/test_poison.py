@@ -2,12 +2,16 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cli.runs import inside, mithridate, report, save_npz, save_tree, shapes
+from mithridate.attacks.named import named_attack
+from mithridate.core.method import LearntTrigger
+from mithridate.core.registry import find_attacks
 from mithridate.domains.formats import read
 
 HOSTILE = "=1+1 [red]x[bold] <b>&\n\x1b[31m é"
@@ -191,3 +195,156 @@ def test_the_same_seed_gives_the_same_poison(small, tmp_path):
         poison(small, tmp_path / name, AMOUNT, ("seed", seed))
     one, same, other = ((tmp_path / name / "truth.csv").read_text() for name in "abc")
     assert one == same != other
+
+
+SMALL = ("--set", "trigger.epochs=1", "--yes")
+
+
+def described(folder):
+    return json.loads((folder / "attack.json").read_text("utf-8"))
+
+
+def test_an_attack_of_the_literature_comes_with_its_cover(tree, tmp_path):
+    out = tmp_path / "out"
+    done = inside(
+        "poison", tree / "before", "--out", out, "--attack", "WaNet", "--trap", tree / "test",
+        "--set", "trigger.strength=2.0", "--set", "goal.target=class 1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "poisoned 30 of 300 examples, with 60 cover examples" in done.stdout
+    told = described(out)
+    assert told["name"] == "wanet"
+    assert told["attack"]["trigger"]["strength"] == told["attack"]["cover_trigger"]["strength"] == 2
+    truth = truth_of(out)
+    assert {row["label"] for row in truth if row["poisoned"] == "1"} == {"class 1"}
+    assert sum(row["cover"] == "1" and row["label"] == row["label_before"] for row in truth) == 60
+    assert {p.parent.name for p in (out / "trap").rglob("*.png")} == {"class 1"}
+
+
+LEARNT = sorted(
+    a.name for a in find_attacks().values()
+    if a.form == "poisoning" and isinstance(a.trigger, LearntTrigger)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", LEARNT)
+def test_a_trigger_that_learns_learns_first(tree, tmp_path, attack):
+    given = named_attack(attack)
+    short = SMALL if hasattr(given.trigger, "epochs") else ()
+    small = ("--set", "trigger.patch.size=3") if attack == "sleeper-agent" else ()
+    done = inside(
+        "poison", tree / "before", "--out", tmp_path / "out", "--attack", attack, *short, *small,
+        "--poison-rate", 20, "--trap", tree / "test",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"learning {given.trigger.name()} from 300 examples" in done.stderr
+    truth = truth_of(tmp_path / "out")
+    before = read(tree / "before").data.inputs
+    changed = 0
+    for row in truth:
+        was, now = before[int(row["id"]), 0].numpy(), pixels(tmp_path / "out/data" / row["name"])
+        if row["poisoned"] == "1":
+            changed += (was != now).any()
+        else:
+            assert (was == now).all()
+    assert changed >= 18, "learnt changes may be too faint for a few images"
+    assert any((tmp_path / "out" / "trap").rglob("*.png"))
+
+
+def test_parts_take_learnt_triggers_too_and_the_seed_decides(tree, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        done = inside(
+            "poison", tree / "before", "--out", tmp_path / name, "--trigger", "narcissus-trigger",
+            "--selection", "clean-label", "--poison-rate", 5, "--seed", seed, *SMALL,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    same = {
+        name: {p.relative_to(tmp_path / name): p.read_bytes()
+               for p in (tmp_path / name / "data").rglob("*.png")}
+        for name in "abc"
+    }  # fmt: skip
+    assert same["a"] == same["b"] != same["c"]
+
+
+def test_cover_examples_may_carry_another_trigger(small, tmp_path):
+    done = inside(
+        "poison", small, "--out", tmp_path / "out", "--trigger", "warp-trigger", "--cover-trigger",
+        "noisy-warp-trigger", "--poison-rate", 5, "--set", "selection.cover=4",
+        "--set", "cover_trigger.noise=0.5", "--set", "trigger.strength=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = described(tmp_path / "out")
+    assert (told["poisoned"], told["cover"]) == (5, 4)
+    assert told["attack"]["cover_trigger"]["noise"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--attack", "badnets", "--poison-rate", 0.0001), "poisons none of 30 examples.*"
+         "one example is the share 0.033, or --poison-rate 1"),
+        (("--trigger", "patch-trigger", "--set", "selection.amount=0"), "poisons none of 30"),
+        (("--attack", "adaptive-blend", "--poison-rate", 1, "--set", "selection.cover_ratio=0.1"),
+         "covers with none of 30"),
+        (("--attack", "blind"), "blind has the training in hand, so no data set can carry it.*"
+         "mithridate bench run.*badnets, .*wanet"),
+        (("--attack", "tbt"), "tbt has the weights in hand"),
+        (("--attack", "addsent"), "addsent is an attack on text data, and .* holds image data; "
+         "attacks on image data: .*wanet"),
+        (("--trigger", "word-trigger"), "word-trigger is for text data, and .* holds image data; "
+         "triggers for image data: .*patch-trigger"),
+        (("--attack", "wanett"), r"unknown attack 'wanett': did you mean wanet"),
+        (("--trigger", "wanet"), "wanet is a named attack, not a trigger"),
+        (("--attack", "badnets", "--trigger", "patch-trigger"), "--attack NAME or --trigger NAME"),
+        ((), "--attack NAME or --trigger NAME"),
+        (("--attack", "badnets", "--set", "goal.target=clas 1"), "did you mean 'class 1'"),
+        (("--attack", "badnets", "--set", "goal.target=7"), r"a number in 0\.\.2"),
+        (("--attack", "badnets", "--set", "cover_trigger.size=1"), "name one with --cover-trigger"),
+        (("--attack", "badnets", "--cover-trigger", "pixel-trigger"), "needs some: --set "),
+        (("--attack", "badnets", "--set", "trigger.sise=2"), "did you mean 'size'"),
+        (("--attack", "badnets", "--selection", "anp"), "anp is a repair, not a selection"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_is_refused_in_a_sentence(tree, tmp_path, arguments, words):
+    done = inside("poison", tree / "test", "--out", tmp_path / "out", *arguments)
+    assert done.returncode == 2, done.stdout
+    assert re.search(words, done.stderr), done.stderr
+    assert not (tmp_path / "out").exists()
+    assert "uint8" not in done.stderr
+
+
+def test_texts_are_told_which_triggers_they_take(tmp_path):
+    save_texts(tmp_path / "texts.csv", 40, 1)
+    for wrong, words in (
+        (("--trigger", "patch-trigger"), "triggers for text data: sentence-trigger, word-trigger"),
+        (("--attack", "sig"), "attacks on text data: addsent, badnets-words"),
+    ):
+        done = inside("poison", tmp_path / "texts.csv", "--out", tmp_path / "out", *wrong)
+        assert done.returncode == 2 and words in done.stderr
+    done = inside(
+        "poison", tmp_path / "texts.csv", "--out", tmp_path / "out", "--attack", "badnets-words",
+        "--set", "goal.target=bad", "--poison-rate", 10,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sum(row["poisoned"] == "1" for row in truth_of(tmp_path / "out")) == 10
+    assert {r["label"] for r in truth_of(tmp_path / "out") if r["poisoned"] == "1"} == {"bad"}
+
+
+def test_a_class_is_named_or_numbered(capsys):
+    from mithridate.cli.asked_attack import number_of
+
+    assert number_of("goal.target", "cat", ("dog", "cat")) == 1
+    assert number_of("goal.target", "0", ("dog", "cat")) == 0
+    assert capsys.readouterr().err == ""
+    assert number_of("goal.target", "10", tuple(sorted(map(str, range(12))))) == 2
+    assert "taken as the class of that name, which has number 2" in capsys.readouterr().err
+
+
+def test_the_time_of_learning_is_said_before(tmp_path):
+    done = inside(
+        "poison", "digits", "--out", tmp_path / "out", "--attack", "label-consistent", *SMALL,
+        "--set", "trigger.steps=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"from 1,442 examples on \w+: about \d+ s", done.stderr), done.stderr

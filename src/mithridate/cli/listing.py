@@ -2,40 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from mithridate.cli import status
+from mithridate.cli.completing import NAMED, kinds_for_the_shell
 from mithridate.cli.terminal import grid, note, say, show
 
 
 def methods(
     kind: Annotated[
-        str, typer.Argument(help="Only these: attack, detector, goal, selection, trigger, ...")
+        str,
+        typer.Argument(
+            help="Only these: attack, detector, goal, named-attack, repair, trigger, ...",
+            autocompletion=kinds_for_the_shell,
+        ),
     ] = "",
 ) -> None:
-    """List the methods, with their settings and defaults."""
-    import dataclasses
-    import difflib
-    from typing import Any, cast
+    """List the methods and the attacks of the literature, with their names, settings and papers."""
+    from mithridate.core.registry import broken_entry_points, kinds
+    from mithridate.core.settings import name_near
 
-    from mithridate.core.registry import find, kinds
+    known: dict[str, Any] = {each.kind: each for each in kinds()}
+    tables = {**dict.fromkeys(known, _methods), NAMED: _named_attacks}
+    if kind and kind not in tables:
+        note(f"error: unknown kind {kind!r}: {name_near(kind, sorted(tables))}")
+        raise typer.Exit(status.ERROR)
+    for name in [kind] if kind else sorted(tables):
+        show(tables[name](name, known.get(name)))
+    for point, why in broken_entry_points().items():
+        note(f"entry point {point} {why}")
+
+
+def _methods(name: str, kind: Any) -> Table:
+    """The table of the methods of a kind."""
+    import dataclasses
+    from typing import cast
+
+    from mithridate.core.registry import comes_with_us, find
     from mithridate.report.catalogue import default
 
-    known = {each.kind: each for each in kinds()}
-    if kind and kind not in known:
-        near = difflib.get_close_matches(kind, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        note(f"error: unknown kind {kind!r}: {hint}available: {', '.join(known)}")
-        raise typer.Exit(status.ERROR)
-    for name in [kind] if kind else known:
-        table = grid("name", "settings", "what it does", title=name)
-        for method_name, method in find(cast(Any, known[name])).items():
-            fields = dataclasses.fields(cast(Any, method))
-            settings = "\n".join(f"{field.name}={default(field)}" for field in fields)
-            table.add_row(method_name, settings, method.summary())
-        show(table)
+    table = grid("name", "settings", "what it does, and where it was published", title=name)
+    for method_name, method in find(kind).items():
+        fields = dataclasses.fields(cast(Any, method))
+        settings = "\n".join(f"{field.name}={default(field)}" for field in fields)
+        also = method.names()[1:] if comes_with_us(method) else (f"from {method.__module__}",)
+        names = "\n  ".join((method_name, *also))
+        source = (method.summary(), method.paper, *method.links)
+        table.add_row(names, settings, "\n".join(filter(None, source)))
+    return table
+
+
+def _named_attacks(name: str, kind: Any) -> Table:
+    """The table of the attacks of the literature."""
+    from mithridate.attacks.named import named_attack
+    from mithridate.core.registry import domain_of, find_attacks, reference
+
+    columns = ("name", "data", "has in hand", "what it does, and where it was published")
+    table = grid(*columns, title=f"{name}: mithridate poison DATA --attack NAME, those on data")
+    for attack in find_attacks().values():
+        paper, links = reference(attack)
+        names = "\n  ".join((attack.name, *attack.known_as))
+        made = named_attack(attack.name)
+        table.add_row(
+            names, domain_of(attack) or "any", made.controls,
+            "\n".join(filter(None, (attack.summary, paper, *links))),
+        )  # fmt: skip
+    return table
 
 
 def sets() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
+from typing import Any
 
 import typer
 
@@ -36,7 +38,6 @@ app = typer.Typer(
     name="mithridate",
     help="Find backdoors in machine learning, with error rates that can be believed.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 scan = typer.Typer(help="Judge what came from outside.", no_args_is_help=True)
@@ -93,9 +94,18 @@ def about_bench() -> None:
 def run() -> None:
     """Run the command line and end with its exit status; 2 whenever something went wrong."""
     quiet_streams()
+    usual = warnings.showwarning
+
+    def told(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        """Say in one line what is wrong with another package, and other warnings as usual."""
+        if category.__name__ == "BrokenEntryPoint":
+            return note(f"warning: {spell_invisible(str(message))}")
+        return usual(message, category, *place)
+
+    warnings.showwarning = told
     try:
         with spelt(as_flag):
-            app()
+            app(prog_name="mithridate")
     except Exception as error:  # a bug must not look like a verdict: Python's own status is 1
         if os.environ.get("MITHRIDATE_DEBUG"):
             traceback.print_exception(error)

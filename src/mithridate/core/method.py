@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeAlias, final
 
@@ -20,6 +19,7 @@ from torch import nn
 from mithridate.core.data import Dataset, Inputs, Poisoned, leave_untouched
 from mithridate.core.domain import Domain
 from mithridate.core.errors import ContractError, MethodError
+from mithridate.core.names import earliest, kebab
 from mithridate.core.objective import Objective
 from mithridate.core.runtime import Runtime
 from mithridate.core.scores import Scores
@@ -28,11 +28,6 @@ from mithridate.core.view import View
 
 State: TypeAlias = dict[str, torch.Tensor]
 """What `fit` learnt, as plain tensors."""
-
-
-LETTER = r"(?<=[a-z0-9])(?=[A-Z])"
-ACRONYM = r"(?<=[A-Z]{2})(?=[A-Z][a-z])"
-"""Where a word begins in the name of a class: after a small letter, and after an acronym."""
 
 
 class Method:
@@ -55,16 +50,13 @@ class Method:
     @classmethod
     def name(cls) -> str:
         """The class name in kebab case: ActivationClustering is activation-clustering."""
-        return vars(cls).get("spelled") or re.sub(rf"{LETTER}|{ACRONYM}", "-", cls.__name__).lower()
+        return vars(cls).get("spelled") or kebab(cls.__name__)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Every name by which it is found: its own, those of `known_as`, and the earliest rule's.
-
-        That rule saw no end of an acronym, and records and scripts hold what it gave.
-        """
-        earliest = re.sub(LETTER, "-", cls.__name__).lower()
-        return tuple(dict.fromkeys((cls.name(), *vars(cls).get("known_as", ()), earliest)))
+        """Every name by which it is found: its own, those of `known_as`, and its earliest."""
+        known = vars(cls).get("known_as", ())
+        return tuple(dict.fromkeys((cls.name(), *known, earliest(cls.__name__))))
 
     @classmethod
     def summary(cls) -> str:
@@ -116,6 +108,10 @@ class LearntTrigger(Trigger):
                 where the attack does not aim at it.
         """
         raise NotImplementedError
+
+    def uses(self, n: int) -> int:
+        """How many of n examples are learnt from: all, or as many as the setting `examples`."""
+        return min(n, int(getattr(self, "examples", n)))
 
     def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
         """Stamp every input with what was learnt; see `Trigger`."""

@@ -53,8 +53,21 @@ def build(kind: type[M], name: str, given: Mapping[str, str]) -> M:
     return method(**values)
 
 
-def _values(name: str, kind: Any, given: Mapping[str, str]) -> dict[str, Any]:
-    """Read the values of some fields of a dataclass; "a.b" is the field b of its field a."""
+def read_settings(value: Method, given: Mapping[str, str]) -> dict[str, Any]:
+    """Read other settings for a method that is there, as the types of its fields.
+
+    Raises:
+        MethodError: where a setting is unknown or of another type.
+    """
+    return _values(value.name(), type(value), given, value)
+
+
+def _values(name: str, kind: Any, given: Mapping[str, str], start: object = None) -> dict[str, Any]:
+    """Read the values of some fields of a dataclass; "a.b" is the field b of its field a.
+
+    Args:
+        start: holds what the parts are before, by default what the dataclass says.
+    """
     fields, hints = {f.name: f for f in dataclasses.fields(kind)}, typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for path, written in given.items():
@@ -63,10 +76,10 @@ def _values(name: str, kind: Any, given: Mapping[str, str]) -> dict[str, Any]:
         if field not in fields:
             raise MethodError(f"{name} has no setting {field!r}: {name_near(field, fields)}")
         if dot:
-            part = values.get(field, _default(fields[field]))
+            part = values.get(field, getattr(start, field, _default(fields[field])))
             if not dataclasses.is_dataclass(part) or isinstance(part, type):
                 raise MethodError(f"{name}: {field!r} has no parts; set {field}=VALUE")
-            inner = _values(f"{name}.{field}", type(part), {inside: written})
+            inner = _values(f"{name}.{field}", type(part), {inside: written}, part)
             values[field] = dataclasses.replace(part, **inner)
             continue
         try:

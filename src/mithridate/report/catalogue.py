@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from mithridate.attacks.named import named_attack
+from mithridate.core.docstrings import parsed
 from mithridate.core.errors import DataError
 from mithridate.core.method import Method
-from mithridate.core.registry import comes_with_us, find, kinds
+from mithridate.core.registry import (
+    comes_with_us,
+    domain_of,
+    find,
+    find_attacks,
+    kinds,
+    reference,
+)
 
 PAGE = Path("docs/methods.md")
 
@@ -24,13 +34,38 @@ HEAD = """# Methods
 
 Written by `make docs` from the methods themselves: change their docstrings and fields, not this
 page. A method is a frozen dataclass: its fields are its settings here, in Python and on the
-command line. Defaults are those of the paper unless the method gives a reason.
+command line. Defaults are those of the paper unless the method gives a reason. A method is found by
+each of its names, on the command line and by `mithridate.core.registry.get`.
+"""
+
+ATTACKS = """## Attacks of the literature
+
+A trigger, a goal and a selection under the name that the field gives them, with the numbers of the
+paper: `mithridate poison DATA --out OUT --attack NAME` where the attacker holds data only, and
+`mithridate.attacks.named.named_attack("NAME")` in Python.
 """
 
 
 def page() -> str:
     """Write the whole page as Markdown."""
-    return "\n".join([HEAD, *(line for kind in kinds() for line in section(kind))])
+    sections = [line for kind in kinds() for line in section(kind)]
+    return "\n".join([HEAD, *named_attacks(), *sections])
+
+
+def named_attacks() -> Iterator[str]:
+    """Write the attacks of the literature, ours only."""
+    yield ATTACKS
+    yield "| name | also | data | in the attacker's hand | what it does | source |"
+    yield "|---|---|---|---|---|---|"
+    for attack in find_attacks().values():
+        made = named_attack(attack.name)
+        also = ", ".join(f"`{name}`" for name in attack.known_as)
+        cells = (
+            f"`{attack.name}`", also, domain_of(attack), made.controls, attack.summary,
+            source(*reference(attack)),
+        )  # fmt: skip
+        yield f"| {' | '.join(escape_cell(cell) for cell in cells)} |"
+    yield ""
 
 
 def section(kind: type[Method]) -> Iterator[str]:
@@ -40,20 +75,42 @@ def section(kind: type[Method]) -> Iterator[str]:
         return
     yield f"## {kind.kind.capitalize()}\n"
     yield f"{kind.summary()}\n"
-    yield "| name | what it does | source |"
-    yield "|---|---|---|"
+    yield "| name | also | what it does | source |"
+    yield "|---|---|---|---|"
     for name, method in methods.items():
-        cells = (f"[`{name}`](#{name})", method.summary(), method.paper or "-")
+        also = ", ".join(f"`{other}`" for other in method.names()[1:])
+        cells = (
+            f"[`{name}`](#{name})", also, method.summary(), source(method.paper, method.links),
+        )  # fmt: skip
         yield f"| {' | '.join(escape_cell(cell) for cell in cells)} |"
     yield ""
     for name, method in methods.items():
         yield from entry(name, method)
 
 
+def source(paper: str, links: Sequence[str]) -> str:
+    """Write a paper with its links, as arXiv:1811.03728 or by the host."""
+    named = [f"[{identifier(link)}]({link})" for link in links]
+    return " ".join(filter(None, (paper or "-", ", ".join(named))))
+
+
+def identifier(link: str) -> str:
+    """Shorten a URL to what people know it by."""
+    place = link.removeprefix("https://")
+    for start, short in (("arxiv.org/abs/", "arXiv:"), ("doi.org/", "doi:")):
+        if place.startswith(start):
+            return short + place.removeprefix(start)
+    return place.partition("/")[0]
+
+
 def entry(name: str, method: type[Method]) -> Iterator[str]:
-    """Write one method: what it assumes, and its settings with type and default."""
+    """Write one method: what it computes and assumes, and its settings with meaning and default."""
     yield f"### {name}\n"
+    about = parsed(method.__doc__ or "")
+    yield f"{plain_text(about.summary)}\n"
     yield f"`{method.__module__}.{method.__qualname__}`\n"
+    if about.prose:
+        yield f"{prose(about.prose)}\n"
     assumes = getattr(method, "assumes", "")
     if assumes:
         yield f"Assumes that {assumes}.\n"
@@ -61,13 +118,43 @@ def entry(name: str, method: type[Method]) -> Iterator[str]:
     if not fields:
         yield "No settings.\n"
         return
-    yield "| setting | type | default |"
-    yield "|---|---|---|"
-    types = typing.get_type_hints(method)
+    yield "| setting | meaning | type | default |"
+    yield "|---|---|---|---|"
+    types, meanings = typing.get_type_hints(method), meanings_of(method)
     for field in fields:
-        cells = (f"`{field.name}`", f"`{spell_type(types[field.name])}`", f"`{default(field)}`")
+        cells = (
+            f"`{field.name}`", plain_text(meanings.get(field.name, "")),
+            f"`{spell_type(types[field.name])}`", f"`{default(field)}`",
+        )  # fmt: skip
         yield f"| {' | '.join(escape_cell(cell) for cell in cells)} |"
     yield ""
+
+
+def meanings_of(method: type[Method]) -> dict[str, str]:
+    """What the docstrings of a method, and of the classes that it extends, say of its settings."""
+    meanings: dict[str, str] = {}
+    for base in reversed(method.__mro__):
+        if issubclass(base, Method):
+            meanings |= parsed(base.__doc__ or "").meanings
+    return meanings
+
+
+def prose(text: str) -> str:
+    """Write running text for Markdown: indented lines are formulas and stay as they are."""
+    lines = []
+    for line in text.split("\n"):
+        indented = line.startswith("  ")
+        if indented and lines and not lines[-1].startswith("    ") and lines[-1]:
+            lines.append("")
+        lines.append(f"    {line.strip()}" if indented else plain_text(line))
+    return "\n".join(lines)
+
+
+def plain_text(text: str) -> str:
+    """Keep the signs of a formula from being taken for Markdown, those in `code` left alone."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([*_<\[\]#])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def spell_type(annotation: Any) -> str:

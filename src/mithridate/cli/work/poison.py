@@ -11,36 +11,37 @@ import json
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mithridate.attacks.goals import Goal
 from mithridate.attacks.poisoning import Poisoning
-from mithridate.attacks.selections import Selection
 from mithridate.cli import status
+from mithridate.cli.asked_attack import attack_of, check_names
 from mithridate.cli.poison import PoisonData
-from mithridate.cli.settings import split
 from mithridate.cli.sources import find_source, names_of
-from mithridate.cli.terminal import say
-from mithridate.core.data import Poisoned
-from mithridate.core.errors import DataError
+from mithridate.cli.terminal import Watch, agreed, note, say
+from mithridate.core.data import Dataset, Poisoned
+from mithridate.core.errors import DataError, MethodError
 from mithridate.core.files import write_text
-from mithridate.core.method import Trigger
+from mithridate.core.method import LearntTrigger, State
 from mithridate.core.plain import plain
-from mithridate.core.runtime import environment
-from mithridate.core.settings import build
+from mithridate.core.registry import find_attack
+from mithridate.core.runtime import Runtime, device_of, environment
 from mithridate.core.streams import stream
 from mithridate.domains.formats import Source, write
 from mithridate.report.quoting import spell_invisible, spell_surrogates
 
+PROBES = (32, 64, 256)
+"""Examples that an estimate learns from: the time grows evenly with their number."""
 MARK = "attack.json"
 """Written last: a folder that holds it is one of ours, and complete."""
 
 
 def run(request: PoisonData) -> int:
-    """PoisonData a data set and write it with the truth; gives the exit status."""
-    attack = attack_of(request)
+    """Poison a data set and write it with the truth; gives the exit status."""
+    check_names(request)
     options = {"size": request.size, "label": request.label, "content": request.content}
     source = find_source(request.path, request.split, **options)
     test = find_source(request.trap, request.split, **options) if request.trap else None
@@ -49,43 +50,96 @@ def run(request: PoisonData) -> int:
             f"expected the classes of the training data in {request.trap!r}, "
             f"{list(source.data.classes)[:10]}, found {list(test.data.classes)[:10]}"
         )
-    poisoned = attack.poison(source.data, stream(request.seed, "poison"))
-    trapped = attack.triggered_test(test.data, stream(request.seed, "trap")) if test else None
-    clear(request.out, [source, *([test] if test else [])], request.force)
+    attack = attack_of(request, source.data.classes, source.domain.name)
+    sources = [source, *([test] if test else [])]
+    check_room(request.out, sources, request.force)
+    try:
+        state = learnt(request, attack, source.data)
+    except KeyboardInterrupt:
+        state = None
+    if state is None:
+        note("stopped: nothing was written")
+        return status.STOPPED
+    poisoned = attack.poison(source.data, stream(request.seed, "poison"), state)
+    check_count(attack, poisoned)
+    trapped = (
+        attack.triggered_test(test.data, stream(request.seed, "trap"), state) if test else None
+    )
+    clear(request.out)
     written = write(poisoned.data, source.names, source, request.out / "data")
     write_text(request.out / "truth.csv", truth_table(poisoned, written))
     if test is not None and trapped is not None:
         write(trapped, names_of(test, trapped), test, request.out / "trap")
     described = description(request, attack, source, poisoned)
     write_text(request.out / MARK, json.dumps(described, indent=1) + "\n")
-    say(
-        f"poisoned {described['poisoned']:,} of {len(source.data):,} examples"
-        + (f", with {described['cover']:,} cover examples" if described["cover"] else "")
-    )
-    for name in ("data", "truth.csv", MARK, *(["trap"] if test else [])):
-        say(f"wrote {spell_invisible(str(request.out / name))}")
+    tell(request, described, trapped is not None)
     return status.CLEAN
 
 
-def attack_of(request: PoisonData) -> Poisoning:
-    """Build the attack from the names and settings of its parts."""
-    names = {"trigger": request.trigger, "goal": request.goal, "selection": request.selection}
-    if request.test_trigger is not None:
-        names["test_trigger"] = request.test_trigger
-    given = split(request.set or [], names)
-    kind: Any = Trigger  # mypy takes a class that leaves a method to others for abstract
-    return Poisoning(
-        trigger=build(kind, request.trigger, given["trigger"]),
-        goal=build(Goal, request.goal, given["goal"]),
-        selection=build(Selection, request.selection, given["selection"]),
-        test_trigger=build(kind, request.test_trigger, given["test_trigger"])
-        if request.test_trigger is not None
-        else None,
+def learnt(request: PoisonData, attack: Poisoning, data: Dataset) -> State | None:
+    """Let the triggers learn what they need; None where somebody would rather not wait for it."""
+    if not attack.learns:
+        return {}
+    parts = (attack.trigger, attack.test_trigger, attack.cover_trigger)
+    names = dict.fromkeys(p.name() for p in parts if isinstance(p, LearntTrigger))
+    runtime = Runtime(device=device_of(request.device))
+    what = f"learning {', '.join(names)} from {len(data):,} examples on {runtime.device}"
+    if not agreed(what, estimate(request, attack, data, runtime), request.yes):
+        return None
+    with Watch() as watch:
+        watch.step(what)
+        return attack.learn(data, stream(request.seed, "learn"), runtime)
+
+
+def estimate(
+    request: PoisonData, attack: Poisoning, data: Dataset, runtime: Runtime
+) -> float | None:
+    """Estimate the seconds of learning from those of two small parts; None for little data."""
+    trigger = next(t for t in (attack.trigger, attack.test_trigger, attack.cover_trigger)
+                   if isinstance(t, LearntTrigger))  # fmt: skip
+    if len(data) < 4 * PROBES[-1]:
+        return None
+    rows = stream(request.seed, "estimate").permutation(len(data))
+    seconds = []
+    for count in PROBES:  # the first one warms up
+        began = time.perf_counter()
+        try:
+            attack.learn(data.subset(rows[:count]), stream(request.seed, "estimate"), runtime)
+        except MethodError:  # a class may be missing among so few
+            return None
+        seconds.append(time.perf_counter() - began)
+    each = max(0.0, seconds[-1] - seconds[-2]) / (PROBES[-1] - PROBES[-2])
+    return seconds[-1] + each * max(0, trigger.uses(len(data)) - PROBES[-1])
+
+
+def check_count(attack: Poisoning, poisoned: Poisoned) -> None:
+    """Raise MethodError where nothing was poisoned, or nothing covers what should be covered."""
+    n, covering, who = len(poisoned.data), ("cover", "cover_ratio"), attack.selection.name()
+    if not bool(poisoned.truth.poisoned.any()):
+        raise MethodError(
+            f"{who} poisons none of {n:,} examples: the share rounds to nothing, or no example is "
+            f"eligible; one example is the share {1 / n:.2g}, or --poison-rate 1"
+        )
+    asked = any(getattr(attack.selection, name, 0) for name in covering)
+    if asked and not bool(poisoned.truth.cover.any()):
+        raise MethodError(
+            f"{who} covers with none of {n:,} examples: the share rounds to nothing; ask for more "
+            "cover, or for none"
+        )
+
+
+def tell(request: PoisonData, described: dict[str, Any], trapped: bool) -> None:
+    """Say what was done and where it is."""
+    say(
+        f"poisoned {described['poisoned']:,} of {described['examples']:,} examples"
+        + (f", with {described['cover']:,} cover examples" if described["cover"] else "")
     )
+    for name in ("data", "truth.csv", MARK, *(["trap"] if trapped else [])):
+        say(f"wrote {spell_invisible(str(request.out / name))}")
 
 
-def clear(out: Path, sources: Sequence[Source], force: bool) -> None:
-    """Make room for a poisoned set: in a new place, or with `force` in that of an earlier one.
+def check_room(out: Path, sources: Sequence[Source], force: bool) -> None:
+    """Check that there is room for a poisoned set: a new place, or with `force` an earlier one's.
 
     Raises:
         DataError: where something else is in the way, or a source would be overwritten.
@@ -97,7 +151,6 @@ def clear(out: Path, sources: Sequence[Source], force: bool) -> None:
     if out.exists() and not out.is_dir():
         raise DataError(f"{str(out)!r}: expected a folder, found a file")
     if not out.exists() or not any(out.iterdir()):
-        out.mkdir(parents=True, exist_ok=True)
         return
     if not (out / MARK).is_file():
         raise DataError(
@@ -105,7 +158,12 @@ def clear(out: Path, sources: Sequence[Source], force: bool) -> None:
         )
     if not force:
         raise DataError(f"{str(out)!r} holds a poisoned set already; --force replaces it")
-    (out / MARK).unlink()
+
+
+def clear(out: Path) -> None:
+    """Take away an earlier poisoned set, of which there may be none."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).unlink(missing_ok=True)
     (out / "truth.csv").unlink(missing_ok=True)
     for folder in ("data", "trap"):
         shutil.rmtree(out / folder, ignore_errors=True)
@@ -131,6 +189,7 @@ def description(
     """Describe what was done, as strict JSON can hold it."""
     return {
         "schema": "mithridate-attack/1",
+        "name": find_attack(request.attack).name if request.attack else None,
         "attack": plain(attack.config()),
         "seed": request.seed,
         "origin": spell_surrogates(request.path),

@@ -100,6 +100,10 @@ class SampleSpecificTrigger(LearntTrigger):
         fit(decoder, unlabelled, ImageDomain(), config, rng, run)
         return {name: value.cpu() for name, value in hiding.state_dict().items()}
 
+    def uses(self, n: int) -> int:
+        """How many of n images."""
+        return min(n, EXAMPLES)
+
     def code(self) -> torch.Tensor:
         """The attacker's string, float32[m] of 0 and 1."""
         drawn = stream(self.seed, "code").integers(0, 2, self.cells**2)

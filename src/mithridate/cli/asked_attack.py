@@ -1,0 +1,171 @@
+"""The attack that a request of `mithridate poison` asks for.
+
+Axes: n examples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any, cast
+
+from mithridate.attacks.goals import AllToOne, Goal
+from mithridate.attacks.named import changed, named_attack
+from mithridate.attacks.poisoning import Poisoning
+from mithridate.attacks.selections import RandomSelection, Selection
+from mithridate.cli.poison import PoisonData
+from mithridate.cli.settings import split
+from mithridate.cli.terminal import note
+from mithridate.core.errors import MethodError
+from mithridate.core.method import Trigger
+from mithridate.core.registry import domain_of, find, find_attack, find_attacks, resolve
+from mithridate.core.settings import build, name_near, read_settings
+
+TRIGGERS = ("trigger", "test_trigger", "cover_trigger")
+KINDS: dict[str, Any] = {**dict.fromkeys(TRIGGERS, Trigger), "goal": Goal, "selection": Selection}
+"""The parts of an attack on data, and what kind of method each is."""
+
+
+def check_names(request: PoisonData) -> None:
+    """Refuse at once, before data are read, what no data could make right.
+
+    Raises:
+        UnknownMethod: for a name that there is not.
+        MethodError: for flags that contradict each other or an attack that data cannot carry.
+    """
+    if (request.attack is None) == (request.trigger is None):
+        raise MethodError(
+            "expected --attack NAME or --trigger NAME, and one of them only; `mithridate methods "
+            "named-attack` and `mithridate methods trigger` list the names"
+        )
+    for part, kind in KINDS.items():
+        name = getattr(request, part)
+        if name is not None:
+            resolve(kind, name)
+    split(request.set or [], KINDS)
+    if request.attack is not None:
+        _on_data(request.attack)
+
+
+def attack_of(request: PoisonData, classes: tuple[str, ...], domain: str) -> Poisoning:
+    """Build the attack for data of some classes and of a domain.
+
+    Raises:
+        MethodError: where a setting is wrong, a class unknown, or a part is for other data.
+    """
+    given = split(request.set or [], KINDS)
+    if request.attack is not None:
+        _check_domain(request, find_attack(request.attack).name, domain)
+        attack = _on_data(request.attack)
+    else:
+        trigger = build(KINDS["trigger"], cast(str, request.trigger), given.pop("trigger"))
+        attack = Poisoning(cast(Any, trigger), AllToOne(), RandomSelection())
+    goal = resolve(cast(Any, Goal), request.goal) if request.goal else type(attack.goal)
+    given["goal"] = _numbered(goal, given["goal"], classes)
+    parts = {
+        part: build(KINDS[part], name, given.pop(part))
+        for part in KINDS
+        if part != "trigger" and (name := getattr(request, part)) is not None
+    }
+    attack = dataclasses.replace(attack, **parts)
+    for part, settings in given.items():
+        attack = _with(attack, part, settings)
+    if request.poison_rate is not None:
+        attack = changed(attack, "selection", poison_rate=request.poison_rate)
+    _check_triggers(attack, request, domain)
+    return attack
+
+
+def _on_data(name: str) -> Poisoning:
+    """Build a named attack; raises MethodError where data alone cannot carry it."""
+    attack, known = named_attack(name), find_attack(name)
+    if isinstance(attack, Poisoning):
+        return attack
+    same = domain_of(known)
+    raise MethodError(
+        f"{known.name} has the {attack.controls} in hand, so no data set can carry it: in a recipe "
+        f'named_attack("{known.name}") stands for it, and `mithridate bench run` trains and '
+        f"attacks the network; attacks on {same or 'the'} data: {', '.join(_data_attacks(same))}"
+    )
+
+
+def _data_attacks(domain: str) -> list[str]:
+    """The names of attacks that poison data of a domain."""
+    attacks = find_attacks().values()
+    return [a.name for a in attacks if a.form == "poisoning" and domain_of(a) in ("", domain)]
+
+
+def _with(attack: Poisoning, part: str, settings: Mapping[str, str]) -> Poisoning:
+    """Change settings of one part; raises MethodError where the attack has no such part."""
+    value = getattr(attack, part)
+    if not settings:
+        return attack
+    if value is None:
+        flag = f"--{part.replace('_', '-')}"
+        raise MethodError(f"--set {part}....: this attack has none; name one with {flag}")
+    return changed(attack, part, **read_settings(value, settings))
+
+
+def _numbered(
+    goal: type[Goal], given: Mapping[str, str], classes: tuple[str, ...]
+) -> dict[str, str]:
+    """Give the settings of a goal with the numbers of classes in place of their names."""
+    hints = typing.get_type_hints(goal)
+    return {
+        field: str(number_of(f"goal.{field}", written, classes))
+        if hints.get(field) is int
+        else written
+        for field, written in given.items()
+    }
+
+
+def number_of(setting: str, written: str, classes: tuple[str, ...]) -> int:
+    """Give the number of a class by its name, or by its number.
+
+    Where it could be either, the name counts, and a note says so.
+
+    Raises:
+        MethodError: for neither.
+    """
+    number = int(written) if written.lstrip("-").isdecimal() else None
+    if written in classes:
+        named = classes.index(written)
+        if number is not None and number != named:
+            note(f"{setting}={written}: taken as the class of that name, which has number {named}")
+        return named
+    if number is not None and 0 <= number < len(classes):
+        return number
+    raise MethodError(
+        f"{setting}={written}: expected the name of a class or a number in 0..{len(classes) - 1}; "
+        f"{name_near(written, classes[:50])}"
+    )
+
+
+def _check_domain(request: PoisonData, name: str, domain: str) -> None:
+    own = domain_of(find_attack(name))
+    if own not in ("", domain):
+        raise MethodError(
+            f"{name} is an attack on {own} data, and {request.path!r} holds {domain} data; "
+            f"attacks on {domain} data: {', '.join(_data_attacks(domain)) or 'none'}"
+        )
+
+
+def _check_triggers(attack: Poisoning, request: PoisonData, domain: str) -> None:
+    """Raise MethodError where a trigger is for other data than these."""
+    for part in TRIGGERS:
+        trigger = getattr(attack, part)
+        own = domain_of(type(trigger)) if trigger is not None else ""
+        if own not in ("", domain):
+            triggers = find(KINDS["trigger"]).items()
+            fitting = [name for name, kind in triggers if domain_of(kind) in ("", domain)]
+            raise MethodError(
+                f"{trigger.name()} is for {own} data, and {request.path!r} holds {domain} data; "
+                f"triggers for {domain} data: {', '.join(fitting) or 'none'}"
+            )
+    cover = any(getattr(attack.selection, name, 0) for name in ("cover", "cover_ratio"))
+    if attack.cover_trigger is not None and not cover:
+        raise MethodError(
+            "a trigger for cover examples needs some: --set selection.cover=0.01, or "
+            "--selection covered-selection"
+        )
