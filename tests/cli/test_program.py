@@ -37,7 +37,7 @@ def test_help_comes_without_torch_and_at_once(verb):
 
 
 def test_the_flags_of_a_scan_are_the_plain_fields_of_the_scanner():
-    flags = {p.name: p for p in settings_of("mithridate.pipelines.scan", "Scanner")}
+    flags = {p.name: p for p in settings_of("mithridate.pipelines.scan", "DataScanner")}
     hints = typing.get_type_hints(DataScanner)
     plain = {
         f.name: f.default

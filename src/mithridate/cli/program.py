@@ -6,7 +6,9 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 import typer
 
@@ -94,15 +96,7 @@ def about_bench() -> None:
 def run() -> None:
     """Run the command line and end with its exit status; 2 whenever something went wrong."""
     quiet_streams()
-    usual = warnings.showwarning
-
-    def told(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        """Say in one line what is wrong with another package, and other warnings as usual."""
-        if category.__name__ == "BrokenEntryPoint":
-            return note(f"warning: {spell_invisible(str(message))}")
-        return usual(message, category, *place)
-
-    warnings.showwarning = told
+    cast(Any, warnings).showwarning = partial(show_warning, warnings.showwarning)
     try:
         with spelt(as_flag):
             app(prog_name="mithridate")
@@ -111,6 +105,16 @@ def run() -> None:
             traceback.print_exception(error)
         note(f"error: {spell_invisible(problem(error))}")
         sys.exit(status.ERROR)
+
+
+def show_warning(
+    usual: Callable[..., None], message: object, category: type[Warning], *place: Any, **more: Any
+) -> None:
+    """Say in one line what is wrong with another package, and other warnings as usual."""
+    if category.__name__ == "BrokenEntryPoint":  # its module imports torch
+        note(f"warning: {spell_invisible(str(message))}")
+    else:
+        usual(message, category, *place, **more)
 
 
 def problem(error: Exception) -> str:

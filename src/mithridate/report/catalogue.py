@@ -141,7 +141,7 @@ def meanings_of(method: type[Method]) -> dict[str, str]:
 
 def prose(text: str) -> str:
     """Write running text for Markdown: indented lines are formulas and stay as they are."""
-    lines = []
+    lines: list[str] = []
     for line in text.split("\n"):
         indented = line.startswith("  ")
         if indented and lines and not lines[-1].startswith("    ") and lines[-1]:
