@@ -67,7 +67,7 @@ def _entries(lines: list[str]) -> dict[str, str]:
             meanings |= dict.fromkeys(names, (start[2] or "").strip())
         elif line.strip():
             meanings |= {name: f"{meanings[name]} {line.strip()}".strip() for name in names}
-    return {name: _sentence(said) for name, said in meanings.items()}
+    return {name: _capitalised(said) for name, said in meanings.items()}
 
 
 def _running(prose: str) -> tuple[str, dict[str, str]]:
@@ -75,14 +75,14 @@ def _running(prose: str) -> tuple[str, dict[str, str]]:
     meanings: dict[str, str] = {}
     kept = []
     for paragraph in re.split(r"\n\s*\n", prose):
-        text = " ".join(paragraph.split())
-        found = list(RUNNING.finditer(text))
+        line = " ".join(paragraph.split())
+        found = list(RUNNING.finditer(line))
         for entry in found:
-            meanings |= dict.fromkeys(entry[1].split(", "), _sentence(entry[2]))
-        kept.append(" ".join(RUNNING.sub(" ", text).split()) if found else paragraph)
+            meanings |= dict.fromkeys(entry[1].split(", "), _capitalised(entry[2]))
+        kept.append(" ".join(RUNNING.sub(" ", line).split()) if found else paragraph)
     return "\n\n".join(part for part in kept if part.strip()), meanings
 
 
-def _sentence(said: str) -> str:
+def _capitalised(said: str) -> str:
     said = said.strip()
     return said[:1].upper() + said[1:] + ("" if said.endswith((".", "?", "!")) else ".")
