@@ -2,20 +2,19 @@
 
     python recipes/shipped_population.py   # writes pipelines/populations/digits.json
 
-A clean network is trained on the digits and scanned as anybody would, with 39 clean references; of
-the report the part is kept that `mithridate scan model --clean-scores digits` reads.
+A clean network is trained on the digits and scanned as anybody would, with 39 clean references; the
+population.json beside the report is what `mithridate scan model --clean-scores digits` reads.
 """
 
 from __future__ import annotations
 
-import json
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent / "src" / "mithridate" / "pipelines" / "populations"
-KEPT = ("schema", "model", "trusted", "references", "scanners", "classes", "versions", "written")
 NETWORK = "resnet9:8"
 
 
@@ -36,13 +35,8 @@ def main() -> None:
             "scan", "model", folder / "net" / "model.safetensors", "--data", "digits",
             "--split", "test", "--references", 39, "--out", folder / "report", "--yes",
         )  # fmt: skip
-        found = json.loads((folder / "report" / "report.json").read_text("utf-8"))
-    kept = {key: found[key] for key in KEPT}
-    kept["model"] = {key: kept["model"][key] for key in ("network", "precision")}
-    for scanner in kept["scanners"]:
-        scanner.pop("scores")
-    HOME.mkdir(exist_ok=True)
-    (HOME / "digits.json").write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+        HOME.mkdir(exist_ok=True)
+        shutil.copyfile(folder / "report" / "population.json", HOME / "digits.json")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from mithridate.cli.demo import Demo
 from mithridate.cli.work import demo as demonstration
 from mithridate.core.fit import TrainingConfig
 
@@ -24,7 +23,7 @@ def shown(tmp_path_factory):
         lines = []
         patch.setattr(demonstration, "say", lines.append)
         patch.setattr(demonstration, "show", lambda table: lines.append(table))
-        assert demonstration.run(Demo(out=out, seeds=1)) == 0
+        assert demonstration.run(out=out, seeds=1) == 0
     return out, lines
 
 

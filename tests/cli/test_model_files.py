@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mithridate.pipelines.known_references import Form, unlike
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -17,7 +18,6 @@ from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.pipelines import kept_network as weights
-from mithridate.pipelines.known_references import Form, unlike
 
 OWN = """
 import torch

@@ -146,11 +146,10 @@ def small(tmp_path):
 
 def poison(*arguments):
     """Poison in this process; returns the exit status."""
-    from mithridate.cli.poison import PoisonData
     from mithridate.cli.work.poison import run
 
     path, out, *more = arguments
-    return run(PoisonData(path=str(path), out=out, trigger="pixel-trigger", **dict(more)))
+    return run(path=str(path), out=out, trigger="pixel-trigger", **dict(more))
 
 
 AMOUNT = ("set", ["selection.poison_rate=5"])

@@ -1,6 +1,8 @@
 """The program as a whole: its flags, its help, its lists, and readers that go away."""
 
 import dataclasses
+import importlib
+import inspect
 import resource
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pytest
 
 from cli.runs import MITHRIDATE, environment, inside, mithridate
 from mithridate.cli.flags import as_flag, parse_documented, settings_of
+from mithridate.cli.program import app, bench, scan
 from mithridate.cli.terminal import duration
 from mithridate.core.settings import value_of
 from mithridate.core.spelling import option, raised, spelt
@@ -34,6 +37,20 @@ def test_help_comes_without_torch_and_at_once(verb):
     assert done.returncode == 0, "help imported torch"
     assert "Usage: " in done.stdout
     assert after.ru_utime - before.ru_utime < 1.0
+
+
+def test_every_work_takes_what_its_flags_give():
+    """The fields of a request arrive by name: nothing is missing, and nothing is left over."""
+    verbs = [c.callback for group in (app, scan, bench) for c in group.registered_commands]
+    made = [verb.made_of for verb in verbs if hasattr(verb, "made_of")]
+    assert len(made) == len(verbs) - len(("methods", "sets"))
+    for request, work, settings in made:
+        module, _, function = work.partition(":")
+        run = getattr(importlib.import_module(module), function)
+        taken = inspect.signature(run).parameters
+        given = [f.name for f in dataclasses.fields(request)] + ["settings"] * bool(settings)
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+        assert open_ended or set(taken) == set(given), work
 
 
 def test_the_flags_of_a_scan_are_the_plain_fields_of_the_scanner():

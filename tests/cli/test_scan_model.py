@@ -11,8 +11,8 @@ from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
 from mithridate.domains.catalogue import load_named
 from mithridate.pipelines.damage import set_apart
-from mithridate.pipelines.known_references import Form, asked_with, known
 from mithridate.pipelines.model_scan import default_scanners
+from mithridate.pipelines.population import Form, Population
 
 CHEAP = ("--scanners", "weight-statistics", "--epochs", 1, "--network", "resnet9:4", "--yes")
 
@@ -107,22 +107,23 @@ def test_clean_models_and_their_scores_say_the_same(data, tmp_path):
 def test_the_population_that_comes_with_the_library_is_that_of_the_default_scanners():
     """Where defaults have changed it is out of date: python recipes/shipped_population.py."""
     wanted = default_scanners()
-    found = known("digits", wanted, Form("resnet9:8", "fp32", 10))
+    population = Population.load("digits")
+    found = population.known(wanted, Form("resnet9:8", "fp32", 10))
     everything = load_named("digits", split="test").data
     shown = set_apart(everything, 0.3, stream(0, "scan", "apart"))[1]
-    assert asked_with("digits", (everything, shown), 0) is shown
+    assert population.seen((everything, shown), 0) is shown
     with pytest.raises(DataError, match="other trusted examples"):
-        asked_with("digits", (everything.subset(range(100)),), 0)
+        population.seen((everything.subset(range(100)),), 0)
     assert set(found) == {scanner.name() for scanner in wanted}
     assert {scores.shape for scores in found.values()} == {(39, 10)}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "mithridate-model-scan/1"}'])
-def test_a_file_that_is_no_report_is_refused(data, tmp_path, text):
+def test_a_file_that_is_no_population_is_refused(data, tmp_path, text):
     (tmp_path / "r.json").write_text(text)
     done = scanned(data, tmp_path / "out", "--clean-scores", tmp_path / "r.json", *CHEAP)
     assert done.returncode == 2
-    assert "expected the report.json" in done.stderr
+    assert "expected the population.json or report.json" in done.stderr
 
 
 def test_networks_of_ones_own_can_be_the_references_and_guards_watch_what_arrives(data, tmp_path):

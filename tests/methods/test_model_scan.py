@@ -14,7 +14,8 @@ from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.streams import stream
 from mithridate.pipelines.deployment import Placed
-from mithridate.pipelines.model_scan import ModelScanner, References
+from mithridate.pipelines.model_scan import ModelScanner
+from mithridate.pipelines.references import References
 
 DATA, DOMAIN = learnable("image", 64), domains()["image"]
 

@@ -24,7 +24,7 @@ from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.damage import damage, set_apart
 from mithridate.pipelines.filtered import Filtered
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.repaired import Repaired
+from mithridate.pipelines.repaired import MeasuredRepair
 from mithridate.pipelines.scan import DataScanner
 from mithridate.pipelines.training import train
 from mithridate.pipelines.unlearned import Unlearned
@@ -223,7 +223,7 @@ def runtime():
 
 def test_a_repair_is_measured_on_examples_that_it_never_saw():
     data = numbered([0, 1, 2] * 20)
-    found = Repaired(Zero()).repair(Says(*([0, 1, 2] * 20)), data, DOMAIN)
+    found = MeasuredRepair(Zero()).repair(Says(*([0, 1, 2] * 20)), data, DOMAIN)
     assert not set(seen[0]) & set(found.measured.ids.tolist())
     assert len(seen[0]) + len(found.measured) == 60 and len(found.measured) == 18
     assert found.damage.before.value == 1 and found.damage.after.value == pytest.approx(1 / 3)
@@ -236,7 +236,7 @@ def test_doing_nothing_changes_nothing(world):
     poisoned, trusted, _ = world
     model = trained(world).model
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = Repaired(DoNothing(), SCANNER).repair(
+    found = MeasuredRepair(DoNothing(), SCANNER).repair(
         model, trusted, DOMAIN, suspects=poisoned.data, saw="both"
     )
     assert found.damage.changed.value == found.damage.lost.value == found.changed.value == 0
@@ -247,7 +247,7 @@ def test_doing_nothing_changes_nothing(world):
 
 def test_a_repair_that_saw_the_suspects_leaves_nothing_to_compare_them_with(world):
     poisoned, trusted, _ = world
-    first, second = Repaired(Zero(greedy=True), SCANNER).repair(
+    first, second = MeasuredRepair(Zero(greedy=True), SCANNER).repair(
         trained(world).model, trusted, DOMAIN, suspects=poisoned.data, saw="both"
     ).scans  # fmt: skip
     assert first.verdict.p_value is not None
@@ -256,4 +256,4 @@ def test_a_repair_that_saw_the_suspects_leaves_nothing_to_compare_them_with(worl
 
 def test_a_repair_that_asks_for_suspects_says_so():
     with pytest.raises(MethodError, match="give them as suspects, on the command line by --data"):
-        Repaired(Zero(greedy=True)).repair(Says(0, 1, 2), numbered([0, 1, 2] * 2), DOMAIN)
+        MeasuredRepair(Zero(greedy=True)).repair(Says(0, 1, 2), numbered([0, 1, 2] * 2), DOMAIN)

@@ -17,7 +17,16 @@ from mithridate.core.scores import Verdict
 from mithridate.core.streams import stream
 from mithridate.pipelines.guarded import Decisions
 from mithridate.pipelines.model_scan import ModelScan
-from mithridate.report.model_page import ModelWork, page, record, strip, write_model_report
+from mithridate.report.model_page import (
+    ModelWork,
+    ScannedFile,
+    TrustedExamples,
+    WatchedInputs,
+    page,
+    record,
+    strip,
+    write_model_report,
+)
 from mithridate.stats.population import standing
 from report.example import HOSTILE
 from report.test_browser import DESKTOP, PHONE, measure, needs_browser, without_policy
@@ -81,11 +90,14 @@ def work(answer="flagged", **more):
     decisions = Decisions(
         torch.arange(25) % 10, p, tuple(actions), ("because",) * 25, torch.zeros(25, 1)
     )
+    file = ScannedFile(
+        "model.onnx", "ab" * 32, "resnet9", "int8-static", {"argmax": 0.998},
+        ("weights hold 3 values that are not finite",),
+    )  # fmt: skip
+    trusted = TrustedExamples(pictures(), pictures(50), "trusted.npz")
     made = ModelWork(
-        scan(answer), (Inverts(), Listens(), Refuses()), "model.onnx", "ab" * 32, "resnet9",
-        "int8-static", pictures(), "trusted.npz", "19 networks trained here",
-        {"argmax": 0.998}, pictures(50), ("weights hold 3 values that are not finite",),
-        arriving, decisions, ("strip",), {"seconds": 12.3},
+        scan(answer), (Inverts(), Listens(), Refuses()), file, trusted, "19 networks trained here",
+        WatchedInputs(arriving, decisions, ("strip",)), {"seconds": 12.3},
     )  # fmt: skip
     return replace(made, **more)
 
@@ -162,10 +174,9 @@ def test_a_pattern_that_is_added_is_stretched_around_mid_grey():
 def hostile():
     names = (*HOSTILE[:6], *NAMES[:4])
     made = scan(names=names, why=HOSTILE[1])
-    return work(
-        scan=made, origin=HOSTILE[0], trusted_origin=HOSTILE[2], network=HOSTILE[3],
-        references=HOSTILE[11], findings=HOSTILE[:8], precision=HOSTILE[1],
-    )  # fmt: skip
+    told, file = work(), ScannedFile(HOSTILE[0], "ab" * 32, HOSTILE[3], HOSTILE[1], {}, HOSTILE[:8])
+    trusted = replace(told.trusted, origin=HOSTILE[2])
+    return replace(told, scan=made, file=file, trusted=trusted, references=HOSTILE[11])
 
 
 def test_hostile_names_are_shown_and_do_nothing():
@@ -191,6 +202,6 @@ def test_the_page_fits_phone_and_desktop_and_runs_nothing(tmp_path):
 
 @pytest.mark.parametrize("answer", ["flagged", "clean"])
 def test_a_record_without_inputs_and_references_of_its_own_is_drawn_too(answer):
-    assert "Suspicious inputs" not in said(
-        work(answer, arriving=None, decisions=None, learnt=None, agreement={}, findings=())
-    )
+    file = ScannedFile("model.pt", "ab" * 32, "resnet9", "fp32")
+    made = work(answer, watched=None, trusted=TrustedExamples(pictures()), file=file)
+    assert "Suspicious inputs" not in said(made)

@@ -2,45 +2,58 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
 from pathlib import Path
 
+from mithridate.cli import status
 from mithridate.cli.terminal import command_line, say
-from mithridate.pipelines.deployment import ARITHMETIC, Placed
-from mithridate.report.model_page import ModelWork, write_model_report
+from mithridate.core.fingerprint import sha256_of
+from mithridate.pipelines.deployment import agreeing
+from mithridate.pipelines.model_scan import ModelScanner, not_scanned
+from mithridate.pipelines.population import Form, Population
+from mithridate.pipelines.suspect_file import Suspect, SuspectFile
+from mithridate.report.model_page import (
+    ModelWork,
+    ScannedFile,
+    TrustedExamples,
+    write_model_report,
+)
 from mithridate.report.quoting import spell_invisible
+from mithridate.stats.intervals import Interval
 
 
-def answer(work: ModelWork, out: Path, seed: int) -> None:
+def described(model: SuspectFile, suspect: Suspect, accuracy: Interval | None) -> ScannedFile:
+    """Describe the file in the report."""
+    return ScannedFile(
+        str(model.path), sha256_of(model.path), suspect.network, suspect.precision,
+        agreeing(suspect.placed), model.findings, model.encoding, accuracy,
+    )  # fmt: skip
+
+
+def unscanned(
+    why: str, scanner: ModelScanner, file: ScannedFile, trusted: TrustedExamples,
+    suspect: Suspect, out: Path, seed: int,
+) -> int:  # fmt: skip
+    """Write a report that says why the model was not scanned; gives the exit status."""
+    nothing = not_scanned(why, scanner.level, trusted.shown.classes)
+    origin = "none, since the model cannot be judged as it is read"
+    answer(ModelWork(nothing, scanner.scanners, file, trusted, origin), suspect.form, out, seed)
+    return status.CANNOT_JUDGE
+
+
+def answer(work: ModelWork, form: Form, out: Path, seed: int) -> None:
     """Write the report, then say what was found and where it is."""
     write_model_report(work, out, command=command_line(), seed=seed)
-    result = work.scan
-    say(f"Verdict: {spell_invisible(str(result.verdict))}")
-    if result.verdict.p_value is not None:
-        finest = f"the smallest possible is {result.verdict.finest_p:.3g}"
-        say(f"p = {result.verdict.p_value:.3g}; {finest}")
-    if result.by_class is not None and result.verdict.answer == "flagged":
-        order = result.by_class.argsort(kind="stable")[:3]
-        for k in order:
-            say(f"- class {spell_invisible(result.classes[k])}: p = {result.by_class[k]:.3g}")
-    for name, why in result.unheard.items():
+    scan, trusted = work.scan, work.trusted
+    if scan.scores:
+        kept = Population.of(scan, work.scanners, form, trusted.shown, trusted.origin, seed)
+        kept.save(out / "population.json")
+    say(f"Verdict: {spell_invisible(str(scan.verdict))}")
+    if scan.verdict.p_value is not None:
+        finest = f"the smallest possible is {scan.verdict.finest_p:.3g}"
+        say(f"p = {scan.verdict.p_value:.3g}; {finest}")
+    if scan.by_class is not None and scan.verdict.answer == "flagged":
+        for k in scan.by_class.argsort(kind="stable")[:3]:
+            say(f"- class {spell_invisible(scan.classes[k])}: p = {scan.by_class[k]:.3g}")
+    for name, why in scan.unheard.items():
         say(f"- {name} could not judge: {spell_invisible(why)}")
     say(f"The report: {out / 'report.html'}")
-
-
-def agreement(place: Placed, precision: str) -> dict[str, float]:
-    """How often artefact and twin give the same class; nothing where they are one."""
-    if place.twin is None or place.trusted is None or precision in ARITHMETIC:
-        return {}
-    both = [
-        replace(place, model=model).predicted(place.trusted).labels
-        for model in (place.model, place.twin)
-    ]
-    return {"argmax": float((both[0] == both[1]).double().mean())}
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of the file."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

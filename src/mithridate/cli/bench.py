@@ -8,17 +8,26 @@ from typing import Annotated
 
 import typer
 
+from mithridate.cli.groups import Device, Yes
+
 Flag = typer.Option
-Recipe = Annotated[
-    str, typer.Argument(help="A Python file with a function `sweep`, or FILE.py:FUNCTION.")
-]
 StoreFlag = Annotated[Path, Flag("--store", help="The folder of results.")]
-Where = Annotated[
-    list[str] | None,
-    Flag("--where", help="Only cells with this AXIS=VALUE, as attack=badnets; may be repeated."),
-]
-Cell = Annotated[str, Flag("--cell", help="Only the cell whose key begins so.")]
 HOME = Path("mithridate-bench")
+
+
+@dataclass(frozen=True)
+class WhichCells:
+    """A sweep, where its results are kept, and which of its cells are asked for."""
+
+    recipe: Annotated[
+        str, typer.Argument(help="A Python file with a function `sweep`, or FILE.py:FUNCTION.")
+    ]
+    store: StoreFlag = HOME
+    where: Annotated[
+        list[str] | None,
+        Flag("--where", help="Only cells with this AXIS=VALUE, as attack=badnets; repeatable."),
+    ] = None
+    cell: Annotated[str, Flag("--cell", help="Only the cell whose key begins so.")] = ""
 
 
 @dataclass(frozen=True)
@@ -28,10 +37,7 @@ class BenchPlan:
     Exit status: 0, or 2 on an error.
     """
 
-    recipe: Recipe
-    store: StoreFlag = HOME
-    where: Where = None
-    cell: Cell = ""
+    asked: WhichCells
     workers: Annotated[int | None, Flag(help="Processes; by default one for each core.")] = None
 
 
@@ -43,26 +49,23 @@ class BenchRun:
     where some failed, 2 on an error, 130 where it was stopped.
     """
 
-    recipe: Recipe
-    store: StoreFlag = HOME
-    where: Where = None
-    cell: Cell = ""
+    asked: WhichCells
     workers: Annotated[int | None, Flag(help="Processes; by default one for each core.")] = None
     on: Annotated[
-        str, Flag(help="local, serial, ray, ray:auto, ray:HOST:PORT or ray://HOST:PORT.")
+        str,
+        Flag(
+            help="Where steps run: local, serial, ray, ray:auto, ray:HOST:PORT or ray://HOST:PORT."
+        ),
     ] = "local"
-    device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
-    yes: Annotated[bool, Flag("--yes", "-y", help="Do not ask before a long run.")] = False
+    device: Device = "auto"
+    yes: Yes = False
 
 
 @dataclass(frozen=True)
 class BenchStatus:
     """Say how the cells of a sweep ended, and why some did not."""
 
-    recipe: Recipe
-    store: StoreFlag = HOME
-    where: Where = None
-    cell: Cell = ""
+    asked: WhichCells
 
 
 @dataclass(frozen=True)
@@ -72,24 +75,20 @@ class BenchVerify:
     Exit status: 0 where all are the same, 1 where some differ, 2 on an error.
     """
 
-    recipe: Recipe
-    store: StoreFlag = HOME
-    where: Where = None
-    cell: Cell = ""
-    sample: Annotated[int, Flag(min=1, help="How many steps.")] = 20
-    seed: Annotated[int, Flag(help="Of the sample.")] = 0
+    asked: WhichCells
+    sample: Annotated[int, Flag(min=1, help="How many steps are computed again.")] = 20
+    seed: Annotated[int, Flag(help="The seed by which the sample is drawn.")] = 0
 
 
 @dataclass(frozen=True)
 class BenchReport:
     """Write the tables as a static site, with the records as Parquet beside them."""
 
-    recipe: Recipe
-    store: StoreFlag = HOME
-    where: Where = None
-    cell: Cell = ""
+    asked: WhichCells
     out: Annotated[Path, Flag(help="The folder of the site.")] = Path("mithridate-site")
-    title: Annotated[str, Flag(help="Of the site; by default the recipe's name.")] = ""
+    title: Annotated[
+        str, Flag(help="The title of the site; by default the name of the recipe.")
+    ] = ""
     mlflow: Annotated[str, Flag(help="Also log every cell to MLflow at this URI.")] = ""
 
 

@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast, get_type_hints
@@ -17,29 +17,6 @@ import typer
 
 from mithridate.core.spelling import as_argument, spelt
 
-Network = Annotated[
-    str,
-    typer.Option(
-        help="Where the file does not say it: a name, timm:NAME or python:FILE.py:FUNCTION."
-    ),
-]
-Mean = Annotated[
-    str,
-    typer.Option(help="A network from elsewhere takes (x / 255 - mean) / std: 0.5,0.4,0.3."),
-]
-Part = Annotated[
-    str, typer.Option(help="Of a checkpoint of several networks, such as netC, ema or student.")
-]
-Std = Annotated[str, typer.Option(help="See --mean; without both an ONNX model takes bytes.")]
-Classes = Annotated[
-    str,
-    typer.Option(
-        help="The classes in the order of the network's outputs, where the file does not say it: "
-        "names with commas between them, or a file with one on each line."
-    ),
-]
-"""Flags of all commands that read a network."""
-
 PLAIN = {"float": float, "int": int, "str": str}
 """Types of settings that one flag can hold."""
 
@@ -47,37 +24,61 @@ PLAIN = {"float": float, "int": int, "str": str}
 def command(request: type[Any], work: str, settings: str = "") -> Callable[..., None]:
     """Make a command out of a dataclass: its fields are the flags.
 
+    A field whose type is a dataclass too is a group of flags that several verbs share.
+
     Args:
         request: The dataclass.
-        work: "module:function", what is given the request and gives the exit status. It is
+        work: "module:function", what is given the fields by name and gives the exit status. It is
             imported when the command runs, so that help comes at once.
         settings: "module:Class", a dataclass whose plain fields become flags too; what is given
-            for them arrives in the request's field `settings`, by name.
+            for them arrives as `settings`, a mapping by name.
 
     """
-    hints = get_type_hints(request, include_extras=True)
-    own = [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=_default(f),
-                          annotation=hints[f.name])
-        for f in dataclasses.fields(cast(Any, request)) if f.name != "settings"
-    ]  # fmt: skip
+    own = list(_parameters(request))
     more = list(settings_of(*settings.split(":"))) if settings else []
+    known = [parameter.name for parameter in own]
 
     def function(**given: Any) -> None:
-        chosen = {p.name: given.pop(p.name) for p in more}
-        asked = request(**given, **({"settings": chosen} if settings else {}))
+        arguments = _fields(request, given)
+        if settings:
+            arguments["settings"] = {p.name: given[p.name] for p in more}
         module, _, name = work.partition(":")
         run = getattr(importlib.import_module(module), name)
-        with spelt(partial(as_flag, known=hints)):
-            status = run(asked)
+        with spelt(partial(as_flag, known=known)):
+            status = run(**arguments)
         raise typer.Exit(status)
 
     paragraphs = (inspect.getdoc(request) or "").split("\n\n")
     function.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     function.__name__ = request.__name__.lower()
+    cast(Any, function).made_of = (request, work, settings)
     cast(Any, function).__signature__ = inspect.Signature([*own, *more])
     function.__annotations__ = {p.name: p.annotation for p in [*own, *more]}
     return function
+
+
+def _parameters(request: type[Any]) -> Iterator[inspect.Parameter]:
+    """The flags of a request, those of its groups among them."""
+    hints = get_type_hints(request, include_extras=True)
+    for field in dataclasses.fields(request):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from _parameters(cast(type[Any], hint))
+        else:
+            yield inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=hint
+            )
+
+
+def _fields(request: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a request's fields, each group put together again."""
+    hints = get_type_hints(request)
+    return {
+        name: cast(Any, hint)(**_fields(cast(type[Any], hint), given))
+        if dataclasses.is_dataclass(hint := hints[name])
+        else given[name]
+        for name in (field.name for field in dataclasses.fields(request))
+    }
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -4,13 +4,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import Classes, Mean, Network, Part, Std
+from mithridate.cli.groups import HowToCompute, HowToRead, WhichNetwork
 
 Flag = typer.Option
+
+
+@dataclass(frozen=True)
+class HowToFit:
+    """Which detectors make the guard, and on what it is fitted."""
+
+    trusted: Annotated[
+        str | None,
+        Flag(help="Examples known to be clean: a path or a named set, e.g. cifar10:test."),
+    ] = None
+    fit_only: Annotated[
+        Path | None, Flag(help="Write the fitted guard to this new folder, and do not serve.")
+    ] = None
+    guard: Annotated[
+        list[str] | None,
+        Flag(help="A detector, any number of times; see `mithridate methods detector`."),
+    ] = None
+    set: Annotated[
+        list[str] | None, Flag(help="A setting as GUARD.FIELD=VALUE, any number of times.")
+    ] = None
+    level: Annotated[
+        float, Flag(help="The share, between 0 and 1, of clean inputs that may be refused.")
+    ] = 0.05
+    calibrate: Annotated[
+        float,
+        Flag(
+            help="The share, between 0 and 1, of the trusted examples that calibrates the guard; "
+            "the rest fits it."
+        ),
+    ] = 0.5
+
+
+@dataclass(frozen=True)
+class WhereToServe:
+    """Where the guarded network answers."""
+
+    host: Annotated[str, Flag(help="The address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Flag(help="The port to listen on; 0 takes a free one.")] = 8080
 
 
 @dataclass(frozen=True)
@@ -25,36 +63,11 @@ class GuardNetwork:
     """
 
     model: Annotated[Path, typer.Argument(help="The weights: safetensors, or a .pt of tensors.")]
-    trusted: Annotated[
-        str | None,
-        Flag(help="Examples known to be clean: a path or a named set, e.g. cifar10:test."),
-    ] = None
+    fitting: HowToFit = field(default_factory=HowToFit)
     fitted: Annotated[Path | None, Flag(help="A guard that --fit-only wrote for this network.")] = (
         None
     )
-    fit_only: Annotated[
-        Path | None, Flag(help="Write the fitted guard to this new folder, and do not serve.")
-    ] = None
-    guard: Annotated[
-        list[str] | None,
-        Flag(help="A detector, any number of times; see `mithridate methods detector`."),
-    ] = None
-    level: Annotated[float, Flag(help="Share of clean inputs that may be refused.")] = 0.05
-    calibrate: Annotated[
-        float, Flag(help="Share of the trusted examples that calibrates; the rest fits.")
-    ] = 0.5
-    set: Annotated[list[str] | None, Flag(help="GUARD.FIELD=VALUE, any number of times.")] = None
-    host: Annotated[str, Flag(help="The address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, Flag(help="The port to listen on; 0 takes a free one.")] = 8080
-    network: Network = ""
-    classes: Classes = ""
-    part: Part = ""
-    mean: Mean = ""
-    std: Std = ""
-    seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
-    device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
-    split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None
-    size: Annotated[int | None, Flag(help="Resize images to size x size.")] = None
-    label: Annotated[str | None, Flag(help="The column of labels.")] = None
-    content: Annotated[str | None, Flag(help="The column of images or texts.")] = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    serving: WhereToServe = field(default_factory=WhereToServe)
+    network: WhichNetwork = field(default_factory=WhichNetwork)
+    computing: HowToCompute = field(default_factory=HowToCompute)
+    reading: HowToRead = field(default_factory=HowToRead)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mithridate.cli.completing import names_of
+from mithridate.cli.groups import HowToComputeLong, HowToRead
 
 Flag = typer.Option
 
@@ -78,11 +79,6 @@ class PoisonData:
     trap: Annotated[
         str | None, Flag(help="Test data to write with the trigger on, to OUT/trap.")
     ] = None
-    seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
-    device: Annotated[str, Flag(help="On which a trigger learns: auto, cpu or cuda.")] = "auto"
-    split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None
-    size: Annotated[int | None, Flag(help="Resize images to size x size.")] = None
-    label: Annotated[str | None, Flag(help="The column of labels.")] = None
-    content: Annotated[str | None, Flag(help="The column of images or texts.")] = None
+    computing: HowToComputeLong = field(default_factory=HowToComputeLong)
+    reading: HowToRead = field(default_factory=HowToRead)
     force: Annotated[bool, Flag("--force", help="Replace an earlier poisoned set in OUT.")] = False
-    yes: Annotated[bool, Flag("--yes", "-y", help="Do not ask before a long learning.")] = False

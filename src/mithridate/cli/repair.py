@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mithridate.cli.flags import Classes, Mean, Network, Part, Std
+from mithridate.cli.groups import Flip, HowToComputeLong, HowToRead, WhichNetwork
 
 Flag = typer.Option
+
+
+@dataclass(frozen=True)
+class WhichSuspects:
+    """What the network may have been trained on."""
+
+    data: Annotated[
+        str | None,
+        Flag(help="What the network may have been trained on; scanned before and after."),
+    ] = None
+    model_saw: Annotated[
+        str,
+        Flag(help="Which of --data and --trusted it was trained on: neither, suspect or both."),
+    ] = "suspect"
 
 
 @dataclass(frozen=True)
@@ -28,31 +42,22 @@ class RepairNetwork:
         str, Flag(help="Examples known to be clean: a path or a named set, e.g. cifar10:test.")
     ]
     out: Annotated[Path, Flag(help="A new folder for the repaired network and its card.")]
-    repair: Annotated[str, Flag(help="See `mithridate methods repair`.")] = "fine-tuning"
-    set: Annotated[list[str] | None, Flag(help="FIELD=VALUE, any number of times.")] = None
-    data: Annotated[
-        str | None,
-        Flag(help="What the network may have been trained on; scanned before and after."),
+    repair: Annotated[
+        str, Flag(help="The name of the repair; see `mithridate methods repair`.")
+    ] = "fine-tuning"
+    set: Annotated[
+        list[str] | None, Flag(help="A setting as FIELD=VALUE, any number of times.")
     ] = None
-    model_saw: Annotated[
-        str, Flag(help="Which of --data and --trusted it was trained on: neither, suspect or both.")
-    ] = "suspect"
+    suspects: WhichSuspects = field(default_factory=WhichSuspects)
     apart: Annotated[
-        float, Flag(help="Share of the trusted examples that the repair never sees: they measure.")
+        float,
+        Flag(
+            help="The share, between 0 and 1, of the trusted examples that the repair never sees, "
+            "since they measure what it costs."
+        ),
     ] = 0.3
-    network: Network = ""
-    classes: Classes = ""
-    part: Part = ""
-    mean: Mean = ""
-    std: Std = ""
-    seed: Annotated[int, Flag(help="Of everything that is drawn at random.")] = 0
-    device: Annotated[str, Flag(help="auto, cpu or cuda.")] = "auto"
-    split: Annotated[str | None, Flag(help="train, test or validation, of several.")] = None
-    size: Annotated[int | None, Flag(help="Resize images to size x size.")] = None
-    label: Annotated[str | None, Flag(help="The column of labels.")] = None
-    content: Annotated[str | None, Flag(help="The column of images or texts.")] = None
-    flip: Annotated[
-        bool | None, Flag("--flip/--no-flip", help="Whether mirrored images keep their label.")
-    ] = None
+    network: WhichNetwork = field(default_factory=WhichNetwork)
+    computing: HowToComputeLong = field(default_factory=HowToComputeLong)
+    reading: HowToRead = field(default_factory=HowToRead)
+    flip: Flip = None
     force: Annotated[bool, Flag("--force", help="Replace an earlier result in OUT.")] = False
-    yes: Annotated[bool, Flag("--yes", "-y", help="Do not ask before a long repair.")] = False

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from mithridate.core.errors import MethodError
+from mithridate.core.method import Method
+from mithridate.core.registry import get
 from mithridate.core.settings import name_near
+
+M = TypeVar("M", bound=Method)
+
+
+def methods_named(kind: type[M], names: str) -> tuple[M, ...]:
+    """Build the methods of a kind that a text names, with commas between them and each once.
+
+    Raises:
+        UnknownMethod: where there is none of that name.
+    """
+    each = dict.fromkeys(name.strip() for name in names.split(",") if name.strip())
+    return tuple(get(kind, name) for name in each)
 
 
 def split(given: Iterable[str], parts: Mapping[str, object]) -> dict[str, dict[str, str]]:

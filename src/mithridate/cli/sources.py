@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
 
+from mithridate.cli.groups import HowToRead
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
@@ -16,17 +16,19 @@ from mithridate.domains.catalogue import SETS, is_named, load_named
 from mithridate.domains.formats import Source, read
 
 
-def find_source(where: str, split: str | None = None, **options: Any) -> Source:
+def find_source(where: str, how: HowToRead) -> Source:
     """Read a file, a folder or a named set, of which "cifar10:test" names a split.
 
     Args:
-        split: of several, where the name does not say it.
-        options: of `domains.formats.read`, which a named set has no use for.
+        where: The path or the name.
+        how: How a file or a folder is read; its split counts where the name says none.
 
     Raises:
-        DataError: where there is no such data, or a named set of images has another size than is
-            asked for.
+        DataError: There is no such data, or a named set of images has another size than is asked
+            for.
+
     """
+    split, options = how.split, how.options()
     if Path(where).exists():
         return read(where, split=split, **options)
     before, _, after = where.rpartition(":")
@@ -50,15 +52,13 @@ def find_source(where: str, split: str | None = None, **options: Any) -> Source:
     )
 
 
-def trusted_beside(
-    source: Source, where: str, split: str | None, options: dict[str, Any]
-) -> Dataset:
+def trusted_beside(source: Source, where: str, how: HowToRead) -> Dataset:
     """Read trusted examples, which have the classes of the suspects in `source`.
 
     Raises:
         DataError: where they are the suspects themselves, or of other classes.
     """
-    read = find_source(where, split, **options)
+    read = find_source(where, how)
     if read.origin == source.origin and read.names == source.names:
         raise DataError(
             f"{where!r} is the suspect data set itself; trusted examples are others, of "

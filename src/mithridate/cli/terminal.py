@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
 
@@ -21,6 +22,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+from mithridate.cli import status
 
 LONG = 600.0
 """Seconds of work from which on it is asked whether to go on."""
@@ -127,6 +130,19 @@ def agreed(what: str, seconds: float | None, yes: bool) -> bool:
 def command_line() -> str:
     """The command line that is running."""
     return shlex.join(["mithridate", *sys.argv[1:]])
+
+
+def stopped(kept: Path | None) -> int:
+    """Say how to go on after Ctrl-C; gives the exit status.
+
+    Args:
+        kept: Where a part of the training is kept, None where it is not.
+
+    """
+    begins = "begins again" if kept is None else "goes on from there"
+    how = "" if kept is None else f"the training so far is kept in {kept}, and "
+    note(f"stopped: {how}the same command {begins}:\n  {command_line()}")
+    return status.STOPPED
 
 
 class Watch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +24,12 @@ def fingerprint(data: Dataset) -> str:
             raw = str(value).encode("utf-8", "surrogatepass")
             digest.update(len(raw).to_bytes(8, "big") + raw)  # the length keeps rows apart
     return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def place_of(*parts: object) -> str:

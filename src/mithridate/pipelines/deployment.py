@@ -65,6 +65,22 @@ class Placed:
         return replace(data, labels=predicted)
 
 
+def agreeing(place: Placed) -> dict[str, float]:
+    """Tell how often artefact and twin call the trusted examples alike; nothing where they are one.
+
+    Args:
+        place: The model.
+
+    """
+    if place.twin is None or place.trusted is None or place.twin is place.model:
+        return {}
+    both = [
+        replace(place, model=model).predicted(place.trusted).labels
+        for model in (place.model, place.twin)
+    ]
+    return {"argmax": float((both[0] == both[1]).double().mean())}
+
+
 def as_deployed(
     model: nn.Module, precision: str, domain: Domain, trusted: Dataset | None
 ) -> Placed:

@@ -16,9 +16,10 @@ from mithridate.core.domain import Domain
 from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime
 from mithridate.core.training_run import Progress, TrainingRun
+from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.scan import DataScanner, Step
+from mithridate.pipelines.scan import DataScanner
 from mithridate.pipelines.training import train
 
 
@@ -63,7 +64,7 @@ class Filtered:
         *,
         runtime: Runtime | None = None,
         progress: Progress | None = None,
-        step: Step | None = None,
+        step: Announce | None = None,
         checkpoint: Path | None = None,
     ) -> Cleansed:
         """Train on data that cannot be trusted.

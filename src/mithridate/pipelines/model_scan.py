@@ -16,29 +16,19 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
 
-from mithridate.core.data import Dataset
-from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.core.fit import TrainingConfig
 from mithridate.core.runtime import Runtime
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores, Verdict
 from mithridate.core.streams import stream
-from mithridate.core.training_run import TrainingRun
+from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.deployment import Placed
-from mithridate.pipelines.scan import choose_training
-from mithridate.pipelines.training import train
 from mithridate.scanners.mm_bd import MaximumMargin
 from mithridate.scanners.neural_cleanse import NeuralCleanse
 from mithridate.scanners.universal_transfer import UniversalTransfer
 from mithridate.scanners.weight_statistics import WeightStatistics
 from mithridate.stats.population import Floats, standing
-from mithridate.trainers.standard import Standard
-
-Step = Callable[[str], None]
-"""Is told what begins, in plain words."""
 
 Known = Mapping[str, Floats]
 """Scores of reference networks by the name of the scanner, float64[m, c]."""
@@ -98,7 +88,7 @@ class ModelScanner:
         seed: int = 0,
         *,
         runtime: Runtime | None = None,
-        step: Step | None = None,
+        step: Announce | None = None,
     ) -> ModelScan:
         """Scan a model and compare it with reference networks, or with what is known of them.
 
@@ -144,7 +134,7 @@ class ModelScanner:
         name: str,
         references: Sequence[Placed] | Known,
         ask: Callable[[Placed], Scanned],
-        say: Step,
+        say: Announce,
     ) -> dict[int, Floats]:
         """The scores of the references by one scanner, without those that it cannot judge."""
         if isinstance(references, Mapping):
@@ -238,34 +228,3 @@ def _with_dropped(told: ModelScan, dropped: dict[str, int]) -> ModelScan:
         why = f"{verdict.why}; references that a scanner could not judge were left out: {which}"
         verdict = replace(verdict, why=why)
     return replace(told, verdict=verdict, dropped=dropped)
-
-
-@dataclass(frozen=True)
-class References:
-    """How clean reference networks are made: from trusted examples, one seed each.
-
-    Attributes:
-        count: of networks.
-        network: its name in the domain, "" is the default.
-        training: None chooses by the number of examples.
-    """
-
-    count: int = 19
-    network: str = ""
-    training: TrainingConfig | None = field(default=None)
-
-    def trained(
-        self,
-        number: int,
-        trusted: Dataset,
-        domain: Domain,
-        seed: int = 0,
-        *,
-        runtime: Runtime | None = None,
-    ) -> nn.Module:
-        """Train one of the networks on the trusted examples; each number begins elsewhere."""
-        trainer = Standard(self.training or choose_training(len(trusted)))
-        run = TrainingRun(runtime or Runtime())
-        place = int(stream(seed, "references", number).integers(2**31))
-        done = train(trainer, trusted, domain, place, network=self.network, run=run)
-        return done.model.eval()

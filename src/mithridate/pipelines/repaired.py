@@ -17,10 +17,11 @@ from mithridate.core.method import Repair
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.view import View
+from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.damage import Damage, damage, set_apart, share
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.scan import DataScanner, Saw, Step
+from mithridate.pipelines.scan import DataScanner, Saw
 from mithridate.stats.intervals import Interval
 
 OF_SUSPECTS = {"inputs", "labels", "features", "logits", "losses"}
@@ -28,7 +29,7 @@ OF_SUSPECTS = {"inputs", "labels", "features", "logits", "losses"}
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class RepairOutcome:
     """A repaired network and what the repair changed.
 
     Without suspects, `changed` and `scans` are None.
@@ -54,7 +55,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Repaired:
+class MeasuredRepair:
     """Repair a network with a part of the trusted examples and measure the damage on the others.
 
     Attributes:
@@ -77,8 +78,8 @@ class Repaired:
         suspects: Dataset | None = None,
         saw: Saw = "suspect",
         runtime: Runtime | None = None,
-        step: Step | None = None,
-    ) -> Outcome:
+        step: Announce | None = None,
+    ) -> RepairOutcome:
         """Repair a copy of a network, and compare it with the one before.
 
         Suspects are compared with trusted examples that the repair never saw, so that both are
@@ -99,7 +100,7 @@ class Repaired:
             mended = self._mended(view, suspects, seed)
         cost = passes.cost()
         say("comparing the network before with the one after")
-        harm = damage(model, mended, measured, domain, runtime)
+        found = damage(model, mended, measured, domain, runtime)
         changed, scans = None, None
         if suspects is not None:
             prepared = domain.prepare(suspects.inputs)
@@ -111,7 +112,7 @@ class Repaired:
                 self._scan(mended, suspects, measured, domain, seed, then, runtime, step),
             )
         used = tuple(sorted(view.used))
-        return Outcome(mended, harm, changed, scans, used, learn, measured, cost)
+        return RepairOutcome(mended, found, changed, scans, used, learn, measured, cost)
 
     def _mended(self, view: View, suspects: Dataset | None, seed: int) -> nn.Module:
         try:
@@ -133,7 +134,7 @@ class Repaired:
         seed: int,
         saw: Saw,
         runtime: Runtime,
-        step: Step | None,
+        step: Announce | None,
     ) -> DataScan:
         return self.scanner.scan(
             suspects, measured, domain, seed, runtime=runtime, model=model, saw=saw, step=step

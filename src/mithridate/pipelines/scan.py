@@ -10,7 +10,6 @@ Axes: n suspect and m trusted examples, N = n + m, D detectors, C classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -32,14 +31,12 @@ from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
+from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.finding import DataScan, Judged, Rule, judge_examples
 from mithridate.trainers.standard import Standard
 
 Saw = Literal["neither", "suspect", "both"]
 """Which examples a given model was trained on; only "suspect" breaks exchangeability."""
-
-Step = Callable[[str], None]
-"""Is told what begins, in plain words."""
 
 
 def default_detectors() -> tuple[Detector, ...]:
@@ -111,7 +108,7 @@ class DataScanner:
         model: nn.Module | None = None,
         saw: Saw = "suspect",
         progress: Progress | None = None,
-        step: Step | None = None,
+        step: Announce | None = None,
         checkpoint: Path | None = None,
     ) -> DataScan:
         """Scan suspect data, with trusted examples of the same classes or without.
@@ -161,7 +158,7 @@ class DataScanner:
         }
         return DataScan(verdict, self.fdr, judgements, classes, flagged, features, model, cost)
 
-    def _ask(self, detector: Detector, view: View, n: int, step: Step) -> Judged:
+    def _ask(self, detector: Detector, view: View, n: int, step: Announce) -> Judged:
         step(f"running {detector.name()}")
         return judge_examples(detector, view, n)
 

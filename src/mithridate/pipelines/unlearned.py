@@ -23,11 +23,12 @@ from mithridate.core.objective import Batch
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.training_run import Progress, TrainingRun
+from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.filtered import Cleansed
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.scan import DataScanner, Step, choose_training
+from mithridate.pipelines.scan import DataScanner, choose_training
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Unlearned:
         *,
         runtime: Runtime | None = None,
         progress: Progress | None = None,
-        step: Step | None = None,
+        step: Announce | None = None,
         checkpoint: Path | None = None,
     ) -> Cleansed:
         """Train on data that cannot be trusted; see `Filtered.train`.

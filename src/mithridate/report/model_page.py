@@ -38,45 +38,86 @@ LEFT, RIGHT, TOP, BOTTOM = 36, 350, 12, 160
 """The frame of a figure, as in templates/figure.html."""
 
 
-@dataclass(frozen=True, eq=False)
-class ModelWork:
-    """What was scanned, and with what.
+@dataclass(frozen=True)
+class ScannedFile:
+    """The model that was scanned.
 
     Attributes:
-        origin: of the model file.
-        precision: it was scanned in.
-        agreement: of the artefact and its twin, as measured, empty where they are one.
-        learnt: the trusted examples on which the references were trained, and those that the
-            scanners saw.
-        trusted: the trusted examples on which the references were trained, and those that the
-            scanners saw.
-        references: how many clean networks, and what they are.
-        findings: what the file itself showed.
-        arriving: inputs that were watched, with what the guard said of them.
-        decisions: inputs that were watched, with what the guard said of them.
-        guards: its detectors.
-        encoding: the mean and standard deviation that were given for images.
-        accuracy: of the model on the trusted examples.
+        origin: Its path, as it was given.
+        sha256: Of the file.
+        network: The name of its network.
+        precision: The precision in which it was scanned.
+        agreement: How often the artefact and its twin agree, empty where they are one.
+        findings: What the look at the file showed.
+        encoding: The mean and standard deviation that were given for its inputs.
+        accuracy: On the trusted examples, None where it was not measured.
+
     """
 
-    scan: ModelScan
-    scanners: tuple[Scanner, ...]
     origin: str
     sha256: str
     network: str
     precision: str
-    trusted: Dataset
-    trusted_origin: str
-    references: str
     agreement: dict[str, float] = field(default_factory=dict)
-    learnt: Dataset | None = None
     findings: tuple[str, ...] = ()
-    arriving: Dataset | None = None
-    decisions: Decisions | None = None
-    guards: tuple[str, ...] = ()
-    cost: dict[str, float] = field(default_factory=dict)
     encoding: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     accuracy: Interval | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TrustedExamples:
+    """Examples that are known to be clean, divided.
+
+    Attributes:
+        shown: Those that the scanners saw.
+        learnt: Those on which references were trained, None where none were.
+        origin: Where all of them came from, in words.
+
+    """
+
+    shown: Dataset
+    learnt: Dataset | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class WatchedInputs:
+    """Inputs that arrived, and what the guards said of them.
+
+    Attributes:
+        inputs: They themselves.
+        decisions: One for each of them.
+        guards: The names of the detectors.
+
+    """
+
+    inputs: Dataset
+    decisions: Decisions
+    guards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ModelWork:
+    """What was scanned, with what, and what came out.
+
+    Attributes:
+        scan: What came out.
+        scanners: Those that were asked, in their order.
+        file: The model.
+        trusted: The trusted examples.
+        references: How many clean networks it was compared with, and what they are.
+        watched: Inputs that arrived, None where none were given or the guards did not apply.
+        cost: Seconds, by name.
+
+    """
+
+    scan: ModelScan
+    scanners: tuple[Scanner, ...]
+    file: ScannedFile
+    trusted: TrustedExamples
+    references: str
+    watched: WatchedInputs | None = None
+    cost: dict[str, float] = field(default_factory=dict)
 
 
 def write_model_report(
@@ -92,7 +133,7 @@ def write_model_report(
 
 def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
     """Give all that was found as plain values that strict JSON can hold."""
-    scan, verdict = work.scan, work.scan.verdict
+    scan, verdict, file, trusted = work.scan, work.scan.verdict, work.file, work.trusted
     by_class = scan.by_class if scan.by_class is not None else np.ones(len(scan.classes))
     return {
         "schema": SCHEMA,
@@ -101,17 +142,18 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
             "p_value": verdict.p_value, "finest_p": verdict.finest_p,
         },
         "model": {
-            "origin": spell_surrogates(work.origin), "sha256": work.sha256,
-        "network": spell_surrogates(work.network),
-            "precision": work.precision, "agreement": work.agreement,
-            "accuracy": None if work.accuracy is None else work.accuracy._asdict(),
-            "encoding": [list(part) for part in work.encoding],
-            "findings": [spell_surrogates(finding) for finding in work.findings],
+            "origin": spell_surrogates(file.origin), "sha256": file.sha256,
+            "network": spell_surrogates(file.network),
+            "precision": file.precision,
+            "agreement": file.agreement,
+            "accuracy": None if file.accuracy is None else file.accuracy._asdict(),
+            "encoding": [list(part) for part in file.encoding],
+            "findings": [spell_surrogates(finding) for finding in file.findings],
         },
         "trusted": {
-            "origin": spell_surrogates(work.trusted_origin), "examples": len(work.trusted),
-            "sha256": fingerprint(work.trusted),
-            "learnt": 0 if work.learnt is None else len(work.learnt),
+            "origin": spell_surrogates(trusted.origin), "examples": len(trusted.shown),
+            "sha256": fingerprint(trusted.shown),
+            "learnt": 0 if trusted.learnt is None else len(trusted.learnt),
         },
         "references": spell_surrogates(work.references),
         "scanners": [_scanner(scanner, scan) for scanner in work.scanners],
@@ -121,7 +163,7 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
         ],
         "judges_classes": scan.by_class is not None,
         "triggers": triggers(scan, by_class),
-        "arriving": _arriving(work),
+        "arriving": None if work.watched is None else _arriving(work.watched, scan.classes),
         "used": list(scan.used),
         "cost": {name: round(float(value), 3) for name, value in work.cost.items()},
         "command": spell_surrogates(command),
@@ -181,24 +223,23 @@ def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
     return rows
 
 
-def _arriving(work: ModelWork) -> dict[str, Any] | None:
+def _arriving(watched: WatchedInputs, classes: tuple[str, ...]) -> dict[str, Any]:
     """The inputs that a guard watched, the most suspicious ones with their pictures or texts."""
-    if work.arriving is None or work.decisions is None:
-        return None
-    p, exhibits = work.decisions.p_values, choose_shown(work.arriving.inputs)
+    decisions, exhibits = watched.decisions, choose_shown(watched.inputs.inputs)
+    p = decisions.p_values
     order = torch.nan_to_num(p, nan=2.0).argsort(stable=True)[:SHOWN].tolist()
-    counts = {a: work.decisions.action.count(a) for a in ("accept", "refuse", "abstain")}
+    counts = {a: decisions.action.count(a) for a in ("accept", "refuse", "abstain")}
     return {
         "kind": exhibits.kind,
-        "guards": list(work.guards),
-        "examples": len(work.arriving),
+        "guards": list(watched.guards),
+        "examples": len(watched.inputs),
         "counts": counts,
         "shown": [
             {
                 "row": row,
-                "called": spell_surrogates(_name(work, int(work.decisions.predicted[row]))),
+                "called": spell_surrogates(_name(classes, int(decisions.predicted[row]))),
                 "p_value": None if math.isnan(float(p[row])) else float(p[row]),
-                "action": work.decisions.action[row],
+                "action": decisions.action[row],
                 "card": exhibits.card(row, {}),
             }
             for row in order
@@ -206,8 +247,8 @@ def _arriving(work: ModelWork) -> dict[str, Any] | None:
     }
 
 
-def _name(work: ModelWork, label: int) -> str:
-    return work.scan.classes[label] if label >= 0 else "nothing: its answer is not finite"
+def _name(classes: tuple[str, ...], label: int) -> str:
+    return classes[label] if label >= 0 else "nothing: its answer is not finite"
 
 
 def page(content: dict[str, Any]) -> str:

@@ -22,34 +22,34 @@ from mithridate.bench.step import Step
 from mithridate.bench.store import Store
 from mithridate.bench.verify import find_unused
 from mithridate.bench.verify import verify as verify_plan
-from mithridate.cli import bench as requests
 from mithridate.cli import status as exits
+from mithridate.cli.bench import WhichCells
 from mithridate.cli.terminal import Watch, duration, go_on, grid, note, say, show
 from mithridate.core.errors import MethodError
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.streams import stream
 
 
-def plan(request: requests.BenchPlan) -> int:
+def plan(*, asked: WhichCells, workers: int | None) -> int:
     """Say what a run would do."""
-    store, chosen = Store(request.store), _chosen(request)
+    store, chosen = Store(asked.store), _chosen(asked)
     missing = chosen.missing(store)
-    _tell(chosen, missing, estimate(chosen, store, missing), request.workers or _cores())
+    _tell(chosen, missing, estimate(chosen, store, missing), workers or _cores())
     return 0
 
 
-def run(request: requests.BenchRun) -> int:
+def run(*, asked: WhichCells, workers: int | None, on: str, device: str, yes: bool) -> int:
     """Run a sweep, and give the exit status."""
-    store, chosen = Store(request.store), _chosen(request)
-    missing, workers = chosen.missing(store), request.workers or _cores()
+    store, chosen = Store(asked.store), _chosen(asked)
+    missing, workers = chosen.missing(store), workers or _cores()
     if missing:
         expected = estimate(chosen, store, missing)
         _tell(chosen, missing, expected, workers)
-        if not go_on(expected.seconds / workers, request.yes):
+        if not go_on(expected.seconds / workers, yes):
             return exits.STOPPED
-    runtime = replace(Runtime(), device=device_of(request.device))
-    folder = str(Path(request.recipe.partition(":")[0]).resolve().parent)
-    where = executor(request.on, store.folder.resolve(), runtime, workers, [folder])
+    runtime = replace(Runtime(), device=device_of(device))
+    folder = str(Path(asked.recipe.partition(":")[0]).resolve().parent)
+    where = executor(on, store.folder.resolve(), runtime, workers, [folder])
     try:
         with Watch() as watch:
             watch.step(f"{len(missing)} steps")
@@ -62,10 +62,10 @@ def run(request: requests.BenchRun) -> int:
     return _told(chosen, store, ran, workers)
 
 
-def status(request: requests.BenchStatus) -> int:
+def status(*, asked: WhichCells) -> int:
     """Say how the cells ended."""
-    chosen = _chosen(request)
-    found = records(chosen, Store(request.store))
+    chosen = _chosen(asked)
+    found = records(chosen, Store(asked.store))
     counts = Counter(record.status for record in found)
     table = grid("status", "cells", "of these, why")
     for name in ("done", "void", "skipped", "failed", "pending"):
@@ -77,10 +77,10 @@ def status(request: requests.BenchStatus) -> int:
     return 1 if counts["failed"] else 0
 
 
-def verify(request: requests.BenchVerify) -> int:
+def verify(*, asked: WhichCells, sample: int, seed: int) -> int:
     """Compute a sample again."""
-    chosen, store = _chosen(request), Store(request.store)
-    found = verify_plan(chosen, store, request.sample, stream(request.seed, "verify"))
+    chosen, store = _chosen(asked), Store(asked.store)
+    found = verify_plan(chosen, store, sample, stream(seed, "verify"))
     wrong = [checked for checked in found if not checked.same]
     for checked in wrong:
         say(f"{checked.key} {checked.kind}: {checked.what}")
@@ -90,39 +90,39 @@ def verify(request: requests.BenchVerify) -> int:
     return 1 if wrong else 0
 
 
-def report(request: requests.BenchReport) -> int:
+def report(*, asked: WhichCells, out: Path, title: str, mlflow: str) -> int:
     """Write the site."""
     from mithridate.bench.export import to_mlflow, to_parquet
     from mithridate.report.bench.site import write_site
 
-    chosen, store = _chosen(request), Store(request.store)
+    chosen, store = _chosen(asked), Store(asked.store)
     found = records(chosen, store)
 
     def reproduce(record: Record) -> str:
-        recipe = shlex.quote(request.recipe)
+        recipe = shlex.quote(asked.recipe)
         return f"mithridate bench run {recipe} --store new --cell {record.key[:16]}"
 
-    title = request.title or Path(request.recipe.partition(":")[0]).stem
-    index = write_site(found, request.out, title, reproduce, Outcomes(chosen, store))
-    to_parquet(found, request.out / "records.parquet")
-    say(f"{index}: {len(found)} cells; the records are in {request.out / 'records.parquet'}")
-    if request.mlflow:
-        to_mlflow(found, request.mlflow, title)
+    title = title or Path(asked.recipe.partition(":")[0]).stem
+    index = write_site(found, out, title, reproduce, Outcomes(chosen, store))
+    to_parquet(found, out / "records.parquet")
+    say(f"{index}: {len(found)} cells; the records are in {out / 'records.parquet'}")
+    if mlflow:
+        to_mlflow(found, mlflow, title)
     return 0
 
 
-def gc(request: requests.BenchGc) -> int:
+def gc(*, recipes: list[str], store: Path, yes: bool) -> int:
     """Remove what no recipe needs."""
-    store = Store(request.store)
-    keys = find_unused([make_plan(cells_of(recipe)) for recipe in request.recipes], store)
-    size = sum(f.stat().st_size for k in keys for f in (store.steps / k).iterdir())
-    words = f"{len(keys)} of {len(store.keys())} steps, {size / 1e6:.1f} MB"
-    if not request.yes:
+    kept = Store(store)
+    keys = find_unused([make_plan(cells_of(recipe)) for recipe in recipes], kept)
+    size = sum(f.stat().st_size for k in keys for f in (kept.steps / k).iterdir())
+    words = f"{len(keys)} of {len(kept.keys())} steps, {size / 1e6:.1f} MB"
+    if not yes:
         say(f"{words}, are needed by none of the recipes; --yes removes them")
         return 0
     for key in keys:
-        store.remove(key)
-    store.sweep_unfinished(older_than=3600.0)
+        kept.remove(key)
+    kept.sweep_unfinished(older_than=3600.0)
     say(f"removed {words}")
     return 0
 
@@ -149,19 +149,19 @@ def _same(value: Any, asked: str) -> bool:
     return str(value) == asked
 
 
-def _chosen(request: Any) -> Plan:
+def _chosen(asked: WhichCells) -> Plan:
     """The plan of a recipe, or of the cells that are asked for."""
-    every = make_plan(cells_of(request.recipe))
-    pairs = [(a, v) for a, _, v in (w.partition("=") for w in request.where or [])]
+    every = make_plan(cells_of(asked.recipe))
+    pairs = [(a, v) for a, _, v in (w.partition("=") for w in asked.where or [])]
     axes = dict(every.ends[0].cell)
     unknown = [name for name, _ in pairs if name not in axes]
     if unknown:
         raise MethodError(f"--where knows no axis {unknown[0]!r}; the axes: {', '.join(axes)}")
-    asked = _Filter(tuple(pairs), request.cell)
+    filtered = _Filter(tuple(pairs), asked.cell)
     kept = [
         cell
         for cell, end in zip(every.cells, every.ends, strict=True)
-        if asked.passes(dict(end.cell), end.key)
+        if filtered.passes(dict(end.cell), end.key)
     ]
     if not kept:
         raise MethodError("no cell of the recipe is like that; `bench status` lists what there is")

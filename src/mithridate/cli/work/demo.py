@@ -19,7 +19,6 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.cli import status
-from mithridate.cli.demo import Demo
 from mithridate.cli.terminal import Watch, grid, note, say, show
 from mithridate.core.data import Dataset, Poisoned, concatenate
 from mithridate.core.files import write_text
@@ -83,23 +82,23 @@ class Digits:
         return [self.names[row] for row in data.ids.tolist()]
 
 
-def run(request: Demo) -> int:
+def run(*, out: Path, seeds: int) -> int:
     """Run every seed, print the table and write the reports; gives the exit status."""
     rows = [
-        run_world(seed, world, attack, request.out)
-        for seed in range(request.seeds)
+        run_world(seed, world, attack, out)
+        for seed in range(seeds)
         for world, attack in (("poisoned", ATTACK), ("clean twin", CLEAN_TWIN))
     ]
-    request.out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     found = {
         "attack": plain(ATTACK.config()),
         "rows": [plain(dataclasses.asdict(row)) for row in rows],
         "versions": environment(),
     }
-    write_text(request.out / "demo.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_text(out / "demo.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
     print_table(rows)
     for name in ("report.html", "clean-twin/report.html", "demo.json"):
-        say(f"wrote {request.out / name}")
+        say(f"wrote {out / name}")
     return status.CLEAN
 
 

@@ -17,13 +17,15 @@ import numpy as np
 import torch
 
 from mithridate.cli import status
-from mithridate.cli.class_order import ordered
 from mithridate.cli.encoding import set_encoding
-from mithridate.cli.guard import GuardNetwork
+from mithridate.cli.given_network import accuracy_as_read, with_classes_of
+from mithridate.cli.groups import HowToCompute, HowToRead, WhichNetwork
+from mithridate.cli.guard import HowToFit, WhereToServe
+from mithridate.cli.places import empty_folder
 from mithridate.cli.settings import split
 from mithridate.cli.sources import find_source
 from mithridate.cli.terminal import duration, note, say
-from mithridate.core.data import Dataset, dataset, of_classes
+from mithridate.core.data import Dataset, dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, DataError, MethodError, MissingExtra
 from mithridate.core.inference import logits_of
@@ -37,7 +39,7 @@ from mithridate.pipelines import kept_network
 from mithridate.pipelines.calibration import POOLED, examples_needed
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.kept_guard import load_guard, read_note, save
-from mithridate.pipelines.plausibility import check_as_read, percent
+from mithridate.pipelines.plausibility import percent
 from mithridate.report.quoting import shorten, spell_invisible
 from mithridate.service.settings import Settings
 
@@ -53,22 +55,36 @@ BACKLOG = 2048
 DOMAINS: dict[str, Any] = {"image": ImageDomain, "text": TextDomain}
 
 
-def run(request: GuardNetwork) -> int:
+def run(
+    *,
+    model: Path,
+    fitting: HowToFit,
+    fitted: Path | None,
+    serving: WhereToServe,
+    network: WhichNetwork,
+    reading: HowToRead,
+    computing: HowToCompute,
+    settings: dict[str, Any],
+) -> int:
     """Fit or read a guard, then write or serve it; gives the exit status."""
-    check(request)
-    settings = Settings(**request.settings)
-    door = None if request.fit_only else listening(request.host, request.port)
+    check(fitting, fitted, network)
+    service = Settings(**settings)
+    out = fitting.fit_only
+    door = None if out else listening(serving.host, serving.port)
     try:
-        guard, some = read(request) if request.fitted else fitted(request)
+        if fitted is not None:
+            guard, some = read(fitted, model, network, computing)
+        else:
+            guard, some = fit(model, fitting, network, reading, computing)
         describe(guard, some)
         if not any(judged(guard).values()):
             note(f"error: {hopeless(guard)}")
             return status.CANNOT_JUDGE
-        if request.fit_only:
-            save(guard, request.fit_only)
-            say(f"wrote {request.fit_only}")
+        if out:
+            save(guard, out)
+            say(f"wrote {out}")
             return status.CLEAN
-        return serve(guard, settings, cast(socket.socket, door))
+        return serve(guard, service, cast(socket.socket, door))
     except CannotJudge as reason:
         note(f"cannot judge: {spell_invisible(str(reason))}")
         return status.CANNOT_JUDGE
@@ -80,22 +96,26 @@ def run(request: GuardNetwork) -> int:
             door.close()
 
 
-def check(request: GuardNetwork) -> None:
+def check(fitting: HowToFit, fitted: Path | None, network: WhichNetwork) -> None:
     """Refuse at once, and not after the fitting, what cannot be done."""
-    if (request.trusted is None) == (request.fitted is None):
+    if (fitting.trusted is None) == (fitted is None):
         raise MethodError("expected either --trusted examples or a --fitted guard")
     fits = (
-        request.fit_only, request.guard, request.set, request.mean, request.std, request.classes
-    )  # fmt: skip
-    if request.fitted and any(fits):
+        fitting.fit_only,
+        fitting.guard,
+        fitting.set,
+        network.mean,
+        network.std,
+        network.classes,
+    )
+    if fitted and any(fits):
         raise MethodError(
             "--fitted serves a guard as it is; --fit-only, --guard, --set, --mean, --std and "
             "--classes fit one"
         )
-    out = request.fit_only
-    if out and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{str(out)!r}: expected a new or empty folder, found something there")
-    if not out:
+    if fitting.fit_only:
+        empty_folder(fitting.fit_only, "the guard")
+    else:
         _uvicorn()
 
 
@@ -112,46 +132,43 @@ def listening(host: str, port: int) -> socket.socket:
     return door
 
 
-def fitted(request: GuardNetwork) -> tuple[Guarded, Dataset]:
+def fit(
+    model: Path,
+    fitting: HowToFit,
+    network: WhichNetwork,
+    reading: HowToRead,
+    computing: HowToCompute,
+) -> tuple[Guarded, Dataset]:
     """Read the weights and the trusted examples, and fit the guard; also gives some examples."""
-    runtime = Runtime(device=device_of(request.device))
-    names = list(dict.fromkeys(request.guard or [DEFAULT]))
-    given = split(request.set or [], dict.fromkeys(names))
+    runtime = Runtime(device=device_of(computing.device))
+    names = list(dict.fromkeys(fitting.guard or [DEFAULT]))
+    given = split(fitting.set or [], dict.fromkeys(names))
     detectors = [build(cast(Any, Detector), name, given[name]) for name in names]
-    kept = kept_network.noted(request.model)
-    options = {"size": request.size, "label": request.label, "content": request.content}
-    source = find_source(cast(str, request.trusted), request.split, **options)
-    classes, doubt = ordered(request.classes, kept, request.network, source.data.classes)
-    trusted = of_classes(source.data, classes, "trusted")
-    if doubt:
-        note(doubt)
-    rng = stream(request.seed, "weights")
-    graph = kept_network.is_onnx(request.model)
-    domain = set_encoding(source.domain, request.network, request.mean, request.std, graph=graph)
-    model = kept_network.deployed(
-        request.model, domain, trusted, request.network, rng, request.part
-    )
+    source = find_source(cast(str, fitting.trusted), reading)
+    _, trusted = with_classes_of(model, network, source.data)
+    rng = stream(computing.seed, "weights")
+    graph = kept_network.is_onnx(model)
+    domain = set_encoding(source.domain, network.network, network.mean, network.std, graph=graph)
+    judged_by = kept_network.deployed(model, domain, trusted, network.network, rng, network.part)
     note(
         f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes"
     )
-    plausible = check_as_read(model, trusted, domain, runtime=runtime, seed=request.seed)
-    note(plausible.described())
-    if plausible.why:
-        raise CannotJudge(plausible.why)
+    accuracy = accuracy_as_read(judged_by, trusted, domain, runtime, computing.seed)
     began = time.perf_counter()
     guard = Guarded.fitted(
-        model, trusted, domain, detectors, request.level, request.seed,
-        calibrate=request.calibrate, runtime=runtime,
+        judged_by, trusted, domain, detectors, fitting.level, computing.seed,
+        calibrate=fitting.calibrate, runtime=runtime,
     )  # fmt: skip
     note(f"fitted {', '.join(names)} in {duration(time.perf_counter() - began)}")
-    guard = replace(guard, accuracy=plausible.accuracy)
+    guard = replace(guard, accuracy=accuracy)
     return guard, trusted.subset(range(min(TRIED, len(trusted))))
 
 
-def read(request: GuardNetwork) -> tuple[Guarded, Dataset]:
+def read(
+    folder: Path, model: Path, network: WhichNetwork, computing: HowToCompute
+) -> tuple[Guarded, Dataset]:
     """Read a fitted guard and the network it belongs to; also gives some inputs."""
-    folder = cast(Path, request.fitted)
     kept = read_note(folder)
     try:
         described = dict(kept["domain"])
@@ -163,9 +180,10 @@ def read(request: GuardNetwork) -> tuple[Guarded, Dataset]:
     if domain.name == "image":
         some = torch.zeros(TRIED, *form, dtype=torch.uint8)
     data = dataset(some, torch.zeros(TRIED), classes)
-    rng = stream(request.seed, "weights")
-    model = kept_network.deployed(request.model, domain, data, request.network, rng, request.part)
-    return load_guard(folder, model, domain, Runtime(device=device_of(request.device))), data
+    rng = stream(computing.seed, "weights")
+    guarded = kept_network.deployed(model, domain, data, network.network, rng, network.part)
+    runtime = Runtime(device=device_of(computing.device))
+    return load_guard(folder, guarded, domain, runtime), data
 
 
 def judged(guard: Guarded) -> dict[int, bool]:

@@ -39,12 +39,12 @@ MARK = "attack.json"
 """Written last: a folder that holds it is one of ours, and complete."""
 
 
-def run(request: PoisonData) -> int:
+def run(**flags: Any) -> int:
     """Poison a data set and write it with the truth; gives the exit status."""
+    request = PoisonData(**flags)
     check_names(request)
-    options = {"size": request.size, "label": request.label, "content": request.content}
-    source = find_source(request.path, request.split, **options)
-    test = find_source(request.trap, request.split, **options) if request.trap else None
+    source = find_source(request.path, request.reading)
+    test = find_source(request.trap, request.reading) if request.trap else None
     if test is not None and test.data.classes != source.data.classes:
         raise DataError(
             f"expected the classes of the training data in {request.trap!r}, "
@@ -60,10 +60,12 @@ def run(request: PoisonData) -> int:
     if state is None:
         note("stopped: nothing was written")
         return status.STOPPED
-    poisoned = attack.poison(source.data, stream(request.seed, "poison"), state)
+    poisoned = attack.poison(source.data, stream(request.computing.seed, "poison"), state)
     check_count(attack, poisoned)
     trapped = (
-        attack.triggered_test(test.data, stream(request.seed, "trap"), state) if test else None
+        attack.triggered_test(test.data, stream(request.computing.seed, "trap"), state)
+        if test
+        else None
     )
     clear(request.out)
     written = write(poisoned.data, source.names, source, request.out / "data")
@@ -82,13 +84,13 @@ def learnt(request: PoisonData, attack: Poisoning, data: Dataset) -> State | Non
         return {}
     parts = (attack.trigger, attack.test_trigger, attack.cover_trigger)
     names = dict.fromkeys(p.name() for p in parts if isinstance(p, LearntTrigger))
-    runtime = Runtime(device=device_of(request.device))
+    runtime = Runtime(device=device_of(request.computing.device))
     what = f"learning {', '.join(names)} from {len(data):,} examples on {runtime.device}"
-    if not agreed(what, estimate(request, attack, data, runtime), request.yes):
+    if not agreed(what, estimate(request, attack, data, runtime), request.computing.yes):
         return None
     with Watch() as watch:
         watch.step(what)
-        return attack.learn(data, stream(request.seed, "learn"), runtime)
+        return attack.learn(data, stream(request.computing.seed, "learn"), runtime)
 
 
 def estimate(
@@ -99,12 +101,14 @@ def estimate(
                    if isinstance(t, LearntTrigger))  # fmt: skip
     if len(data) < 4 * PROBES[-1]:
         return None
-    rows = stream(request.seed, "estimate").permutation(len(data))
+    rows = stream(request.computing.seed, "estimate").permutation(len(data))
     seconds = []
     for count in PROBES:  # the first one warms up
         began = time.perf_counter()
         try:
-            attack.learn(data.subset(rows[:count]), stream(request.seed, "estimate"), runtime)
+            attack.learn(
+                data.subset(rows[:count]), stream(request.computing.seed, "estimate"), runtime
+            )
         except MethodError:  # a class may be missing among so few
             return None
         seconds.append(time.perf_counter() - began)
@@ -191,7 +195,7 @@ def description(
         "schema": "mithridate-attack/1",
         "name": find_attack(request.attack).name if request.attack else None,
         "attack": plain(attack.config()),
-        "seed": request.seed,
+        "seed": request.computing.seed,
         "origin": spell_surrogates(request.path),
         "format": source.format,
         "examples": len(source.data),

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from torch import nn
 
 from mithridate.cli import outcome, status
-from mithridate.cli.class_order import ordered
 from mithridate.cli.encoding import flipped, set_encoding
-from mithridate.cli.repair import RepairNetwork
+from mithridate.cli.given_network import accuracy_as_read, with_classes_of
+from mithridate.cli.groups import HowToComputeLong, HowToRead, WhichNetwork
+from mithridate.cli.repair import WhichSuspects
 from mithridate.cli.settings import parse_settings
 from mithridate.cli.sources import find_source
 from mithridate.cli.terminal import Watch, agreed, command_line, note
@@ -30,11 +31,12 @@ from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
-from mithridate.pipelines.plausibility import Plausibility, check_as_read
-from mithridate.pipelines.repaired import Outcome, Repaired
+from mithridate.pipelines.announcing import Announce
+from mithridate.pipelines.repaired import MeasuredRepair, RepairOutcome
 from mithridate.pipelines.scan import Saw
 from mithridate.report.card import Work
 from mithridate.report.quoting import spell_invisible
+from mithridate.stats.intervals import Interval
 
 FEW, PART = 16, 32
 """An estimate repairs with one in PART of the trusted examples, but with no fewer than FEW."""
@@ -43,130 +45,154 @@ ENOUGH = 5.0
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """A repair that is ready to begin; kept: what the file said about the weights."""
+class ReadyRepair:
+    """A repair that is ready to begin.
 
-    request: RepairNetwork
+    Attributes:
+        repair: The repair.
+        apart: The share of the trusted examples that it never sees.
+        model: The network.
+        trusted: Examples known to be clean.
+        data: What the network may have been trained on, or None.
+        saw: Which of both it was trained on.
+        domain: Of all examples.
+        seed: Of everything that is drawn at random.
+        runtime: Where it is computed.
+
+    """
+
     repair: Repair
+    apart: float
     model: nn.Module
-    kept: kept_network.Note
     trusted: Dataset
     data: Dataset | None
+    saw: Saw
     domain: Domain
+    seed: int
     runtime: Runtime
-    plausible: Plausibility
+
+    def seconds(self) -> float | None:
+        """Estimate how long it takes by the same with a few examples; None where that fails."""
+        n, rng = max(1, round((1 - self.apart) * len(self.trusted))), stream(self.seed, "estimate")
+        few = self.trusted.subset(rng.permutation(len(self.trusted))[: max(FEW, n // PART)])
+        view = View(few if self.data is not None else None, domain=self.domain, model=self.model,
+                    clean=few, runtime=self.runtime)  # fmt: skip
+        with contextlib.suppress(MithridateError):
+            for _ in range(2):  # the first time, memory and kernels are still being prepared
+                began = time.perf_counter()
+                self.repair.repair(view, rng)
+                seconds = time.perf_counter() - began
+                if seconds > ENOUGH:
+                    break
+            return seconds * max(1.0, n / len(few))
+        return None
+
+    def repaired(self, step: Announce) -> RepairOutcome:
+        """Repair, saying what is being done, and measure."""
+        return MeasuredRepair(self.repair, apart=self.apart).repair(
+            self.model, self.trusted, self.domain, self.seed, suspects=self.data,
+            saw=self.saw, runtime=self.runtime, step=step,
+        )  # fmt: skip
 
 
-def run(request: RepairNetwork) -> int:
+def run(
+    *,
+    model: Path,
+    trusted: str,
+    out: Path,
+    repair: str,
+    set: list[str] | None,
+    suspects: WhichSuspects,
+    apart: float,
+    network: WhichNetwork,
+    reading: HowToRead,
+    flip: bool | None,
+    computing: HowToComputeLong,
+    force: bool,
+) -> int:
     """Repair, write the network and its card, and say what is known; gives the exit status."""
-    if request.model_saw not in get_args(Saw):
+    if suspects.model_saw not in get_args(Saw):
         raise MethodError(
-            f"expected --model-saw {', '.join(get_args(Saw))}; found {request.model_saw!r}"
+            f"expected --model-saw {', '.join(get_args(Saw))}; found {suspects.model_saw!r}"
         )
-    paths = [request.model, *(Path(where) for where in (request.trusted, request.data) if where)]
-    outcome.check(request.out, paths, request.force)
+    if kept_network.is_onnx(model):
+        raise MethodError(
+            f"{str(model)!r} is an ONNX graph, in which layers are folded together for "
+            "answering and nothing can be trained; repair the network that it was exported from, "
+            "as weights with --network, and export it again"
+        )
+    inputs = [model, *(Path(where) for where in (trusted, suspects.data) if where)]
+    outcome.check(out, inputs, force)
+    method: Repair = build(cast(Any, Repair), repair, parse_settings(set or []))
     try:
-        job = prepare(request)
-        what = f"repairing by {job.repair.name()} on {job.runtime.device}"
-        if not agreed(what, estimate(job), request.yes):
+        source = find_source(trusted, reading)
+        kept, clean = with_classes_of(model, network, source.data)
+        data = suspects_of(suspects.data, source, clean, reading)
+        domain = fed(source.domain, flip, network)
+        rng = stream(computing.seed, "weights")
+        job = ReadyRepair(
+            repair=method, apart=apart, data=data, trusted=clean, domain=domain,
+            model=kept_network.load(model, domain, clean, network.network, rng, network.part),
+            saw=cast(Saw, suspects.model_saw), seed=computing.seed,
+            runtime=Runtime(device=device_of(computing.device)),
+        )  # fmt: skip
+        what_was_read(source, clean, data)
+        accuracy = accuracy_as_read(job.model, clean, domain, job.runtime, job.seed)
+        what = f"repairing by {method.name()} on {job.runtime.device}"
+        if not agreed(what, job.seconds(), computing.yes):
             return status.STOPPED
-        found = repaired(job)
+        with Watch() as watch:
+            found = job.repaired(watch.step)
     except CannotJudge as reason:
         note(f"nothing was written; cannot judge: {spell_invisible(str(reason))}")
         return status.CANNOT_JUDGE
     except KeyboardInterrupt:
-        note(
-            f"stopped: nothing was written, and the same command begins again:\n  {command_line()}"
-        )
+        note("stopped: nothing was written, and the same command begins again:")
+        note(f"  {command_line()}")
         return status.STOPPED
-    outcome.write(found.model, job.kept, described(job, found), request.out, request.seed)
+    described = replace(kept, network=kept.named(network.network), classes=clean.classes)
+    origins = {"model": str(model), "trusted": trusted, "data": suspects.data or ""}
+    work = work_of(job, found, described.network, origins, accuracy)
+    outcome.write(found.model, described, work, out, computing.seed)
     return status.CLEAN
 
 
-def prepare(request: RepairNetwork) -> Job:
-    """Read the weights and the data."""
-    runtime = Runtime(device=device_of(request.device))
-    repair: Repair = build(cast(Any, Repair), request.repair, parse_settings(request.set or []))
-    if kept_network.is_onnx(request.model):
-        raise MethodError(
-            f"{str(request.model)!r} is an ONNX graph, in which layers are folded together for "
-            "answering and nothing can be trained; repair the network that it was exported from, "
-            "as weights with --network, and export it again"
-        )
-    kept = kept_network.noted(request.model)
-    options = {"size": request.size, "label": request.label, "content": request.content}
-    source = find_source(request.trusted, request.split, **options)
-    classes, doubt = ordered(request.classes, kept, request.network, source.data.classes)
-    trusted = of_classes(source.data, classes, "trusted")
-    if doubt:
-        note(doubt)
-    data = suspects(request, source, trusted, options)
-    domain = flipped(source.domain, request.flip)
-    domain = set_encoding(domain, request.network, request.mean, request.std)
-    rng = stream(request.seed, "weights")
-    model = kept_network.load(request.model, domain, trusted, request.network, rng, request.part)
-    note(
-        f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
-        f"{len(trusted.classes)} classes; suspect examples: {0 if data is None else len(data):,}"
-    )
-    plausible = check_as_read(model, trusted, domain, runtime=runtime, seed=request.seed)
-    note(plausible.described())
-    if plausible.why:
-        raise CannotJudge(plausible.why)
-    network = kept.named(request.network)
-    kept = kept_network.Note(network, trusted.classes, kept.trainer, kept.settings)
-    return Job(request, repair, model, kept, trusted, data, domain, runtime, plausible)
+def fed(domain: Domain, flip: bool | None, network: WhichNetwork) -> Domain:
+    """Feed examples as the flags say."""
+    return set_encoding(flipped(domain, flip), network.network, network.mean, network.std)
 
 
-def suspects(
-    request: RepairNetwork, source: Source, trusted: Dataset, options: dict[str, Any]
+def suspects_of(
+    where: str | None, source: Source, trusted: Dataset, reading: HowToRead
 ) -> Dataset | None:
     """Read what the network may have been trained on, with the classes of the trusted examples."""
-    if request.data is None:
+    if where is None:
         return None
-    read = find_source(request.data, request.split, **options)
+    read = find_source(where, reading)
     if read.origin == source.origin and read.names == source.names:
         raise DataError(
-            f"{request.data!r} are the trusted examples themselves; --data is what the network may "
+            f"{where!r} are the trusted examples themselves; --data is what the network may "
             "have been trained on, and may be left out"
         )
     return of_classes(read.data, trusted.classes, "suspect")
 
 
-def estimate(job: Job) -> float | None:
-    """Estimate the seconds of the repair by the same with a few examples; None where it fails."""
-    share = 1 - job.request.apart
-    n, rng = max(1, round(share * len(job.trusted))), stream(job.request.seed, "estimate")
-    few = job.trusted.subset(rng.permutation(len(job.trusted))[: max(FEW, n // PART)])
-    view = View(few if job.data is not None else None, domain=job.domain, model=job.model,
-                clean=few, runtime=job.runtime)  # fmt: skip
-    with contextlib.suppress(MithridateError):
-        for _ in range(2):  # the first time, memory and kernels are still being prepared
-            began = time.perf_counter()
-            job.repair.repair(view, rng)
-            seconds = time.perf_counter() - began
-            if seconds > ENOUGH:
-                break
-        return seconds * max(1.0, n / len(few))
-    return None
+def what_was_read(source: Source, trusted: Dataset, data: Dataset | None) -> None:
+    """Describe the examples."""
+    note(
+        f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
+        f"{len(trusted.classes)} classes; suspect examples: {0 if data is None else len(data):,}"
+    )
 
 
-def repaired(job: Job) -> Outcome:
-    """Repair, showing what is being done, and measure."""
-    with Watch() as watch:
-        return Repaired(job.repair, apart=job.request.apart).repair(
-            job.model, job.trusted, job.domain, job.request.seed, suspects=job.data,
-            saw=cast(Saw, job.request.model_saw), runtime=job.runtime, step=watch.step,
-        )  # fmt: skip
-
-
-def described(job: Job, found: Outcome) -> Work:
+def work_of(
+    job: ReadyRepair, found: RepairOutcome, network: str, origins: dict[str, str],
+    accuracy: Interval | None,
+) -> Work:  # fmt: skip
     """Put what was done into a card."""
-    request = job.request
     return Work(
-        "repair", job.repair, job.kept.network, job.trusted.classes, job.domain.name,
-        {"model": str(request.model), "trusted": request.trusted, "data": request.data or ""},
-        found.cost, data=job.data, trusted=job.trusted, measured=found.measured,
+        "repair", job.repair, network, job.trusted.classes, job.domain.name, origins, found.cost,
+        data=job.data, trusted=job.trusted, measured=found.measured,
         damage=found.damage, scans=found.scans or (), changed=found.changed, used=found.used,
-        saw=request.model_saw, accuracy=job.plausible.accuracy,
+        saw=job.saw, accuracy=accuracy,
     )  # fmt: skip

@@ -13,18 +13,20 @@ from typing import Any, cast, get_args
 
 from torch import nn
 
-from mithridate.cli import answer, status
+from mithridate.cli import answer, status, terminal
 from mithridate.cli.encoding import flipped
-from mithridate.cli.scan_data import ScanData
+from mithridate.cli.groups import HowToComputeLong, HowToReadOn, HowToTrain
+from mithridate.cli.places import empty_folder, report_folder
+from mithridate.cli.scan_data import WhatToWrite, WhichModel, WhichTrusted
+from mithridate.cli.settings import methods_named
 from mithridate.cli.sources import draw_examples, find_source, names_of, trusted_beside
-from mithridate.cli.terminal import Watch, command_line, duration, go_on, note, say
+from mithridate.cli.terminal import Watch, command_line, note, say, stopped
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Detector
-from mithridate.core.registry import get
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.streams import stream
 from mithridate.core.training_run import TrainingRun
@@ -37,132 +39,175 @@ from mithridate.report.page import write_report
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class ReadyScan:
     """A scan that is ready to begin.
 
     Attributes:
-        source: of the suspects.
-        data: those that are scanned.
-        training: of the training, or of none where a model was given.
+        scanner: How to scan.
+        data: The suspects.
+        trusted: Examples known to be clean, or None.
+        domain: Of all of them.
+        model: A given network, None where one is trained.
+        saw: What that network was trained on.
+        seed: Of everything that is drawn at random.
+        runtime: Where it is computed.
+        home: The folder in which an unfinished training is kept.
+
     """
 
-    request: ScanData
-    source: Source
+    scanner: DataScanner
     data: Dataset
     trusted: Dataset | None
     domain: Domain
-    scanner: DataScanner
-    training: TrainingConfig
-    runtime: Runtime
     model: nn.Module | None
+    saw: Saw
+    seed: int
+    runtime: Runtime
+    home: Path
 
     @property
     def union(self) -> Dataset:
         """Suspect and trusted examples."""
         return concatenate(self.data, self.trusted) if self.trusted else self.data
 
+    @property
+    def training(self) -> TrainingConfig:
+        """How a network is trained."""
+        return self.scanner.training or choose_training(len(self.union))
+
     @cached_property
     def checkpoint(self) -> Path:
         """Where the training is kept while it runs; another training has another folder."""
-        parts = [fingerprint(self.union), self.domain, self.training, self.scanner.network,
-                 self.request.seed]  # fmt: skip
-        return self.request.out / f"unfinished-{place_of(*parts)}"
+        parts = (
+            fingerprint(self.union),
+            self.domain,
+            self.training,
+            self.scanner.network,
+            self.seed,
+        )
+        return self.home / f"unfinished-{place_of(*parts)}"
 
     @property
     def unfinished(self) -> bool:
         """Whether an earlier run left a part of this training."""
         return self.model is None and any(self.checkpoint.glob("*.safetensors"))
 
+    def seconds(self) -> float:
+        """Estimate how long the training takes by training a network of its kind on 4 batches."""
+        union, rng = self.union, stream(self.seed, "estimate")
+        few = union.subset(rng.permutation(len(union))[: 4 * self.training.batch_size])
+        model = self.domain.network(union, self.scanner.network, rng)
+        once, run = replace(self.training, epochs=1), TrainingRun(self.runtime)
+        for _ in range(2):  # the first time, memory and kernels are still being prepared
+            cost = fit(model, few, self.domain, once, rng, run).cost
+        return cost["seconds"] * len(union) / len(few) * self.training.epochs
 
-def run(request: ScanData) -> int:
+    def scanned(self, watch: Watch) -> DataScan:
+        """Scan, showing how far it is."""
+        return self.scanner.scan(
+            self.data, self.trusted, self.domain, self.seed,
+            runtime=self.runtime, model=self.model, saw=self.saw,
+            progress=watch.epochs, step=watch.step,
+            checkpoint=None if self.model else self.checkpoint,
+        )  # fmt: skip
+
+
+def run(
+    *,
+    path: str,
+    limit: int | None,
+    trusted: WhichTrusted,
+    model: WhichModel,
+    writing: WhatToWrite,
+    detectors: str,
+    training: HowToTrain,
+    reading: HowToReadOn,
+    computing: HowToComputeLong,
+    settings: dict[str, Any],
+) -> int:
     """Scan a data set, write the report and say what was found; gives the exit status."""
-    check_flags(request)
-    job = prepare(request, scanner_of(request), Runtime(device=device_of(request.device)))
-    answer.print_read(job.source, job.data, job.trusted)
-    if job.model is None and not agreed(job):
+    check_flags(model, writing)
+    scanner = scanner_of(settings, detectors, trained=model.model is None)
+    runtime = Runtime(device=device_of(computing.device))
+    source = find_source(path, reading)
+    data = draw_examples(source.data, limit, computing.seed, "suspect")
+    clean = trusted_of(trusted, source, reading, computing.seed)
+    union = concatenate(data, clean) if clean else data
+    config = choose_training(len(union))
+    if training.epochs is not None:
+        config = replace(config, epochs=training.epochs)
+    domain = flipped(source.domain, training.flip)
+    given = None
+    if model.model:
+        rng = stream(computing.seed, "weights")
+        given = kept_network.load(model.model, domain, union, scanner.network, rng)
+    job = ReadyScan(
+        scanner=replace(scanner, training=config), data=data, trusted=clean, domain=domain,
+        model=given, saw=cast(Saw, model.model_saw), seed=computing.seed, runtime=runtime,
+        home=writing.out,
+    )  # fmt: skip
+    answer.print_read(source, data, clean)
+    if given is None and not agreed(job, computing.yes):
         return status.STOPPED
     try:
-        found = scan(job)
+        with Watch() as watch:
+            found = job.scanned(watch)
     except KeyboardInterrupt:
-        return stopped(job)
-    write_all(job, found)
+        return stopped(job.checkpoint if job.unfinished else None)
+    write_all(job, found, source, path, writing)
     return status.OF[found.verdict.answer]
 
 
-def check_flags(request: ScanData) -> None:
+def check_flags(model: WhichModel, writing: WhatToWrite) -> None:
     """Refuse at once, and not after the training, what cannot be done."""
-    if request.out.exists() and not request.out.is_dir():
-        raise DataError(f"{str(request.out)!r}: expected a folder for the report, found a file")
-    cleaned = request.cleaned
-    if cleaned and cleaned.exists() and (not cleaned.is_dir() or any(cleaned.iterdir())):
-        raise DataError(
-            f"{str(cleaned)!r}: expected a new or empty folder for the cleaned copy, found "
-            "something there; choose another"
-        )
-    if request.model_saw not in get_args(Saw):
+    report_folder(writing.out)
+    if writing.cleaned:
+        empty_folder(writing.cleaned, "the cleaned copy")
+    if model.model_saw not in get_args(Saw):
         raise MethodError(
-            f"expected --model-saw {', '.join(get_args(Saw))}; found {request.model_saw!r}"
+            f"expected --model-saw {', '.join(get_args(Saw))}; found {model.model_saw!r}"
         )
-    if request.save_model and request.model:
+    if writing.save_model and model.model:
         raise MethodError("--save-model keeps a trained network, and --model trains none")
 
 
-def prepare(request: ScanData, scanner: DataScanner, runtime: Runtime) -> Job:
-    """Read the data and settle how they are scanned."""
-    options = {
-        "size": request.size, "label": request.label, "content": request.content,
-        "keep_going": request.keep_going,
-    }  # fmt: skip
-    source = find_source(request.path, request.split, **options)
-    data = draw_examples(source.data, request.limit, request.seed, "suspect")
-    trusted = trusted_of(request, source, options)
-    domain = flipped(source.domain, request.flip)
-    union = concatenate(data, trusted) if trusted else data
-    config = choose_training(len(union))
-    if request.epochs is not None:
-        config = replace(config, epochs=request.epochs)
-    model = None
-    if request.model:
-        rng = stream(request.seed, "weights")
-        model = kept_network.load(request.model, domain, union, scanner.network, rng)
-    return Job(
-        request, source, data, trusted, domain, replace(scanner, training=config), config,
-        runtime, model,
-    )  # fmt: skip
-
-
-def trusted_of(request: ScanData, source: Source, options: dict[str, Any]) -> Dataset | None:
+def trusted_of(
+    which: WhichTrusted, source: Source, reading: HowToReadOn, seed: int
+) -> Dataset | None:
     """Read the trusted examples, which have the classes of the suspects."""
-    if request.trusted is None:
-        if request.trusted_count is not None:
+    if which.trusted is None:
+        if which.trusted_count is not None:
             raise DataError("--trusted-count draws from the examples of --trusted, which is absent")
         return None
-    trusted = trusted_beside(source, request.trusted, request.split, options)
-    return draw_examples(trusted, request.trusted_count, request.seed, "trusted")
+    trusted = trusted_beside(source, which.trusted, reading)
+    return draw_examples(trusted, which.trusted_count, seed, "trusted")
 
 
-def scanner_of(request: ScanData) -> DataScanner:
-    """Build the scanner from its flags."""
-    settings = dict(request.settings)
+def scanner_of(given: dict[str, Any], detectors: str, *, trained: bool) -> DataScanner:
+    """Build the scanner from its flags.
+
+    Args:
+        given: The values of its plain fields.
+        detectors: Names with commas between them, "" for those of an ordinary scan.
+        trained: Whether a network is trained, of which the losses are known.
+
+    """
     for name in ("level", "fdr", "smallest"):
-        if not 0 < settings[name] < 1:
-            raise MethodError(f"expected --{name} between 0 and 1, found {settings[name]}")
-    if settings["permutations"] < 1:
-        raise MethodError(f"expected at least 1 permutation, found {settings['permutations']}")
-    if request.epochs is not None and request.epochs < 1:
-        raise MethodError(f"expected at least 1 epoch, found {request.epochs}")
-    if request.detectors:
-        settings["detectors"] = detectors_of(request)
-    return DataScanner(**settings)
+        if not 0 < given[name] < 1:
+            raise MethodError(f"expected --{name} between 0 and 1, found {given[name]}")
+    if given["permutations"] < 1:
+        raise MethodError(f"expected at least 1 permutation, found {given['permutations']}")
+    if not detectors:
+        return DataScanner(**given)
+    return DataScanner(**given, detectors=detectors_of(detectors, trained=trained))
 
 
-def detectors_of(request: ScanData) -> tuple[Detector, ...]:
+def detectors_of(names: str, *, trained: bool) -> tuple[Detector, ...]:
     """Build the detectors that were named."""
-    names = [name.strip() for name in request.detectors.split(",") if name.strip()]
-    chosen = tuple(get(cast(Any, Detector), name) for name in dict.fromkeys(names))
+    chosen = methods_named(cast(Any, Detector), names)
     if not chosen:
-        raise MethodError(f"expected the names of detectors, found {request.detectors!r}")
-    if request.model and all(isinstance(detector, EarlyLoss) for detector in chosen):
+        raise MethodError(f"expected the names of detectors, found {names!r}")
+    if not trained and all(isinstance(detector, EarlyLoss) for detector in chosen):
         raise MethodError(
             f"{EarlyLoss.name()} needs the losses of a training, and --model trains nothing; "
             "name another detector, or leave --model out"
@@ -170,69 +215,39 @@ def detectors_of(request: ScanData) -> tuple[Detector, ...]:
     return chosen
 
 
-def agreed(job: Job) -> bool:
+def agreed(job: ReadyScan, yes: bool) -> bool:
     """Say how long the training will take; ask before a long one where somebody can answer."""
-    union, epochs = job.union, job.training.epochs
     if job.unfinished:
         note(f"going on with the training that is kept in {job.checkpoint}")
-    seconds = estimate(job, union)
-    note(f"training {epochs} epochs on {job.runtime.device}: about {duration(seconds)}")
-    return go_on(seconds, job.request.yes)
+    what = f"training {job.training.epochs} epochs on {job.runtime.device}"
+    return terminal.agreed(what, job.seconds(), yes)
 
 
-def estimate(job: Job, union: Dataset) -> float:
-    """Estimate the seconds of the training by training a network of its kind on four batches."""
-    rng = stream(job.request.seed, "estimate")
-    few = union.subset(rng.permutation(len(union))[: 4 * job.training.batch_size])
-    model = job.domain.network(union, job.scanner.network, rng)
-    once, run = replace(job.training, epochs=1), TrainingRun(job.runtime)
-    for _ in range(2):  # the first time, memory and kernels are still being prepared
-        cost = fit(model, few, job.domain, once, rng, run).cost
-    return cost["seconds"] * len(union) / len(few) * job.training.epochs
-
-
-def scan(job: Job) -> DataScan:
-    """Scan, showing how far it is."""
-    checkpoint = None if job.model else job.checkpoint
-    with Watch() as watch:
-        return job.scanner.scan(
-            job.data, job.trusted, job.domain, job.request.seed,
-            runtime=job.runtime, model=job.model, saw=cast(Saw, job.request.model_saw),
-            progress=watch.epochs, step=watch.step, checkpoint=checkpoint,
-        )  # fmt: skip
-
-
-def stopped(job: Job) -> int:
-    """Say how to go on after Ctrl-C."""
-    how = f"the training so far is kept in {job.checkpoint}, and " if job.unfinished else ""
-    begins = "goes on from there" if job.unfinished else "begins again"
-    note(f"stopped: {how}the same command {begins}:\n  {command_line()}")
-    return status.STOPPED
-
-
-def write_all(job: Job, found: DataScan) -> None:
+def write_all(
+    job: ReadyScan, found: DataScan, source: Source, origin: str, writing: WhatToWrite
+) -> None:
     """Write the report and what else was asked for, then say what was found and where it is."""
-    request, source, data = job.request, job.source, job.data
+    data, out = job.data, writing.out
     write_report(
-        found, data, job.trusted, request.out, names=names_of(source, data),
+        found, data, job.trusted, out, names=names_of(source, data),
         rejected=[(each.name, each.reason) for each in source.rejected],
-        origin=str(request.path), command=command_line(), seed=request.seed,
+        origin=origin, command=command_line(), seed=job.seed,
     )  # fmt: skip
-    files = [request.out / name for name in ("report.html", "report.json", "flagged.csv")]
-    if request.cleaned and found.verdict.answer != "cannot judge":
+    files = [out / name for name in ("report.html", "report.json", "flagged.csv")]
+    if writing.cleaned and found.verdict.answer != "cannot judge":
         kept = data.subset(~found.flagged)
-        write(kept, names_of(source, kept), source, request.cleaned)
-        files.append(request.cleaned)
-    if request.save_model:
-        note = kept_network.Note(job.scanner.network, data.classes)
-        kept_network.save(found.model, request.save_model, note)
-        files.append(request.save_model)
+        write(kept, names_of(source, kept), source, writing.cleaned)
+        files.append(writing.cleaned)
+    if writing.save_model:
+        described = kept_network.Note(job.scanner.network, data.classes)
+        kept_network.save(found.model, writing.save_model, described)
+        files.append(writing.save_model)
     if job.model is None:
         shutil.rmtree(job.checkpoint, ignore_errors=True)
     answer.print_verdict(found, data)
     if found.verdict.answer == "cannot judge":
         if found.verdict.p_value is not None or not job.trusted:
-            answer.print_needed(found, data, job.scanner, request.seed)
-        if request.cleaned:
+            answer.print_needed(found, data, job.scanner, job.seed)
+        if writing.cleaned:
             say("No example was named, so no cleaned copy was written.")
     answer.print_places(files)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from json import dumps
 from pathlib import Path
 
 from mithridate.artifacts.findings import FileReport
 from mithridate.artifacts.inspect import inspect_file
 from mithridate.cli import status
-from mithridate.cli.scan_file import ScanFile
 from mithridate.cli.terminal import grid, say, show
 from mithridate.core.errors import DataError
 from mithridate.report.quoting import shorten, spell_invisible
@@ -18,18 +17,18 @@ LIMITS = (
 )
 
 
-def run(request: ScanFile) -> int:
+def run(*, path: str, json: Path | None, code: bool, values: bool) -> int:
     """Scan a model file and say what was found; gives the exit status."""
-    out = request.json
+    out = json
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise DataError(f"{str(out)!r}: expected a file in a folder that exists, for --json")
-    if out is not None and out.exists() and out.resolve() == Path(request.path).resolve():
+    if out is not None and out.exists() and out.resolve() == Path(path).resolve():
         raise DataError(f"{str(out)!r} is the file to scan; choose another for --json")
-    report = inspect_file(request.path, code=request.code, values=request.values)
+    report = inspect_file(path, code=code, values=values)
     told(report)
     if out is not None:
         # JSON escapes control characters and, by default, all that is not ASCII
-        out.write_text(json.dumps(report.record(), indent=1) + "\n", "ascii")
+        out.write_text(dumps(report.record(), indent=1) + "\n", "ascii")
         say(f"\nwrote {spell_invisible(str(out))}")
     return status.OF[report.answer]
 

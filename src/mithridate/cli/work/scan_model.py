@@ -6,7 +6,6 @@ Axes: n trusted examples, m reference networks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,284 +13,270 @@ from typing import Any, cast
 from torch import nn
 
 from mithridate.cli import status
-from mithridate.cli.answer_model import agreement, answer, digest
+from mithridate.cli.answer_model import answer, described, unscanned
 from mithridate.cli.class_order import ordered
-from mithridate.cli.encoding import set_encoding
-from mithridate.cli.opening_model import (
-    check_flags,
-    encoding,
-    files_in,
-    looked_at,
-    of_folder,
-    opened,
-    opened_onnx,
-)
-from mithridate.cli.scan_model import ScanModel
+from mithridate.cli.encoding import numbers, set_encoding
+from mithridate.cli.groups import HowToComputeLong, HowToRead, WhichNetwork
+from mithridate.cli.places import report_folder
+from mithridate.cli.scan_model import HowToJudge, WhatArrived, WhichReferences
+from mithridate.cli.settings import methods_named
 from mithridate.cli.sources import draw_examples, find_source
 from mithridate.cli.terminal import Watch, agreed, command_line, note
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, MethodError
-from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.method import Detector
-from mithridate.core.registry import get
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.scanner import Scanner
 from mithridate.core.streams import stream
-from mithridate.domains.image.elsewhere import is_elsewhere
+from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.damage import set_apart
-from mithridate.pipelines.deployment import Placed
-from mithridate.pipelines.guarded import Decisions, Guarded
-from mithridate.pipelines.known_references import Form, asked_with, known
+from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.model_scan import (
     ModelScan,
     ModelScanner,
-    References,
     default_scanners,
-    not_scanned,
 )
 from mithridate.pipelines.plausibility import Plausibility, check_as_read
+from mithridate.pipelines.population import Population
+from mithridate.pipelines.references import (
+    CleanNetworks,
+    GivenReferences,
+    KnownReferences,
+    References,
+    TrainedReferences,
+)
 from mithridate.pipelines.scan import choose_training
-from mithridate.report.model_page import ModelWork
-from mithridate.stats.population import Floats
+from mithridate.pipelines.suspect_file import Suspect, SuspectFile
+from mithridate.report.model_page import (
+    ModelWork,
+    TrustedExamples,
+    WatchedInputs,
+)
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A scan that is ready to begin.
-
-    Attributes:
-        learnt: trusted examples that train the references, None where they are given.
-        shown: those that scanners see.
-        place: brings any network of this kind into the precision of the suspect.
-        scores: of clean networks of an earlier scan, or None.
-    """
-
-    request: ScanModel
-    scanner: ModelScanner
-    suspect: Placed
-    network: str
-    precision: str
-    learnt: Dataset | None
-    shown: Dataset
-    arriving: Dataset | None
-    domain: Domain
-    runtime: Runtime
-    place: Callable[[nn.Module], Placed]
-    findings: tuple[str, ...]
-    guards: tuple[Detector, ...]
-    plausible: Plausibility
-    scores: dict[str, Floats] | None = None
-
-
-def run(request: ScanModel) -> int:
+def run(
+    *,
+    file: Path,
+    data: str,
+    count: int | None,
+    out: Path,
+    judging: HowToJudge,
+    clean: WhichReferences,
+    arriving: WhatArrived,
+    network: WhichNetwork,
+    reading: HowToRead,
+    computing: HowToComputeLong,
+) -> int:
     """Scan a model, write the report and say what was found; gives the exit status."""
-    job = prepare(request)
-    if job.plausible.why:
-        work = described(
-            job, not_scanned(job.plausible.why, request.level, job.shown.classes), None, 0.0
-        )
-        answer(work, request.out, request.seed)
-        return status.CANNOT_JUDGE
-    what = f"scanning {request.file.name} and {count(job)} clean references"
-    if not agreed(what, estimate(job), request.yes):
+    check_flags(out, judging.level, clean)
+    named = methods_named(cast(Any, Scanner), judging.scanners)
+    scanner = ModelScanner(named or default_scanners(), judging.level)
+    watch = Watching.of(arriving, reading)
+    model = looked_at(file, network, clean)
+    known = Population.load(clean.clean_scores) if clean.clean_scores else None
+    source = find_source(data, reading)
+    model = model.among(*ordered(network.classes, model.note, model.given, source.data.classes))
+    everything = trusted_examples(source, count, model.classes, computing.seed)
+    trusted = divided(everything, data, clean, known, computing.seed)
+    shown, domain = trusted.shown, source.domain
+    suspect = opened(model, judging.precision, network, domain, shown, computing.seed)
+    plausible = plausibility(suspect, everything, computing)
+    if plausible.why:
+        file_read = described(model, suspect, plausible.accuracy)
+        return unscanned(plausible.why, scanner, file_read, trusted, suspect, out, computing.seed)
+    beside: CleanNetworks
+    if known is not None:
+        beside = KnownReferences(known, known.known(scanner.scanners, suspect.form))
+    else:
+        beside = clean_networks(clean, suspect, trusted, network, out, computing)
+    if not agreed_to(file.name, scanner, suspect, shown, beside, computing):
         return status.STOPPED
     began = time.perf_counter()
     try:
-        found, decisions = scan(job)
+        found, watched = scanned(scanner, suspect, beside, watch, computing)
     except KeyboardInterrupt:
         note("stopped: the references so far are kept, and the same command goes on:")
         note(f"  {command_line()}")
         return status.STOPPED
-    work = described(job, found, decisions, time.perf_counter() - began)
-    answer(work, request.out, request.seed)
+    cost = {"seconds": time.perf_counter() - began}
+    origin = f"{beside.origin}, in the same precision"
+    scanned_file = described(model, suspect, plausible.accuracy)
+    work = ModelWork(found, scanner.scanners, scanned_file, trusted, origin, watched, cost)
+    answer(work, suspect.form, out, computing.seed)
     return status.OF[found.verdict.answer]
 
 
-def prepare(request: ScanModel) -> Job:
-    """Look at the file, read it and the data, and settle how it is scanned."""
-    request = of_folder(request)
-    check_flags(request)
-    findings = looked_at(request.file)
-    options = {"size": request.size, "label": request.label, "content": request.content}
-    source = find_source(request.data, request.split, **options)
-    runtime = Runtime(device=device_of(request.device))
-    onnx = kept_network.is_onnx(request.file)
-    kept = kept_network.Note() if onnx else kept_network.noted(request.file)
-    classes, doubt = ordered(request.classes, kept, request.network, source.data.classes)
-    findings = (*findings, doubt) if doubt else findings
-    trusted = of_classes(source.data, classes, "trusted")
-    trusted = draw_examples(trusted, request.count, request.seed, "trusted")
-    learnt, shown = divided(request, trusted)
-    network = kept.named(request.network)
-    arriving = None
-    if request.inputs:
-        arriving = find_source(request.inputs, request.split, **options).data
-    scanner = ModelScanner(scanners_of(request.scanners), request.level)
-    domain = source.domain
-    if not onnx or is_elsewhere(network):
-        domain = set_encoding(domain, network, request.mean, request.std)
-    if onnx:
-        suspect, place, precision = opened_onnx(request, source.domain, shown)
-    else:
-        suspect, place, precision = opened(request, domain, trusted, shown)
+@dataclass(frozen=True, eq=False)
+class Watching:
+    """What arrived, None where nothing was given, and the guards that watch it."""
+
+    arrived: Dataset | None
+    guards: tuple[Detector, ...]
+
+    @classmethod
+    def of(cls, arriving: WhatArrived, reading: HowToRead) -> Watching:
+        """Build the guards that were named, before anything takes long, and read the inputs."""
+        guards = methods_named(cast(Any, Detector), arriving.guards)
+        inputs = arriving.inputs
+        return cls(None if inputs is None else find_source(inputs, reading).data, guards)
+
+    def judged(
+        self, suspect: Suspect, level: float, seed: int, runtime: Runtime
+    ) -> WatchedInputs | None:
+        """Let the guards judge what arrived; None, with a note, where they do not apply."""
+        placed = suspect.placed
+        if self.arrived is None or placed.trusted is None:
+            return None
+        try:
+            decisions = Guarded.fitted(
+                placed.model, placed.trusted, suspect.domain, self.guards, level, seed,
+                runtime=runtime, precision=placed.precision,
+            ).decide(self.arrived.inputs)  # fmt: skip
+        except (CannotJudge, MethodError) as reason:
+            note(f"the inputs were not judged: {reason}")
+            return None
+        return WatchedInputs(self.arrived, decisions, tuple(g.name() for g in self.guards))
+
+
+def check_flags(out: Path, level: float, clean: WhichReferences) -> None:
+    """Refuse at once, and not after the training, what cannot be done."""
+    report_folder(out)
+    if not 0 < level < 1 or not 0 < clean.apart < 1:
+        raise MethodError(
+            f"expected --level and --apart between 0 and 1, found {level} and {clean.apart}"
+        )
+    if clean.clean_models is not None and clean.clean_scores:
+        raise MethodError("--clean-models and --clean-scores both give the references; name one")
+    if clean.clean_models is None and clean.references < 2:
+        raise MethodError(f"expected at least 2 --references, found {clean.references}")
+
+
+def looked_at(file: Path, network: WhichNetwork, clean: WhichReferences) -> SuspectFile:
+    """Look at the file; raises MethodError where nobody says which network it holds."""
+    encoding = numbers(network.mean), numbers(network.std)
+    model = SuspectFile.looked_at(file, network.network, network.part, encoding)
+    if model.onnx and clean.clean_models is None and not network.network:
+        raise MethodError(
+            "an ONNX file does not say which network it holds, and clean references must be of the "
+            "same form: name it with --network, or give --clean-models"
+        )
+    return model
+
+
+def trusted_examples(
+    source: Source, count: int | None, classes: tuple[str, ...], seed: int
+) -> Dataset:
+    """Give the trusted examples, with the classes of the model in its order."""
+    trusted = draw_examples(of_classes(source.data, classes, "trusted"), count, seed, "trusted")
     note(
-        f"read {len(trusted):,} trusted examples ({domain.name}, {source.format}), "
-        f"{len(trusted.classes)} classes; scanners see {len(shown):,}"
+        f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
+        f"{len(trusted.classes)} classes"
     )
+    return trusted
+
+
+def divided(
+    trusted: Dataset, origin: str, clean: WhichReferences, known: Population | None, seed: int
+) -> TrustedExamples:
+    """Divide the examples into those that train references, if any are trained, and the others."""
+    learnt, shown = set_apart(trusted, clean.apart, stream(seed, "scan", "apart"))
+    if known is not None:
+        return TrustedExamples(known.seen((shown, trusted), seed), None, origin)
+    if clean.clean_models is not None:
+        return TrustedExamples(trusted, None, origin)
+    return TrustedExamples(shown, learnt, origin)
+
+
+def opened(
+    model: SuspectFile, precision: str, network: WhichNetwork, domain: Domain, shown: Dataset,
+    seed: int,
+) -> Suspect:  # fmt: skip
+    """Open the file as it is deployed, and say what cannot be done with it."""
+    fed = domain
+    if model.fed:
+        fed = set_encoding(domain, model.network, network.mean, network.std)
+    suspect = model.opened(precision, domain, fed, shown, seed)
+    if model.onnx and suspect.placed.twin is None:
+        hint = (
+            "; without --mean and --std the file is given bytes" if not any(model.encoding) else ""
+        )
+        note(f"methods that need derivatives cannot look into the file: {suspect.placed.why}{hint}")
+    note(f"scanners see {len(shown):,} of the trusted examples")
+    return suspect
+
+
+def clean_networks(
+    clean: WhichReferences, suspect: Suspect, trusted: TrustedExamples, network: WhichNetwork,
+    out: Path, computing: HowToComputeLong,
+) -> CleanNetworks:  # fmt: skip
+    """Take the networks in the folder that was given, or train some."""
+    if clean.clean_models is None:
+        return trained_references(clean, suspect, trusted, out, computing)
+    return given_references(clean.clean_models, suspect, trusted.shown, network, computing.seed)
+
+
+def given_references(
+    folder: Path, suspect: Suspect, shown: Dataset, network: WhichNetwork, seed: int
+) -> GivenReferences:
+    """Let the networks in a folder be the references."""
+
+    def read(path: Path) -> nn.Module:
+        rng = stream(seed, "weights")
+        return kept_network.load(path, suspect.domain, shown, network.network, rng, network.part)
+
+    return GivenReferences(folder, read)
+
+
+def trained_references(
+    clean: WhichReferences, suspect: Suspect, trusted: TrustedExamples, out: Path,
+    computing: HowToComputeLong,
+) -> TrainedReferences:  # fmt: skip
+    """Let references be trained on trusted examples, and kept beside the report."""
+    learnt = trusted.learnt
+    assert learnt is not None, "`divided` sets examples apart where references are trained"
+    config = choose_training(len(learnt))
+    if clean.epochs is not None:
+        config = replace(config, epochs=clean.epochs)
+    how = References(clean.references, suspect.network, config)
+    runtime = Runtime(device=device_of(computing.device))
+    return TrainedReferences(how, learnt, suspect.domain, computing.seed, runtime, out)
+
+
+def agreed_to(
+    name: str, scanner: ModelScanner, suspect: Suspect, shown: Dataset, beside: CleanNetworks,
+    computing: HowToComputeLong,
+) -> bool:  # fmt: skip
+    """Say how long it will take, by one scan of a fresh network, and ask before a long scan."""
+    seed, runtime = computing.seed, Runtime(device=device_of(computing.device))
+    fresh = suspect.domain.network(shown, suspect.network, stream(seed, "estimate")).eval()
+    began = time.perf_counter()
+    scanner.scan(suspect.place(fresh), {}, seed, runtime=runtime)
+    scanning = (time.perf_counter() - began) * (1 + beside.unscanned)
+    what = f"scanning {name} and {beside.count} clean references"
+    return agreed(what, scanning + beside.seconds(), computing.yes)
+
+
+def scanned(
+    scanner: ModelScanner, suspect: Suspect, beside: CleanNetworks, watching: Watching,
+    computing: HowToComputeLong,
+) -> tuple[ModelScan, WatchedInputs | None]:  # fmt: skip
+    """Scan the model, and watch what arrived, showing how far it is."""
+    seed, runtime = computing.seed, Runtime(device=device_of(computing.device))
+    with Watch() as watch:
+        others = beside.beside(suspect.place, watch.step)
+        found = scanner.scan(suspect.placed, others, seed, runtime=runtime, step=watch.step)
+        if watching.arrived is not None:
+            watch.step("watching the inputs")
+        return found, watching.judged(suspect, scanner.level, seed, runtime)
+
+
+def plausibility(suspect: Suspect, trusted: Dataset, computing: HowToComputeLong) -> Plausibility:
+    """Ask the trusted examples whether the model is read as it was trained, and say so."""
     plausible = check_as_read(
-        suspect.model, trusted, domain, precision=suspect.precision, runtime=runtime,
-        seed=request.seed,
+        suspect.placed.model, trusted, suspect.domain, precision=suspect.placed.precision,
+        runtime=Runtime(device=device_of(computing.device)), seed=computing.seed,
     )  # fmt: skip
     note(plausible.described())
-    scores = None
-    if request.clean_scores:
-        form = Form(network, precision, len(trusted.classes), encoding(request))
-        scores = known(request.clean_scores, scanner.scanners, form)
-    return Job(request, scanner, suspect, network, precision, learnt, shown, arriving, domain,
-               runtime, place, findings, guards_of(request), plausible, scores)  # fmt: skip
-
-
-def divided(request: ScanModel, trusted: Dataset) -> tuple[Dataset | None, Dataset]:
-    """Give the examples that train references, None where they are given, and those to show."""
-    learnt, shown = set_apart(trusted, request.apart, stream(request.seed, "scan", "apart"))
-    if request.clean_scores:
-        return None, asked_with(request.clean_scores, (shown, trusted), request.seed)
-    return (learnt, shown) if request.clean_models is None else (None, trusted)
-
-
-def scanners_of(names: str) -> tuple[Scanner, ...]:
-    """Build the scanners that were named, or the ordinary ones."""
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    if not wanted:
-        return default_scanners()
-    return tuple(get(cast(Any, Scanner), name) for name in dict.fromkeys(wanted))
-
-
-def guards_of(request: ScanModel) -> tuple[Detector, ...]:
-    """Build the guards that were named, before anything takes long."""
-    names = [name.strip() for name in request.guards.split(",") if name.strip()]
-    return tuple(get(cast(Any, Detector), name) for name in names)
-
-
-def count(job: Job) -> int:
-    """The number of reference networks."""
-    if job.scores is not None:
-        return max((len(rows) for rows in job.scores.values()), default=0)
-    folder = job.request.clean_models
-    return job.request.references if folder is None else len(files_in(folder))
-
-
-def maker(job: Job) -> References:
-    """How references are trained."""
-    assert job.learnt is not None
-    config = choose_training(len(job.learnt))
-    if job.request.epochs is not None:
-        config = replace(config, epochs=job.request.epochs)
-    return References(job.request.references, job.network, config)
-
-
-def estimate(job: Job) -> float:
-    """Estimate the seconds: one scan of a fresh network, and one epoch of one training, times m."""
-    m, request = count(job), job.request
-    fresh = job.domain.network(job.shown, job.network, stream(request.seed, "estimate")).eval()
-    began = time.perf_counter()
-    with_one = ModelScanner(job.scanner.scanners, job.scanner.level)
-    with_one.scan(job.place(fresh), {}, request.seed, runtime=job.runtime)
-    scanning = time.perf_counter() - began
-    if job.scores is not None:
-        return scanning
-    training = 0.0
-    if job.learnt is not None:
-        made = maker(job)
-        assert made.training is not None
-        few = job.learnt.subset(range(min(len(job.learnt), 4 * made.training.batch_size)))
-        once = replace(made, training=replace(made.training, epochs=1))
-        began = time.perf_counter()
-        once.trained(0, few, job.domain, request.seed, runtime=job.runtime)
-        share = len(job.learnt) / len(few) * made.training.epochs
-        training = (time.perf_counter() - began) * share
-    return scanning * (m + 1) + training * m
-
-
-def references(job: Job, step: Callable[[str], None]) -> Iterator[Placed]:
-    """Read or train the clean networks, one after the other; what is trained is kept for later."""
-    request = job.request
-    if request.clean_models is not None:
-        for path in files_in(request.clean_models):
-            rng = stream(request.seed, "weights")
-            model = kept_network.load(
-                path, job.domain, job.shown, request.network, rng, request.part
-            )
-            yield job.place(model)
-        return
-    assert job.learnt is not None
-    made, folder = maker(job), unfinished(job)
-    for number in range(made.count):
-        path = folder / f"reference-{number}.safetensors"
-        rng = stream(request.seed, "weights")
-        if path.exists():
-            yield job.place(kept_network.load(path, job.domain, job.shown, job.network, rng))
-            continue
-        step(f"training clean reference {number + 1} of {made.count}")
-        model = made.trained(number, job.learnt, job.domain, request.seed, runtime=job.runtime)
-        kept_network.save(model, path, kept_network.Note(job.network, job.shown.classes))
-        yield job.place(model)
-
-
-def unfinished(job: Job) -> Path:
-    """Where trained references are kept, so that the same scan need not train them again."""
-    assert job.learnt is not None
-    parts = [
-        fingerprint(job.learnt),
-        job.domain,
-        maker(job).training,
-        job.network,
-        job.request.seed,
-    ]
-    return job.request.out / f"references-{place_of(*parts)}"
-
-
-def scan(job: Job) -> tuple[ModelScan, Decisions | None]:
-    """Scan the model, and watch what arrived, showing how far it is."""
-    with Watch() as watch:
-        population: list[Placed] | dict[str, Floats] | None = job.scores
-        if population is None:
-            population = list(references(job, watch.step))
-        found = job.scanner.scan(
-            job.suspect, population, job.request.seed, runtime=job.runtime, step=watch.step
-        )
-        if job.arriving is None:
-            return found, None
-        watch.step("watching the inputs")
-        return found, watched(job, job.arriving)
-
-
-def watched(job: Job, arriving: Dataset) -> Decisions | None:
-    """Let the guards judge what arrived; None, with a note, where they do not apply."""
-    try:
-        return Guarded.fitted(
-            job.suspect.model, job.shown, job.domain, job.guards, job.request.level,
-            job.request.seed, runtime=job.runtime, precision=job.suspect.precision,
-        ).decide(arriving.inputs)  # fmt: skip
-    except (CannotJudge, MethodError) as reason:
-        note(f"the inputs were not judged: {reason}")
-        return None
-
-
-def described(job: Job, found: ModelScan, decisions: Decisions | None, seconds: float) -> ModelWork:
-    """Put what was found into a report."""
-    request = job.request
-    made = f"{count(job)} networks from {request.clean_models or request.clean_scores}"
-    if job.plausible.why:
-        made = "none, since the model cannot be judged as it is read"
-    elif job.learnt is not None:
-        made = f"{count(job)} networks trained here on {len(job.learnt)} trusted examples"
-    return ModelWork(
-        found, job.scanner.scanners, str(request.file), digest(request.file), job.network,
-        job.precision, job.shown, request.data, f"{made}, in the same precision",
-        agreement(job.suspect, job.precision), job.learnt, job.findings, job.arriving, decisions,
-        tuple(guard.name() for guard in job.guards), {"seconds": seconds}, encoding(request),
-        job.plausible.accuracy,
-    )  # fmt: skip
+    return plausible

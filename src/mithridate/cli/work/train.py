@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import shutil
 import time
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +19,11 @@ from torch import nn
 
 from mithridate.cli import answer, outcome, status, terminal
 from mithridate.cli.encoding import flipped
+from mithridate.cli.groups import HowToComputeLong, HowToReadOn, HowToTrain
 from mithridate.cli.settings import parse_settings
 from mithridate.cli.sources import draw_examples, find_source, trusted_beside
-from mithridate.cli.terminal import Watch, command_line, note
-from mithridate.cli.train import TrainNetwork
+from mithridate.cli.terminal import Watch, note, stopped
+from mithridate.cli.train import HowToCleanse, WhichTrainer
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError, MithridateError
@@ -48,25 +50,33 @@ STEPS = 4  # batches that an estimate trains on
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class ReadyTraining:
     """A training that is ready to begin.
 
     Attributes:
-        data: the suspects.
-        trusted: all of them.
-        learn: those that a scan may use.
-        measured: those that the network is measured by.
+        trainer: Who trains.
+        network: The name of the network, "" is the default of the domain.
+        then: What follows a scan; "none" where nothing is scanned.
+        data: The suspects.
+        learn: Trusted examples that a scan may use, or None.
+        measured: Trusted examples that the network is measured by, or None.
+        domain: Of all examples.
+        seed: Of everything that is drawn at random.
+        runtime: Where it is computed.
+        home: The folder in which an unfinished training is kept.
+
     """
 
-    request: TrainNetwork
-    source: Source
+    trainer: Trainer
+    network: str
+    then: str
     data: Dataset
-    trusted: Dataset | None
     learn: Dataset | None
     measured: Dataset | None
     domain: Domain
-    trainer: Trainer
+    seed: int
     runtime: Runtime
+    home: Path
 
     @cached_property
     def union(self) -> Dataset:
@@ -76,81 +86,166 @@ class Job:
     @cached_property
     def checkpoint(self) -> Path:
         """Where the training is kept while it runs; another training has another folder."""
-        parts = [fingerprint(self.union), self.domain, self.trainer, self.request.then,
-                 self.request.network, self.request.seed]  # fmt: skip
-        return self.request.out / f"unfinished-{place_of(*parts)}"
+        parts = (fingerprint(self.union), self.domain, self.trainer, self.then, self.network,
+                 self.seed)  # fmt: skip
+        return self.home / f"unfinished-{place_of(*parts)}"
 
     @property
     def unfinished(self) -> bool:
         """Whether an earlier run left a part of this training."""
         return any(self.checkpoint.rglob("*.safetensors"))
 
+    def seconds(self) -> float | None:
+        """Estimate how long one training takes by a few batches of it; None where that fails."""
+        union, rng = self.union, stream(self.seed, "estimate")
+        config = getattr(self.trainer, "training", None)
+        size, epochs = 64, 1
+        trainer = self.trainer
+        if isinstance(config, TrainingConfig):
+            # what takes stages gets two epochs, since one can be too short to divide
+            short = 1 if isinstance(trainer, Standard) else min(2, config.epochs)
+            size, epochs = config.batch_size, config.epochs // short
+            trainer = changed(trainer, training=replace(config, epochs=short))
+        few = union.subset(rng.permutation(len(union))[: STEPS * size])
+        seconds = 0.0
+        with contextlib.suppress(MithridateError):
+            run = TrainingRun(self.runtime)
+            for _ in range(2):  # the first time, memory and kernels are still being prepared
+                began = time.perf_counter()
+                train(trainer, few, self.domain, network=self.network, run=run)
+                seconds = time.perf_counter() - began
+            return seconds * len(union) / len(few) * epochs
+        return None
 
-def run(request: TrainNetwork) -> int:
+    def trained(self, watch: Watch) -> Made:
+        """Train in the ordinary way of the trainer."""
+        watch.step(f"training by {self.trainer.name()}")
+        with Passes() as passes:
+            trained = train(
+                self.trainer, self.data, self.domain, self.seed, network=self.network,
+                run=TrainingRun(self.runtime, watch.epochs, self.checkpoint),
+            )  # fmt: skip
+        return Made(trained.model, noted(trained.notes), passes.cost())
+
+    def cleansed(self, watch: Watch) -> Made:
+        """Scan, and act on what was flagged."""
+        config = self.trainer.training if isinstance(self.trainer, Standard) else None
+        scanner = DataScanner(network=self.network, training=config)
+        how: Filtered | Unlearned
+        if self.then == "drop":
+            how = Filtered(scanner, None if config else self.trainer)
+        else:
+            how = Unlearned(scanner, cast(Literal["relabel", "unlearn"], self.then))
+        made = how.train(
+            self.data, self.learn, self.domain, self.seed, runtime=self.runtime,
+            progress=watch.epochs, step=watch.step, checkpoint=self.checkpoint,
+        )  # fmt: skip
+        return Made(made.model, noted(made.notes), made.cost, made)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A network that was trained: how many examples were noted as what, and what it cost.
+
+    Attributes:
+        model: The network.
+        notes: Numbers of examples that the trainer noted, by name.
+        cost: Seconds, and examples passed.
+        cleansed: How it came about where a scan was asked for.
+
+    """
+
+    model: nn.Module
+    notes: dict[str, int]
+    cost: dict[str, float]
+    cleansed: Cleansed | None = None
+
+
+def run(
+    *,
+    path: str,
+    out: Path,
+    trainer: WhichTrainer,
+    cleansing: HowToCleanse,
+    training: HowToTrain,
+    limit: int | None,
+    reading: HowToReadOn,
+    computing: HowToComputeLong,
+    force: bool,
+) -> int:
     """Train, write the network and its card, and say what is known; gives the exit status."""
-    check_flags(request)
-    paths = [Path(where) for where in (request.path, request.trusted) if where]
-    outcome.check(request.out, paths, request.force)
+    check_flags(trainer.trainer, cleansing)
+    outcome.check(out, [Path(p) for p in (path, cleansing.trusted) if p], force)
+    given = parse_settings(trainer.set or [])
+    method: Trainer = build(cast(Any, Trainer), trainer.trainer, given)
     try:
-        job = prepare(request)
+        source = find_source(path, reading)
+        data = draw_examples(source.data, limit, computing.seed, "suspect")
+        trusted = trusted_of(cleansing.trusted, source, reading, data)
+        learn, measured = divided(trusted, cleansing, computing.seed)
+        domain = flipped(source.domain, training.flip)
+        n = len(data) + (0 if learn is None else len(learn))
+        job = ReadyTraining(
+            timed(method, n, training.epochs, set(given)), trainer.network, cleansing.then, data,
+            learn, measured, domain, computing.seed,
+            Runtime(device=device_of(computing.device)), out,
+        )  # fmt: skip
+        domain.network(data, job.network, stream(job.seed, "name"))  # refuses an unknown name
     except KeyboardInterrupt:
         note("stopped: nothing was written")
         return status.STOPPED
-    answer.print_read(job.source, job.data, job.trusted)
+    answer.print_read(source, data, trusted)
+    origins = {"data": path, "trusted": cleansing.trusted or ""}
+    rejected = tuple((each.name, each.reason) for each in source.rejected)
     try:
-        if not agreed(job):
+        if not agreed(job, computing.yes):
             return status.STOPPED
-        made = work_on(job)
+        model, work = work_on(job, trusted, origins, rejected)
     except KeyboardInterrupt:
-        return stopped(job)
-    outcome.write(made[0], kept_note(job), made[1], request.out, request.seed)
+        return stopped(job.checkpoint if job.unfinished else None)
+    kept = kept_network.Note(job.network, data.classes, job.trainer.name(), given)
+    outcome.write(model, kept, work, out, job.seed)
     shutil.rmtree(job.checkpoint, ignore_errors=True)
     return status.CLEAN
 
 
-def check_flags(request: TrainNetwork) -> None:
+def check_flags(trainer: str, cleansing: HowToCleanse) -> None:
     """Refuse at once what cannot be done."""
-    if request.then not in THEN:
-        raise MethodError(f"expected --then {', '.join(THEN)}; found {request.then!r}")
-    if request.epochs is not None and request.epochs < 1:
-        raise MethodError(f"expected at least 1 epoch, found {request.epochs}")
-    if request.then == "none":
+    then = cleansing.then
+    if then not in THEN:
+        raise MethodError(f"expected --then {', '.join(THEN)}; found {then!r}")
+    if then == "none":
         return
-    if request.trusted is None:
+    if cleansing.trusted is None:
         raise MethodError(
-            f"--then {request.then} needs --trusted: without trusted examples a scan names no "
+            f"--then {then} needs --trusted: without trusted examples a scan names no "
             "example, so there is nothing to act on"
         )
-    if request.then != "drop" and request.trainer != Standard.name():
+    if then != "drop" and trainer != Standard.name():
         raise MethodError(
-            f"--then {request.then} changes the network of the scan, which is trained by "
+            f"--then {then} changes the network of the scan, which is trained by "
             f"{Standard.name()}; leave --trainer out, or say --then drop"
         )
 
 
-def prepare(request: TrainNetwork) -> Job:
-    """Read the data and settle how the network is trained."""
-    runtime, given = Runtime(device=device_of(request.device)), parse_settings(request.set or [])
-    trainer: Trainer = build(cast(Any, Trainer), request.trainer, given)
-    options = {
-        "size": request.size, "label": request.label, "content": request.content,
-        "keep_going": request.keep_going,
-    }  # fmt: skip
-    source = find_source(request.path, request.split, **options)
-    data = draw_examples(source.data, request.limit, request.seed, "suspect")
-    trusted, learn, measured = None, None, None
-    if request.trusted is not None:
-        trusted = measured = trusted_beside(source, request.trusted, request.split, options)
-        concatenate(data.subset([0]), trusted.subset([0]))  # refuses another shape
-    if trusted is not None and request.then != "none":
-        learn, measured = set_apart(trusted, request.apart, stream(request.seed, "train", "apart"))
-    domain = flipped(source.domain, request.flip)
-    domain.network(data, request.network, stream(request.seed, "name"))  # refuses an unknown name
-    n = len(data) + (len(learn) if learn is not None else 0)
-    return Job(
-        request, source, data, trusted, learn, measured, domain,
-        timed(trainer, n, request.epochs, set(given)), runtime,
-    )  # fmt: skip
+def trusted_of(
+    where: str | None, source: Source, reading: HowToReadOn, data: Dataset
+) -> Dataset | None:
+    """Read the trusted examples, which have the classes and the shape of the suspects."""
+    if where is None:
+        return None
+    trusted = trusted_beside(source, where, reading)
+    concatenate(data.subset([0]), trusted.subset([0]))  # refuses another shape
+    return trusted
+
+
+def divided(
+    trusted: Dataset | None, cleansing: HowToCleanse, seed: int
+) -> tuple[Dataset | None, Dataset | None]:
+    """Give the trusted examples that a scan may use, and those that the network is measured by."""
+    if trusted is None or cleansing.then == "none":
+        return None, trusted
+    return set_apart(trusted, cleansing.apart, stream(seed, "train", "apart"))
 
 
 def timed(trainer: Trainer, n: int, epochs: int | None, said: set[str]) -> Trainer:
@@ -183,95 +278,39 @@ def changed(method: Any, **fields: Any) -> Any:
     return replace(method, **fields)
 
 
-def agreed(job: Job) -> bool:
+def agreed(job: ReadyTraining, yes: bool) -> bool:
     """Say how long the training will take, and ask before a long one."""
     if job.unfinished:
         note(f"going on with the training that is kept in {job.checkpoint}")
     what = f"training by {job.trainer.name()} on {job.runtime.device}"
-    if job.request.then != "none":
+    if job.then != "none":
         what += ", twice where the scan flags something"
-    return terminal.agreed(what, estimate(job), job.request.yes)
+    return terminal.agreed(what, job.seconds(), yes)
 
 
-def estimate(job: Job) -> float | None:
-    """Estimate the seconds of one training from the same on a few batches; None where it fails."""
-    union, rng = job.union, stream(job.request.seed, "estimate")
-    config = getattr(job.trainer, "training", None)
-    size, epochs = 64, 1
-    trainer = job.trainer
-    if isinstance(config, TrainingConfig):
-        # what takes stages gets two epochs, since one can be too short to divide
-        short = 1 if isinstance(trainer, Standard) else min(2, config.epochs)
-        size, epochs = config.batch_size, config.epochs // short
-        trainer = changed(trainer, training=replace(config, epochs=short))
-    few = union.subset(rng.permutation(len(union))[: STEPS * size])
-    seconds = 0.0
-    with contextlib.suppress(MithridateError):
-        run = TrainingRun(job.runtime)
-        for _ in range(2):  # the first time, memory and kernels are still being prepared
-            began = time.perf_counter()
-            train(trainer, few, job.domain, network=job.request.network, run=run)
-            seconds = time.perf_counter() - began
-        return seconds * len(union) / len(few) * epochs
-    return None
-
-
-def work_on(job: Job) -> tuple[nn.Module, Work]:
+def work_on(
+    job: ReadyTraining, trusted: Dataset | None, origins: dict[str, str],
+    rejected: tuple[tuple[str, str], ...],
+) -> tuple[nn.Module, Work]:  # fmt: skip
     """Train, showing how far it is, and measure; gives the network and what was done."""
-    request, trusted = job.request, job.trusted
-    begun = Work(
-        "train", job.trainer, request.network, job.data.classes, job.domain.name,
-        {"data": request.path, "trusted": request.trusted or ""}, {},
-        data=job.data, trusted=trusted, measured=job.measured, then=request.then,
-        resumed=job.unfinished,
-        rejected=tuple((each.name, each.reason) for each in job.source.rejected),
-    )  # fmt: skip
+    resumed, harm = job.unfinished, None
     with Watch() as watch:
-        if request.then == "none":
-            before: nn.Module | None = None
-            watch.step(f"training by {job.trainer.name()}")
-            with Passes() as passes:
-                trained = train(
-                    job.trainer, job.data, job.domain, request.seed, network=request.network,
-                    run=TrainingRun(job.runtime, watch.epochs, job.checkpoint),
-                )  # fmt: skip
-            model, notes, cost = trained.model, trained.notes, passes.cost()
-        else:
-            made = cleansed(job, watch)
-            before, model, notes, cost = made.scan.model, made.model, made.notes, made.cost
-            begun = replace(begun, scans=(made.scan,), ended=made.ended)
+        made = job.trained(watch) if job.then == "none" else job.cleansed(watch)
+        scan = None if made.cleansed is None else made.cleansed.scan
         if job.measured is not None:
             watch.step("measuring on trusted examples")
-            found = damage(before, model, job.measured, job.domain, job.runtime)
-            begun = replace(begun, damage=found)
-    return model, replace(begun, notes={k: len(v) for k, v in notes.items()}, cost=cost)
-
-
-def cleansed(job: Job, watch: Watch) -> Cleansed:
-    """Scan, and act on what was flagged."""
-    config = job.trainer.training if isinstance(job.trainer, Standard) else None
-    scanner = DataScanner(network=job.request.network, training=config)
-    how: Filtered | Unlearned
-    if job.request.then == "drop":
-        how = Filtered(scanner, None if config else job.trainer)
-    else:
-        how = Unlearned(scanner, cast(Literal["relabel", "unlearn"], job.request.then))
-    return how.train(
-        job.data, job.learn, job.domain, job.request.seed, runtime=job.runtime,
-        progress=watch.epochs, step=watch.step, checkpoint=job.checkpoint,
+            before = None if scan is None else scan.model
+            harm = damage(before, made.model, job.measured, job.domain, job.runtime)
+    work = Work(
+        "train", job.trainer, job.network, job.data.classes, job.domain.name, origins, made.cost,
+        data=job.data, trusted=trusted, measured=job.measured, damage=harm,
+        scans=() if scan is None else (scan,), then=job.then,
+        ended="" if made.cleansed is None else made.cleansed.ended,
+        notes=made.notes, rejected=rejected, resumed=resumed,
     )  # fmt: skip
+    return made.model, work
 
 
-def kept_note(job: Job) -> kept_network.Note:
-    """Say about the weights what is needed to use them again."""
-    settings = parse_settings(job.request.set or [])
-    return kept_network.Note(job.request.network, job.data.classes, job.trainer.name(), settings)
-
-
-def stopped(job: Job) -> int:
-    """Say how to go on after Ctrl-C."""
-    kept = job.unfinished
-    how = f"the training so far is kept in {job.checkpoint}, and " if kept else ""
-    begins = "goes on from there" if kept else "begins again"
-    note(f"stopped: {how}the same command {begins}:\n  {command_line()}")
-    return status.STOPPED
+def noted(notes: Mapping[str, Sized]) -> dict[str, int]:
+    """Count the examples that a trainer noted, by name."""
+    return {name: len(rows) for name, rows in notes.items()}
