@@ -71,13 +71,10 @@ def test_the_flags_of_a_scan_are_the_plain_fields_of_the_scanner():
 
 def test_a_docstring_says_what_its_fields_mean():
     found = parse_documented(
-        "Do it.\n\nlevel: of the\n test; row, column: from the end, e.g. -4. More: no."
+        "Do it.\n\n    Attributes:\n        level: of the\n            test.\n"
+        "        row: from the end, e.g. -4.\n\n    More: no.\n    "
     )
-    assert found == {
-        "level": "Of the test.",
-        "row": "From the end, e.g. -4.",
-        "column": "From the end, e.g. -4.",
-    }
+    assert found == {"level": "Of the test.", "row": "From the end, e.g. -4."}
 
 
 def test_settings_are_spelt_as_whoever_calls_writes_them():

@@ -226,3 +226,20 @@ def test_references_are_fed_as_the_onnx_file_is(data, tmp_path):
         done.returncode == 3 and "without --mean and --std the file is given bytes" in done.stderr
     )
     assert "--mean 0.5 and --std 0.5" in report(tmp_path / "bytes")["verdict"]["why"]
+
+
+def test_a_population_says_the_same_as_the_report_beside_it(data, tmp_path):
+    """Reports were the files of populations before these had a format of their own."""
+    scanned(data, tmp_path / "out", "--references", 3, "--level", 0.3, *CHEAP)
+    kept = Population.load(str(tmp_path / "out" / "population.json"))
+    assert kept == Population.load(str(tmp_path / "out" / "report.json"))
+    assert kept.form == Form("resnet9:4", "fp32", 3)
+    assert [len(each.rows) for each in kept.scores] == [3]
+    again = scanned(
+        data, tmp_path / "again", "--clean-scores", tmp_path / "out" / "population.json",
+        "--level", 0.3, *CHEAP,
+    )  # fmt: skip
+    assert again.returncode in (0, 1), again.stderr
+    first, second = report(tmp_path / "out"), report(tmp_path / "again")
+    assert first["verdict"] == second["verdict"]
+    assert second["references"].startswith("3 networks from ")

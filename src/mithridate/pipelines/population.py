@@ -28,6 +28,9 @@ SCHEMA = "mithridate-population/1"
 REPORT = "mithridate-model-scan/1"
 """Of the reports in which populations were kept before they had a format of their own."""
 
+RENAMED = {"rate": "learning_rate"}
+"""Settings of scanners that such reports spell otherwise."""
+
 LARGEST = 64 << 20
 """Bytes of a file: it may come from outside."""
 
@@ -244,8 +247,16 @@ def _of_report(kept: dict[str, Any], where: str) -> Population:
     return Population(
         _form(model["network"], model["precision"], classes, encoding),
         str(trusted.get("sha256")), str(trusted.get("origin")), int(kept.get("seed", 0)),
-        _scores(kept["scanners"], "references", classes, where), where,
+        _scores(_respelt(kept["scanners"]), "references", classes, where), where,
     )  # fmt: skip
+
+
+def _respelt(entries: Any) -> list[dict[str, Any]]:
+    """Give scanners the settings by the names that they have now."""
+    return [
+        {**each, "config": {RENAMED.get(name, name): v for name, v in each["config"].items()}}
+        for each in entries
+    ]
 
 
 def _form(network: object, precision: object, classes: int, encoding: Any) -> Form:
