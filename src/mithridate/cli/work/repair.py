@@ -111,16 +111,7 @@ def run(
     force: bool,
 ) -> int:
     """Repair, write the network and its card, and say what is known; gives the exit status."""
-    if suspects.model_saw not in get_args(Saw):
-        raise MethodError(
-            f"expected --model-saw {', '.join(get_args(Saw))}; found {suspects.model_saw!r}"
-        )
-    if kept_network.is_onnx(model):
-        raise MethodError(
-            f"{str(model)!r} is an ONNX graph, in which layers are folded together for "
-            "answering and nothing can be trained; repair the network that it was exported from, "
-            "as weights with --network, and export it again"
-        )
+    check_flags(model, suspects.model_saw)
     inputs = [model, *(Path(where) for where in (trusted, suspects.data) if where)]
     outcome.check(out, inputs, force)
     method: Repair = build(cast(Any, Repair), repair, parse_settings(set or []))
@@ -155,6 +146,18 @@ def run(
     work = work_of(job, found, described.network, origins, accuracy)
     outcome.write(found.model, described, work, out, computing.seed)
     return status.CLEAN
+
+
+def check_flags(model: Path, saw: str) -> None:
+    """Refuse at once, and not after the work, what cannot be done."""
+    if saw not in get_args(Saw):
+        raise MethodError(f"expected --model-saw {', '.join(get_args(Saw))}; found {saw!r}")
+    if kept_network.is_onnx(model):
+        raise MethodError(
+            f"{str(model)!r} is an ONNX graph, in which layers are folded together for "
+            "answering and nothing can be trained; repair the network that it was exported from, "
+            "as weights with --network, and export it again"
+        )
 
 
 def fed(domain: Domain, flip: bool | None, network: WhichNetwork) -> Domain:
