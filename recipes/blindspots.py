@@ -172,7 +172,7 @@ def main() -> None:
         torch.set_num_threads(1)
         published(store)
         return
-    found, signs_too = (read(make_plan(cells), store) for cells in (sweep(), gtsrb()))
+    found, signs_too = (read(make_plan(cells, store), store) for cells in (sweep(), gtsrb()))
     if all(record.status != "pending" for record in signs_too):
         found += signs_too
     else:

@@ -152,8 +152,9 @@ def main() -> None:
     """Write results/model_verdicts from the store named on the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--store", type=Path, default=Path("mithridate-bench"))
-    store, plan = Store(parser.parse_args().store), make_plan(sweep())
-    found, strange = records(plan, store), records(make_plan(odd()), store)
+    store = Store(parser.parse_args().store)
+    plan = make_plan(sweep(), store)
+    found, strange = records(plan, store), records(make_plan(odd(), store), store)
     tasks = {r.cell["task"] for r in strange if r.status == "pending"}
     strange = [r for r in strange if r.cell["task"] not in tasks]
     if tasks:

@@ -179,7 +179,7 @@ def write(name: str, sweep: Callable[[], list[Cell]], more: Callable[[list[Row]]
     parser = argparse.ArgumentParser()
     parser.add_argument("--store", type=Path, default=Path("mithridate-bench"))
     store = Store(parser.parse_args().store)
-    plan = make_plan(sweep())
+    plan = make_plan(sweep(), store)
     found, outcomes = records(plan, store), Outcomes(plan, store)
     table = rows(found, outcomes)
     parts = [markdown_table(found, outcomes), more(table), twins(clean_rows(found, outcomes))]

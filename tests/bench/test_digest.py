@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mithridate.attacks.poisoning import Poisoning
-from mithridate.bench import digest
+from mithridate.bench import digest, doors
 from mithridate.bench.cell import Rules, Task, grid
 from mithridate.bench.digest import closure, code_digest
 from mithridate.bench.plan import make_plan
@@ -34,8 +34,8 @@ RULE = Rule(0.05, 0.2, 0.01, 99)
 
 
 def forget():
-    for known in (digest.closure, digest._digest_file, digest._imports):
-        known.cache_clear()
+    digest.forget()
+    doors.forget()
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +179,7 @@ def test_a_method_inside_a_method_counts(edit, before):
 
 
 def test_what_all_depend_on_changes_all(edit, before):
-    edit("bench/steps/data.py", replacing("[: self.test]", "[: (self.test)] [:]"))
+    edit("bench/steps/examples.py", replacing("range(len(data))", "range(len(data) + 0)"))
     after = make_plan(cells())
     assert changed(before, after) == {step.key for step in before.steps}
 

@@ -19,8 +19,8 @@ from mithridate.bench.step import NotDone
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.evidence import view_of
 from mithridate.bench.steps.judge import Judge
-from mithridate.bench.steps.poison import truth_about
 from mithridate.bench.steps.repaired import Repaired
+from mithridate.bench.steps.suspects import truth_about
 from mithridate.core.data import Dataset, Truth
 from mithridate.core.method import Detector
 from mithridate.core.threat import ThreatModel
@@ -79,7 +79,7 @@ def test_a_defence_that_asks_for_a_secret_is_refused(mine, name):
 REACHING = {
     "from mithridate.core.data import Truth": "Truth",
     "import mithridate.core.data as data\nTRUTH = data.Truth": "Truth",
-    "from mithridate.bench.steps.poison import truth_about": "mithridate.bench.steps.poison",
+    "from mithridate.bench.steps.suspects import truth_about": "mithridate.bench.steps.suspects",
     "import mithridate.bench.store": "mithridate.bench.store",
     "from mithridate.attacks.poisoning import Poisoning": "mithridate.attacks.poisoning",
     "import sys\nFRAME = sys._getframe": "_getframe",

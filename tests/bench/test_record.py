@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mithridate.bench import record as module
-from mithridate.bench.record import AXES, RECORD_SCHEMA, Record, migrate
+from mithridate.bench import migrations as module
+from mithridate.bench.migrations import migrate, read_record
+from mithridate.bench.record import AXES, RECORD_SCHEMA, Record
 from mithridate.core.errors import DataError
 from mithridate.core.plain import finite
 from mithridate.stats.intervals import Interval, mean, proportion
@@ -22,7 +23,7 @@ def record(**more):
 
 def travelled(made):
     """Through JSON as strict as can be."""
-    return Record.read(json.loads(json.dumps(made.plain(), allow_nan=False)))
+    return read_record(json.loads(json.dumps(made.plain(), allow_nan=False)))
 
 
 def same(a, b):
@@ -56,7 +57,7 @@ def test_a_record_of_a_newer_version_is_refused():
     newer = {**record().plain(), "schema": RECORD_SCHEMA + 1}
     words = f"schema {RECORD_SCHEMA + 1} and this version reads up to {RECORD_SCHEMA}; use the"
     with pytest.raises(DataError, match=words):
-        Record.read(newer)
+        read_record(newer)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_broken_record_is_told_so(harm):
     plain = record(metrics={"a": Interval(1, 0, 2, 3)}).plain()
     harm(plain)
     with pytest.raises(DataError, match="record"):
-        Record.read(plain)
+        read_record(plain)
 
 
 def to_two(found):
@@ -122,7 +123,7 @@ def test_old_records_are_read_through_the_chain(monkeypatch):
     old["settings"] = {"task": {"data": "digits"}}
     old["cell"] = {n: v for n, v in old["cell"].items() if n != "domain"}
     old |= {"schema": 0, "reason": old.pop("why")}
-    read = Record.read(old)
+    read = read_record(old)
     assert (read.why, read.cell["domain"], read.schema) == ("because", "image", RECORD_SCHEMA)
 
 

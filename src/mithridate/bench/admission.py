@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import inspect
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from mithridate.bench.digest import PACKAGE, closure, parse, source_file
 from mithridate.bench.step import NotDone
 from mithridate.core.method import Method
 
@@ -30,10 +31,10 @@ REACHING = frozenset({
 def admit(defence: Method) -> None:
     """Refuse a defence that peeks; raises NotDone, "skipped", with the reason and what to do.
 
-    A setting may not be named after a secret, and the file of a defence may import neither the
-    truth nor the attackers nor the referee; the same holds for methods among its settings. Python
-    cannot lock its memory: what reaches for the truth by other ways is found by reading, as these
-    are.
+    A setting may not be named after a secret, and neither the file of a defence nor any that it
+    imports may reach for the truth, the attackers or the referee; the same holds for methods among
+    its settings. Python cannot lock its memory: what reaches for the truth by other ways is found
+    by reading, as these are.
     """
     for part in _methods(defence):
         names = {f.name for f in dataclasses.fields(cast(Any, part))}
@@ -44,14 +45,26 @@ def admit(defence: Method) -> None:
                 f"refused: {part.name()} asks for {secrets[0]!r}, which only an attacker knows; "
                 "rename or drop the setting",
             )
-        source = inspect.getsourcefile(type(part))
-        reached = _find_reaches(Path(source)) if source else []
-        if reached and not type(part).__module__.startswith(CLOSED):
+        reached = "" if type(part).__module__.startswith(CLOSED) else _reach(type(part))
+        if reached:
             raise NotDone(
                 "skipped",
-                f"refused: {part.name()} imports {reached[0]}; put the defence into a file of its "
-                "own that imports neither the truth nor attackers nor the referee",
+                f"refused: {part.name()} imports {reached}; put the defence into a file of its "
+                "own that imports neither the truth nor attackers nor the referee, nor anything "
+                "that does",
             )
+
+
+def _reach(kind: type) -> str:
+    """What a class can reach that it may not, by its own file or by one that this imports."""
+    own = source_file(kind)
+    files = sorted(closure(own), key=lambda file: (file != own, file)) if own else []
+    for file in files:
+        if PACKAGE / "core" in file.parents:
+            continue  # holds the truth, and what a defence imports of it is seen where it does
+        for name in _known(file) if PACKAGE in file.parents else _find_reaches(file):
+            return name if file == own else f"{name} through {file.name}"
+    return ""
 
 
 def _methods(value: Any) -> Iterator[Method]:
@@ -67,10 +80,16 @@ def _methods(value: Any) -> Iterator[Method]:
         yield from _methods(item)
 
 
+@cache
+def _known(file: Path) -> list[str]:
+    """The same of a file of the package, which is read once."""
+    return _find_reaches(file)
+
+
 def _find_reaches(file: Path) -> list[str]:
     """What a file names of the truth, the stack, or a closed package."""
     reasons: list[str] = []
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for node in ast.walk(parse(file)):
         if isinstance(node, ast.ImportFrom):
             every = [f"{node.module}.{alias.name}" for alias in node.names]
             reasons += [str(node.module) for name in every if name.startswith(CLOSED)]

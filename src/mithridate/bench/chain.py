@@ -13,9 +13,10 @@ from mithridate.bench.steps.evidence import Evidence
 from mithridate.bench.steps.filtering import Filter
 from mithridate.bench.steps.gate import Gate
 from mithridate.bench.steps.guarding import Guarding
-from mithridate.bench.steps.implant import Implant
+from mithridate.bench.steps.implant import build_implant
 from mithridate.bench.steps.judge import Judge
 from mithridate.bench.steps.learn import Learn
+from mithridate.bench.steps.network import Network
 from mithridate.bench.steps.outcome import Outcome, Trap
 from mithridate.bench.steps.poison import Poison
 from mithridate.bench.steps.reacquire import Reacquire
@@ -79,10 +80,10 @@ def build_chain(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) ->
 
 def _attack_step(
     cell: Cell, attack: Attack | None, poison: Poison, twin: Train, learnt: Learn | None
-) -> tuple[Train | Implant, Step | None]:
+) -> tuple[Network, Step | None]:
     """The step that gives the network to judge, and the one that knows how to spring the trap."""
     if isinstance(cell.attack, WeightsAttack):
-        implant = Implant(twin, cell.attack, cell.seed)
+        implant = build_implant(twin, cell.attack, cell.seed)
         return implant if attack else twin, implant
     attacker = attack if isinstance(attack, TrainingAttack) else None
     return replace(twin, poison=poison, attacker=attacker), learnt
@@ -98,7 +99,7 @@ def _twin_of(model: Step, twin: Train) -> Step:
 
 
 def _defence_step(
-    cell: Cell, poison: Poison, train: Train | Implant, triggered_test: Trap, gate: Step | None
+    cell: Cell, poison: Poison, train: Network, triggered_test: Trap, gate: Step | None
 ) -> tuple[Step, Step | None]:
     """The step that gives the defended network, and the one that flagged examples."""
     defence, rules, seed = cell.defence, cell.rules, cell.seed
@@ -119,7 +120,7 @@ def _defence_step(
 
 
 def _question_step(
-    cell: Cell, train: Train | Implant, triggered_test: Trap, gate: Step | None
+    cell: Cell, train: Network, triggered_test: Trap, gate: Step | None
 ) -> Step | None:
     """The step in which a scanner judges the network, or a guard what arrives at it."""
     defence, rules, seed = cell.defence, cell.rules, cell.seed
@@ -133,7 +134,7 @@ def _question_step(
 
 
 def _tune_detector(
-    cell: Cell, detector: Detector, poison: Poison, train: Train | Implant
+    cell: Cell, detector: Detector, poison: Poison, train: Network
 ) -> Detector | Step:
     """The detector, or the step that chooses its settings; every defence may try as many."""
     rules, seed = cell.rules, cell.seed
@@ -146,7 +147,7 @@ def _tune_detector(
 
 
 def _tune_repair(
-    cell: Cell, repair: Repair, poison: Poison, train: Train | Implant, triggered_test: Trap
+    cell: Cell, repair: Repair, poison: Poison, train: Network, triggered_test: Trap
 ) -> Repair | Step:
     """The repair, or the step that chooses its settings; every defence may try as many."""
     rules, seed = cell.rules, cell.seed
@@ -158,7 +159,7 @@ def _tune_repair(
     return TuneRepair(planted, repair, rules.budget, seed, rules.threat)
 
 
-def _plant(cell: Cell, poison: Poison, train: Train | Implant) -> Train:
+def _plant(cell: Cell, poison: Poison, train: Network) -> Train:
     """A network in which the defender planted a backdoor of his own, to tune on.
 
     Raises:

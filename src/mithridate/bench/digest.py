@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,33 +18,68 @@ from mithridate.core.errors import MethodError
 
 PACKAGE = Path(__file__).parents[1]
 
+NAMING = frozenset({Path(__file__).resolve(), Path(__file__).resolve().with_name("doors.py")})
+"""What names results is no part of them."""
 
-def code_digest(thing: type | ModuleType) -> str:
+
+def code_digest(thing: type | ModuleType, whole: bool = False) -> str:
     """Give the digest of the code that a class or a module depends on, 32 hexadecimal digits.
 
+    Args:
+        thing: The class or module.
+        whole: Whether all of a domain counts whose module is imported. Else the module is where it
+            ends, and `door_digest` says which part of the domain is reached.
+
     Raises:
-        MethodError: where its source cannot be read, e.g. of a class typed into a console.
+        MethodError: Its source cannot be read, e.g. of a class typed into a console.
     """
-    try:
-        source = inspect.getsourcefile(thing)
-    except TypeError:
-        source = None
-    if source is None or not Path(source).is_file():
+    source = source_file(thing)
+    if source is None:
         raise MethodError(
             f"the source of {thing.__name__} cannot be read, so nothing can say when its results "
             "are out of date; put it into a file"
         )
-    parts = sorted(_digest_file(file) for file in closure(Path(source).resolve()))
+    return _digest_all(source, whole)
+
+
+@cache
+def _digest_all(file: Path, whole: bool) -> str:
+    """The digest of a file and of all that it imports."""
+    parts = sorted(_digest_file(each) for each in (closure(file) if whole else near_files(file)))
     return hashlib.blake2b("".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def source_file(thing: type | ModuleType) -> Path | None:
+    """Give the file that a class was read from, or None where there is none."""
+    try:
+        source = inspect.getsourcefile(thing)
+    except (TypeError, OSError):
+        return None
+    return Path(source).resolve() if source and Path(source).is_file() else None
 
 
 @cache
 def closure(file: Path) -> frozenset[Path]:
     """Find the files that a file's code depends on: itself, and what it imports of the package."""
+    return _reached(file, lambda other: False)
+
+
+@cache
+def near_files(file: Path) -> frozenset[Path]:
+    """Find the same files, but none of a domain that is reached through the domain's module."""
+    return _reached(file, is_border)
+
+
+def is_border(file: Path) -> bool:
+    """Whether a file is the module of a domain, which is met as a value."""
+    return file.name == "domain.py" and file.parent.parent == PACKAGE / "domains"
+
+
+def _reached(file: Path, ends: Callable[[Path], bool]) -> frozenset[Path]:
     seen, queue = {file}, [file]
     while queue:
         for other in _imports(queue.pop()):
-            if other not in seen:
+            if other not in seen and other not in NAMING and not ends(other):
                 seen.add(other)
                 queue.append(other)
     return frozenset(seen)
@@ -53,7 +88,7 @@ def closure(file: Path) -> frozenset[Path]:
 @cache
 def _digest_file(file: Path) -> str:
     """The digest of one file; it holds the file's name, so that two files cannot trade places."""
-    tree = ast.dump(without_prose(ast.parse(file.read_text("utf-8"))))
+    tree = ast.dump(without_prose(parse(file)))
     return hashlib.blake2b(f"{file.stem}\n{tree}".encode(), digest_size=16).hexdigest()
 
 
@@ -77,10 +112,30 @@ def _is_prose(node: ast.AST) -> bool:
 
 @cache
 def _imports(file: Path) -> frozenset[Path]:
-    tree = ast.parse(file.read_text("utf-8"))
     return frozenset(
-        path for level, name in _names(tree) for path in (_path(name, level, file),) if path
+        path
+        for level, name in _names(parse(file))
+        for path in (imported_file(name, level, file),)
+        if path
     )
+
+
+def parse(file: Path) -> ast.Module:
+    """Read a file as a syntax tree."""
+    return ast.parse(file.read_text("utf-8"))
+
+
+@cache
+def attributes(file: Path) -> frozenset[str]:
+    """Every name that a file's code puts behind a dot."""
+    nodes = ast.walk(parse(file))
+    return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
+
+
+def forget() -> None:
+    """Forget what was read, since a file was edited."""
+    for known in (closure, near_files, attributes, _digest_all, _digest_file, _imports):
+        known.cache_clear()
 
 
 def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -97,7 +152,7 @@ def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield from ((node.level, f"{start}{alias.name}") for alias in node.names)
 
 
-def _path(name: str, level: int, importer: Path) -> Path | None:
+def imported_file(name: str, level: int, importer: Path) -> Path | None:
     """The source file of a module of the package, or of one of the importer's own files.
 
     Its own are those beside it and, where it lies in a package, those of that package.

@@ -10,8 +10,10 @@ from typing import Any
 
 from torch import nn
 
+from mithridate.bench.known import Questions, adopt
 from mithridate.bench.meter import Meter
 from mithridate.bench.origin import origin
+from mithridate.bench.remembering import forget
 from mithridate.bench.step import NotDone, Output, Step
 from mithridate.bench.store import Store
 from mithridate.core.errors import ContractError, DataError, MissingExtra, MithridateError
@@ -19,6 +21,8 @@ from mithridate.core.runtime import Runtime
 
 KEPT = 12
 """Values that stay in memory, since the next steps most likely ask for the same data again."""
+
+CHANGED = "the code or the data changed while the sweep ran; start it again"
 
 
 class Workbench:
@@ -35,6 +39,9 @@ class Workbench:
             self._values.move_to_end(step.key)
             return self._values[step.key]
         value = step.value(self.output(step), self)
+        if not step.holds(value):
+            forget(step, self.store)
+            raise NotDone("failed", CHANGED)
         self._values[step.key] = value
         while len(self._values) > KEPT:
             self._values.popitem(last=False)
@@ -97,21 +104,34 @@ def execute(step: Step, bench: Workbench) -> Ended:
         try:
             _check_code(step)
             _check_parents(step, bench)
-            output = step.run(bench)
-            cost = bench.meter.cost()
-            store.save(step, output, cost, bench.origin)
         except NotDone as stopped:
             return _stop(step, bench, stopped)
-        except MithridateError as error:
-            if isinstance(error, ContractError):
-                return _fail(step, bench, error)
-            if isinstance(error, (DataError, MissingExtra)):
-                store.fail(step, str(error), "", "skipped")
-                return Ended(step.key, "skipped", str(error))
-            return _stop(step, bench, NotDone("skipped", str(error)))
-        except (Exception, SystemExit) as error:
+        question = Questions(store)(step)
+        with store.claim(f"{question or step.key}-asked") as first:
+            if not first:  # another step asks the same and is being computed
+                return Ended(step.key, "busy")
+            if adopt(step, question, store):
+                return Ended(step.key, store.entry(step.key).status, mine=False)
+            return _compute(step, bench, question)
+
+
+def _compute(step: Step, bench: Workbench, question: str) -> Ended:
+    try:
+        output = step.run(bench)
+        cost = bench.meter.cost()
+        bench.store.save(step, output, cost, bench.origin, question=question)
+    except NotDone as stopped:
+        return _stop(step, bench, stopped, question)
+    except MithridateError as error:
+        if isinstance(error, ContractError):
             return _fail(step, bench, error)
-        return Ended(step.key, "done", "", cost["seconds"])
+        if isinstance(error, (DataError, MissingExtra)):
+            bench.store.fail(step, str(error), "", "skipped")
+            return Ended(step.key, "skipped", str(error))
+        return _stop(step, bench, NotDone("skipped", str(error)), question)
+    except (Exception, SystemExit) as error:
+        return _fail(step, bench, error)
+    return Ended(step.key, "done", "", cost["seconds"])
 
 
 def _check_parents(step: Step, bench: Workbench) -> None:
@@ -123,12 +143,12 @@ def _check_parents(step: Step, bench: Workbench) -> None:
             bench.check(parent)
 
 
-def _stop(step: Step, bench: Workbench, stopped: NotDone) -> Ended:
+def _stop(step: Step, bench: Workbench, stopped: NotDone, question: str = "") -> Ended:
     if stopped.passing:
         bench.store.fail(step, stopped.why, "", stopped.status)
     else:
         cost = bench.meter.cost()
-        bench.store.save(step, Output(), cost, bench.origin, stopped.status, stopped.why)
+        bench.store.save(step, Output(), cost, bench.origin, stopped.status, stopped.why, question)
     return Ended(step.key, stopped.status, stopped.why)
 
 
@@ -157,5 +177,4 @@ def _check_code(step: Step) -> None:
     except (MithridateError, OSError, SyntaxError):  # half saved, or gone
         same = False
     if not same:
-        why = "the code or the data changed while the sweep ran; start it again"
-        raise NotDone("failed", why)
+        raise NotDone("failed", CHANGED)

@@ -9,13 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mithridate.bench.admission import admit
 from mithridate.bench.cell import Cell
 from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench
-from mithridate.bench.step import Step
+from mithridate.bench.known import adopt_all, stored_parents
+from mithridate.bench.likeness import likenesses, task, training
+from mithridate.bench.remembering import remember
+from mithridate.bench.step import NotDone, Step
 from mithridate.bench.steps.data import Data
 from mithridate.bench.steps.judge import Judge
-from mithridate.bench.steps.train import Train, build_network
+from mithridate.bench.steps.network import build_network
 from mithridate.bench.store import Store
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.fit import fit
@@ -36,7 +40,12 @@ class Plan:
     steps: tuple[Step, ...]
 
     def missing(self, store: Store) -> list[Step]:
-        """The steps that have not ended; what is not whole on disk is removed and counts again."""
+        """The steps that have not ended, parents first.
+
+        What is not whole on disk is removed and counts again. What the store has under another key
+        is given this one too, see `known.py`. Of the rest some may turn out to be known in the
+        same way once the steps that they wait for have ended, so this is the most that is missing.
+        """
         known, missing = set(store.keys()), []
         for step in self.steps:
             if step.key in known:
@@ -46,18 +55,27 @@ class Plan:
                 except DataError:
                     store.remove(step.key)
             missing.append(step)
-        return missing
+        return adopt_all(missing, store)
 
 
-def make_plan(cells: Iterable[Cell]) -> Plan:
-    """Find the distinct steps of some cells; raises MethodError where a cell is asked twice."""
+def make_plan(cells: Iterable[Cell], store: Store | None = None) -> Plan:
+    """Find the distinct steps of some cells; raises MethodError where a cell is asked twice.
+
+    Keys depend on the examples, so the data are read;
+
+    Args:
+        store: remembers what they turned out to be.
+    """
     kept = tuple(cells)
     interned: dict[str, Step] = {}
     order: list[Step] = []
     ends = []
     drawn: dict[tuple[Any, ...], Data] = {}
     for cell in kept:
+        known = len(drawn)
         end = build_chain(cell, drawn)
+        if store is not None and len(drawn) > known:
+            remember(next(reversed(drawn.values())), store)
         if end.key in interned:
             raise MethodError(f"the cell {dict(end.cell)} is asked for twice; ask once")
         _visit(end, interned, order)
@@ -78,78 +96,76 @@ class Estimate:
     """How long the missing steps will take.
 
     Attributes:
-        seconds: of one process.
-        by_kind: number of missing steps and seconds of each kind.
-        unknown: kinds of which nothing is known yet and that count as nothing.
+        seconds: Of one process that computes them all.
+        by_kind: Number of missing steps and seconds of each kind.
+        unknown: Kinds of which nothing is known yet and that count as nothing.
+        longest: Seconds of the longest chain of steps of which each waits for the one before.
     """
 
     seconds: float
     by_kind: dict[str, tuple[int, float]]
     unknown: tuple[str, ...]
+    longest: float = 0.0
+
+    def clock(self, workers: int) -> float:
+        """Seconds by the clock with so many processes."""
+        return max(self.seconds / workers, self.longest)
 
 
 def estimate(plan: Plan, store: Store, missing: Sequence[Step], probe: bool = True) -> Estimate:
     """Estimate from what like steps have cost in this store, or from a probe of the training.
 
-    Like steps have the same kind and the same task.
+    What is known of the steps that are most alike counts, see `likenesses`.
 
     Args:
         probe: whether to time two batches of each network and task that was never trained here; it
             takes a second for each.
     """
-    seen = _history(plan, store)
+    seen = _history(store)
     rates: dict[str, float] = {}
     totals: dict[str, tuple[int, float]] = {}
     unknown = set()
+    ends: dict[str, float] = {}
     for step in missing:
-        kind, task = step.kind(), _task(step)
-        seconds = seen.get((kind, task)) or (seen.get(("train", task)) if step.heavy else None)
+        kind, seconds = step.kind(), _expect(step, seen)
         if seconds is None and probe and step.heavy:
-            if task not in rates:
-                rates[task] = _probe(step, store)
-            seconds = rates[task]
+            place = task(step)
+            if place not in rates:
+                rates[place] = _probe(step, store)
+            seconds = rates[place]
         if seconds is None:
             unknown.add(kind)
         count, total = totals.get(kind, (0, 0.0))
         totals[kind] = (count + 1, total + (seconds or 0.0))
-    return Estimate(sum(s for _, s in totals.values()), totals, tuple(sorted(unknown)))
+        before = [ends.get(parent.key, 0.0) for parent in stored_parents(step)]
+        ends[step.key] = max(before, default=0.0) + (seconds or 0.0)
+    spent = sum(s for _, s in totals.values())
+    return Estimate(spent, totals, tuple(sorted(unknown)), max(ends.values(), default=0.0))
 
 
-def _history(plan: Plan, store: Store) -> dict[tuple[str, str], float]:
-    """Median seconds of each kind of step and task."""
-    known = set(store.keys())
-    costs: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for step in plan.steps:
-        if step.key in known:
-            entry = store.entry(step.key)
-            if entry.status == "done":
-                costs[step.kind(), _task(step)].append(entry.cost.get("seconds", 0.0))
-    return {place: statistics.median(seconds) for place, seconds in costs.items()}
+def _expect(step: Step, seen: dict[str, float]) -> float | None:
+    """Median seconds of the steps that are most like one; of its training, for what trains too."""
+    train = training(step) if step.heavy else None
+    names = [*likenesses(step), *(likenesses(train) if train is not None else [])]
+    return next((seen[name] for name in names if name in seen), None)
 
 
-def _training(step: Step) -> Train | None:
-    """The training that a step is about: the nearest one among those that it depends on."""
-    queue = [step]
-    while queue:
-        here = queue.pop(0)
-        if isinstance(here, Train):
-            return here
-        queue += here.parents
-    return None
-
-
-def _task(step: Step) -> str:
-    """What makes two steps of a kind cost alike: data set, size, network and recipe."""
-    train = _training(step)
-    if train is None:
-        return step.kind()
-    data = train.data
-    return repr((data.name, data.train, data.trusted, train.network, train.settings["trainer"]))
+def _history(store: Store) -> dict[str, float]:
+    """Median seconds of all that was computed, by what it is like."""
+    costs: dict[str, list[float]] = defaultdict(list)
+    for key in list(store.keys()):
+        try:
+            entry = store.entry(key)
+        except DataError:
+            continue
+        for name in entry.like if entry.status == "done" else ():
+            costs[name].append(entry.cost.get("seconds", 0.0))
+    return {name: statistics.median(seconds) for name, seconds in costs.items()}
 
 
 def _probe(step: Step, store: Store) -> float:
     """Time a few batches of a training, and count the rest from them."""
-    train = _training(step)
+    train = training(step)
     if train is None or not isinstance(train.trainer, Standard):
         return 0.0
     try:
@@ -165,6 +181,18 @@ def _probe(step: Step, store: Store) -> float:
         return 0.0  # it will be skipped, with the reason
     each = (time.perf_counter() - began) / len(few)
     return each * (len(split.suspects) + len(split.trusted)) * config.epochs
+
+
+def refusals(plan: Plan) -> dict[str, int]:
+    """Why defences may not take part, with the number of cells that each reason will skip."""
+    found: Counter[str] = Counter()
+    for cell in plan.cells:
+        if not isinstance(cell.defence, str):
+            try:
+                admit(cell.defence)
+            except NotDone as refused:
+                found[refused.why] += 1
+    return dict(found)
 
 
 def summary(plan: Plan, missing: Sequence[Step]) -> dict[str, Any]:

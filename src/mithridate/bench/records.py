@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mithridate.bench.migrations import read_record
 from mithridate.bench.plan import Plan
 from mithridate.bench.record import Record
 from mithridate.bench.step import Step
@@ -21,7 +22,7 @@ def records(plan: Plan, store: Store) -> list[Record]:
 
 def _record(end: Judge, store: Store) -> Record:
     if store.has(end):
-        return Record.read(store.facts(end.key))
+        return read_record(store.facts(end.key))
     cell, settings = dict(end.cell), dict(end.described)
     failure = store.failure(end.key) or _nearest_failure(end, store)
     if failure:

@@ -1,7 +1,9 @@
 """One step of an experiment: a frozen dataclass whose key names everything that it depends on.
 
 The fields of a step are its settings, methods and earlier steps. Two steps with the same key give
-the same output, so each is computed once, whatever number of cells need it.
+the same output, so each is computed once, whatever number of cells need it. The key says what is
+asked for, and is known before anything runs; what is known once the earlier steps have run, their
+outputs, is in a second name, by which an answer is found again under another key (`known.py`).
 """
 
 from __future__ import annotations
@@ -9,20 +11,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from operator import attrgetter
+from types import ModuleType
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import nn
 
-from mithridate.bench.digest import code_digest
+from mithridate.bench.digest import code_digest, source_file
+from mithridate.bench.doors import door_digest
 from mithridate.core.method import Method
 from mithridate.core.runtime import Runtime
 
-SCHEMA = 1
+SCHEMA = 2
 """Of what is stored; a new number recomputes everything."""
+
+Naming: TypeAlias = "Callable[[Step], str]"
+"""How an earlier step is spelt in the name of a later one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +83,8 @@ class Step:
     """Whether it trains a model, and so is worth a process of its own."""
     answers_always: ClassVar[bool] = False
     """Whether it runs even where a parent ended without an output."""
+    shows: ClassVar[tuple[str, ...] | None] = None
+    """The fields that later steps may read beside the output; None for all of them."""
 
     @classmethod
     def kind(cls) -> str:
@@ -99,15 +110,55 @@ class Step:
 
     def named_now(self) -> str:
         """Compute the key again from the code as it is in this process."""
+        return self.name_by(attrgetter("key"))
+
+    def name_by(self, name_of: Naming) -> str:
+        """Name the step by its settings, its code and its parents, these as `name_of` has it."""
+        fields = tuple(f.name for f in _fields(self))
+        return self._hash(fields, type(self), name_of, kind=self.kind(), outside=self.outside())
+
+    def name_shown(self, gave: str, name_of: Naming) -> str:
+        """Name what later steps can see: the output, fields that they may read, and `value`.
+
+        How the output came about is no part of it.
+
+        Args:
+            gave: the digest of the output.
+        """
+        if self.shows is None:
+            fields = tuple(f.name for f in _fields(self))
+            return self._hash(fields, type(self), name_of, gave=gave)
+        home = sys.modules[type(self).value.__module__]
+        return self._hash(self.shows, home, name_of, gave=gave)
+
+    def _hash(
+        self, names: tuple[str, ...], code: type | ModuleType, name_of: Naming, **more: str
+    ) -> str:
+        fields = {name: getattr(self, name) for name in names}
         parts = {
             "schema": SCHEMA,
-            "kind": self.kind(),
-            "code": code_digest(type(self)),
-            "fields": {f.name: _name_value(getattr(self, f.name)) for f in _fields(self)},
-            "outside": self.outside(),
+            "code": code_digest(code),
+            "fields": {name: _name_value(value, name_of) for name, value in fields.items()},
+            "domain": self._domain_code(code, fields),
+            **more,
         }
         spelt = json.dumps(parts, sort_keys=True)
         return hashlib.blake2b(spelt.encode(), digest_size=16).hexdigest()
+
+    def _domain_code(self, code: type | ModuleType, fields: dict[str, Any]) -> str:
+        """The digest of what this code, and that of methods in these fields, can ask a domain."""
+        sources = (source_file(thing) for thing in (code, *_kinds(fields)))
+        return door_digest(self.domain, frozenset(file for file in sources if file))
+
+    @cached_property
+    def domain(self) -> type | None:
+        """The class of the domain of the data that the step is about, as far as it is known."""
+        known = (parent.domain for parent in self.parents)
+        return next((domain for domain in known if domain is not None), None)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is what the key was made of, for a step that is named by its value."""
+        return True
 
     @property
     def parents(self) -> tuple[Step, ...]:
@@ -150,30 +201,40 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from _parts(item)
 
 
-def _name_value(value: Any) -> Any:
-    """A field as part of a key: a step is its key, anything else its settings and its code."""
+def _name_value(value: Any, name_of: Naming) -> Any:
+    """A field as part of a name: a step is as `name_of` has it, the rest its settings and code."""
     if isinstance(value, Step):
-        return value.key
-    parts = [p for p in _parts(value) if not isinstance(p, Step)]
-    kinds = [type(p) for p in parts if dataclasses.is_dataclass(p)]
+        return name_of(value)
+    kinds = _kinds(value)
     codes = [f"{kind.__qualname__} {code_digest(kind)}" for kind in kinds]
-    return {"settings": plain(value), "code": codes} if codes else plain(value)
+    spelt = plain(value, name_of)
+    return {"settings": spelt, "code": codes} if codes else spelt
 
 
-def plain(value: Any) -> Any:
-    """Give a setting as JSON holds it; raises TypeError where that is not possible."""
-    if isinstance(value, Method):
-        return {k: plain(v) for k, v in value.config().items()}
+def _kinds(value: Any) -> list[type]:
+    """The classes of methods and other dataclasses inside a value, steps left out."""
+    parts = [part for part in _parts(value) if not isinstance(part, Step)]
+    return [type(part) for part in parts if dataclasses.is_dataclass(part)]
+
+
+def plain(value: Any, name_of: Naming | None = None) -> Any:
+    """Give a setting as JSON holds it; raises TypeError where that is not possible.
+
+    Args:
+        name_of: how steps inside it are spelt, by default by their keys.
+    """
     if isinstance(value, Step):
-        return value.key
+        return (name_of or attrgetter("key"))(value)
+    if isinstance(value, Method):
+        return {k: plain(v, name_of) for k, v in value.config().items()}
     if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
+        return [plain(item, name_of) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(plain(item) for item in value)
+        return sorted(plain(item, name_of) for item in value)
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): plain(v, name_of) for k, v in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in _fields(value)}
+        return {f.name: plain(getattr(value, f.name), name_of) for f in _fields(value)}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"a setting must be plain, found {type(value).__name__}: {value!r}")

@@ -4,6 +4,8 @@
     STORE/steps/KEY/step.json        kind, settings, status, parents, cost, origin, sizes of files
     STORE/steps/KEY/facts.json       what JSON can hold
     STORE/steps/KEY/tensors.safetensors
+    STORE/answers/QUESTION.json      key of a step that answered it, see `known.py`
+    STORE/data/NAME.json             what data turned out to be, see `remembering.py`
     STORE/failures/KEY.json          why a step failed, until it is run again
     STORE/claims/KEY                 locked while some process computes the step
 
@@ -27,6 +29,8 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
+from mithridate.bench.contents import output_digest
+from mithridate.bench.likeness import likenesses
 from mithridate.bench.step import SCHEMA, Output, Step
 from mithridate.core.errors import DataError
 from mithridate.core.files import write_json
@@ -34,7 +38,13 @@ from mithridate.core.files import write_json
 
 @dataclass(frozen=True)
 class Entry:
-    """What the store knows of one step, its output aside."""
+    """What the store knows of one step, its output aside.
+
+    Attributes:
+        gave: digest of the output.
+        question: what the step was asked, see `known.py`.
+        like: what it costs as much as, see `likeness.py`.
+    """
 
     key: str
     kind: str
@@ -45,6 +55,9 @@ class Entry:
     cost: dict[str, float]
     origin: dict[str, str]
     files: dict[str, int]
+    gave: str = ""
+    question: str = ""
+    like: tuple[str, ...] = ()
 
 
 class Store:
@@ -58,7 +71,9 @@ class Store:
         self.folder = folder
         self.steps, self.failures = folder / "steps", folder / "failures"
         self.claims, self.unfinished = folder / "claims", folder / "unfinished"
-        for home in (self.steps, self.failures, self.claims, self.unfinished):
+        self.answers, self.data = folder / "answers", folder / "data"
+        homes = (self.steps, self.failures, self.claims, self.unfinished, self.answers, self.data)
+        for home in homes:
             home.mkdir(parents=True, exist_ok=True)
         self._check_schema(folder / "store.json")
 
@@ -87,7 +102,8 @@ class Store:
         home = self.steps / key
         try:
             known = json.loads((home / "step.json").read_text())
-            entry = Entry(**{**known, "key": key, "parents": tuple(known["parents"])})
+            tuples = {name: tuple(known[name]) for name in ("parents", "like")}
+            entry = Entry(**{**known, **tuples, "key": key})
             sizes = {name: (home / name).stat().st_size for name in entry.files}
         except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{home} cannot be read ({error}); remove it and run again") from None
@@ -114,7 +130,7 @@ class Store:
 
     def save(
         self, step: Step, output: Output, cost: dict[str, float], origin: dict[str, str],
-        status: str = "done", why: str = "",
+        status: str = "done", why: str = "", question: str = "",
     ) -> None:  # fmt: skip
         """Write an output, whole or not at all; whoever comes second to a key is dropped."""
         home = Path(tempfile.mkdtemp(prefix=f"{step.key}-", dir=self.unfinished))
@@ -127,13 +143,59 @@ class Store:
             "kind": step.kind(), "status": status, "why": why, "settings": step.settings,
             "parents": [p.key for p in step.parents], "cost": cost, "origin": origin,
             "files": {f.name: f.stat().st_size for f in home.iterdir()},
+            "gave": output_digest(output.tensors, output.facts), "question": question,
+            "like": likenesses(step),
         }  # fmt: skip
+        self._place(step, home, note)
+
+    def _place(self, step: Step, home: Path, note: dict[str, Any]) -> None:
+        """Put a folder of files in its place, where nobody else was first."""
         (home / "step.json").write_text(json.dumps(note))
         try:
             home.rename(self.steps / step.key)
         except OSError:  # another writer was first
             shutil.rmtree(home, ignore_errors=True)
         (self.failures / f"{step.key}.json").unlink(missing_ok=True)
+        if note["question"]:
+            write_json(self.answers / f"{note['question']}.json", {"key": step.key})
+
+    def find_answer(self, question: str) -> str:
+        """Give the key of a step that answered a question, or nothing."""
+        try:
+            key: str = json.loads((self.answers / f"{question}.json").read_text())["key"]
+            return key if self.entry(key).question == question else ""
+        except (OSError, ValueError, TypeError, KeyError, DataError):
+            return ""
+
+    def adopt(self, step: Step, key: str) -> bool:
+        """Give a step the output of another one; False where that is gone meanwhile.
+
+        The files are shared where the file system can, so that removing either leaves the other.
+        """
+        home = Path(tempfile.mkdtemp(prefix=f"{step.key}-", dir=self.unfinished))
+        try:
+            note = json.loads((self.steps / key / "step.json").read_text())
+            for name in note["files"]:
+                _share(self.steps / key / name, home / name)
+        except (OSError, ValueError):
+            shutil.rmtree(home, ignore_errors=True)
+            return False
+        parents = [parent.key for parent in step.parents]
+        own = {"settings": step.settings, "parents": parents, "like": likenesses(step)}
+        self._place(step, home, {**note, **own, "kind": step.kind()})
+        return True
+
+    def note(self, name: str) -> dict[str, Any] | None:
+        """Read what was kept about some data, or None where nothing was."""
+        try:
+            found = json.loads((self.data / f"{name}.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def keep_note(self, name: str, note: dict[str, Any]) -> None:
+        """Keep what was found out about some data."""
+        write_json(self.data / f"{name}.json", note)
 
     def fail(self, step: Step, why: str, trace: str, status: str = "failed") -> None:
         """Note why a step has no answer; it will be run again when it is next asked for."""
@@ -174,6 +236,10 @@ class Store:
             if mine:
                 path.unlink(missing_ok=True)
 
+    def drop_note(self, name: str) -> None:
+        """Forget what was found out about some data."""
+        (self.data / f"{name}.json").unlink(missing_ok=True)
+
     def remove(self, key: str) -> int:
         """Remove a step, and give the bytes that this frees."""
         home = self.steps / key
@@ -183,6 +249,12 @@ class Store:
         shutil.rmtree(grave, ignore_errors=True)
         return freed
 
+    def forget_answers(self) -> None:
+        """Forget the questions whose answers were removed."""
+        for file in self.answers.glob("*.json"):
+            if not self.find_answer(file.stem):
+                file.unlink(missing_ok=True)
+
     def sweep_unfinished(self, older_than: float = 86_400.0) -> int:
         """Remove what killed writers left behind, and give the number of folders."""
         left = [
@@ -191,3 +263,11 @@ class Store:
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
         return len(left)
+
+
+def _share(file: Path, place: Path) -> None:
+    """Let a file be found at another place too, by a link where the file system has them."""
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copyfile(file, place)

@@ -34,7 +34,7 @@ class WhichCells:
 class BenchPlan:
     """Say what a sweep will compute, what it has already, and how long the rest will take.
 
-    Exit status: 0, or 2 on an error.
+    Exit status: 0, 1 where a defence may not take part, 2 on an error.
     """
 
     asked: WhichCells

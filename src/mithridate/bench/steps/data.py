@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from mithridate.bench.step import Given, Output, Step
-from mithridate.core.data import Dataset, concatenate
-from mithridate.core.domain import Domain
+from mithridate.bench.contents import split_digest
+from mithridate.bench.step import SCHEMA, Given, Output, Step
+from mithridate.bench.steps.examples import Examples, Split
 from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import is_named, load_named
+from mithridate.domains.catalogue import is_named, load_named, places
 from mithridate.domains.formats import Source, read
 
 
-class Split(NamedTuple):
-    """Disjoint suspects and trusted examples of the training split, and test examples."""
+class Seen(NamedTuple):
+    """What the data turned out to be.
 
-    suspects: Dataset
-    trusted: Dataset
-    test: Dataset
-    domain: Domain
+    Attributes:
+        gave: Digest of all examples and of the domain's settings; empty where they cannot be read.
+        domain: Class of the domain, None where they cannot be read.
+    """
+
+    gave: str
+    domain: type | None
 
 
 @dataclass(frozen=True, eq=False)
-class Data(Step):
+class Data(Examples):
     """Draw the examples of one seed.
+
+    Its key is the digest of the examples: whatever reads them may be edited, and as long as they
+    stay the same, so does every key that depends on them.
 
     Attributes:
         name: of a set, or a file or folder with splits.
@@ -45,18 +54,47 @@ class Data(Step):
 
     stored = False
 
+    @cached_property
+    def seen(self) -> Seen:
+        """What the data are; whoever plans with a store asks `remembering.py` instead."""
+        return self.look()
+
+    def look(self) -> Seen:
+        """Read the data and take their digest."""
+        try:
+            split = self._draw()
+        except Exception:  # whatever it is, the run meets it again, and says it
+            return Seen("", None)
+        return Seen(split_digest(split[:3], split.domain), type(split.domain))
+
+    @cached_property
+    def domain(self) -> type | None:
+        """The class of the domain."""
+        return self.seen.domain
+
+    def name_by(self, name_of: Callable[[Step], str]) -> str:
+        """The digest of what is given; what cannot be read is named by code and files."""
+        if not self.seen.gave:
+            return super().name_by(name_of)
+        spelt = json.dumps([SCHEMA, self.kind(), self.seen.gave])
+        return hashlib.blake2b(spelt.encode(), digest_size=16).hexdigest()
+
+    def holds(self, value: Split) -> bool:
+        """Whether the examples are those that the key was made of."""
+        return split_digest(value[:3], value.domain) == self.seen.gave
+
     def outside(self) -> str:
-        """Names, sizes and times of the files, where the data are no named set."""
+        """Names, sizes and times of the files; empty where there are none on this machine."""
+        return self._files
+
+    @cached_property
+    def _files(self) -> str:
+        if self.name == "digits":
+            return f"scikit-learn {importlib.metadata.version('scikit-learn')}"
         if is_named(self.name):
-            return ""
+            return _describe_files(f for place in places() for f in (place / self.name).glob("*"))
         root = Path(self.name)
-        files = sorted(f for f in ([root] if root.is_file() else root.rglob("*")) if f.is_file())
-        digest = hashlib.blake2b(digest_size=16)
-        for file in files:
-            known = file.stat()
-            place = file.relative_to(root).as_posix()
-            digest.update(f"{place}\n{known.st_size}\n{known.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+        return _describe_files([root] if root.is_file() else root.rglob("*"))
 
     def run(self, given: Given) -> Output:
         """Nothing is kept: the examples are on disk already."""
@@ -68,7 +106,10 @@ class Data(Step):
         Raises:
             MethodError: where there are too few examples.
         """
-        source, test = source_of(self.name, "train"), source_of(self.name, "test")
+        return self._draw()
+
+    def _draw(self) -> Split:
+        source, test = (source_of(self.name, split, self._files) for split in ("train", "test"))
         n = len(source.data)
         train = n - self.trusted if self.train is None else self.train
         if train < 1 or train + self.trusted > n:
@@ -86,19 +127,22 @@ class Data(Step):
         )
 
 
-def join_trusted(suspects: Dataset, split: Split) -> Dataset:
-    """Put the trusted examples behind the suspects: a defender trains on everything there is."""
-    return concatenate(suspects, split.trusted) if len(split.trusted) else suspects
-
-
-def copy_for_defence(data: Dataset) -> Dataset:
-    """Copy a data set for a defence, since the next one gets the same whatever this one does."""
-    return data.subset(range(len(data)))
+def _describe_files(paths: Iterable[Path]) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    files = sorted(path for path in paths if path.is_file())
+    for file in files:
+        known = file.stat()
+        found.update(f"{file}\n{known.st_size}\n{known.st_mtime_ns}\n".encode())
+    return found.hexdigest() if files else ""
 
 
 @lru_cache(maxsize=4)
-def source_of(name: str, split: str) -> Source:
-    """Read one split of a named set, or of a file or folder."""
+def source_of(name: str, split: str, files: str = "") -> Source:
+    """Read one split of a named set, or of a file or folder.
+
+    Args:
+        files: what is known of the files, so that they are read again when they change.
+    """
     if is_named(name):
         return load_named(name, split)
     return read(Path(name), split=split)

@@ -11,8 +11,8 @@ import torch
 
 from mithridate.bench.admission import admit
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split
 from mithridate.bench.steps.evidence import Evidence, view_of
+from mithridate.bench.steps.examples import Split
 from mithridate.core.errors import EvidenceWithheld
 from mithridate.core.method import Detector
 from mithridate.core.streams import stream
@@ -36,6 +36,8 @@ class Detect(Step):
     seed: int
     gate: Step | None = None
     threat: ThreatModel = field(default_factory=ThreatModel)
+
+    shows = ()
 
     def run(self, given: Given) -> Output:
         """Keep scores float64[N], p-values float64[n] and who is flagged, bool[n]."""

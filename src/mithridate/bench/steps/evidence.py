@@ -6,9 +6,8 @@ import copy
 from dataclasses import dataclass
 
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split, copy_for_defence, join_trusted
-from mithridate.bench.steps.implant import Implant
-from mithridate.bench.steps.train import Train
+from mithridate.bench.steps.examples import Split, copy_for_defence, join_trusted
+from mithridate.bench.steps.network import Network
 from mithridate.core.inference import forward
 from mithridate.core.method import Trained
 from mithridate.core.threat import ThreatModel
@@ -19,7 +18,9 @@ from mithridate.core.view import View
 class Evidence(Step):
     """Run the network over everything that it was trained on."""
 
-    train: Train | Implant
+    train: Network
+
+    shows = ("train",)
 
     def run(self, given: Given) -> Output:
         """Keep features and logits of suspects and trusted examples, in this order."""

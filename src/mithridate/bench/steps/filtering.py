@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.poison import Poison, truth_about
+from mithridate.bench.steps.suspects import Suspects, truth_about
 from mithridate.core.streams import stream
 
 
@@ -20,11 +20,13 @@ class Filter(Step):
         share: of the suspects that the random filter flags.
     """
 
-    poison: Poison
+    poison: Suspects
     by: Literal["chance", "truth"]
     share: float
     seed: int
     gate: Step | None = None
+
+    shows = ()
 
     def run(self, given: Given) -> Output:
         """Keep who is flagged, bool[n]."""

@@ -19,6 +19,8 @@ class Gate(Step):
     undefended: Outcome
     least: float
 
+    shows = ()
+
     def run(self, given: Given) -> Output:
         """Raises NotDone, "void", where the attack did not take."""
         asr = given(self.undefended).facts["metrics"]["asr"][0]

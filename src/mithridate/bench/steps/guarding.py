@@ -15,10 +15,9 @@ import torch
 from mithridate.bench.admission import admit
 from mithridate.bench.metrics.evaluate import guarding
 from mithridate.bench.step import Given, NotDone, Output, Step
-from mithridate.bench.steps.data import Split, copy_for_defence
-from mithridate.bench.steps.implant import Implant
+from mithridate.bench.steps.examples import Split, copy_for_defence
+from mithridate.bench.steps.network import Network
 from mithridate.bench.steps.outcome import Trap
-from mithridate.bench.steps.train import Train
 from mithridate.core.data import Dataset
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.method import Detector, Trained
@@ -38,7 +37,7 @@ class Guarding(Step):
         gate: lets pass what is about an attack that took.
     """
 
-    train: Train | Implant
+    train: Network
     triggered_test: Trap
     detector: Detector
     seed: int
@@ -48,6 +47,7 @@ class Guarding(Step):
     level: float = 0.05
 
     heavy = True
+    shows = ()
 
     def run(self, given: Given) -> Output:
         """Keep the scores of clean and of triggered inputs and what the referee makes of them.

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Data, Split
+from mithridate.bench.step import Given, Output
+from mithridate.bench.steps.examples import Split
 from mithridate.bench.steps.learn import pack_state
+from mithridate.bench.steps.network import Network
 from mithridate.bench.steps.train import Train
-from mithridate.core.method import Trained, Trainer, WeightsAttack
+from mithridate.core.method import Trained, WeightsAttack
 from mithridate.core.streams import stream
 
 
 @dataclass(frozen=True, eq=False)
-class Implant(Step):
+class Implant(Network):
     """Change the weights of a clean network; whoever asks for the training is given it instead."""
 
     clean: Train
     attack: WeightsAttack
-    seed: int
 
     heavy = True
-
-    @property
-    def poison(self) -> Step:
-        """The step that gives the suspects, of which the attacker changed none."""
-        return self.clean.poison
-
-    @property
-    def data(self) -> Data:
-        """What the clean network was trained on."""
-        return self.clean.data
-
-    @property
-    def network(self) -> str:
-        """The name of the network."""
-        return self.clean.network
-
-    @property
-    def trainer(self) -> Trainer:
-        """How the clean network was trained."""
-        return self.clean.trainer
 
     def run(self, given: Given) -> Output:
         """Keep the changed weights, the losses of the clean training, and what springs the trap."""
@@ -53,6 +33,7 @@ class Implant(Step):
         weights = {f"model.{k}": v for k, v in made.model.state_dict().items()}
         return Output({**weights, "losses": trained.losses, **pack_state(made.state)})
 
-    def value(self, output: Output, given: Given) -> Trained:
-        """Build the network again and give it its weights."""
-        return self.clean.value(output, given)
+
+def build_implant(clean: Train, attack: WeightsAttack, seed: int) -> Implant:
+    """Give the step that changes a clean network, and that is seen as if it had trained it."""
+    return Implant(clean.poison, clean.data, clean.network, clean.trainer, seed, clean, attack)

@@ -14,8 +14,9 @@ from mithridate.bench.record import Record
 from mithridate.bench.step import Given, NotDone, Output, Step
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.outcome import Outcome
-from mithridate.bench.steps.poison import Poison, truth_about
+from mithridate.bench.steps.poison import Poison
 from mithridate.bench.steps.reacquire import measure_return
+from mithridate.bench.steps.suspects import truth_about
 from mithridate.stats.intervals import Interval
 
 

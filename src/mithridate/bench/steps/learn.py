@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Data, Split
+from mithridate.bench.steps.examples import Examples, Split
 from mithridate.core.method import Attack, State
 from mithridate.core.streams import stream
 
@@ -16,11 +16,12 @@ from mithridate.core.streams import stream
 class Learn(Step):
     """Let an attack learn from the clean suspects; one learning serves every poison rate."""
 
-    data: Data
+    data: Examples
     attack: Attack
     seed: int
 
     heavy = True
+    shows = ()
 
     def run(self, given: Given) -> Output:
         """Keep what was learnt."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mithridate.bench.metrics.evaluate import answers, find_recovered, score_answers
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Data, Split, copy_for_defence
+from mithridate.bench.steps.examples import Examples, Split, copy_for_defence
 from mithridate.bench.steps.learn import state_of
 from mithridate.core.data import Dataset
 from mithridate.core.method import Attack, Trained
@@ -21,7 +21,7 @@ from mithridate.pipelines.deployment import as_deployed
 class Trap(Step):
     """Stamp the test data; made again where it is needed."""
 
-    data: Data
+    data: Examples
     attack: Attack
     seed: int
     learnt: Step | None = None
@@ -45,9 +45,11 @@ class Outcome(Step):
     """Judge one network by test data."""
 
     model: Step
-    data: Data
+    data: Examples
     triggered_test: Trap
     precision: str = "bf16"
+
+    shows = ()
 
     def run(self, given: Given) -> Output:
         """Keep who was right: right bool[t], hit and recovered bool[k], and the rows of the trap.

@@ -11,7 +11,7 @@ from math import inf
 
 from mithridate.bench.metrics.evaluate import answers
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Data, Split
+from mithridate.bench.steps.examples import Examples, Split
 from mithridate.bench.steps.learn import state_of
 from mithridate.bench.steps.outcome import Trap
 from mithridate.core.data import Dataset, concatenate
@@ -45,7 +45,7 @@ class Reacquire(Step):
     """
 
     model: Step
-    data: Data
+    data: Examples
     triggered_test: Trap
     seed: int
     examples: int
@@ -54,6 +54,7 @@ class Reacquire(Step):
     training: TrainingConfig = field(default_factory=lambda: GENTLE)
 
     heavy = True
+    shows = ()
 
     def run(self, given: Given) -> Output:
         """Keep the attack success rate before the first and after every epoch."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from mithridate.bench.admission import admit
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split, copy_for_defence, join_trusted
-from mithridate.bench.steps.implant import Implant
-from mithridate.bench.steps.train import Train, unpack_trained
+from mithridate.bench.steps.examples import Split, copy_for_defence, join_trusted
+from mithridate.bench.steps.network import Changed, Network
 from mithridate.core.data import Dataset
 from mithridate.core.method import Repair, Trained
 from mithridate.core.streams import stream
@@ -18,14 +17,13 @@ from mithridate.core.view import View
 
 
 @dataclass(frozen=True, eq=False)
-class Repaired(Step):
+class Repaired(Changed):
     """Repair the network with what the threat model grants.
 
     Attributes:
         repair: the repair, or the step that chooses its settings.
     """
 
-    train: Train | Implant
     repair: Repair | Step
     seed: int
     gate: Step | None = None
@@ -45,15 +43,9 @@ class Repaired(Step):
         facts = {"evidence": sorted(view.used), "clean_samples": clean}
         return Output({f"model.{k}": v for k, v in model.state_dict().items()}, facts)
 
-    def value(self, output: Output, given: Given) -> Trained:
-        """Give the repaired network."""
-        split: Split = given(self.train.data)
-        train = self.train
-        return unpack_trained(output, given(train.poison), split, train.network, train.trainer)
-
 
 def build_view(
-    train: Train | Implant, given: Given, threat: ThreatModel, trusted: Dataset | None = None
+    train: Network, given: Given, threat: ThreatModel, trusted: Dataset | None = None
 ) -> View:
     """Show a defender a network of its own to change, and what the threat model grants.
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split, join_trusted
-from mithridate.bench.steps.implant import Implant
-from mithridate.bench.steps.train import Train, build_network, pack_trained, unpack_trained
-from mithridate.core.method import Trained
+from mithridate.bench.steps.examples import Split, join_trusted
+from mithridate.bench.steps.network import Changed, build_network, pack_trained
 from mithridate.core.streams import stream
 from mithridate.core.training_run import TrainingRun
 
 
 @dataclass(frozen=True, eq=False)
-class Retrain(Step):
+class Retrain(Changed):
     """Drop what was flagged and train as before; where nothing was, the network stays the same."""
 
-    train: Train | Implant
     filter: Step
 
     heavy = True
@@ -37,12 +34,3 @@ class Retrain(Step):
         )
         made = pack_trained(trained)
         return Output(made.tensors, {**made.facts, "same": False, "dropped": int(flagged.sum())})
-
-    def value(self, output: Output, given: Given) -> Trained:
-        """Give the network."""
-        if output.facts["same"]:
-            trained: Trained = given(self.train)
-            return trained
-        split: Split = given(self.train.data)
-        train = self.train
-        return unpack_trained(output, given(train.poison), split, train.network, train.trainer)

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from mithridate.bench.admission import admit
 from mithridate.bench.metrics.evaluate import suspicion
 from mithridate.bench.step import Given, NotDone, Output, Step
-from mithridate.bench.steps.data import Split, copy_for_defence
-from mithridate.bench.steps.implant import Implant
+from mithridate.bench.steps.examples import Split, copy_for_defence
+from mithridate.bench.steps.network import Network
 from mithridate.bench.steps.outcome import Trap
-from mithridate.bench.steps.train import Train
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.method import Trained
 from mithridate.core.scanner import Scanner
@@ -32,7 +31,7 @@ class Scan(Step):
         gate: lets pass what is about an attack that took, None for a clean network.
     """
 
-    train: Train | Implant
+    train: Network
     triggered_test: Trap
     scanner: Scanner
     seed: int
@@ -41,6 +40,7 @@ class Scan(Step):
     threat: ThreatModel = field(default_factory=ThreatModel)
 
     heavy = True
+    shows = ()
 
     def run(self, given: Given) -> Output:
         """Keep scores float64[c] and how the wanted class stands among them.

@@ -13,11 +13,11 @@ import torch
 
 from mithridate.bench.metrics.stealth import feature_shift, spectral_shift, weight_distance
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split
 from mithridate.bench.steps.evidence import Evidence
+from mithridate.bench.steps.examples import Split
+from mithridate.bench.steps.network import Network
 from mithridate.bench.steps.outcome import Trap
-from mithridate.bench.steps.poison import Poison, truth_about
-from mithridate.bench.steps.train import Train
+from mithridate.bench.steps.suspects import Suspects, truth_about
 from mithridate.core.data import Dataset
 from mithridate.core.inference import forward
 from mithridate.core.method import Trained
@@ -33,9 +33,11 @@ class Stealth(Step):
     """
 
     evidence: Evidence
-    twin: Train
+    twin: Network
     triggered_test: Trap
     most: int = 1000
+
+    shows = ()
 
     def run(self, given: Given) -> Output:
         """Keep the measures, each named `stealth.NAME`; see `bench/stealth.py`."""
@@ -63,7 +65,7 @@ class Stealth(Step):
 
     def _spectral(self, given: Given) -> float:
         """How far the poisoned examples stand apart in the poisoned network."""
-        poison = cast(Poison, self.evidence.train.poison)
+        poison = cast(Suspects, self.evidence.train.poison)
         labels, truth = given(poison).labels, truth_about(poison, given)
         features = given(self.evidence).tensors["features"][: len(labels)]
         return spectral_shift(features, truth.poisoned, labels)

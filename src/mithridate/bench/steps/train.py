@@ -6,33 +6,27 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import nn
 
 from mithridate.bench.admission import admit
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Data, Split, join_trusted
-from mithridate.bench.steps.poison import Poison, truth_about
+from mithridate.bench.steps.examples import Split, join_trusted
+from mithridate.bench.steps.network import Network, build_network, pack_trained
+from mithridate.bench.steps.suspects import Suspects, truth_about
 from mithridate.core.data import Dataset, Poisoned, Truth
-from mithridate.core.method import Trained, Trainer, TrainingAttack
+from mithridate.core.method import TrainingAttack
 from mithridate.core.streams import stream
 from mithridate.core.training_run import TrainingRun
 
 
 @dataclass(frozen=True, eq=False)
-class Train(Step):
+class Train(Network):
     """Train a network on the suspects and all trusted examples.
 
     Attributes:
-        poison: the step that gives the suspects.
         attacker: trains in the victim's place, where the attack says how, else None.
         gate: of a robust trainer, lets pass what is about an attack that took.
     """
 
-    poison: Step
-    data: Data
-    network: str
-    trainer: Trainer
-    seed: int
     attacker: TrainingAttack | None = None
     gate: Step | None = None
 
@@ -48,40 +42,13 @@ class Train(Step):
             self.trainer.form(build_network(union, split, self.network, self.seed))
         )
         if self.attacker is not None:
-            truth = _extend_truth(truth_about(cast(Poison, self.poison), given), len(union), union)
+            truth = _extend_truth(
+                truth_about(cast(Suspects, self.poison), given), len(union), union
+            )
             own = stream(self.seed, "attacker")
             objective = self.attacker.objective(Poisoned(union, truth), model, own)
         run = TrainingRun(given.runtime, objective=objective)
-        trained = self.trainer.train(model, union, split.domain, rng, run)
-        return pack_trained(trained)
-
-    def value(self, output: Output, given: Given) -> Trained:
-        """Build the network again and give it its weights."""
-        split: Split = given(self.data)
-        return unpack_trained(output, given(self.poison), split, self.network, self.trainer)
-
-
-def build_network(data: Dataset, split: Split, network: str, seed: int) -> nn.Module:
-    """Build the network of a seed: all trainings of one seed begin with the same weights."""
-    return split.domain.network(data, network, stream(seed, "init"))
-
-
-def pack_trained(trained: Trained) -> Output:
-    """Keep a trained model and the mean loss of every epoch."""
-    tensors = {f"model.{k}": v for k, v in trained.model.state_dict().items()}
-    curve = [round(float(x), 6) for x in trained.losses.mean(0)]
-    return Output({**tensors, "losses": trained.losses}, {"loss": curve})
-
-
-def unpack_trained(
-    output: Output, data: Dataset, split: Split, network: str, trainer: Trainer
-) -> Trained:
-    """Build a network like the one that was kept, and give it its weights."""
-    few = data.subset(range(min(len(data), 64)))  # the weights hold what was learnt of the rest
-    model = trainer.form(build_network(few, split, network, 0))
-    weights = {k[6:]: v for k, v in output.tensors.items() if k.startswith("model.")}
-    model.load_state_dict(weights)
-    return Trained(model.eval(), output.tensors.get("losses", torch.zeros(0, 0)), {})
+        return pack_trained(self.trainer.train(model, union, split.domain, rng, run))
 
 
 def _extend_truth(truth: Truth, n: int, union: Dataset) -> Truth:

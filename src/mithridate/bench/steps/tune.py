@@ -14,9 +14,9 @@ from typing import Any, cast
 import torch
 
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Data, Split
 from mithridate.bench.steps.evidence import Evidence, view_of
-from mithridate.bench.steps.poison import Poison, truth_about
+from mithridate.bench.steps.examples import Examples, Split
+from mithridate.bench.steps.suspects import Suspects, truth_about
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Attack, Detector
@@ -34,8 +34,8 @@ class Plant(Step):
         share: of the trusted examples that are copied.
     """
 
-    poison: Poison
-    data: Data
+    poison: Suspects
+    data: Examples
     attack: Attack
     share: float
     seed: int
@@ -80,6 +80,8 @@ class ChosenSettings(Step):
     seed: int
     threat: ThreatModel = field(default_factory=ThreatModel)
 
+    shows = ("detector",)
+
     def value(self, output: Output, given: Given) -> Detector:
         """Give the detector with the best settings."""
         return replace(self.detector, **output.facts["tried"][0]["settings"])  # type: ignore
@@ -116,7 +118,7 @@ class OracleTune(ChosenSettings):
 
     def run(self, given: Given) -> Output:
         """Keep every setting that was tried and what it scored, best first."""
-        poison = cast(Poison, self.evidence.train.poison)
+        poison = cast(Suspects, self.evidence.train.poison)
         truth, labels = truth_about(poison, given), given(poison).labels
         held = torch.isin(labels, labels[truth.poisoned].unique())
 

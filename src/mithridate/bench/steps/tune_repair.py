@@ -13,11 +13,10 @@ import torch
 from mithridate.bench.admission import admit
 from mithridate.bench.metrics.evaluate import accuracy
 from mithridate.bench.step import Given, Output, Step
-from mithridate.bench.steps.data import Split
-from mithridate.bench.steps.implant import Implant
+from mithridate.bench.steps.examples import Split
+from mithridate.bench.steps.network import Network
 from mithridate.bench.steps.outcome import Trap
 from mithridate.bench.steps.repaired import build_view
-from mithridate.bench.steps.train import Train
 from mithridate.bench.steps.tune import Plant, candidates, plant_examples
 from mithridate.core.data import Dataset
 from mithridate.core.method import Repair
@@ -32,13 +31,14 @@ class ChosenRepair(Step):
     A setting is judged by accuracy minus attack success rate, of the network that it repairs.
     """
 
-    train: Train | Implant
+    train: Network
     repair: Repair
     budget: int
     seed: int
     threat: ThreatModel = field(default_factory=ThreatModel)
 
     heavy = True
+    shows = ("repair",)
 
     def value(self, output: Output, given: Given) -> Repair:
         """Give the repair with the best settings."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from mithridate.bench.choose_executor import executor
 from mithridate.bench.execute import Ended
-from mithridate.bench.plan import Estimate, Plan, estimate, make_plan, summary
+from mithridate.bench.plan import Estimate, Plan, estimate, make_plan, refusals, summary
 from mithridate.bench.recipe import cells_of
 from mithridate.bench.record import Record
 from mithridate.bench.records import Outcomes, records
@@ -32,20 +32,21 @@ from mithridate.core.streams import stream
 
 def plan(*, asked: WhichCells, workers: int | None) -> int:
     """Say what a run would do."""
-    store, chosen = Store(asked.store), _chosen(asked)
+    store, chosen = _open(asked)
     missing = chosen.missing(store)
     _tell(chosen, missing, estimate(chosen, store, missing), workers or _cores())
-    return 0
+    return 1 if _refuse(chosen) else 0
 
 
 def run(*, asked: WhichCells, workers: int | None, on: str, device: str, yes: bool) -> int:
     """Run a sweep, and give the exit status."""
-    store, chosen = Store(asked.store), _chosen(asked)
+    store, chosen = _open(asked)
     missing, workers = chosen.missing(store), workers or _cores()
     if missing:
         expected = estimate(chosen, store, missing)
         _tell(chosen, missing, expected, workers)
-        if not go_on(expected.seconds / workers, yes):
+        _refuse(chosen)
+        if not go_on(expected.clock(workers), yes):
             return exits.STOPPED
     runtime = replace(Runtime(), device=device_of(device))
     folder = str(Path(asked.recipe.partition(":")[0]).resolve().parent)
@@ -64,8 +65,8 @@ def run(*, asked: WhichCells, workers: int | None, on: str, device: str, yes: bo
 
 def status(*, asked: WhichCells) -> int:
     """Say how the cells ended."""
-    chosen = _chosen(asked)
-    found = records(chosen, Store(asked.store))
+    store, chosen = _open(asked)
+    found = records(chosen, store)
     counts = Counter(record.status for record in found)
     table = grid("status", "cells", "of these, why")
     for name in ("done", "void", "skipped", "failed", "pending"):
@@ -79,7 +80,7 @@ def status(*, asked: WhichCells) -> int:
 
 def verify(*, asked: WhichCells, sample: int, seed: int) -> int:
     """Compute a sample again."""
-    chosen, store = _chosen(asked), Store(asked.store)
+    store, chosen = _open(asked)
     found = verify_plan(chosen, store, sample, stream(seed, "verify"))
     wrong = [checked for checked in found if not checked.same]
     for checked in wrong:
@@ -95,7 +96,7 @@ def report(*, asked: WhichCells, out: Path, title: str, mlflow: str) -> int:
     from mithridate.bench.export import to_mlflow, to_parquet
     from mithridate.report.bench.site import write_site
 
-    chosen, store = _chosen(asked), Store(asked.store)
+    store, chosen = _open(asked)
     found = records(chosen, store)
 
     def reproduce(record: Record) -> str:
@@ -114,7 +115,10 @@ def report(*, asked: WhichCells, out: Path, title: str, mlflow: str) -> int:
 def gc(*, recipes: list[str], store: Path, yes: bool) -> int:
     """Remove what no recipe needs."""
     kept = Store(store)
-    keys = find_unused([make_plan(cells_of(recipe)) for recipe in recipes], kept)
+    plans = [make_plan(cells_of(recipe), kept) for recipe in recipes]
+    for each in plans:
+        each.missing(kept)  # what is known under an older key is kept under the new one
+    keys = find_unused(plans, kept)
     size = sum(f.stat().st_size for k in keys for f in (kept.steps / k).iterdir())
     words = f"{len(keys)} of {len(kept.keys())} steps, {size / 1e6:.1f} MB"
     if not yes:
@@ -122,6 +126,7 @@ def gc(*, recipes: list[str], store: Path, yes: bool) -> int:
         return 0
     for key in keys:
         kept.remove(key)
+    kept.forget_answers()
     kept.sweep_unfinished(older_than=3600.0)
     say(f"removed {words}")
     return 0
@@ -149,9 +154,15 @@ def _same(value: Any, asked: str) -> bool:
     return str(value) == asked
 
 
-def _chosen(asked: WhichCells) -> Plan:
+def _open(asked: WhichCells) -> tuple[Store, Plan]:
+    """The store, and the plan of the cells that are asked for."""
+    store = Store(asked.store)
+    return store, _chosen(asked, store)
+
+
+def _chosen(asked: WhichCells, store: Store) -> Plan:
     """The plan of a recipe, or of the cells that are asked for."""
-    every = make_plan(cells_of(asked.recipe))
+    every = make_plan(cells_of(asked.recipe), store)
     pairs = [(a, v) for a, _, v in (w.partition("=") for w in asked.where or [])]
     axes = dict(every.ends[0].cell)
     unknown = [name for name, _ in pairs if name not in axes]
@@ -165,7 +176,7 @@ def _chosen(asked: WhichCells) -> Plan:
     ]
     if not kept:
         raise MethodError("no cell of the recipe is like that; `bench status` lists what there is")
-    return make_plan(kept) if len(kept) < len(every.cells) else every
+    return make_plan(kept, store) if len(kept) < len(every.cells) else every
 
 
 def _cores() -> int:
@@ -184,7 +195,15 @@ def _tell(chosen: Plan, missing: list[Step], expected: Estimate, workers: int) -
     if missing:
         show(table)
         least = "at least " if expected.unknown else ""
-        say(f"{least}about {duration(expected.seconds / workers)} with {workers} processes")
+        say(f"{least}about {duration(expected.clock(workers))} with {workers} processes")
+
+
+def _refuse(chosen: Plan) -> bool:
+    """Say which defences may not take part, and why; True where there are any."""
+    reasons = refusals(chosen)
+    for why, cells in reasons.items():
+        note(f"{cells} cells will be skipped: {why}")
+    return bool(reasons)
 
 
 def _shown(watch: Watch) -> Any:
@@ -197,9 +216,12 @@ def _shown(watch: Watch) -> Any:
 
 
 def _told(chosen: Plan, store: Store, ran: Ran, workers: int) -> int:
-    counts = Counter(record.status for record in records(chosen, store))
+    ended = records(chosen, store)
+    counts = Counter(record.status for record in ended)
     cells = ", ".join(f"{n} {name}" for name, n in _ordered(counts))
     say(f"{sum(counts.values())} cells: {cells}")
+    for why, number in Counter(r.why for r in ended if r.status == "skipped").most_common(5):
+        note(f"{number} x skipped: {why}")
     if ran.computed:
         share = 1 - ran.computing / (ran.seconds * workers) if ran.seconds else 0.0
         say(
