@@ -117,7 +117,8 @@ def expected(table):
 
 
 def test_pandas_reads_the_table(table):
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed; it is no dependency")
+    import pandas
+
     read = pandas.read_parquet(table)
     assert list(read.columns) == COLUMNS
     assert read["asr"].isna().tolist() == [False, True]
@@ -125,14 +126,16 @@ def test_pandas_reads_the_table(table):
 
 
 def test_polars_reads_the_table(table):
-    polars = pytest.importorskip("polars", reason="Polars is not installed; it is no dependency")
+    import polars
+
     read = polars.read_parquet(table)
     assert read.columns == COLUMNS
     assert read.select("key", "rate", "trusted", "asr").rows() == expected(table)
 
 
 def test_duckdb_reads_the_table(table):
-    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed; it is no dependency")
+    import duckdb
+
     read = duckdb.sql(f"select key, rate, trusted, asr from '{table}'").fetchall()
     assert read == expected(table)
 

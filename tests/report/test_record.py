@@ -156,6 +156,18 @@ def test_the_list_of_flagged_examples_is_safe_in_a_spreadsheet(tmp_path):
         assert row["name"].isprintable()
 
 
+def test_the_ids_of_the_data_stand_beside_the_rows_and_are_safe(tmp_path):
+    data, trusted = texts(360), texts(90, seed=1)
+    scan = scan_of(data, trusted)
+    ids = [f"=r{i}" if i % 2 else f"r{i}<b>" for i in range(360)]
+    found, page = written(tmp_path, data, trusted, scan, own_ids={"review id": ids})
+    with (tmp_path / "flagged.csv").open(newline="", encoding="utf-8") as opened:
+        rows = list(csv.DictReader(opened))
+    assert rows and all(row["own_id"] == cell(ids[int(row["id"])]) for row in rows)
+    assert found["examples"]["own_ids"] == {"review id": ids}
+    assert "review id r" in page and "r0<b>" not in page
+
+
 def test_a_list_of_nothing_is_a_heading():
     data, trusted = pictures(30), pictures(30, seed=1)
     rows = flagged_rows(scan_of(data, trusted, "clean"), data, ["x"] * 30)

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from mithridate.stats.enrichment import _surprise, benjamini_hochberg, enrichment
+from mithridate.stats.enrichment import (
+    _surprise,
+    benjamini_hochberg,
+    enrichment,
+    fewest_permutations,
+)
 
 
 def world(seed, n=120, m=40, classes=3, rankings=3, poisons=0, shift=4.0, ties=False):
@@ -50,6 +55,14 @@ def test_as_many_perfect_strangers_as_visible_are_seen():
     trusted = np.concatenate([trusted, np.zeros(2 * visible, dtype=bool)])
     found = enrichment(more, labels, trusted, classes, rng, permutations=999)
     assert found.adjusted[:, 1].max() <= 0.05
+
+
+@pytest.mark.parametrize("level", [0.2, 0.05, 0.01, 0.001])
+def test_with_one_permutation_less_than_the_fewest_nothing_is_visible(level):
+    fewest = fewest_permutations(level)
+    scores = world(0)
+    assert np.isinf(enrichment(*scores, level=level, permutations=fewest - 1).visible).all()
+    assert np.isfinite(enrichment(*scores, level=level, permutations=fewest).visible).all()
 
 
 def test_a_class_without_trusted_examples_is_never_rejected_and_nothing_is_visible_in_it():

@@ -17,7 +17,12 @@ from mithridate.core.data import Dataset
 from mithridate.core.method import Detector
 from mithridate.core.scores import Scores, Verdict, conformal_p_values
 from mithridate.core.view import View
-from mithridate.stats.enrichment import Enrichment, benjamini_hochberg, enrichment
+from mithridate.stats.enrichment import (
+    Enrichment,
+    benjamini_hochberg,
+    enrichment,
+    fewest_permutations,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,11 +196,18 @@ class Rule:
         if tested.p_value <= self.level:
             return Verdict("flagged", self.level, tested.p_value, tested.finest_p, "", evidence)
         held = [c for c in classes if c.suspects]
+        without = [c.name for c in held if not c.trusted]
         blind = [c.name for c in held if c.visible is None]
         worst = max((c.visible for c in held if c.visible is not None), default=0)
         why = ""
-        if blind:
-            why = f"no trusted example of {len(blind)} classes, e.g. {blind[0]!r}"
+        if without:
+            why = f"no trusted example of {len(without)} classes, e.g. {without[0]!r}"
+        elif blind:
+            why = (
+                f"{self.permutations} permutations, whose finest p-value is {tested.finest_p:.3g}, "
+                f"are too few for the level {self.level:g}: a backdoor of any size could have been "
+                f"missed; ask for at least {fewest_permutations(self.level)}"
+            )
         elif worst > self.smallest * len(data):
             why = (
                 f"nothing was found, but with this many trusted examples a backdoor of fewer than "

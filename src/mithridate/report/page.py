@@ -7,7 +7,7 @@ Axes: n suspect examples, m trusted examples.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest
 from mithridate.report.figures import histogram, spectrum
 from mithridate.report.quoting import shorten
-from mithridate.report.record import compact, flagged_rows, is_compared, record
+from mithridate.report.record import NO_IDS, compact, flagged_rows, is_compared, record
 from mithridate.report.shown import Shown, choose_shown
 
 ROWS = 12  # classes in the table before the rest is folded away
@@ -33,6 +33,7 @@ def write_report(
     folder: Path,
     *,
     names: Sequence[str],
+    own_ids: Mapping[str, Sequence[str]] = NO_IDS,
     rejected: Sequence[tuple[str, str]] = (),
     origin: str = "",
     command: str = "",
@@ -45,6 +46,7 @@ def write_report(
 
     Args:
         names: of the n suspect examples.
+        own_ids: {column: [n]}, how the data themselves name them, or {}.
         rejected: (name, why) of what could not be read.
         origin: where the data came from.
         command: what repeats the scan.
@@ -53,12 +55,12 @@ def write_report(
         DataError: where there are not n names.
     """
     content = record(
-        scan, data, trusted, names=names, rejected=rejected, origin=origin, command=command,
-        seed=seed,
+        scan, data, trusted, names=names, own_ids=own_ids, rejected=rejected, origin=origin,
+        command=command, seed=seed,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "report.json", compact(content))
-    write_text(folder / "flagged.csv", flagged_rows(scan, data, names))
+    write_text(folder / "flagged.csv", flagged_rows(scan, data, names, own_ids))
     write_text(folder / "report.html", page(scan, data, trusted, content, title))
     return content
 
@@ -86,7 +88,7 @@ def page(
         rows=ROWS,
         smallest=smallest,
         facts=_facts(scan, data),
-        evidence=_evidence(scan, data, trusted, content["examples"]["names"], chosen),
+        evidence=_evidence(scan, data, trusted, content["examples"], chosen),
         listed=sum(bool(c.flagged) for c in scan.classes),
     )
 
@@ -125,7 +127,7 @@ def _evidence(
     scan: DataScan,
     data: Dataset,
     trusted: Dataset | None,
-    names: Sequence[str],
+    examples: dict[str, Any],
     chosen: tuple[Exhibit, ...],
 ) -> list[dict[str, Any]]:
     show = choose_shown(data.inputs)
@@ -138,9 +140,11 @@ def _evidence(
                 "exhibit": exhibit,
                 "kind": show.kind,
                 "detector": exhibit.judged.detector.name(),
-                "suspects": _cards(show, exhibit, exhibit.suspects[:room], contrast, scan, names),
+                "suspects": _cards(
+                    show, exhibit, exhibit.suspects[:room], contrast, scan, examples
+                ),
                 "typical": _cards(
-                    show, exhibit, exhibit.typical[: room // 2], contrast, scan, names
+                    show, exhibit, exhibit.typical[: room // 2], contrast, scan, examples
                 ),
                 "ids": data.ids,
                 "contrast": contrast,
@@ -159,14 +163,15 @@ def _cards(
     rows: torch.Tensor,
     contrast: dict[str, Any],
     scan: DataScan,
-    names: Sequence[str],
+    examples: dict[str, Any],
 ) -> list[dict[str, Any]]:
     scores = exhibit.judged.scores
     valid = scores.p_values if is_compared(scan) else None
     return [
         {
             "row": row,
-            "name": names[row],
+            "name": examples["names"][row],
+            "own": [(column, ids[row]) for column, ids in examples["own_ids"].items()],
             "score": f"{float(scores.values[row]):.3g}",
             "p_value": None if valid is None else float(valid[row]),
             "content": show.card(row, contrast),

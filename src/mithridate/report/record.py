@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +30,9 @@ ABSENCE = (
     "world. There is no verdict, no example is named, and scores only put the examples of a class "
     "in an order. Trusted examples of the same classes and from the same source end this."
 )
+OWN = ("own_id",)
+NO_IDS: Mapping[str, Sequence[str]] = {}
+
 DIGITS = 6
 """Significant digits of scores and p-values: rankings survive, files stay small."""
 
@@ -40,6 +43,7 @@ def record(
     trusted: Dataset | None,
     *,
     names: Sequence[str],
+    own_ids: Mapping[str, Sequence[str]] = NO_IDS,
     rejected: Sequence[tuple[str, str]] = (),
     origin: str = "",
     command: str = "",
@@ -52,6 +56,7 @@ def record(
 
     Args:
         names: of the n suspect examples.
+        own_ids: by the name of their column, how the data themselves name the n examples.
         rejected: (name, why) of what could not be read.
         origin: where the data came from.
 
@@ -88,7 +93,7 @@ def record(
         "seed": seed,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": environment(),
-        "examples": _examples(scan, data, names),
+        "examples": _examples(scan, data, names, own_ids),
     }  # fmt: skip
 
 
@@ -126,11 +131,16 @@ def is_compared(scan: DataScan) -> bool:
     return scan.verdict.p_value is not None
 
 
-def _examples(scan: DataScan, data: Dataset, names: Sequence[str]) -> dict[str, Any]:
+def _examples(
+    scan: DataScan, data: Dataset, names: Sequence[str], own_ids: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     p_values = {j.detector.name(): j.scores.p_values for j in scan.judged}
     return {
         "ids": data.ids.tolist(),
         "names": [spell_surrogates(name) for name in names],
+        "own_ids": {
+            spell_surrogates(c): [spell_surrogates(value) for value in own_ids[c]] for c in own_ids
+        },
         "labels": data.labels.tolist(),
         "flagged": scan.flagged.tolist(),
         "scores": {j.detector.name(): _column(j.scores.values) for j in scan.judged},
@@ -151,16 +161,22 @@ def _number(value: float | None) -> float | None:
     return float(f"{value:.{DIGITS}g}")
 
 
-def flagged_rows(scan: DataScan, data: Dataset, names: Sequence[str]) -> str:
+def flagged_rows(
+    scan: DataScan,
+    data: Dataset,
+    names: Sequence[str],
+    own_ids: Mapping[str, Sequence[str]] = NO_IDS,
+) -> str:
     """List the flagged examples as CSV, each class from the most suspicious example down.
 
-    Names that a spreadsheet would take for a formula get an apostrophe before them; the record
-    holds every name as it is.
+    How the data themselves name their examples is the last column, `own_id`, where they do. Names
+    that a spreadsheet would take for a formula get an apostrophe before them; the record holds
+    every name as it is.
     """
     ranked = {j.detector.name(): j.scores for j in scan.judged}
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", "name", "class", "detector", "score", "p_value"])
+    table.writerow(["id", "name", "class", "detector", "score", "p_value", *OWN[: len(own_ids)]])
     for label, finding in enumerate(scan.classes):
         if finding.by is None:
             continue
@@ -170,7 +186,8 @@ def flagged_rows(scan: DataScan, data: Dataset, names: Sequence[str]) -> str:
             p_value = None if scores.p_values is None else _number(float(scores.p_values[row]))
             score = _number(float(scores.values[row]))
             who = (int(data.ids[row]), cell(names[row]), cell(finding.name))
-            table.writerow([*who, finding.by, score, p_value])
+            own = [cell(values[row]) for values in own_ids.values()]
+            table.writerow([*who, finding.by, score, p_value, *own])
     return text.getvalue()
 
 

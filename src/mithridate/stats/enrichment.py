@@ -104,7 +104,7 @@ def enrichment(
     adjusted = (1 + np.searchsorted(null, observed, side="right")) / (permutations + 1)
     for label in set(range(classes)) - set(sizes):
         adjusted[:, label] = 1.0
-    allowed = int(np.floor(level * (permutations + 1))) - 1
+    allowed = _allowed(level, permutations)
     threshold = null[allowed - 1] if allowed >= 1 else 0.0
     return Enrichment(
         float(adjusted.min(initial=1.0)),
@@ -112,6 +112,22 @@ def enrichment(
         _visible(sizes, classes, float(threshold)),
         1 / (permutations + 1),
     )
+
+
+def _allowed(level: float, permutations: int) -> int:
+    """How many values of the null may lie at or below one that is still rejected."""
+    return int(np.floor(level * (permutations + 1))) - 1
+
+
+def fewest_permutations(level: float) -> int:
+    """The smallest number of permutations with which anything is sure to be seen at a level.
+
+    With fewer, one draw that equals the most extreme statistic hides it.
+    """
+    permutations = max(1, int(2 / level) - 2)
+    while _allowed(level, permutations) < 1:
+        permutations += 1
+    return permutations
 
 
 def _visible(sizes: dict[int, tuple[int, int]], classes: int, threshold: float) -> Floats:

@@ -146,11 +146,6 @@ def test_columns_of_the_same_name_are_refused(tmp_path, suffix):
     refuses(path, "'label'", "more than once")
 
 
-def test_a_column_without_a_name_is_refused(tmp_path):
-    path = make_delimited(tmp_path / "a.csv", [["", "text", "label"], [0, "a", 1]])
-    refuses(path, "name for every column")
-
-
 @pytest.mark.parametrize("cells", [["c"], ["c", 1, 2], []])
 def test_a_row_with_other_cells_is_named_by_its_line(tmp_path, cells):
     path = make_delimited(tmp_path / "a.csv", [*rows(("a", 0), ("b", 1)), cells])

@@ -165,10 +165,6 @@ def test_a_bad_label_is_named_by_its_row(path, labels, words):
     assert len(read(path, keep_going=True).data) == 5
 
 
-def test_truth_values_are_no_labels(path):
-    refuses(make_npz(path, x=IMAGES, y=np.array(LABELS, bool)), "row 0", "whole number", "False")
-
-
 def test_missing_arrays_are_refused(path):
     refuses(make_npz(path, y=LABELS), "content", "image", "'y'", "content=")
     refuses(make_npz(path, x=IMAGES), "label", "'x'", "label=")

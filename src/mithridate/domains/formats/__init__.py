@@ -5,6 +5,6 @@ Image folders, Parquet, Arrow, NumPy archives, CSV, TSV and JSON lines; one file
 
 from mithridate.domains.formats.reading import read
 from mithridate.domains.formats.source import Layout, Limits, Rejected, Source
-from mithridate.domains.formats.writing import write
+from mithridate.domains.formats.writing import check_target, write
 
-__all__ = ["Layout", "Limits", "Rejected", "Source", "read", "write"]
+__all__ = ["Layout", "Limits", "Rejected", "Source", "check_target", "read", "write"]

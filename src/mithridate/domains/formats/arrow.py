@@ -5,20 +5,24 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import raised
+from mithridate.domains.formats.cells import as_bytes
 from mithridate.domains.formats.parquet import map_file
 from mithridate.domains.formats.relaying import batches
 from mithridate.domains.formats.source import Layout, Reading
 from mithridate.domains.formats.walk import name_path
 
-MAGIC = b"ARROW1\0\0"
-"""How a file begins; what follows is a stream, and then an index that is not needed."""
+MAGIC = b"ARROW1"
+"""How a file begins and ends."""
 
+BLOCK = 24
+"""Bytes in which the index of a file says where one message lies."""
 
 END = b"\xff\xff\xff\xff\0\0\0\0"
 """How a stream should end, though it may simply stop."""
@@ -27,34 +31,26 @@ END = b"\xff\xff\xff\xff\0\0\0\0"
 class ArrowShard:
     """One Arrow file or stream; raises DataError where it is none, UnsafeData where it is a bomb.
 
-    What its messages unpack to is summed before anything is unpacked.
+    A file is read by the index at its end, as its format says: what lies between need not be a
+    whole stream, and often is not. What the messages unpack to is summed before anything is
+    unpacked.
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
         self.name = name_path(path, reading.root)
-        buffer = map_file(path, self.name)
-        head, end = bytes(buffer[: len(MAGIC)]), bytes(buffer[-len(END) :])
+        self._buffer = map_file(path, self.name)
+        head, end = bytes(self._buffer[: len(MAGIC)]), bytes(self._buffer[-len(END) :])
         self.is_file = head == MAGIC
-        self._stream = buffer.slice(len(MAGIC)) if self.is_file else buffer
-        if self.is_file and not end.endswith(MAGIC.rstrip(b"\0")):
+        if self.is_file and not end.endswith(MAGIC):
             raise DataError(
                 f"{self.name!r}: expected a whole Arrow file, found one that was truncated; "
                 "write or download it again"
             )
         if not self.is_file and end != END:
             reading.notes.append(f"The stream {self.name!r} has no end mark: it may be cut short.")
-        self.rows, size = 0, 0
         try:
-            for message in pa.ipc.MessageReader.open_stream(self._stream):
-                rows, unpacked = declared(message)
-                self.rows, size = self.rows + rows, size + unpacked
-                reading.count(self.rows, self.name)
-                if size > reading.limits.total:
-                    raise UnsafeData(
-                        f"{self.name!r}: expected at most {reading.limits.total} bytes, its "
-                        f"messages declare {size}; {raised('total')}"
-                    )
-            self.schema: pa.Schema = pa.ipc.open_stream(self._stream).schema
+            self.rows = self._weigh(reading)
+            self.schema: pa.Schema = self._open(None).schema
             self.schema.names  # noqa: B018  # raises where a name is no UTF-8
         except DataError:
             raise
@@ -65,17 +61,62 @@ class ArrowShard:
                 "write or download it again"
             ) from None
 
+    def _weigh(self, reading: Reading) -> int:
+        """Count the rows; raises UnsafeData where the messages declare too many bytes."""
+        rows, size = 0, 0
+        messages = _indexed(self._buffer) if self.is_file else _streamed(self._buffer)
+        for message in messages:
+            more, unpacked = declared(message)
+            rows, size = rows + more, size + unpacked
+            reading.count(rows, self.name)
+            if size > reading.limits.total:
+                raise UnsafeData(
+                    f"{self.name!r}: expected at most {reading.limits.total} bytes, its "
+                    f"messages declare {size}; {raised('total')}"
+                )
+        return rows
+
+    def _open(self, columns: Sequence[str] | None) -> Any:
+        where = None if columns is None else [self.schema.get_field_index(c) for c in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=where, use_threads=False)
+        open = pa.ipc.open_file if self.is_file else pa.ipc.open_stream
+        return open(self._buffer, options=options)
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Read some columns, batch by batch; nothing is handed on before it was validated."""
-        where = [self.schema.get_field_index(column) for column in columns]
-        options = pa.ipc.IpcReadOptions(included_fields=where, use_threads=False)
-        for batch in pa.ipc.open_stream(self._stream, options=options):
+        reader = self._open(columns)
+        count = reader.num_record_batches if self.is_file else 0
+        for batch in (reader.get_batch(i) for i in range(count)) if self.is_file else reader:
             chosen = batch.select(list(columns))
             for column in chosen.columns:
-                # Texts as bytes: that they are UTF-8 is checked row by row
-                as_bytes = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
-                column.cast(as_bytes.get(column.type, column.type)).validate(full=True)
+                as_bytes(column).validate(full=True)  # that texts are UTF-8 is checked row by row
             yield chosen
+
+
+def _streamed(buffer: pa.Buffer) -> Iterator[pa.Message]:
+    yield from pa.ipc.MessageReader.open_stream(buffer)
+
+
+def _indexed(buffer: pa.Buffer) -> Iterator[pa.Message]:
+    """Find the messages of a file by the index at its end, dictionaries first.
+
+    Raises struct.error where the index points out of the file.
+    """
+    tail = len(MAGIC) + 4
+    (length,) = struct.unpack("<i", bytes(buffer[-tail : -len(MAGIC)]))
+    if not 0 < length <= buffer.size - tail:
+        raise struct.error("an index of impossible length")
+    footer = bytes(buffer[buffer.size - tail - length : buffer.size - tail])
+    for number in (2, 3):
+        if not _field(footer, _root(footer), number):
+            continue
+        vector = _table(footer, _root(footer), number)
+        (count,) = struct.unpack_from("<I", footer, vector)
+        for place in range(count):
+            (start,) = struct.unpack_from("<q", footer, vector + 4 + BLOCK * place)
+            if not 0 <= start < buffer.size:
+                raise struct.error("an index that points out of the file")
+            yield pa.ipc.read_message(buffer.slice(start))
 
 
 def declared(message: pa.Message) -> tuple[int, int]:

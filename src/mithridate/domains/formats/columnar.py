@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,69 +23,95 @@ from mithridate.core.data import Inputs
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import option, raised
 from mithridate.domains.formats import images, texts
-from mithridate.domains.formats.cells import holds_images, is_text, plain, unfold, weights
-from mithridate.domains.formats.columns import IMAGES, LABELS, TEXTS, choose, name_columns, unique
+from mithridate.domains.formats.cells import (
+    holds_images,
+    is_number,
+    is_text,
+    plain,
+    storable,
+    unfold,
+    weights,
+    without_views,
+)
+from mithridate.domains.formats.columns import (
+    IMAGES,
+    LABELS,
+    choose,
+    choose_texts,
+    name_columns,
+    refuse_numbers,
+)
+from mithridate.domains.formats.identity import own_ids
+from mithridate.domains.formats.kinds import SAMPLE, Kind, kind_of
 from mithridate.domains.formats.labels import resolve
+from mithridate.domains.formats.relaying import fit
+from mithridate.domains.formats.schemas import Shard, merged
 from mithridate.domains.formats.source import Layout, Reading, Source
 
 GROUPS = ("track", "group", "group_id", "groups")
 
 
-class Shard(Protocol):
-    """One file of columns."""
-
-    name: str
-    schema: pa.Schema
-    rows: int
-
-    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Read some columns piece by piece."""
-
-
 def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = "") -> Source:
     """Read the shards one after the other as one data set."""
-    schema = _schema(shards)
+    schema = merged(shards)
     reading.count(sum(shard.rows for shard in shards), str(reading.root.name))
     features = _features(schema, reading)
+    kinds = _kinds(shards, schema, reading)
+    refuse_numbers(schema.names, kinds, reading)
     label = _label(schema, features, reading)
-    content = _content(schema, label, reading)
-    kind = "image" if holds_images(schema.field(content).type) else "text"
-    reading.expect(kind, f"column {content!r}")
+    taken = _content(schema, label, kinds, reading)
+    domain = "image" if holds_images(schema.field(taken[0]).type) else "text"
+    reading.expect(domain, f"column {taken[0]!r}")
     names = [f"{shard.name} row {row}" for shard in shards for row in range(shard.rows)]
     raw = _values(shards, label, reading, _labels)
     labels = resolve(list(raw), names, reading, _class_names(features, label))
     paths: list[str | None] = []
     inputs: Inputs
-    if kind == "image":
-        cells = _values(shards, content, reading, partial(_images, paths=paths))
+    if domain == "image":
+        cells = _values(shards, taken[0], reading, partial(_images, paths=paths))
         inputs, kept = images.gather(cells, labels.index, names, reading)
     else:
-        values = _values(shards, content, reading, unfold)
-        inputs, kept = texts.gather(values, labels.index, names, reading)
-    rest = _rest(shards, {content, label}, kept, reading)
+        inputs, kept = texts.gather(_texts(shards, taken, reading), labels.index, names, reading)
+    joined = taken if len(taken) > 1 else ()
+    rest = _rest(shards, schema, {label, *taken} - {*joined}, kept, reading)
     layout = Layout(
-        file=Path(shards[0].name).name, columns=tuple(schema.names), content=content, label=label,
+        file=Path(shards[0].name).name, columns=tuple(schema.names), content=taken[0], label=label,
         spelling=labels.spelling, rest=(schema, rest, [paths[row] for row in kept if paths]),
-        details=details,
+        details=details, joined=joined,
     )  # fmt: skip
+    own = None
+    if rest is not None:
+        own = own_ids(rest.column_names, set(joined), lambda c: rest.column(c).to_pylist())
     return reading.finish(
         format, inputs, labels.index[kept], labels.classes, [names[row] for row in kept], layout,
-        _groups(rest),
+        _groups(rest), own,
     )  # fmt: skip
 
 
-def _schema(shards: Sequence[Shard]) -> pa.Schema:
-    """Check that all shards have the same columns."""
-    first = shards[0]
-    unique(first.schema.names, first.name)
-    for shard in shards[1:]:
-        if not shard.schema.equals(first.schema):
-            raise DataError(
-                f"{shard.name!r}: expected the columns and types of {first.name!r} "
-                f"({name_columns(first.schema.names)}), found others "
-                f"({name_columns(shard.schema.names)})"
-            )
-    return first.schema
+def _texts(shards: Sequence[Shard], columns: Sequence[str], reading: Reading) -> Iterator[object]:
+    """Read one column of texts, or join several."""
+    if len(columns) == 1:
+        return _values(shards, columns[0], reading, unfold)
+    rows = zip(*(_values(shards, each, reading, unfold) for each in columns), strict=True)
+    return (texts.join(row) for row in rows)
+
+
+def _kinds(shards: Sequence[Shard], schema: pa.Schema, reading: Reading) -> dict[str, Kind]:
+    """Say what each column holds, by its type and, where that is text, by its first cells."""
+    kinds: dict[str, Kind] = {}
+    for field in schema:
+        kind = plain(field.type)
+        if holds_images(field.type):
+            kinds[field.name] = "image"
+        elif is_number(kind) or pa.types.is_boolean(kind):
+            kinds[field.name] = "number"
+        elif is_text(kind):
+            cells = islice(_values(shards, field.name, reading, unfold), SAMPLE)
+            there = [c.decode("utf-8", "replace") if isinstance(c, bytes) else c for c in cells]
+            kinds[field.name] = kind_of(there) if any(there) else "text"
+        else:
+            kinds[field.name] = "other"
+    return kinds
 
 
 def _features(schema: pa.Schema, reading: Reading) -> dict[str, Any]:
@@ -117,9 +144,8 @@ def _label(schema: pa.Schema, features: dict[str, Any], reading: Reading) -> str
         )
     asked = reading.label or (declared[0] if declared else None)
     label = choose("label", asked, columns, LABELS, reading)
-    kind = schema.field(label).type
-    simple = pa.types.is_integer(kind) or pa.types.is_floating(kind) or is_text(plain(kind))
-    if not simple:
+    kind = plain(schema.field(label).type)
+    if not (is_number(kind) or is_text(kind) or pa.types.is_boolean(kind)):
         raise DataError(
             f"{str(reading.root)!r}: expected numbers or names in column {label!r}, found {kind}; "
             f"choose another with {option('label')}"
@@ -127,22 +153,25 @@ def _label(schema: pa.Schema, features: dict[str, Any], reading: Reading) -> str
     return label
 
 
-def _content(schema: pa.Schema, label: str, reading: Reading) -> str:
-    """Choose the column of inputs: images before texts, unless texts were asked for."""
+def _content(
+    schema: pa.Schema, label: str, kinds: dict[str, Kind], reading: Reading
+) -> tuple[str, ...]:
+    """Choose the columns of inputs: images before texts, unless texts were asked for."""
     left = [c for c in schema.names if c != label]
     pictures = [c for c in left if holds_images(schema.field(c).type)]
     writing = [c for c in left if is_text(plain(schema.field(c).type))]
-    if reading.content is not None:
-        left = [c for c in left if c in pictures + writing]
-        return choose("content", reading.content, left, (), reading)
-    for domain, columns, usual in (("image", pictures, IMAGES), ("text", writing, TEXTS)):
-        if columns and reading.domain in ("auto", domain):
-            only = columns[0] if len(columns) == 1 else None
-            return choose("content", None, columns, usual, reading, only)
+    if reading.content is not None and reading.content in pictures:
+        return (reading.content,)
+    if reading.content is None and pictures and reading.domain in ("auto", "image"):
+        only = pictures[0] if len(pictures) == 1 else None
+        return (choose("content", None, pictures, IMAGES, reading, only),)
+    if writing and (reading.content is not None or reading.domain in ("auto", "text")):
+        every = [c for c in schema.names if c == label or c in writing or kinds[c] == "number"]
+        return choose_texts(every, label, kinds, reading)
     raise DataError(
         f"{str(reading.root)!r}: expected a column of images (bytes) or texts, found "
-        f"{name_columns([f'{c}: {schema.field(c).type}' for c in left])}; tables of numbers "
-        "are not read"
+        f"{name_columns([f'{c}: {schema.field(c).type}' for c in left])}; "
+        "tables of numbers are not read yet"
     )
 
 
@@ -167,13 +196,14 @@ def _all(
         batches, rows = shard.batches(columns), 0
         while (batch := _next(batches, shard.name)) is not None:
             rows += batch.num_rows
+            batch = _call(shard.name, partial(batch.select, columns))
             size += _call(shard.name, partial(weights, batch))
             if size > reading.limits.total:
                 raise UnsafeData(
                     f"{shard.name!r}: expected at most {reading.limits.total} bytes in "
                     f"{name_columns(columns)}, found more; {raised('total')}"
                 )
-            if rows > shard.rows or batch.schema.names != columns:
+            if rows > shard.rows:
                 break
             yield shard.name, batch
         if rows != shard.rows:
@@ -227,10 +257,13 @@ def _there(value: bytes | None) -> bytes:
 
 
 def _rest(
-    shards: Sequence[Shard], used: set[str], kept: np.ndarray[Any, Any], reading: Reading
+    shards: Sequence[Shard],
+    schema: pa.Schema,
+    used: set[str],
+    kept: np.ndarray[Any, Any],
+    reading: Reading,
 ) -> pa.Table | None:
     """Read the rows of the other columns that were kept; nested columns are left out and noted."""
-    schema = shards[0].schema
     others = [c for c in schema.names if c not in used]
     nested = [c for c in others if pa.types.is_nested(schema.field(c).type)]
     if nested:
@@ -238,7 +271,7 @@ def _rest(
     flat = [c for c in others if c not in nested]
     if not flat:
         return None
-    wanted = pa.schema([schema.field(c) for c in flat])
+    wanted = pa.schema([schema.field(c).with_type(storable(schema.field(c).type)) for c in flat])
 
     def table() -> pa.Table:
         batches = [_cast(batch, wanted) for _, batch in _all(shards, flat, reading)]
@@ -250,7 +283,7 @@ def _rest(
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     columns = [
-        column if column.type == field.type else column.cast(field.type)
+        fit(without_views(column), field.type)
         for column, field in zip(batch.columns, schema, strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,83 +1,132 @@
-"""Texts in CSV and TSV files whose first line names the columns."""
+"""Texts in CSV and TSV files, and in others with something between their cells."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
-from mithridate.core.spelling import raised
-from mithridate.domains.formats.columns import LABELS, TEXTS, choose, name_columns, unique
+from mithridate.core.spelling import option, raised
+from mithridate.domains.formats.columns import (
+    LABELS,
+    choose,
+    choose_texts,
+    name_columns,
+    refuse_numbers,
+    unique,
+)
+from mithridate.domains.formats.dialect import Head, delimiter_of, describe, head_of, headless
+from mithridate.domains.formats.identity import own_ids
+from mithridate.domains.formats.kinds import SAMPLE, kind_of
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import Layout, Reading, Source
-from mithridate.domains.formats.texts import gather
+from mithridate.domains.formats.texts import gather, join, part
 from mithridate.domains.formats.walk import name_path as path_shown
 from mithridate.domains.formats.walk import unreadable
 
 Record = tuple[int, list[str]]
 """A line number and the cells that end there."""
 
-DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the file was written: the delimiter, whether cells are quoted and columns named."""
+
+    delimiter: str
+    quoted: bool = True
+    header: bool = True
 
 
 @dataclass
 class Rows:
     """The rows of delimited files: cells [n][column], a name each."""
 
-    columns: list[str] = field(default_factory=list)
+    dialect: Dialect
+    head: Head = field(default_factory=lambda: Head([], 0))
     cells: list[list[str]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    quoted: bool = True
+
+    def column(self, name: str) -> list[str]:
+        """All cells of one column."""
+        at = self.head.names.index(name)
+        return [row[at] for row in self.cells]
 
 
 def read(files: Sequence[Path], reading: Reading, format: str) -> Source:
-    """Read a text column and a label column.
+    """Read a column of texts, or several that are joined, and a column of labels.
 
     Cells may be quoted as in RFC 4180. A TSV file in which quotes do not pair is read without
     quoting, as TSV was meant.
     """
     reading.expect("text", format)
-    rows = Rows()
     for file in files:
-        _add(rows, file, reading, format)
-    columns = rows.columns
-    label = choose("label", reading.label, columns, LABELS, reading)
-    left = [c for c in columns if c != label]
-    only = left[0] if len(left) == 1 else None
-    content = choose("content", reading.content, left, TEXTS, reading, only)
-    where, what = columns.index(label), columns.index(content)
-    labels = resolve([row[where] for row in rows.cells], rows.names, reading, None)
-    inputs, kept = gather((row[what] for row in rows.cells), labels.index, rows.names, reading)
+        check_text_file(file, path_shown(file, reading.root), reading)
+    first = path_shown(files[0], reading.root)
+    rows = Rows(Dialect(delimiter_of(files[0], first, reading, format)))
+    for file in files:
+        _add(rows, file, reading)
+    label, taken = _chosen(rows, reading)
+    labels = resolve(rows.column(label), rows.names, reading, None)
+    at = [rows.head.names.index(column) for column in taken]
+    cells = (row[at[0]] if len(at) == 1 else join([row[i] for i in at]) for row in rows.cells)
+    inputs, kept = gather(cells, labels.index, rows.names, reading)
+    rest = [rows.cells[row] for row in kept]
     layout = Layout(
-        file=files[0].name, columns=tuple(columns), content=content, label=label,
-        spelling=labels.spelling, rest=[rows.cells[row] for row in kept], details=rows.quoted,
+        file=files[0].name, columns=tuple(rows.head.names), content=taken[0], label=label,
+        spelling=labels.spelling, rest=rest, details=rows.dialect,
+        joined=taken if len(taken) > 1 else (),
     )  # fmt: skip
     names = [rows.names[row] for row in kept]
-    return reading.finish(format, inputs, labels.index[kept], labels.classes, names, layout)
+    where = {name: i for i, name in enumerate(rows.head.names)}
+    own = own_ids(where, {label, *taken}, lambda name: [row[where[name]] for row in rest])
+    return reading.finish(
+        format, inputs, labels.index[kept], labels.classes, names, layout, own=own
+    )  # fmt: skip
 
 
-def _add(rows: Rows, path: Path, reading: Reading, format: str) -> None:
+def _chosen(rows: Rows, reading: Reading) -> tuple[str, tuple[str, ...]]:
+    """Choose the columns of labels and of texts."""
+    columns, head = rows.head.names, rows.head
+    if head.label and head.content:
+        return head.label, (head.content,)
+    kinds = {c: kind_of([row[i] for row in rows.cells[:SAMPLE]]) for i, c in enumerate(columns)}
+    refuse_numbers(columns, kinds, reading)
+    try:
+        label = choose("label", reading.label, columns, LABELS, reading)
+    except DataError as error:
+        named = reading.label is not None or reading.columns or not head.lines
+        hint = "" if named else f"; {headless()}"
+        raise DataError(f"{error}{hint}") from None
+    return label, choose_texts(columns, label, kinds, reading)
+
+
+def _add(rows: Rows, path: Path, reading: Reading) -> None:
     """Add the rows of one file to those of the files before it."""
     name = path_shown(path, reading.root)
-    check_text_file(path, name, reading)
-    records, quoted = _parse(path, name, reading, format)
-    rows.quoted = rows.quoted and quoted
+    records = _parse(rows, path, name, reading)
     if not records:
         raise DataError(f"{name!r}: expected a line of column names, found an empty file")
-    columns = records[0][1]
-    unique(columns, name)
-    if rows.columns and rows.columns != columns:
+    if len(records[0][1]) < 2:
+        raise DataError(f"{name!r}: {describe(records[0][1], rows.dialect.delimiter)}")
+    head = rows.head
+    if not head.names or head.lines:
+        head = head_of([cells for _, cells in records], name, reading)
+    columns = head.names
+    try:
+        unique(columns, name)
+    except DataError as error:
+        raise DataError(f"{error}; {headless()}") from None
+    if rows.head.names and rows.head.names != columns:
         raise DataError(
-            f"{name!r}: expected the columns of the other files "
-            f"({name_columns(rows.columns)}), found "
-            f"{name_columns(columns)}"
+            f"{name!r}: expected the columns of the other files ({name_columns(rows.head.names)}), "
+            f"found {name_columns(columns)}"
         )
-    rows.columns = columns
-    for number, (line, cells) in enumerate(records[1:]):
+    rows.head, rows.dialect = head, replace(rows.dialect, header=bool(head.lines))
+    for number, (line, cells) in enumerate(records[head.lines :]):
         row = f"{name} row {number}"
         if len(cells) != len(columns):
             reading.reject(
@@ -88,21 +137,24 @@ def _add(rows: Rows, path: Path, reading: Reading, format: str) -> None:
         rows.names.append(row)
 
 
-def _parse(path: Path, name: str, reading: Reading, format: str) -> tuple[list[Record], bool]:
-    """Read all records, and say whether they may be quoted."""
+def _parse(rows: Rows, path: Path, name: str, reading: Reading) -> list[Record]:
+    """Read all records, without quotes where tabs are the delimiter and quotes do not pair."""
     before = csv.field_size_limit(reading.limits.file)
+    delimiter = rows.dialect.delimiter
     try:
         try:
-            return list(_records(path, name, reading, format, quoted=True)), True
+            return list(_records(path, name, reading, delimiter, quoted=True))
         except csv.Error:
-            if format != "tsv":
+            if delimiter != "\t":
                 raise
         reading.notes.append(f"Quotes do not pair in {name!r}: it was read without quoting.")
-        return list(_records(path, name, reading, format, quoted=False)), False
+        rows.dialect = replace(rows.dialect, quoted=False)
+        return list(_records(path, name, reading, delimiter, quoted=False))
     except csv.Error as error:
         raise DataError(
-            f"{name!r}: expected {format.upper()} as in RFC 4180, found {error}; "
-            "write the file again with quoted cells"
+            f"{name!r}: expected cells quoted as in RFC 4180 with {delimiter!r} between them, "
+            f"found {error}; write the file again with quoted cells, or name another delimiter "
+            f"with {option('delimiter')}"
         ) from None
     except OSError as error:
         raise unreadable(name, error) from None
@@ -111,13 +163,13 @@ def _parse(path: Path, name: str, reading: Reading, format: str) -> tuple[list[R
 
 
 def _records(
-    path: Path, name: str, reading: Reading, format: str, quoted: bool
+    path: Path, name: str, reading: Reading, delimiter: str, quoted: bool
 ) -> Iterator[Record]:
     """Yield the line number and the cells of every row that is not blank."""
     # Bytes that are no UTF-8 become surrogates here, and are found cell by cell later
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-        lines = csv.reader(file, delimiter=DELIMITERS[format], strict=True, quoting=quoting)
+        lines = csv.reader(file, delimiter=delimiter, strict=True, quoting=quoting)
         for number, cells in enumerate(lines):
             reading.count(number, name)
             if cells:
@@ -141,21 +193,27 @@ def check_text_file(path: Path, name: str, reading: Reading) -> None:
         raise DataError(f"{name!r}: expected UTF-8, found UTF-16; save the file as UTF-8")
 
 
-def write(data: Dataset, layout: Layout, path: Path, format: str) -> tuple[str, ...]:
+def write(data: Dataset, layout: Layout, path: Path) -> tuple[str, ...]:
     """Write the rows with all columns of the source, in its order."""
-    where, what = layout.columns.index(layout.label), layout.columns.index(layout.content)
-    dialect: dict[str, Any] = {"delimiter": DELIMITERS[format], "lineterminator": "\r\n"}
-    if not layout.details:
-        dialect |= {"quoting": csv.QUOTE_NONE, "quotechar": None, "lineterminator": "\n"}
+    where = layout.columns.index(layout.label)
+    what = [layout.columns.index(column) for column in layout.joined or (layout.content,)]
+    how: Dialect = layout.details
+    form: dict[str, Any] = {"delimiter": how.delimiter, "lineterminator": "\r\n"}
+    if not how.quoted:
+        form |= {"quoting": csv.QUOTE_NONE, "quotechar": None, "lineterminator": "\n"}
     with path.open("w", encoding="utf-8", newline="", errors="surrogateescape") as file:
-        writer = csv.writer(file, **dialect)
+        writer = csv.writer(file, **form)
         try:
-            writer.writerow(layout.columns)
+            if how.header:
+                writer.writerow(layout.columns)
             for text, label, row in zip(
                 data.inputs, data.labels.tolist(), data.ids.tolist(), strict=True
             ):
                 cells = list(layout.rest[row])
-                cells[what], cells[where] = text, str(layout.spelling[label])
+                parts = part(text, [cells[i] for i in what]) if layout.joined else [text]
+                for at, cell in zip(what, parts, strict=True):
+                    cells[at] = cell
+                cells[where] = str(layout.spelling[label])
                 writer.writerow(cells)
         except csv.Error as error:
             raise DataError(

@@ -1,23 +1,41 @@
-"""Texts in JSON lines: one object a line."""
+"""Texts in JSON: one object a line, or an array of objects."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
-from mithridate.domains.formats.columns import LABELS, TEXTS, choose, unique
+from mithridate.domains.formats.columns import (
+    LABELS,
+    choose,
+    choose_texts,
+    refuse_numbers,
+    unique,
+)
 from mithridate.domains.formats.delimited import check_text_file
+from mithridate.domains.formats.identity import own_ids
+from mithridate.domains.formats.kinds import SAMPLE, kind_of
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import Layout, Reading, Source, brief
-from mithridate.domains.formats.texts import gather
+from mithridate.domains.formats.texts import gather, join, part
 from mithridate.domains.formats.walk import name_path, unreadable
 
 Object = dict[str, Any]
+ARRAY = "array"
+"""How an array is told from lines in the details of a layout."""
+
+WHOLE_FILE = (
+    "; a JSON file holds an array of objects or one object a line, as pandas writes it with "
+    "orient='records'"
+)
+MARK = b"\xef\xbb\xbf"
+BLANKS = re.compile(r"[ \t\r\n]*")
 
 
 def read(files: Sequence[Path], reading: Reading) -> Source:
@@ -26,39 +44,103 @@ def read(files: Sequence[Path], reading: Reading) -> Source:
     pairs = [pair for file in files for pair in _objects(file, reading)]
     names, objects = [name for name, _ in pairs], [each for _, each in pairs]
     columns = list(objects[0]) if objects else []
+    if len(objects) == 1 and all(isinstance(cell, dict | list) for cell in objects[0].values()):
+        raise DataError(f"{names[0]!r}: expected an example, found whole columns{WHOLE_FILE}")
+    kinds = {c: kind_of([each.get(c) for each in objects[:SAMPLE]]) for c in columns}
+    refuse_numbers(columns, kinds, reading)
     label = choose("label", reading.label, columns, LABELS, reading)
-    left = [c for c in columns if c != label]
-    only = left[0] if len(left) == 1 else None
-    content = choose("content", reading.content, left, TEXTS, reading, only)
+    taken = choose_texts(columns, label, kinds, reading)
     labels = resolve([each.get(label) for each in objects], names, reading, None)
-    inputs, kept = gather((each.get(content) for each in objects), labels.index, names, reading)
+    cells = (_content(each, taken) for each in objects)
+    inputs, kept = gather(cells, labels.index, names, reading)
+    rest = [objects[row] for row in kept]
     layout = Layout(
-        file=files[0].name, columns=tuple(columns), content=content, label=label,
-        spelling=labels.spelling, rest=[objects[row] for row in kept],
+        file=files[0].name, columns=tuple(columns), content=taken[0], label=label,
+        spelling=labels.spelling, rest=rest, details=ARRAY if _is_array(files[0]) else "",
+        joined=taken if len(taken) > 1 else (),
     )  # fmt: skip
     kept_names = [names[row] for row in kept]
-    return reading.finish("jsonl", inputs, labels.index[kept], labels.classes, kept_names, layout)
+    own = own_ids(columns, {label, *taken}, lambda name: [each.get(name) for each in rest])
+    return reading.finish(
+        "jsonl", inputs, labels.index[kept], labels.classes, kept_names, layout, own=own
+    )  # fmt: skip
+
+
+def _content(each: Object, columns: Sequence[str]) -> object:
+    if len(columns) == 1:
+        return each.get(columns[0])
+    return join([each.get(column) for column in columns])
 
 
 def _objects(path: Path, reading: Reading) -> Iterator[tuple[str, Object]]:
-    """Yield the name and the object of every line that is not blank."""
+    """Yield the name and the object of every line that is not blank, or of an array."""
     name = name_path(path, reading.root)
     check_text_file(path, name, reading)
     row = 0
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                if not text.strip():
-                    continue
-                reading.count(row + 1, name)
-                try:
-                    yield f"{name} row {row}", _parse(text)
-                except DataError as error:
-                    reading.reject(f"{name} row {row}", f"{error}, in line {number}", type(error))
-                row += 1
+        for where, text in _array(path, name) if _is_array(path) else _lines(path):
+            reading.count(row + 1, name)
+            try:
+                yield f"{name} row {row}", _parse(text)
+            except DataError as error:
+                whole = WHOLE_FILE if path.suffix.lower() == ".json" else ""
+                reading.reject(f"{name} row {row}", f"{error}, in {where}{whole}", type(error))
+            row += 1
     except OSError as error:
         raise unreadable(name, error) from None
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the place and the bytes of every line that is not blank."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            text = line.removeprefix(MARK) if number == 1 else line
+            if text.strip():
+                yield f"line {number}", text
+
+
+def _is_array(path: Path) -> bool:
+    """Whether a file holds one array, as its suffix allows and its first character says."""
+    if path.suffix.lower() != ".json":
+        return False
+    with path.open("rb") as file:
+        return file.read(64).removeprefix(MARK).lstrip()[:1] == b"["
+
+
+def _array(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the place and the text of every element of an array."""
+    try:
+        text = path.read_bytes().removeprefix(MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name!r}: expected UTF-8, found byte 0x{error.object[error.start]:02x}; "
+            "convert the file"
+        ) from None
+    decoder, at, number = json.JSONDecoder(), text.index("[") + 1, 0
+    while (at := _blank(text, at)) < len(text) and text[at] != "]":
+        start = at
+        try:
+            _, at = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{name!r}: expected one array of JSON objects, found broken JSON ({error})"
+            ) from None
+        yield f"element {number}", text[start:at].encode()
+        at, number = _blank(text, at), number + 1
+        if text[at : at + 1] != ",":
+            break
+        at += 1
+    if text[at:].strip() != "]":
+        raise DataError(
+            f"{name!r}: expected one array of JSON objects, found {brief(text[at : at + 20])} "
+            f"after element {number - 1}"
+        )
+
+
+def _blank(text: str, at: int) -> int:
+    """Pass over blanks."""
+    blank = BLANKS.match(text, at)
+    return blank.end() if blank else at
 
 
 def _parse(line: bytes) -> Object:
@@ -94,12 +176,25 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def write(data: Dataset, layout: Layout, path: Path) -> tuple[str, ...]:
-    """Write one object a line with all keys of the source."""
+    """Write one object a line, or an array, with all keys of the source."""
+    array = layout.details == ARRAY
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for text, label, row in zip(
-            data.inputs, data.labels.tolist(), data.ids.tolist(), strict=True
+        file.write("[\n" if array else "")
+        for number, (text, label, row) in enumerate(
+            zip(data.inputs, data.labels.tolist(), data.ids.tolist(), strict=True)
         ):
-            new = {layout.content: text, layout.label: layout.spelling[label]}
+            new = {**_parts(text, layout, row), layout.label: layout.spelling[label]}
             # Escapes, because other fields may hold what UTF-8 cannot
-            file.write(json.dumps(layout.rest[row] | new) + "\n")
+            file.write((",\n" if array and number else "") + json.dumps(layout.rest[row] | new))
+            file.write("" if array else "\n")
+        file.write("\n]\n" if array else "")
     return tuple(f"{path.name} row {row}" for row in range(len(data)))
+
+
+def _parts(text: str, layout: Layout, row: int) -> Object:
+    if not layout.joined:
+        return {layout.content: text}
+    before = [layout.rest[row].get(column) for column in layout.joined]
+    parts = part(text, [cell or "" for cell in before])
+    there = zip(layout.joined, parts, before, strict=True)
+    return {column: new for column, new, old in there if old}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import raised
+from mithridate.domains.formats.cells import is_binary, is_text
 from mithridate.domains.formats.relaying import BATCH, batches
 from mithridate.domains.formats.source import Layout, Reading
 from mithridate.domains.formats.walk import name_path, unreadable
@@ -71,15 +71,12 @@ def _leaves(schema: pa.Schema) -> list[str]:
     for field in schema:
         inner = list(field.type) if pa.types.is_struct(field.type) else []
         parts = [(f"{field.name}.{part.name}", part.type) for part in inner]
-        paths += [path for path, kind in parts or [(field.name, field.type)] if _is_bytes(kind)]
+        paths += [
+            path
+            for path, kind in parts or [(field.name, field.type)]
+            if is_text(kind) or is_binary(kind)
+        ]
     return paths
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    checks: Any = (
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary
-    )  # fmt: skip
-    return any(check(kind) for check in checks)
 
 
 def write(data: Dataset, layout: Layout, path: Path) -> tuple[str, ...]:

@@ -13,16 +13,15 @@ from mithridate.core.spelling import option
 from mithridate.domains.formats import columnar, delimited, jsonl, npz, tree
 from mithridate.domains.formats.arrow import ArrowShard
 from mithridate.domains.formats.columns import name_columns as listed
+from mithridate.domains.formats.columns import names_of
 from mithridate.domains.formats.decoding import KINDS
 from mithridate.domains.formats.decoding import SUFFIXES as IMAGE_SUFFIXES
 from mithridate.domains.formats.parquet import ParquetShard
-from mithridate.domains.formats.source import LIMITS, Limits, Reading, Source
+from mithridate.domains.formats.source import LIMITS, SUFFIXES, Limits, Reading, Source
 from mithridate.domains.formats.walk import listing, name_path
 
-SUFFIXES = {
-    ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".npz": "npz",
-    ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl",
-}  # fmt: skip
+BESIDE = ".json"
+"""How files end that are data by themselves, and in folders often say something about others."""
 
 SPLITS = {
     "train": "train", "training": "train", "test": "test", "testing": "test",
@@ -42,6 +41,10 @@ def read(
     split: str | None = None,
     keep_going: bool = False,
     limits: Limits = LIMITS,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    columns: str | Sequence[str] | None = None,
+    hidden_label: str | int | None = None,
 ) -> Source:
     """Read a labelled data set from a file or a folder.
 
@@ -55,6 +58,11 @@ def read(
         content: the columns, where their names are unusual.
         split: "train", "test" or "validation" where there are several (by default train).
         keep_going: list single bad examples in `rejected` instead of raising.
+        delimiter: between the cells of a CSV file, where it is not plain.
+        header: whether its first line names the columns.
+        columns: their names, where it does not.
+        hidden_label: the label that means "unknown", whose rows are left out, or "none" where every
+            label is a class.
 
     Raises:
         DataError: which names the file or the row, what was expected, what was found and what to
@@ -62,8 +70,10 @@ def read(
         UnsafeData: where the file could do harm.
     """
     reading = Reading(
-        _root(path), _domain(domain), _size(size), label, content, _split(split), keep_going, limits
-    )
+        _root(path), _domain(domain), _size(size), label, content, _split(split), keep_going,
+        limits, delimiter, header, names_of(columns),
+        None if hidden_label is None else str(hidden_label),
+    )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decoders warn about what is checked here anyway
         if reading.root.is_file():
@@ -108,10 +118,12 @@ def _read_folder(folder: Path, reading: Reading, depth: int) -> Source:
     name = name_path(folder, reading.root)
     if not folders and not files:
         raise DataError(f"{name!r}: expected {KNOWN}; found an empty folder")
-    if any(file.suffix.lower() in SUFFIXES for file in files):
+    alone = not folders and all(file.suffix.lower() == BESIDE for file in files)
+    if alone or any(map(_is_data, files)):
         return _read_files(_shards(folders, files, reading), reading)
     if not folders:
         raise DataError(_no_data(name, files))
+    _refuse_configurations(folder, folders, files, reading)
     if depth < 3 and not files:
         if len(folders) == 1 and (folders[0].name.lower() == "data" or _holds_files(folders[0])):
             return _read_folder(folders[0], reading, depth + 1)
@@ -121,11 +133,42 @@ def _read_folder(folder: Path, reading: Reading, depth: int) -> Source:
     return tree.read(folder, reading)
 
 
+def _is_data(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    return suffix in SUFFIXES and suffix != BESIDE
+
+
+def _refuse_configurations(
+    folder: Path, folders: list[Path], files: list[Path], reading: Reading
+) -> None:
+    """Say that a folder holds several data sets of files, each in a folder of its own."""
+    several = [each for each in folders if each.name.lower() not in SPLITS]
+    if files or len(several) < 2 or not all(map(_holds_data, folders)):
+        return
+    names = [name_path(each, folder) for each in several]
+    raise DataError(
+        f"{str(reading.root)!r}: expected one data set, found {len(names)} configurations: "
+        f"{listed(names)}; give the path of one, e.g. {str(several[0])!r}"
+    )
+
+
+def _holds_data(folder: Path) -> bool:
+    """Whether a folder holds files of a known format, or folders named like splits that do."""
+    if _holds_files(folder):
+        return True
+    try:
+        inside = [each for each in folder.iterdir() if each.is_dir() and not each.is_symlink()]
+    except OSError:
+        return False  # reading it will say why
+    splits = [each for each in inside if each.name.lower() in SPLITS]
+    return bool(splits) and all(map(_holds_files, splits))
+
+
 def _holds_files(folder: Path) -> bool:
     """Whether files of a known format lie directly in a folder, as in one configuration of many."""
     try:
         with os.scandir(folder) as entries:
-            return any(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
+            return any(_is_data(Path(entry.name)) for entry in entries)
     except OSError:
         return False  # reading it will say why
 
@@ -142,7 +185,7 @@ def _no_data(name: str, files: Sequence[Path]) -> str:
 
 def _shards(folders: list[Path], files: list[Path], reading: Reading) -> list[Path]:
     """Choose the files that make up one data set: of one format, and of one split."""
-    known = [file for file in files if file.suffix.lower() in SUFFIXES]
+    known = [file for file in files if _is_data(file)] or files
     for path in folders + [file for file in files if file not in known]:
         reading.reject(
             name_path(path, reading.root),
@@ -187,10 +230,10 @@ def _of_split(by_split: dict[str, list[Path]], reading: Reading) -> list[Path]:
 
 def _read_files(files: list[Path], reading: Reading) -> Source:
     suffix = files[0].suffix.lower()
-    if suffix not in SUFFIXES:
+    format = SUFFIXES.get(suffix, "")
+    if not format:
         name = name_path(files[0], reading.root)
         raise DataError(f"{name!r}: expected {KNOWN}; found another name")
-    format = SUFFIXES[suffix]
     if format == "parquet":
         return columnar.read([ParquetShard(file, reading) for file in files], reading, format)
     if format == "arrow":

@@ -11,6 +11,7 @@ import pyarrow as pa
 from mithridate.core.data import Dataset
 from mithridate.domains.formats.images import encode
 from mithridate.domains.formats.source import Layout
+from mithridate.domains.formats.texts import part
 
 BATCH = 1024
 
@@ -21,23 +22,47 @@ def batches(data: Dataset, layout: Layout) -> Iterator[pa.RecordBatch]:
     for start in range(0, len(data), BATCH):
         rows = data.subset(range(start, min(start + BATCH, len(data))))
         ids = rows.ids.tolist()
-        if isinstance(rows.inputs, np.ndarray):
-            cells = list(rows.inputs)
-        else:
-            cells = [encode(image) for image in rows.inputs]
-        columns = {
-            layout.content: _cells(cells, [paths[i] for i in ids] if paths else [], schema, layout),
-            layout.label: pa.array([layout.spelling[i] for i in rows.labels.tolist()]),
-        }
         others = None if rest is None else rest.take(ids).combine_chunks()
+        columns = {
+            **_contents(rows, layout, others, [paths[i] for i in ids] if paths else []),
+            layout.label: _spelt([layout.spelling[i] for i in rows.labels.tolist()], layout),
+        }
         arrays = [
-            _fit(columns[field.name], field.type) if field.name in columns
-            else others.column(field.name).combine_chunks()
+            fit(columns[field.name], field.type) if field.name in columns
+            else fit(others.column(field.name).combine_chunks(), field.type)
             if others is not None and field.name in others.column_names
             else pa.nulls(len(ids), field.type)
             for field in schema
         ]  # fmt: skip
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _contents(
+    rows: Dataset, layout: Layout, others: pa.Table | None, paths: list[str | None]
+) -> dict[str, pa.Array]:
+    """Lay inputs out as the columns that they were read from."""
+    schema = layout.rest[0]
+    if not isinstance(rows.inputs, np.ndarray):
+        cells = [encode(image) for image in rows.inputs]
+        return {layout.content: _cells(cells, paths, schema, layout)}
+    if not layout.joined or others is None:
+        return {layout.content: _cells(list(rows.inputs), paths, schema, layout)}
+    before = [others.column(column).to_pylist() for column in layout.joined]
+    parts = [
+        [new if old else old for new, old in zip(part(text, [c or "" for c in olds]), olds,
+                                                 strict=True)]
+        for text, olds in zip(rows.inputs, zip(*before, strict=True), strict=True)
+    ]  # fmt: skip
+    return {
+        column: pa.array(cells, pa.large_string())
+        for column, cells in zip(layout.joined, zip(*parts, strict=True), strict=True)
+    }
+
+
+def _spelt(labels: list[Any], layout: Layout) -> pa.Array:
+    """Lay labels out; the file's own type takes what Arrow would guess to be another."""
+    kind = layout.rest[0].field(layout.label).type
+    return pa.array(labels) if pa.types.is_dictionary(kind) else pa.array(labels, kind)
 
 
 def _cells(
@@ -50,16 +75,23 @@ def _cells(
     if paths:
         parts["path"] = pa.array(paths, pa.string())
     arrays = [
-        _fit(parts[f.name], f.type) if f.name in parts else pa.nulls(len(cells), f.type)
+        fit(parts[f.name], f.type) if f.name in parts else pa.nulls(len(cells), f.type)
         for f in kind
     ]
     return pa.StructArray.from_arrays(arrays, fields=list(kind))
 
 
-def _fit(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Cast a column to the type of the source; categories are encoded anew."""
+def fit(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Cast a column to another type; categories are encoded anew."""
     if column.type == kind:
         return column
-    if pa.types.is_dictionary(kind):
-        return column.cast(kind.value_type).dictionary_encode().cast(kind)
-    return column.cast(kind)
+    if not pa.types.is_dictionary(kind):
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        return column.cast(kind)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(
+        column.indices.cast(kind.index_type), column.dictionary.cast(kind.value_type),
+        ordered=kind.ordered,
+    )  # fmt: skip

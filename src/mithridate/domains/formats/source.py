@@ -42,6 +42,12 @@ class Limits:
 
 LIMITS = Limits()
 
+SUFFIXES = {
+    ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".npz": "npz",
+    ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+}  # fmt: skip
+"""The formats that are one file or several of one kind, by the end of their names."""
+
 
 @dataclass(frozen=True)
 class Rejected:
@@ -63,6 +69,7 @@ class Layout:
         spelling: how each class is written in the label column.
         rest: the rows of the other columns, by id.
         details: what only the format itself understands.
+        joined: the columns of which each content was made, where there are several.
     """
 
     file: str = ""
@@ -72,6 +79,15 @@ class Layout:
     spelling: tuple[Any, ...] = ()
     rest: Any = None
     details: Any = None
+    joined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class OwnIds:
+    """A column by which the source names its examples: its name and a value each, [n]."""
+
+    column: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +104,7 @@ class Source:
         skipped: files passed over because their name says that they are no data.
         notes: what was decided on the way, one sentence each.
         groups: int64[n], which examples belong together (frames of one track), or None.
+        own_ids: how the source itself names its examples, or None.
     """
 
     data: Dataset
@@ -100,6 +117,7 @@ class Source:
     notes: tuple[str, ...] = ()
     groups: torch.Tensor | None = None
     layout: Layout = Layout()
+    own_ids: OwnIds | None = None
 
 
 @dataclass
@@ -114,6 +132,10 @@ class Reading:
     split: str | None = None
     keep_going: bool = False
     limits: Limits = LIMITS
+    delimiter: str | None = None
+    header: bool | None = None
+    columns: tuple[str, ...] = ()
+    hidden: str | None = None
     rejected: list[Rejected] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -150,6 +172,7 @@ class Reading:
         names: Sequence[str],
         layout: Layout,
         groups: np.ndarray[Any, Any] | None = None,
+        own: OwnIds | None = None,
     ) -> Source:
         """Put together what was read: inputs[n], labels int64[n], names[n], groups int64[n].
 
@@ -177,6 +200,7 @@ class Reading:
             notes=tuple(self.notes),
             groups=None if groups is None else torch.from_numpy(groups.astype(np.int64)),
             layout=layout,
+            own_ids=own,
         )
 
 

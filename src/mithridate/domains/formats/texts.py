@@ -83,3 +83,43 @@ def gather(
     inputs = np.empty(len(texts), dtype=object)
     inputs[:] = texts
     return inputs, np.array(kept, dtype=np.int64)
+
+
+SEAM = "\n"
+"""What stands between texts of several columns that are read as one."""
+
+
+def join(cells: Sequence[object]) -> object:
+    """Make one text of the cells of several columns, without the empty ones.
+
+    What is no text is given back alone, so that it is refused by its value.
+    """
+    there = [cell for cell in cells if cell is not None and cell != "" and cell != b""]
+    strange = [cell for cell in there if not isinstance(cell, str | bytes)]
+    if strange or not there:
+        return strange[0] if strange else None
+    if all(isinstance(cell, bytes) for cell in there):
+        return SEAM.encode().join(there)  # type: ignore[arg-type]
+    return SEAM.join(str(cell) for cell in there)
+
+
+def part(text: str, cells: Sequence[str]) -> list[str]:
+    """Give each column its part of a joined text that may have been changed.
+
+    Args:
+        text: What was made of `cells` by `join`, and perhaps changed within its lines.
+        cells: What the columns held.
+
+    Raises:
+        DataError: Lines were added or taken away, so that the seams are lost.
+
+    """
+    lines = text.split(SEAM)
+    held = [cell.count(SEAM) + 1 if cell else 0 for cell in cells]
+    if sum(held) != len(lines):
+        raise DataError(
+            "expected a joined text with as many lines as its columns had, found "
+            f"{len(lines)} and not {sum(held)}; read a single column, or write another format"
+        )
+    rest = iter(lines)
+    return [SEAM.join(next(rest) for _ in range(count)) for count in held]

@@ -16,30 +16,38 @@ import torch
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.domains.formats import arrow, delimited, jsonl, npz, parquet, tree
-from mithridate.domains.formats.source import Source
+from mithridate.domains.formats.source import SUFFIXES, Source
 from mithridate.domains.formats.walk import no_data
 
 
 def write(data: Dataset, names: Sequence[str], like: Source, folder: str | Path) -> tuple[str, ...]:
-    """Write data into a new folder in the format of `like`, without loss.
+    """Write data in the format of `like`, without loss, into a new folder or a new file.
 
-    Images become PNG. Other columns, their order and their metadata are kept. The folder appears
-    when it is complete. Gives the names of the rows as they were written, [n].
+    Images become PNG. Other columns, their order and their metadata are kept. What is written
+    appears when it is complete. Gives the names of the rows as they were written, [n].
 
     Args:
         data: rows of `like.data`, changed or not, found again by their ids.
         names: of each row, [n].
+        folder: a name that ends like the file that `like` was read from means a file.
 
     Raises:
-        DataError: where the folder exists and is not empty, or the data do not fit `like`.
+        DataError: where the folder exists and is not empty, the file exists, or the data do not fit
+            `like`.
     """
     target = Path(folder)
     try:
+        is_file = check_target(target, like)
         _check(data, names, like, target)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
         try:
-            written = _write(data, tuple(names), like, partial)
+            file = target.name if is_file else like.layout.file
+            written = _write(data, tuple(names), like, partial, file)
+            if is_file:
+                (partial / target.name).rename(target)
+                partial.rmdir()
+                return written
             partial.chmod(0o755)  # temporary folders are closed to others
             if target.is_dir():
                 target.rmdir()
@@ -53,8 +61,35 @@ def write(data: Dataset, names: Sequence[str], like: Source, folder: str | Path)
     return written
 
 
-def _write(data: Dataset, names: tuple[str, ...], like: Source, folder: Path) -> tuple[str, ...]:
-    file = like.layout.file
+def check_target(target: Path, like: Source) -> bool:
+    """Say whether a copy of a source is to be a file, and not a folder, by its name.
+
+    Raises:
+        DataError: There is something already, or the name ends like a file of another format, or
+            like a file where the source is a folder.
+
+    """
+    where = f"{str(target)!r}: "
+    suffix, own = target.suffix.lower(), Path(like.layout.file).suffix.lower()
+    if suffix not in SUFFIXES or target.is_dir():
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise DataError(f"{where}expected a new or empty folder, found something there")
+        return False
+    if suffix != own or not like.origin.is_file():
+        source = "a folder" if like.origin.is_dir() else f"{like.format} data"
+        ending = f", or a file that ends in {own}" if own and like.origin.is_file() else ""
+        raise DataError(
+            f"{where}expected the name of a new folder{ending}, since the data are {source}, found "
+            f"a name that ends in {suffix}"
+        )
+    if target.exists():
+        raise DataError(f"{where}expected a new file, found one there; choose another name")
+    return True
+
+
+def _write(
+    data: Dataset, names: tuple[str, ...], like: Source, folder: Path, file: str
+) -> tuple[str, ...]:
     path = folder / (f"data{Path(file).suffix or file}" if no_data(file) else file)
     if like.format == "tree":
         return tree.write(data, names, folder)
@@ -66,13 +101,11 @@ def _write(data: Dataset, names: tuple[str, ...], like: Source, folder: Path) ->
         return arrow.write(data, like.layout, path)
     if like.format == "jsonl":
         return jsonl.write(data, like.layout, path)
-    return delimited.write(data, like.layout, path, like.format)
+    return delimited.write(data, like.layout, path)
 
 
 def _check(data: Dataset, names: Sequence[str], like: Source, folder: Path) -> None:
     where = f"{str(folder)!r}: "
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{where}expected a new or empty folder, found something there")
     if len(names) != len(data):
         raise DataError(f"{where}expected {len(data)} names, found {len(names)}")
     if data.classes != like.data.classes:
