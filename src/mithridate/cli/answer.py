@@ -29,12 +29,17 @@ def print_read(source: Source, data: Dataset, trusted: Dataset | None) -> None:
         f"read {len(data):,}{of} suspect examples ({source.domain.name}, {source.format}{shape}), "
         f"{len(data.classes)} classes; trusted examples: {len(trusted) if trusted else 0:,}"
     )
+    print_decisions(source)
+
+
+def print_decisions(source: Source) -> None:
+    """Say what reading decided, left out and passed over."""
     for words in source.notes:
         note(f"note: {spell_invisible(words)}")
     if source.rejected:
         first = source.rejected[0]
         note(
-            f"left out {len(source.rejected)} broken examples, listed in the report; the first: "
+            f"left out {len(source.rejected)} broken examples; the first: "
             f"{spell_invisible(first.name)}: {spell_invisible(first.reason)}"
         )
     if source.skipped:

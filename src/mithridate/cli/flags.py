@@ -134,13 +134,13 @@ def as_flag(name: str, value: object = None, *, known: Collection[str] | None = 
 
     Args:
         name: of the setting.
-        value: what to give it, None where that is open, True where the flag takes nothing.
+        value: what to give it, None where that is open, True or False where the flag takes nothing.
         known: the settings of the command that runs; flags of others are named with the command
             that has them. None where all are known.
 
     """
     if name.startswith("limits."):
         return f"{as_argument(name)} (of mithridate.domains.formats.read, in Python)"
-    flag = f"--{name.replace('_', '-')}"
-    flag = flag if value is None or value is True else f"{flag} {value}"
+    flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+    flag = flag if value is None or isinstance(value, bool) else f"{flag} {value}"
     return flag if known is None or name in known else f"{flag} of 'mithridate scan data'"

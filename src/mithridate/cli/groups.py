@@ -5,7 +5,7 @@ Every group says in one place what its flags mean and gives them their defaults.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 import typer
@@ -32,12 +32,34 @@ class HowToRead:
     ] = None
     content: Annotated[
         str | None,
-        Flag(help="The column that holds the images or texts; by default it is sought by name."),
+        Flag(
+            help="The column that holds the images or texts; by default it is sought by name. "
+            "Columns of texts with commas between them, title,body, are joined."
+        ),
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        Flag(help="What stands between the cells of a CSV file, such as ; or tab; else found."),
+    ] = None
+    header: Annotated[
+        bool | None,
+        Flag("--header/--no-header", help="Whether the first line of a CSV names its columns."),
+    ] = None
+    columns: Annotated[
+        str | None,
+        Flag(help="The names of the columns of a CSV without a header, such as id,label,text."),
+    ] = None
+    hidden_label: Annotated[
+        str | None,
+        Flag(
+            help="The label that means unknown, such as -1; its rows are left out. none: no such."
+        ),
     ] = None
 
     def options(self) -> dict[str, Any]:
         """Give them by the names that `domains.formats.read` has for them, without the split."""
-        return {"size": self.size, "label": self.label, "content": self.content}
+        names = [field.name for field in fields(self) if field.name != "split"]
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -48,10 +70,6 @@ class HowToReadOn(HowToRead):
         bool,
         Flag("--keep-going", help="Examples that are broken are left out and listed, not an end."),
     ] = False
-
-    def options(self) -> dict[str, Any]:
-        """Give them by the names that `domains.formats.read` has for them, without the split."""
-        return {**super().options(), "keep_going": self.keep_going}
 
 
 Seed = Annotated[

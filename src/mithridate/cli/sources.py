@@ -67,6 +67,12 @@ def trusted_beside(source: Source, where: str, how: HowToRead) -> Dataset:
     return of_classes(read.data, source.data.classes, "trusted")
 
 
+def own_ids_of(source: Source, data: Dataset) -> dict[str, list[str]]:
+    """Give the values by which a source itself names some of its rows, by column; {} for none."""
+    own = source.own_ids
+    return {} if own is None else {own.column: [own.values[row] for row in data.ids.tolist()]}
+
+
 def names_of(source: Source, data: Dataset) -> list[str]:
     """Give the names of some rows of a source."""
     return [source.names[row] for row in data.ids.tolist()]

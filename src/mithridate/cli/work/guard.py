@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from mithridate.cli import status
+from mithridate.cli.answer import print_decisions
 from mithridate.cli.encoding import set_encoding
 from mithridate.cli.given_network import accuracy_as_read, with_classes_of
 from mithridate.cli.groups import HowToCompute, HowToRead, WhichNetwork
@@ -145,6 +146,7 @@ def fit(
     given = split(fitting.set or [], dict.fromkeys(names))
     detectors = [build(cast(Any, Detector), name, given[name]) for name in names]
     source = find_source(cast(str, fitting.trusted), reading)
+    print_decisions(source)
     _, trusted = with_classes_of(model, network, source.data)
     rng = stream(computing.seed, "weights")
     graph = kept_network.is_onnx(model)

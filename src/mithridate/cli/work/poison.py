@@ -18,6 +18,7 @@ from typing import Any
 
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.cli import status
+from mithridate.cli.answer import print_decisions
 from mithridate.cli.asked_attack import attack_of, check_names
 from mithridate.cli.poison import PoisonData
 from mithridate.cli.sources import find_source, names_of
@@ -44,6 +45,7 @@ def run(**flags: Any) -> int:
     request = PoisonData(**flags)
     check_names(request)
     source = find_source(request.path, request.reading)
+    print_decisions(source)
     test = find_source(request.trap, request.reading) if request.trap else None
     if test is not None and test.data.classes != source.data.classes:
         raise DataError(

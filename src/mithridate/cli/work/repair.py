@@ -14,6 +14,7 @@ from typing import Any, cast, get_args
 from torch import nn
 
 from mithridate.cli import outcome, status
+from mithridate.cli.answer import print_decisions
 from mithridate.cli.encoding import flipped, set_encoding
 from mithridate.cli.given_network import accuracy_as_read, with_classes_of
 from mithridate.cli.groups import HowToComputeLong, HowToRead, WhichNetwork
@@ -117,6 +118,7 @@ def run(
     method: Repair = build(cast(Any, Repair), repair, parse_settings(set or []))
     try:
         source = find_source(trusted, reading)
+        print_decisions(source)
         kept, clean = with_classes_of(model, network, source.data)
         data = suspects_of(suspects.data, source, clean, reading)
         domain = fed(source.domain, flip, network)

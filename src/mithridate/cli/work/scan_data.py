@@ -19,7 +19,7 @@ from mithridate.cli.groups import HowToComputeLong, HowToReadOn, HowToTrain
 from mithridate.cli.places import empty_folder, report_folder
 from mithridate.cli.scan_data import WhatToWrite, WhichModel, WhichTrusted
 from mithridate.cli.settings import methods_named
-from mithridate.cli.sources import draw_examples, find_source, names_of, trusted_beside
+from mithridate.cli.sources import draw_examples, find_source, names_of, own_ids_of, trusted_beside
 from mithridate.cli.terminal import Watch, command_line, note, say, stopped
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
@@ -31,7 +31,7 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.streams import stream
 from mithridate.core.training_run import TrainingRun
 from mithridate.detectors.early_loss import EarlyLoss
-from mithridate.domains.formats import Source, write
+from mithridate.domains.formats import Source, check_target, write
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.scan import DataScanner, Saw, choose_training
@@ -130,6 +130,8 @@ def run(
     scanner = scanner_of(settings, detectors, trained=model.model is None)
     runtime = Runtime(device=device_of(computing.device))
     source = find_source(path, reading)
+    if writing.cleaned:
+        check_target(writing.cleaned, source)
     data = draw_examples(source.data, limit, computing.seed, "suspect")
     clean = trusted_of(trusted, source, reading, computing.seed)
     union = concatenate(data, clean) if clean else data
@@ -230,6 +232,7 @@ def write_all(
     data, out = job.data, writing.out
     write_report(
         found, data, job.trusted, out, names=names_of(source, data),
+        own_ids=own_ids_of(source, data),
         rejected=[(each.name, each.reason) for each in source.rejected],
         origin=origin, command=command_line(), seed=job.seed,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any, cast
 from torch import nn
 
 from mithridate.cli import status
+from mithridate.cli.answer import print_decisions
 from mithridate.cli.answer_model import answer, described, unscanned
 from mithridate.cli.class_order import ordered
 from mithridate.cli.encoding import numbers, set_encoding
@@ -77,6 +78,7 @@ def run(
     model = looked_at(file, network, clean)
     known = Population.load(clean.clean_scores) if clean.clean_scores else None
     source = find_source(data, reading)
+    print_decisions(source)
     model = model.among(*ordered(network.classes, model.note, model.given, source.data.classes))
     everything = trusted_examples(source, count, model.classes, computing.seed)
     trusted = divided(everything, data, clean, known, computing.seed)
