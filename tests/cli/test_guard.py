@@ -160,6 +160,7 @@ def test_texts_can_be_guarded(tmp_path):
     texts = np.array(["a good film", "a bad film"] * 60, dtype=object)
     made, domain = dataset(texts, torch.arange(120) % 2, ["bad", "good"]), TextDomain()
     model = domain.network(made, "", stream(0, "network"))
+    fit(model, made, domain, TrainingConfig(epochs=8, batch_size=20), stream(0, "fit"))
     kept_network.save(model, tmp_path / "model.safetensors", kept_network.Note("", made.classes))
     rows = [{"text": t, "label": made.classes[y]} for t, y in zip(texts, made.labels, strict=True)]
     lines = "\n".join(map(json.dumps, rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 
 from mithridate.cli import status
+from mithridate.core.timing import Countdown
 
 LONG = 600.0
 """Seconds of work from which on it is asked whether to go on."""
@@ -145,6 +147,11 @@ def stopped(kept: Path | None) -> int:
     return status.STOPPED
 
 
+def alike(words: str) -> str:
+    """Take the number off a step, so that steps of a kind have one name: "reading 3 of 9"."""
+    return re.sub(r"(: clean reference)? \d+ of \d+$", "", words)
+
+
 class Watch:
     """What is going on: a bar on a terminal, a line for each step elsewhere."""
 
@@ -163,6 +170,8 @@ class Watch:
         )
         self._task = self._bar.add_task("starting", total=None)
         self.done = 0
+        self._words = ""
+        self._countdown: Countdown | None = None
 
     def __enter__(self) -> Watch:
         self._bar.start()
@@ -176,8 +185,18 @@ class Watch:
     ) -> None:
         self._bar.stop()
 
+    def expect(self, countdown: Countdown) -> None:
+        """Say from now on how much is left, whenever the first of several alike has ended."""
+        self._countdown = countdown
+
     def step(self, words: str) -> None:
         """Say what begins."""
+        kind, ended = alike(words), alike(self._words)
+        self._words = words
+        if self._countdown is not None:
+            left = self._countdown.begin(kind)
+            if ended == kind and self._countdown.ended(kind) == 1:
+                self._console.print(f"about {duration(left)} left")
         if self._bar.disable:
             self._console.print(f"{words} ...")
         self._bar.reset(self._task, description=words, total=None)

@@ -21,6 +21,7 @@ from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.threat import EVIDENCE, ThreatModel
 from mithridate.core.view import View
+from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.calibration import POOLED, Calibration, examples_needed, group_classes
 from mithridate.stats.intervals import Interval
 
@@ -108,6 +109,7 @@ class Guarded:
         calibrate: float = 0.5,
         runtime: Runtime | None = None,
         precision: str = "fp32",
+        step: Announce | None = None,
     ) -> Guarded:
         """Fit detectors on a part of the trusted examples and calibrate them on the rest.
 
@@ -118,6 +120,7 @@ class Guarded:
             model: a module, or a function that gives logits[n, c] for prepared inputs, of which
                 nothing but its answers is then shown to the detectors.
             calibrate: share of the trusted examples for calibration.
+            step: is told what begins, in words.
 
         Raises:
             MethodError: where a setting is impossible, and what a detector raises that does not
@@ -146,11 +149,13 @@ class Guarded:
             precision, fitted_on=len(learn), runtime=runtime or Runtime(),
         )  # fmt: skip
         view = bare._view(learn, clean=learn)
-        states = tuple(
-            {name: value.detach().cpu() for name, value in detector.fit(view).items()}
-            for detector in detectors
-        )
-        ready = replace(bare, states=states, features="features" in view.used)
+        say, states = step or (lambda _: None), []
+        for detector in detectors:
+            say(f"fitting {detector.name()} to {len(learn):,} trusted examples")
+            state = detector.fit(view)
+            states.append({name: value.detach().cpu() for name, value in state.items()})
+        say(f"calibrating on {len(rest):,} others")
+        ready = replace(bare, states=tuple(states), features="features" in view.used)
         return replace(ready, calibration=ready.calibrated(learn, rest))
 
     def calibrated(self, learn: Dataset, rest: Dataset) -> Calibration:

@@ -5,7 +5,6 @@ Axes: m reference networks.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
+from mithridate.core.timing import Expected, extrapolate
 from mithridate.core.training_run import TrainingRun
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.announcing import Announce
@@ -86,7 +86,7 @@ class CleanNetworks(Protocol):
     def unscanned(self) -> int:
         """How many of them have to be scanned."""
 
-    def seconds(self) -> float:
+    def expected(self) -> Expected:
         """Estimate how long it takes to make all of them."""
 
     def beside(self, place: Place, step: Announce) -> Sequence[Placed] | Known:
@@ -147,14 +147,23 @@ class TrainedReferences:
         key = place_of(fingerprint(self.learnt), self.domain, self.training, network, self.seed)
         return self.home / f"references-{key}"
 
-    def seconds(self) -> float:
-        """Estimate how long it takes to train all, by one epoch of a few examples."""
-        few = self.learnt.subset(range(min(len(self.learnt), 4 * self.training.batch_size)))
+    def expected(self) -> Expected:
+        """Estimate how long it takes to train those that are missing, by epochs of few examples."""
+        missing = sum(not self.path(number).exists() for number in range(self.count))
+        if not missing:
+            return {}
         once = replace(self.how, training=replace(self.training, epochs=1))
-        began = time.perf_counter()
-        once.trained(0, few, self.domain, self.seed, runtime=self.runtime)
-        epochs = len(self.learnt) / len(few) * self.training.epochs
-        return (time.perf_counter() - began) * epochs * self.count
+
+        def on_few(count: int) -> None:
+            few = self.learnt.subset(range(count))
+            once.trained(0, few, self.domain, self.seed, runtime=self.runtime)
+
+        epoch = extrapolate(on_few, 2 * self.training.batch_size, len(self.learnt))
+        return {"training clean reference": (missing, epoch * self.training.epochs)}
+
+    def path(self, number: int) -> Path:
+        """Where one of them is kept."""
+        return self.folder / f"reference-{number}.safetensors"
 
     def beside(self, place: Place, step: Announce) -> Sequence[Placed]:
         """Train all of them, or read those that are trained already."""
@@ -163,7 +172,7 @@ class TrainedReferences:
     def networks(self, step: Announce) -> Iterator[nn.Module]:
         """Read or train them, one after the other; what is trained is kept for later."""
         for number in range(self.count):
-            path = self.folder / f"reference-{number}.safetensors"
+            path = self.path(number)
             if path.exists():
                 rng = stream(self.seed, "weights")
                 yield kept_network.load(path, self.domain, self.learnt, self.how.network, rng)
@@ -222,9 +231,9 @@ class GivenReferences:
         """All of them have to be scanned."""
         return self.count
 
-    def seconds(self) -> float:
+    def expected(self) -> Expected:
         """Nothing has to be made."""
-        return 0.0
+        return {}
 
     def beside(self, place: Place, step: Announce) -> Sequence[Placed]:
         """Read all of them."""
@@ -259,9 +268,9 @@ class KnownReferences:
         """None has to be scanned."""
         return 0
 
-    def seconds(self) -> float:
+    def expected(self) -> Expected:
         """Nothing has to be made."""
-        return 0.0
+        return {}
 
     def beside(self, place: Place, step: Announce) -> Known:
         """Give their scores."""

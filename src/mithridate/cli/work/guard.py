@@ -5,10 +5,12 @@ Axes: m trusted examples that calibrate.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,18 +27,26 @@ from mithridate.cli.guard import HowToFit, WhereToServe
 from mithridate.cli.places import empty_folder
 from mithridate.cli.settings import split
 from mithridate.cli.sources import find_source
-from mithridate.cli.terminal import duration, note, say
+from mithridate.cli.terminal import Watch, agreed, duration, note, say
 from mithridate.core.data import Dataset, dataset
 from mithridate.core.domain import Domain
-from mithridate.core.errors import CannotJudge, DataError, MethodError, MissingExtra
+from mithridate.core.errors import (
+    CannotJudge,
+    DataError,
+    MethodError,
+    MissingExtra,
+    MithridateError,
+)
 from mithridate.core.inference import logits_of
 from mithridate.core.method import Detector
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.core.streams import stream
+from mithridate.core.timing import extrapolate
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.text.domain import TextDomain
 from mithridate.pipelines import kept_network
+from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.calibration import POOLED, examples_needed
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.kept_guard import load_guard, read_note, save
@@ -49,6 +59,9 @@ DEFAULT = "strip"
 
 TRIED = 16
 """Inputs by which the cost of judging is measured."""
+
+FEW, BATCH = 32, 128
+"""Trusted examples of the smaller piece of an estimate, at least and at most."""
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -157,14 +170,29 @@ def fit(
         f"{len(trusted.classes)} classes"
     )
     accuracy = accuracy_as_read(judged_by, trusted, domain, runtime, computing.seed)
+
+    def on(some: Dataset, step: Announce | None = None) -> Guarded:
+        return Guarded.fitted(
+            judged_by, some, domain, detectors, fitting.level, computing.seed,
+            calibrate=fitting.calibrate, runtime=runtime, step=step,
+        )  # fmt: skip
+
+    agreed(f"fitting {', '.join(names)}", seconds(on, trusted, computing.seed), yes=True)
     began = time.perf_counter()
-    guard = Guarded.fitted(
-        judged_by, trusted, domain, detectors, fitting.level, computing.seed,
-        calibrate=fitting.calibrate, runtime=runtime,
-    )  # fmt: skip
+    with Watch() as watch:
+        guard = on(trusted, watch.step)
     note(f"fitted {', '.join(names)} in {duration(time.perf_counter() - began)}")
     guard = replace(guard, accuracy=accuracy)
     return guard, trusted.subset(range(min(TRIED, len(trusted))))
+
+
+def seconds(fit: Callable[[Dataset], Guarded], trusted: Dataset, seed: int) -> float | None:
+    """Estimate how long a fit takes by the same with few examples; None where that fails."""
+    order = stream(seed, "estimate").permutation(len(trusted))
+    with contextlib.suppress(MithridateError):
+        few = max(FEW, min(BATCH, len(trusted) // 8))
+        return extrapolate(lambda count: fit(trusted.subset(order[:count])), few, len(trusted))
+    return None
 
 
 def read(

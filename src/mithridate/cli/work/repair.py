@@ -6,7 +6,6 @@ Axes: n suspect and m trusted examples.
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -29,6 +28,7 @@ from mithridate.core.method import Repair
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.core.streams import stream
+from mithridate.core.timing import extrapolate
 from mithridate.core.view import View
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
@@ -39,10 +39,8 @@ from mithridate.report.card import Work
 from mithridate.report.quoting import spell_invisible
 from mithridate.stats.intervals import Interval
 
-FEW, PART = 16, 32
-"""An estimate repairs with one in PART of the trusted examples, but with no fewer than FEW."""
-ENOUGH = 5.0
-"""Seconds from which on an estimate is not repeated."""
+FEW, BATCH = 16, 128
+"""The fewest examples of an estimate, and those of a batch where a repair does not say it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,19 +71,19 @@ class ReadyRepair:
     runtime: Runtime
 
     def seconds(self) -> float | None:
-        """Estimate how long it takes by the same with a few examples; None where that fails."""
-        n, rng = max(1, round((1 - self.apart) * len(self.trusted))), stream(self.seed, "estimate")
-        few = self.trusted.subset(rng.permutation(len(self.trusted))[: max(FEW, n // PART)])
-        view = View(few if self.data is not None else None, domain=self.domain, model=self.model,
-                    clean=few, runtime=self.runtime)  # fmt: skip
+        """Estimate how long it takes by the same with few examples; None where that fails."""
+        n = max(1, round((1 - self.apart) * len(self.trusted)))
+        order = stream(self.seed, "estimate").permutation(len(self.trusted))
+
+        def with_few(count: int) -> None:
+            few = self.trusted.subset(order[:count])
+            view = View(few if self.data is not None else None, domain=self.domain,
+                        model=self.model, clean=few, runtime=self.runtime)  # fmt: skip
+            self.repair.repair(view, stream(self.seed, "estimate", "repair"))
+
+        batch = int(getattr(self.repair, "batch_size", BATCH))
         with contextlib.suppress(MithridateError):
-            for _ in range(2):  # the first time, memory and kernels are still being prepared
-                began = time.perf_counter()
-                self.repair.repair(view, rng)
-                seconds = time.perf_counter() - began
-                if seconds > ENOUGH:
-                    break
-            return seconds * max(1.0, n / len(few))
+            return extrapolate(with_few, max(FEW, min(batch, n // 4)), n)
         return None
 
     def repaired(self, step: Announce) -> RepairOutcome:

@@ -29,6 +29,7 @@ from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Detector
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.streams import stream
+from mithridate.core.timing import extrapolate
 from mithridate.core.training_run import TrainingRun
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, check_target, write
@@ -93,14 +94,16 @@ class ReadyScan:
         return self.model is None and any(self.checkpoint.glob("*.safetensors"))
 
     def seconds(self) -> float:
-        """Estimate how long the training takes by training a network of its kind on 4 batches."""
+        """Estimate how long the training takes by training a network of its kind on few batches."""
         union, rng = self.union, stream(self.seed, "estimate")
-        few = union.subset(rng.permutation(len(union))[: 4 * self.training.batch_size])
+        order = rng.permutation(len(union))
         model = self.domain.network(union, self.scanner.network, rng)
         once, run = replace(self.training, epochs=1), TrainingRun(self.runtime)
-        for _ in range(2):  # the first time, memory and kernels are still being prepared
-            cost = fit(model, few, self.domain, once, rng, run).cost
-        return cost["seconds"] * len(union) / len(few) * self.training.epochs
+
+        def on_few(count: int) -> None:
+            fit(model, union.subset(order[:count]), self.domain, once, rng, run)
+
+        return extrapolate(on_few, 2 * self.training.batch_size, len(union)) * self.training.epochs
 
     def scanned(self, watch: Watch) -> DataScan:
         """Scan, showing how far it is."""

@@ -30,9 +30,11 @@ from mithridate.core.method import Detector
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.scanner import Scanner
 from mithridate.core.streams import stream
+from mithridate.core.timing import Countdown, Expected, total
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.damage import set_apart
+from mithridate.pipelines.expected_time import expect_scans
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.model_scan import (
     ModelScan,
@@ -93,11 +95,13 @@ def run(
         beside = KnownReferences(known, known.known(scanner.scanners, suspect.form))
     else:
         beside = clean_networks(clean, suspect, trusted, network, out, computing)
-    if not agreed_to(file.name, scanner, suspect, shown, beside, computing):
+    times = expected(scanner, suspect, shown, beside, computing)
+    what = f"scanning {file.name} and {beside.count} clean references"
+    if not agreed(what, total(times), computing.yes):
         return status.STOPPED
     began = time.perf_counter()
     try:
-        found, watched = scanned(scanner, suspect, beside, watch, computing)
+        found, watched = scanned(scanner, suspect, beside, watch, computing, times)
     except KeyboardInterrupt:
         note("stopped: the references so far are kept, and the same command goes on:")
         note(f"  {command_line()}")
@@ -246,27 +250,26 @@ def trained_references(
     return TrainedReferences(how, learnt, suspect.domain, computing.seed, runtime, out)
 
 
-def agreed_to(
-    name: str, scanner: ModelScanner, suspect: Suspect, shown: Dataset, beside: CleanNetworks,
+def expected(
+    scanner: ModelScanner, suspect: Suspect, shown: Dataset, beside: CleanNetworks,
     computing: HowToComputeLong,
-) -> bool:  # fmt: skip
-    """Say how long it will take, by one scan of a fresh network, and ask before a long scan."""
+) -> Expected:  # fmt: skip
+    """Measure how long each kind of work takes, scans by those of a fresh network."""
     seed, runtime = computing.seed, Runtime(device=device_of(computing.device))
+    making = beside.expected()  # first, so that memory and kernels are prepared for the scans
     fresh = suspect.domain.network(shown, suspect.network, stream(seed, "estimate")).eval()
-    began = time.perf_counter()
-    scanner.scan(suspect.place(fresh), {}, seed, runtime=runtime)
-    scanning = (time.perf_counter() - began) * (1 + beside.unscanned)
-    what = f"scanning {name} and {beside.count} clean references"
-    return agreed(what, scanning + beside.seconds(), computing.yes)
+    networks, placed = 1 + beside.unscanned, suspect.place(fresh)
+    return {**making, **expect_scans(scanner.scanners, placed, networks, seed, runtime)}
 
 
 def scanned(
     scanner: ModelScanner, suspect: Suspect, beside: CleanNetworks, watching: Watching,
-    computing: HowToComputeLong,
+    computing: HowToComputeLong, times: Expected,
 ) -> tuple[ModelScan, WatchedInputs | None]:  # fmt: skip
     """Scan the model, and watch what arrived, showing how far it is."""
     seed, runtime = computing.seed, Runtime(device=device_of(computing.device))
     with Watch() as watch:
+        watch.expect(Countdown(times))
         others = beside.beside(suspect.place, watch.step)
         found = scanner.scan(suspect.placed, others, seed, runtime=runtime, step=watch.step)
         if watching.arrived is not None:

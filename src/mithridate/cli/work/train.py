@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-import time
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,6 +32,7 @@ from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.core.streams import stream
+from mithridate.core.timing import extrapolate
 from mithridate.core.training_run import TrainingRun
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
@@ -46,7 +46,7 @@ from mithridate.report.card import Work
 from mithridate.trainers.standard import Standard
 
 THEN = ("none", "drop", "relabel", "unlearn")
-STEPS = 4  # batches that an estimate trains on
+STEPS = 2  # batches of the smaller of the two pieces that an estimate trains on
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,24 +97,21 @@ class ReadyTraining:
 
     def seconds(self) -> float | None:
         """Estimate how long one training takes by a few batches of it; None where that fails."""
-        union, rng = self.union, stream(self.seed, "estimate")
+        order = stream(self.seed, "estimate").permutation(len(self.union))
         config = getattr(self.trainer, "training", None)
-        size, epochs = 64, 1
-        trainer = self.trainer
+        size, epochs, trainer = 64, 1, self.trainer
         if isinstance(config, TrainingConfig):
             # what takes stages gets two epochs, since one can be too short to divide
             short = 1 if isinstance(trainer, Standard) else min(2, config.epochs)
             size, epochs = config.batch_size, config.epochs // short
             trainer = changed(trainer, training=replace(config, epochs=short))
-        few = union.subset(rng.permutation(len(union))[: STEPS * size])
-        seconds = 0.0
+
+        def on_few(count: int) -> None:
+            few, run = self.union.subset(order[:count]), TrainingRun(self.runtime)
+            train(trainer, few, self.domain, network=self.network, run=run)
+
         with contextlib.suppress(MithridateError):
-            run = TrainingRun(self.runtime)
-            for _ in range(2):  # the first time, memory and kernels are still being prepared
-                began = time.perf_counter()
-                train(trainer, few, self.domain, network=self.network, run=run)
-                seconds = time.perf_counter() - began
-            return seconds * len(union) / len(few) * epochs
+            return extrapolate(on_few, STEPS * size, len(self.union)) * epochs
         return None
 
     def trained(self, watch: Watch) -> Made:
