@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cli.runs import inside, save_npz, shapes, stamped
 from mithridate.core.errors import DataError
@@ -128,9 +130,13 @@ def test_a_file_that_is_no_population_is_refused(data, tmp_path, text):
 
 def test_networks_of_ones_own_can_be_the_references_and_guards_watch_what_arrives(data, tmp_path):
     mine = thrice(data, tmp_path / "mine")
+    # What arrives has no labels: a folder of pictures, without classes
+    (tmp_path / "arrived").mkdir()
+    for number, image in enumerate(np.load(data / "poisoned.npz")["images"]):
+        Image.fromarray(image).save(tmp_path / "arrived" / f"{number}.png")
     done = scanned(
         data, tmp_path / "out", "--clean-models", mine, "--level", 0.3, *CHEAP,
-        "--inputs", data / "poisoned.npz", "--guards", "strip",
+        "--inputs", tmp_path / "arrived", "--guards", "strip",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = report(tmp_path / "out")
@@ -190,6 +196,7 @@ def test_a_folder_of_hugging_face_is_scanned_with_its_own_configuration(data, tm
 
 OWN = """
 import torch
+from PIL import Image
 
 def build(classes):
     return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(),

@@ -6,6 +6,7 @@ Axes: n examples.
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
 from mithridate.cli.groups import HowToRead
@@ -14,21 +15,23 @@ from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
 from mithridate.domains.catalogue import SETS, is_named, load_named
 from mithridate.domains.formats import Source, read
+from mithridate.domains.formats.arriving import inputs_like
 
 
-def find_source(where: str, how: HowToRead) -> Source:
+def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Source:
     """Read a file, a folder or a named set, of which "cifar10:test" names a split.
 
     Args:
         where: The path or the name.
         how: How a file or a folder is read; its split counts where the name says none.
+        unlabelled: Whether labels may be absent.
 
     Raises:
         DataError: There is no such data, or a named set of images has another size than is asked
             for.
 
     """
-    split, options = how.split, how.options()
+    split, options = how.split, {**how.options(), "unlabelled": unlabelled}
     if Path(where).exists():
         return read(where, split=split, **options)
     before, _, after = where.rpartition(":")
@@ -71,6 +74,17 @@ def own_ids_of(source: Source, data: Dataset) -> dict[str, list[str]]:
     """Give the values by which a source itself names some of its rows, by column; {} for none."""
     own = source.own_ids
     return {} if own is None else {own.column: [own.values[row] for row in data.ids.tolist()]}
+
+
+def arriving_like(trusted: Dataset, where: str, how: HowToRead) -> Dataset:
+    """Read inputs as they arrive at a service: labels may be absent, or all of one class.
+
+    Raises:
+        DataError: where they are of another kind or shape than the trusted examples.
+
+    """
+    arriving = find_source(where, how, unlabelled=True).data
+    return replace(arriving, inputs=inputs_like(trusted.inputs, arriving.inputs, where))
 
 
 def names_of(source: Source, data: Dataset) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +91,45 @@ def make_jsonl(path: Path, rows: list[object] | None = None) -> Path:
         ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def tree_files(per_class: int = 2, classes: tuple[str, ...] = ("cat", "dog")) -> dict[str, bytes]:
+    """The files of `make_tree`, by their names below the folder."""
+    return {
+        f"{name}/{i}.png": encoded(pixels(10 * number + i))
+        for number, name in enumerate(classes)
+        for i in range(per_class)
+    }
+
+
+def make_folder(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def make_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_tar(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w" if path.suffix == ".tar" else "w:gz") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def shard_files(n: int = 4, start: int = 0) -> dict[str, bytes]:
+    """The files of a WebDataset shard."""
+    files = {}
+    for i in range(start, start + n):
+        files[f"{i:04d}.png"] = encoded(pixels(i))
+        files[f"{i:04d}.cls"] = str(i % 2).encode()
+    return files

@@ -15,9 +15,13 @@ from domains.formats.made import (
     make_jsonl,
     make_npz,
     make_parquet,
+    make_tar,
     make_tree,
+    make_zip,
     pixels,
+    shard_files,
     text_table,
+    tree_files,
 )
 from mithridate.core.errors import MithridateError
 from mithridate.core.streams import stream
@@ -25,7 +29,20 @@ from mithridate.domains.formats import Limits, Source, read
 
 CASES, GROUPS = 500, 10
 LIMITS = Limits(pixels=10**6, file=10**6, text=1000, rows=1000, total=10**8)
-SUFFIXES = (".parquet", ".arrow", ".feather", ".npz", ".csv", ".tsv", ".jsonl", ".png", ".txt", "")
+SUFFIXES = (
+    ".parquet",
+    ".arrow",
+    ".feather",
+    ".npz",
+    ".csv",
+    ".tsv",
+    ".jsonl",
+    ".png",
+    ".txt",
+    ".zip",
+    ".tar",
+    "",
+)
 NAMES = ("a\nb", "<img src=x onerror=alert(1)>", "ü✓", "\u202eevil", "-rf", "a" * 200, " ",
          "%00", "'\"", "train", "test", "data", ".hidden", "CON", "$(id)",
          os.fsdecode(b"\xff\xfe"))  # fmt: skip
@@ -41,6 +58,10 @@ MAKERS = {
     "a.csv": lambda p: make_delimited(p),
     "a.tsv": lambda p: make_delimited(p),
     "a.jsonl": lambda p: make_jsonl(p),
+    "a.zip": lambda p: make_zip(p, tree_files()),
+    "a.tar": lambda p: make_tar(p, tree_files()),
+    "b.tar": lambda p: make_tar(p, shard_files()),
+    "a.tgz": lambda p: make_tar(p, tree_files()),
 }
 KINDS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 
@@ -110,6 +131,9 @@ def tree_case(folder: Path, rng: np.random.Generator) -> Path:
             lambda path=path: os.mkfifo(path.with_suffix(".pipe.png")),
             lambda odd=odd: (root / odd.name).write_bytes(rng.bytes(20)),
             lambda odd=odd, image=image: odd.write_bytes(encoded(image[:4])),
+            lambda: (root / "metadata.csv").write_bytes(
+                damage(b"file_name,label\ncat/0.png,1\ndog/0.png,0\n", rng)
+            ),
         ]
         try:
             wrongs[int(rng.integers(len(wrongs)))]()

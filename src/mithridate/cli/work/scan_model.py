@@ -21,7 +21,7 @@ from mithridate.cli.groups import HowToComputeLong, HowToRead, WhichNetwork
 from mithridate.cli.places import report_folder
 from mithridate.cli.scan_model import HowToJudge, WhatArrived, WhichReferences
 from mithridate.cli.settings import methods_named
-from mithridate.cli.sources import draw_examples, find_source
+from mithridate.cli.sources import arriving_like, draw_examples, find_source
 from mithridate.cli.terminal import Watch, agreed, command_line, note
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.domain import Domain
@@ -76,13 +76,13 @@ def run(
     check_flags(out, judging.level, clean)
     named = methods_named(cast(Any, Scanner), judging.scanners)
     scanner = ModelScanner(named or default_scanners(), judging.level)
-    watch = Watching.of(arriving, reading)
     model = looked_at(file, network, clean)
     known = Population.load(clean.clean_scores) if clean.clean_scores else None
     source = find_source(data, reading)
     print_decisions(source)
     model = model.among(*ordered(network.classes, model.note, model.given, source.data.classes))
     everything = trusted_examples(source, count, model.classes, computing.seed)
+    watch = Watching.of(arriving, reading, everything)
     trusted = divided(everything, data, clean, known, computing.seed)
     shown, domain = trusted.shown, source.domain
     suspect = opened(model, judging.precision, network, domain, shown, computing.seed)
@@ -122,11 +122,11 @@ class Watching:
     guards: tuple[Detector, ...]
 
     @classmethod
-    def of(cls, arriving: WhatArrived, reading: HowToRead) -> Watching:
+    def of(cls, arriving: WhatArrived, reading: HowToRead, trusted: Dataset) -> Watching:
         """Build the guards that were named, before anything takes long, and read the inputs."""
         guards = methods_named(cast(Any, Detector), arriving.guards)
         inputs = arriving.inputs
-        return cls(None if inputs is None else find_source(inputs, reading).data, guards)
+        return cls(None if inputs is None else arriving_like(trusted, inputs, reading), guards)
 
     def judged(
         self, suspect: Suspect, level: float, seed: int, runtime: Runtime

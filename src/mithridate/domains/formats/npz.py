@@ -20,7 +20,7 @@ from mithridate.domains.formats.archive import Array, load, members
 from mithridate.domains.formats.columns import IMAGES, LABELS, name_columns
 from mithridate.domains.formats.images import resize, seen
 from mithridate.domains.formats.labels import Labels, resolve
-from mithridate.domains.formats.source import Layout, Reading, Source
+from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
 from mithridate.domains.formats.walk import name_path as path_shown
 from mithridate.domains.formats.walk import unreadable
 
@@ -78,12 +78,15 @@ def _read(archive: zipfile.ZipFile, name: str, reading: Reading) -> Source:
     arrays = members(archive, name, reading)
     split = _split(list(arrays), reading)
     content = _choose("content", reading.content, arrays, IMAGES, split, name)
-    label = _choose("label", reading.label, arrays, LABELS, split, name)
+    label = _label(arrays, split, name, reading)
     images, axes = _axes(load(archive, arrays[content], name), f"{name} {content}")
     reading.count(len(images), name)
-    raw = _column(load(archive, arrays[label], name), len(images), f"{name} {label}")
+    raw = np.full(len(images), UNLABELLED)
+    if label:
+        raw = _column(load(archive, arrays[label], name), len(images), f"{name} {label}")
     known = next((key for key in CLASSES if key in arrays), "")
-    classes = _class_names(load(archive, arrays[known], name), name) if known else None
+    named = known and label
+    classes = _class_names(load(archive, arrays[known], name), name) if named else None
     names = [f"{name} row {row}" for row in range(len(images))]
     labels = resolve(raw.tolist(), names, reading, classes)
     pixels, kept = _pixels(images, labels, names, reading)
@@ -136,6 +139,16 @@ def _choose(
         f"{name!r}: expected an array {what}, found {name_columns(list(arrays))}; "
         f"name it with {option(role)}"
     )
+
+
+def _label(arrays: dict[str, zipfile.ZipInfo], split: str, name: str, reading: Reading) -> str:
+    """Choose the array of labels; "" where there is none and none is needed."""
+    try:
+        return _choose("label", reading.label, arrays, LABELS, split, name)
+    except DataError:
+        if reading.unlabelled:
+            return ""
+        raise
 
 
 def _axes(images: Array, name: str) -> tuple[Array, str]:

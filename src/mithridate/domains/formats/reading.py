@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import os
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from mithridate.core.errors import DataError
-from mithridate.core.spelling import option
-from mithridate.domains.formats import columnar, delimited, jsonl, npz, tree
+from mithridate.domains.formats import (
+    columnar,
+    containers,
+    delimited,
+    jsonl,
+    npz,
+    picture_tables,
+    tree,
+    unread,
+    webdataset,
+)
 from mithridate.domains.formats.arrow import ArrowShard
 from mithridate.domains.formats.columns import name_columns as listed
 from mithridate.domains.formats.columns import names_of
 from mithridate.domains.formats.decoding import KINDS
 from mithridate.domains.formats.decoding import SUFFIXES as IMAGE_SUFFIXES
+from mithridate.domains.formats.layouts import (
+    BESIDE,
+    format_of,
+    goes_deeper,
+    is_data,
+    refuse_configurations,
+)
 from mithridate.domains.formats.parquet import ParquetShard
 from mithridate.domains.formats.source import LIMITS, SUFFIXES, Limits, Reading, Source
-from mithridate.domains.formats.walk import listing, name_path
+from mithridate.domains.formats.splits import SPLITS, choose_split, split_words
+from mithridate.domains.formats.walk import Entry, listing, name_path
 
-BESIDE = ".json"
-"""How files end that are data by themselves, and in folders often say something about others."""
-
-SPLITS = {
-    "train": "train", "training": "train", "test": "test", "testing": "test",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-}  # fmt: skip
-
-KNOWN = f"a folder of class folders with {KINDS} images, or files that end in {', '.join(SUFFIXES)}"
+KNOWN = (
+    f"a folder of class folders with {KINDS} images, an archive of one "
+    f"({', '.join(containers.SUFFIXES)}), or files that end in {', '.join(SUFFIXES)}"
+)
 
 
 def read(
@@ -45,6 +55,7 @@ def read(
     header: bool | None = None,
     columns: str | Sequence[str] | None = None,
     hidden_label: str | int | None = None,
+    unlabelled: bool = False,
 ) -> Source:
     """Read a labelled data set from a file or a folder.
 
@@ -63,6 +74,8 @@ def read(
         columns: their names, where it does not.
         hidden_label: the label that means "unknown", whose rows are left out, or "none" where every
             label is a class.
+        unlabelled: labels may be absent, and all examples may be of one class, as with what arrives
+            at a service.
 
     Raises:
         DataError: which names the file or the row, what was expected, what was found and what to
@@ -72,12 +85,12 @@ def read(
     reading = Reading(
         _root(path), _domain(domain), _size(size), label, content, _split(split), keep_going,
         limits, delimiter, header, names_of(columns),
-        None if hidden_label is None else str(hidden_label),
+        None if hidden_label is None else str(hidden_label), unlabelled,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decoders warn about what is checked here anyway
         if reading.root.is_file():
-            return _read_files([reading.root], reading)
+            return _read_alone(reading.root, reading)
         return _read_folder(reading.root, reading, depth=0)
 
 
@@ -112,95 +125,83 @@ def _split(split: str | None) -> str | None:
     return None if split is None else SPLITS[split.lower()]
 
 
-def _read_folder(folder: Path, reading: Reading, depth: int) -> Source:
+def _read_folder(folder: Entry, reading: Reading, depth: int) -> Source:
     """Read a folder of files of one format, of splits, or of classes."""
     folders, files = listing(folder, reading)
     name = name_path(folder, reading.root)
     if not folders and not files:
         raise DataError(f"{name!r}: expected {KNOWN}; found an empty folder")
+    unread.refuse_detection(name, folders, files, reading)
+    beside = folders or any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)
+    named = picture_tables.find(folder, files, reading, alone=False) if beside else None
+    if named is not None:
+        return named
     alone = not folders and all(file.suffix.lower() == BESIDE for file in files)
-    if alone or any(map(_is_data, files)):
+    if alone or any(map(is_data, files)):
         return _read_files(_shards(folders, files, reading), reading)
+    unread.refuse_all(folders, files, reading)
     if not folders:
-        raise DataError(_no_data(name, files))
-    _refuse_configurations(folder, folders, files, reading)
-    if depth < 3 and not files:
-        if len(folders) == 1 and (folders[0].name.lower() == "data" or _holds_files(folders[0])):
-            return _read_folder(folders[0], reading, depth + 1)
-        if all(each.name.lower() in SPLITS for each in folders):
-            by_split = {SPLITS[each.name.lower()]: [each] for each in folders}
-            return _read_folder(_of_split(by_split, reading)[0], reading, depth + 1)
-    return tree.read(folder, reading)
+        return _read_flat(folder, files, reading)
+    refuse_configurations(folders, files, reading)
+    inner = _inner(folders, files, reading) if depth < 4 else None
+    return tree.read(folder, reading) if inner is None else _read_folder(inner, reading, depth + 1)
 
 
-def _is_data(file: Path) -> bool:
-    suffix = file.suffix.lower()
-    return suffix in SUFFIXES and suffix != BESIDE
+def _inner(folders: list[Entry], files: list[Entry], reading: Reading) -> Entry | None:
+    """Give the one folder in which the data set lies, or that of one split; None where it is here.
+
+    A folder that holds nothing but folders is no class.
+    """
+    if files:
+        return None
+    if all(each.name.lower() in SPLITS for each in folders):
+        return choose_split({SPLITS[each.name.lower()]: each for each in folders}, reading)
+    only = folders[0]
+    if len(folders) == 1 and (only.name.lower() == "data" or goes_deeper(only)):
+        return only
+    return None
 
 
-def _refuse_configurations(
-    folder: Path, folders: list[Path], files: list[Path], reading: Reading
-) -> None:
-    """Say that a folder holds several data sets of files, each in a folder of its own."""
-    several = [each for each in folders if each.name.lower() not in SPLITS]
-    if files or len(several) < 2 or not all(map(_holds_data, folders)):
-        return
-    names = [name_path(each, folder) for each in several]
-    raise DataError(
-        f"{str(reading.root)!r}: expected one data set, found {len(names)} configurations: "
-        f"{listed(names)}; give the path of one, e.g. {str(several[0])!r}"
-    )
+def _read_flat(folder: Entry, files: list[Entry], reading: Reading) -> Source:
+    """Read pictures without classes, where none are asked for."""
+    if reading.unlabelled and any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
+        return tree.read_flat(folder, reading)
+    raise DataError(_no_data(name_path(folder, reading.root), files))
 
 
-def _holds_data(folder: Path) -> bool:
-    """Whether a folder holds files of a known format, or folders named like splits that do."""
-    if _holds_files(folder):
-        return True
-    try:
-        inside = [each for each in folder.iterdir() if each.is_dir() and not each.is_symlink()]
-    except OSError:
-        return False  # reading it will say why
-    splits = [each for each in inside if each.name.lower() in SPLITS]
-    return bool(splits) and all(map(_holds_files, splits))
-
-
-def _holds_files(folder: Path) -> bool:
-    """Whether files of a known format lie directly in a folder, as in one configuration of many."""
-    try:
-        with os.scandir(folder) as entries:
-            return any(_is_data(Path(entry.name)) for entry in entries)
-    except OSError:
-        return False  # reading it will say why
-
-
-def _no_data(name: str, files: Sequence[Path]) -> str:
+def _no_data(name: str, files: Sequence[Entry]) -> str:
     endings = listed([f"...{file.suffix}" for file in files])
     if all(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
         return (
             f"{name!r}: expected a folder for each class, which labels the images in it; found "
-            "images without class folders"
+            "images without class folders, and no table beside them that names and labels them"
         )
     return f"{name!r}: expected {KNOWN}; found files that end in {endings}"
 
 
-def _shards(folders: list[Path], files: list[Path], reading: Reading) -> list[Path]:
+def _shards(folders: list[Entry], files: list[Entry], reading: Reading) -> list[Entry]:
     """Choose the files that make up one data set: of one format, and of one split."""
-    known = [file for file in files if _is_data(file)] or files
+    known = [file for file in files if is_data(file)] or files
     for path in folders + [file for file in files if file not in known]:
         reading.reject(
             name_path(path, reading.root),
-            f"expected only {SUFFIXES[known[0].suffix.lower()]} files here, found something else; "
+            f"expected only {format_of(known[0])} files here, found something else; "
             "remove it or give the path of the data file itself",
         )
-    formats = sorted({SUFFIXES[file.suffix.lower()] for file in known})
+    formats = sorted({format_of(file) for file in known})
     if len(formats) > 1:
         raise DataError(
             f"{str(reading.root)!r}: expected files of one format, found {', '.join(formats)}; "
             "give the path of one file"
+            + (
+                "; a table finds its pictures once the archive is unpacked beside it"
+                if "archive" in formats
+                else ""
+            )
         )
-    by_split: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Entry]] = {}
     for file in known:
-        words = [SPLITS[w] for w in re.split(r"[-_. \d]+", file.stem.lower()) if w in SPLITS]
+        words = split_words(file.name)
         by_split.setdefault(words[0] if words else "", []).append(file)
     if list(by_split) == [""]:
         return known
@@ -212,28 +213,41 @@ def _shards(folders: list[Path], files: list[Path], reading: Reading) -> list[Pa
             f"{name_path(by_split[''][0], reading.root)!r}; "
             "give the path of one file"
         )
-    return _of_split(by_split, reading)
+    return choose_split(by_split, reading)
 
 
-def _of_split(by_split: dict[str, list[Path]], reading: Reading) -> list[Path]:
-    """Take the split that was asked for, else the only one, else train; and say so."""
-    there = sorted(by_split)
-    wanted = reading.split or (there[0] if len(there) == 1 else "train")
-    if wanted not in by_split:
+def _read_alone(file: Path, reading: Reading) -> Source:
+    """Read a file that was given by its path: a table may name the pictures beside it."""
+    named = picture_tables.find(file.parent, [file], reading, alone=True)
+    return _read_files([file], reading) if named is None else named
+
+
+def _read_archives(files: list[Path], reading: Reading) -> Source:
+    """Read archives as the folder that they hold, or as the shards of a WebDataset."""
+    with containers.opened(files, reading) as top:
+        if webdataset.is_one(top):
+            return webdataset.read(top, reading)
+        if len(files) > 1:
+            raise DataError(
+                f"{str(reading.root)!r}: expected shards of a WebDataset (key.jpg, key.cls), found "
+                f"{len(files)} other archives; give the path of one"
+            )
+        return _read_folder(top, reading, depth=0)
+
+
+def _read_files(entries: list[Entry], reading: Reading) -> Source:
+    files = [each for each in entries if isinstance(each, Path)]
+    name, format = name_path(entries[0], reading.root), format_of(entries[0])
+    if len(files) < len(entries):
         raise DataError(
-            f"{str(reading.root)!r}: expected split {wanted!r}, found {', '.join(there)}; "
-            f"choose one with {option('split')}"
+            f"{name!r}: expected pictures in the archive, found {format or 'another name'}, which "
+            "is not read inside of one; unpack it and give its path"
         )
-    reading.notes.append(f"Split {wanted!r} was read, of {', '.join(there)}.")
-    return by_split[wanted]
-
-
-def _read_files(files: list[Path], reading: Reading) -> Source:
-    suffix = files[0].suffix.lower()
-    format = SUFFIXES.get(suffix, "")
     if not format:
-        name = name_path(files[0], reading.root)
+        unread.refuse(files[0], reading)
         raise DataError(f"{name!r}: expected {KNOWN}; found another name")
+    if format == "archive":
+        return _read_archives(files, reading)
     if format == "parquet":
         return columnar.read([ParquetShard(file, reading) for file in files], reading, format)
     if format == "arrow":

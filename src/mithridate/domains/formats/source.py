@@ -49,6 +49,10 @@ SUFFIXES = {
 """The formats that are one file or several of one kind, by the end of their names."""
 
 
+UNLABELLED = "unlabelled"
+"""The class of examples that were read without labels."""
+
+
 @dataclass(frozen=True)
 class Rejected:
     """An example that was not read, and why."""
@@ -100,7 +104,8 @@ class Source:
         names: of each example, a path below the origin or "train.parquet row 17", rows counted from
             0.
         rejected: single bad examples left out, on request only.
-        format: "tree", "parquet", "arrow", "npz", "csv", "tsv" or "jsonl".
+        format: "tree", "picture table", "webdataset", "parquet", "arrow", "npz", "csv", "tsv" or
+            "jsonl".
         skipped: files passed over because their name says that they are no data.
         notes: what was decided on the way, one sentence each.
         groups: int64[n], which examples belong together (frames of one track), or None.
@@ -136,6 +141,7 @@ class Reading:
     header: bool | None = None
     columns: tuple[str, ...] = ()
     hidden: str | None = None
+    unlabelled: bool = False
     rejected: list[Rejected] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -177,14 +183,15 @@ class Reading:
         """Put together what was read: inputs[n], labels int64[n], names[n], groups int64[n].
 
         Raises:
-            DataError: where nothing is left, or only one class.
+            DataError: where nothing is left, or only one class where classes are needed.
         """
         present = np.unique(labels)
-        if len(present) < 2:
+        if len(present) < 2 - self.unlabelled:
             there = f"only class {classes[present[0]]!r}" if len(present) else "no example"
+            needed = "" if self.unlabelled else " of at least two classes"
             left = f", {len(self.rejected)} were rejected" if self.rejected else ""
             raise DataError(
-                f"{str(self.root)!r}: expected examples of at least two classes, found {there}"
+                f"{str(self.root)!r}: expected examples{needed}, found {there}"
                 f"{left}; check the path and the label column"
             )
         column = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64))

@@ -13,6 +13,7 @@ import numpy as np
 
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import raised
+from mithridate.domains.formats.picture_index import refuse_names
 from mithridate.domains.formats.source import Limits, Reading, brief
 
 NO_UNICODE = re.compile("[\ud800-\udfff]")
@@ -80,6 +81,7 @@ def gather(
                 f"{str(reading.root)!r}: expected at most {reading.limits.total} characters in "
                 f"all, found more; {raised('total')}"
             )
+    refuse_names(texts, reading)
     inputs = np.empty(len(texts), dtype=object)
     inputs[:] = texts
     return inputs, np.array(kept, dtype=np.int64)

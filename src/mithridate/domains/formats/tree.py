@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
+from mithridate.domains.formats.containers import ArchiveEntry
 from mithridate.domains.formats.decoding import KINDS, SUFFIXES
 from mithridate.domains.formats.images import encode, gather
-from mithridate.domains.formats.source import Layout, Reading, Source
+from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
 from mithridate.domains.formats.texts import NO_UNICODE
-from mithridate.domains.formats.walk import contents, listing, name_path, no_data
+from mithridate.domains.formats.unread import way_out
+from mithridate.domains.formats.walk import Entry, contents, listing, name_path, no_data
 
 
-def read(folder: Path, reading: Reading) -> Source:
+def read(folder: Entry, reading: Reading) -> Source:
     """Read the images in folder/class/; the classes are the sorted names of the folders.
 
     Raises:
@@ -31,8 +36,10 @@ def read(folder: Path, reading: Reading) -> Source:
             "expected only class folders here, found a file; move it into the folder of its "
             "class, or away",
         )
-    by_name = sorted((Path(name_path(each, folder)).name, each) for each in folders)
-    paths: list[Path] = []
+    by_name = sorted(
+        ((Path(name_path(f, reading.root)).name, f) for f in folders), key=lambda pair: pair[0]
+    )
+    paths: list[Entry] = []
     labels: list[int] = []
     for number, (_, each) in enumerate(by_name):
         images = _images(each, reading)
@@ -41,14 +48,43 @@ def read(folder: Path, reading: Reading) -> Source:
     reading.count(len(paths), name_path(folder, reading.root))
     names = [name_path(path, reading.root) for path in paths]
     column = np.array(labels, dtype=np.int64)
-    fetches = (partial(contents, path, reading) for path in paths)
-    inputs, kept = gather(fetches, column, names, reading)
+    inputs, kept = pictures(paths, column, names, reading)
     classes = [name for name, _ in by_name]
     kept_names = [names[row] for row in kept]
     return reading.finish("tree", inputs, column[kept], classes, kept_names, Layout())
 
 
-def _images(folder: Path, reading: Reading) -> list[Path]:
+def read_flat(folder: Entry, reading: Reading) -> Source:
+    """Read the pictures that lie in a folder, without labels."""
+    reading.expect("image", "pictures")
+    entries = _images(folder, reading)
+    names = [name_path(entry, reading.root) for entry in entries]
+    labels = np.zeros(len(entries), dtype=np.int64)
+    inputs, kept = pictures(entries, labels, names, reading)
+    return reading.finish(
+        "tree", inputs, labels[kept], [UNLABELLED], [names[row] for row in kept], Layout()
+    )
+
+
+def pictures(
+    entries: Sequence[Entry],
+    labels: np.ndarray[Any, Any],
+    names: Sequence[str],
+    reading: Reading,
+) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:
+    """Decode pictures, in the order in which they lie in an archive; see `images.gather`."""
+    places = [entry.at if isinstance(entry, ArchiveEntry) else 0 for entry in entries]
+    order = np.argsort(np.array(places, dtype=np.int64), kind="stable")
+    fetches = (partial(contents, entries[row], reading) for row in order)
+    inputs, kept = gather(fetches, labels[order], [names[row] for row in order], reading)
+    rows = order[kept]
+    back = np.argsort(rows)
+    if (back[1:] > back[:-1]).all():
+        return inputs, rows
+    return inputs[torch.from_numpy(back)], rows[back]
+
+
+def _images(folder: Entry, reading: Reading) -> list[Entry]:
     """List the images of one class by their names without the suffix."""
     folders, files = listing(folder, reading)
     if folders:
@@ -61,10 +97,12 @@ def _images(folder: Path, reading: Reading) -> list[Path]:
         if file.suffix.lower() in SUFFIXES:
             images.append(file)
             continue
-        reading.reject(
-            name_path(file, reading.root),
-            f"expected a picture ({KINDS}), found another name; convert, rename or remove it",
-        )
+        if file.stem.lower() == "metadata":  # of a data set whose folders are the classes
+            reading.skipped.append(name_path(file, reading.root))
+            continue
+        other = f"expected a picture ({KINDS}), found another name; convert, rename or remove it"
+        why, kind = way_out(file)
+        reading.reject(name_path(file, reading.root), why or other, kind)
     if not images:
         name = name_path(folder, reading.root)
         reading.reject(name, "expected images in a class folder, found none; remove it or fill it")

@@ -7,7 +7,11 @@ from pathlib import Path
 
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import raised
+from mithridate.domains.formats.containers import ArchiveEntry
 from mithridate.domains.formats.source import Reading
+
+Entry = Path | ArchiveEntry
+"""A file or a folder, on the disk or in an archive."""
 
 LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 """Names that operating systems leave behind, in lower case; so are all that begin with a dot."""
@@ -22,8 +26,12 @@ PAPERS = frozenset(
 """Names of what usually accompanies data without being data, in lower case."""
 
 
-def name_path(path: Path, root: Path) -> str:
+def name_path(path: Entry, root: Path) -> str:
     """Name a path below the root, or by its last part; bytes that are no UTF-8 become escapes."""
+    if isinstance(path, ArchiveEntry):
+        return (
+            str(path.place).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        )
     name = path.name if path == root else os.path.relpath(path, root)
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
@@ -34,14 +42,16 @@ def no_data(name: str) -> bool:
     return lower.startswith(".") or lower in LITTER or lower in PAPERS
 
 
-def listing(folder: Path, reading: Reading) -> tuple[list[Path], list[Path]]:
+def listing(folder: Entry, reading: Reading) -> tuple[list[Entry], list[Entry]]:
     """List the folders and the files in a folder, in the order of their names.
 
     Names that say "no data" go to `reading.skipped`; links that lead out of the root, and what is
     neither a file nor a folder, are rejected.
     """
-    folders: list[Path] = []
-    files: list[Path] = []
+    if isinstance(folder, ArchiveEntry):
+        return _packed(folder, reading)
+    folders: list[Entry] = []
+    files: list[Entry] = []
     try:
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
@@ -60,6 +70,15 @@ def listing(folder: Path, reading: Reading) -> tuple[list[Path], list[Path]]:
             continue
         (folders if kind == "folder" else files if kind == "file" else []).append(path)
     return folders, files
+
+
+def _packed(folder: ArchiveEntry, reading: Reading) -> tuple[list[Entry], list[Entry]]:
+    """List what a folder of an archive holds."""
+    entries = [folder.inside[name] for name in sorted(folder.inside)]
+    passed_over = [entry for entry in entries if no_data(entry.name)]
+    reading.skipped += [name_path(entry, reading.root) for entry in passed_over]
+    left = [entry for entry in entries if entry not in passed_over]
+    return [e for e in left if e.fetch is None], [e for e in left if e.fetch is not None]
 
 
 def _kind(path: Path, entry: os.DirEntry[str], reading: Reading) -> str:
@@ -97,13 +116,16 @@ def stays_inside(link: Path, reading: Reading) -> bool:
     return False
 
 
-def contents(path: Path, reading: Reading) -> bytes:
+def contents(path: Entry, reading: Reading) -> bytes:
     """Read a file of bounded size.
 
     Raises:
         UnsafeData: where it is larger than the limit.
         DataError: where it cannot be read.
     """
+    if isinstance(path, ArchiveEntry):
+        assert path.fetch is not None
+        return path.fetch()
     limit = reading.limits.file
     try:
         with path.open("rb") as file:

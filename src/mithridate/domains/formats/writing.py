@@ -15,7 +15,15 @@ import torch
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
-from mithridate.domains.formats import arrow, delimited, jsonl, npz, parquet, tree
+from mithridate.domains.formats import (
+    arrow,
+    delimited,
+    jsonl,
+    npz,
+    parquet,
+    picture_tables,
+    tree,
+)
 from mithridate.domains.formats.source import SUFFIXES, Source
 from mithridate.domains.formats.walk import no_data
 
@@ -91,8 +99,10 @@ def _write(
     data: Dataset, names: tuple[str, ...], like: Source, folder: Path, file: str
 ) -> tuple[str, ...]:
     path = folder / (f"data{Path(file).suffix or file}" if no_data(file) else file)
-    if like.format == "tree":
+    if like.format in ("tree", "webdataset"):
         return tree.write(data, names, folder)
+    if like.format == "picture table":
+        return picture_tables.write(data, names, like.layout, folder)
     if like.format == "npz":
         return npz.write(data, like.layout, path)
     if like.format == "parquet":

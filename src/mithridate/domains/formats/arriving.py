@@ -1,0 +1,41 @@
+"""Inputs that arrive at a service beside the examples that its model was trained on."""
+
+from __future__ import annotations
+
+import torch
+
+from mithridate.core.data import Inputs
+from mithridate.core.errors import DataError
+from mithridate.core.spelling import option
+
+
+def inputs_like(known: Inputs, arriving: Inputs, where: str) -> Inputs:
+    """Give inputs the channels of the examples that a model knows; grey is read as RGB.
+
+    Args:
+        known: of examples, images uint8[n, k, h, w] or texts object[n].
+        arriving: other inputs.
+        where: they were read, for messages.
+
+    Raises:
+        DataError: where they are of another kind or size.
+
+    """
+    mine, theirs = (list(getattr(each, "shape", ()))[1:] for each in (known, arriving))
+    if mine == theirs:
+        return arriving
+    if isinstance(arriving, torch.Tensor) and [theirs[0], *mine] == [1, 3, *theirs[1:]]:
+        return arriving.expand(-1, 3, -1, -1).contiguous()
+    resized = bool(mine and theirs) and mine[1:] != theirs[1:] and mine[1] == mine[2]
+    way_out = f"; {option('size', mine[1])} resizes them" if resized else ""
+    raise DataError(
+        f"{where!r}: expected inputs like the trusted examples, {_described(mine)}, found "
+        f"{_described(theirs)}{way_out}"
+    )
+
+
+def _described(shape: list[int]) -> str:
+    if not shape:
+        return "texts"
+    colours = "RGB" if shape[0] == 3 else "grey"
+    return f"{colours} images of {shape[2]}x{shape[1]} pixels"
