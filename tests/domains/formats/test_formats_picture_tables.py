@@ -64,6 +64,7 @@ def test_pictures_beside_metadata_csv_are_read(tmp_path):
         source.notes
     )
     is_read(read(path))
+    assert source.own_ids.column == "file_name" and source.own_ids.values[2] == "cyd.png"
 
 
 def test_metadata_in_json_lines_and_parquet_are_read(tmp_path):
@@ -318,6 +319,25 @@ def test_what_arrives_has_the_channels_and_the_size_of_what_the_model_knows():
     ]:
         with pytest.raises(DataError, match=said):
             inputs_like(known, arriving, "x")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("more", [{}, {"id": [3, 1, 2]}])
+def test_texts_need_no_labels_where_they_arrive(tmp_path, kind, more):
+    columns = {"text": ["a text", "another text", "a third text"], **more}
+    path = tmp_path / f"arrived.{kind}"
+    if kind in ("csv", "tsv"):
+        make_delimited(path, [list(columns), *zip(*columns.values(), strict=True)])
+    elif kind == "jsonl":
+        make_jsonl(path, pa.table(columns).to_pylist())
+    else:
+        (make_parquet if kind == "parquet" else make_arrow)(path, pa.table(columns))
+    with pytest.raises(DataError):
+        read(path)
+    source = read(path, unlabelled=True)
+    assert source.data.inputs.tolist() == columns["text"]
+    assert source.data.classes == ("unlabelled",)
+    assert len(read(path, unlabelled=True, label="sentiment").data) == 3
 
 
 def test_a_flat_folder_and_a_single_class_are_read_without_labels(tmp_path):

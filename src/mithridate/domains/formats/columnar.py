@@ -35,8 +35,8 @@ from mithridate.domains.formats.cells import (
 )
 from mithridate.domains.formats.columns import (
     IMAGES,
-    LABELS,
     choose,
+    choose_label,
     choose_texts,
     name_columns,
     refuse_numbers,
@@ -46,7 +46,7 @@ from mithridate.domains.formats.kinds import SAMPLE, Kind, kind_of
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.relaying import fit
 from mithridate.domains.formats.schemas import Shard, merged
-from mithridate.domains.formats.source import Layout, Reading, Source
+from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
 
 GROUPS = ("track", "group", "group_id", "groups")
 
@@ -63,8 +63,8 @@ def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = 
     domain = "image" if holds_images(schema.field(taken[0]).type) else "text"
     reading.expect(domain, f"column {taken[0]!r}")
     names = [f"{shard.name} row {row}" for shard in shards for row in range(shard.rows)]
-    raw = _values(shards, label, reading, _labels)
-    labels = resolve(list(raw), names, reading, _class_names(features, label))
+    raw = list(_values(shards, label, reading, _labels)) if label else [UNLABELLED] * len(names)
+    labels = resolve(raw, names, reading, _class_names(features, label))
     paths: list[str | None] = []
     inputs: Inputs
     if domain == "image":
@@ -142,8 +142,10 @@ def _label(schema: pa.Schema, features: dict[str, Any], reading: Reading) -> str
             f"{name_columns(declared)}; "
             f"choose one with {option('label')}"
         )
-    asked = reading.label or (declared[0] if declared else None)
-    label = choose("label", asked, columns, LABELS, reading)
+    asked = declared[0] if declared else None
+    label = choose_label(columns, reading, asked)
+    if not label:
+        return label
     kind = plain(schema.field(label).type)
     if not (is_number(kind) or is_text(kind) or pa.types.is_boolean(kind)):
         raise DataError(

@@ -96,6 +96,26 @@ def choose(
     return matching[0] if matching else str(only)
 
 
+def choose_label(columns: Sequence[str], reading: Reading, asked: str | None = None) -> str:
+    """Choose the column of labels; "" where there is none and none is needed.
+
+    Args:
+        columns: all of the table that may be it.
+        reading: what was asked, and where notes go.
+        asked: the one that the file itself names, None for none.
+
+    Raises:
+        DataError: where there is none, and labels are needed.
+
+    """
+    try:
+        return choose("label", reading.label or asked, columns, LABELS, reading)
+    except DataError:
+        if reading.unlabelled:
+            return ""
+        raise
+
+
 def choose_texts(
     columns: Sequence[str], label: str, kinds: Mapping[str, Kind], reading: Reading
 ) -> tuple[str, ...]:

@@ -12,8 +12,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import option, raised
 from mithridate.domains.formats.columns import (
-    LABELS,
-    choose,
+    choose_label,
     choose_texts,
     name_columns,
     refuse_numbers,
@@ -23,7 +22,7 @@ from mithridate.domains.formats.dialect import Head, delimiter_of, describe, hea
 from mithridate.domains.formats.identity import own_ids
 from mithridate.domains.formats.kinds import SAMPLE, kind_of
 from mithridate.domains.formats.labels import resolve
-from mithridate.domains.formats.source import Layout, Reading, Source
+from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
 from mithridate.domains.formats.texts import gather, join, part
 from mithridate.domains.formats.walk import name_path as path_shown
 from mithridate.domains.formats.walk import unreadable
@@ -70,7 +69,8 @@ def read(files: Sequence[Path], reading: Reading, format: str) -> Source:
     for file in files:
         _add(rows, file, reading)
     label, taken = _chosen(rows, reading)
-    labels = resolve(rows.column(label), rows.names, reading, None)
+    raw = rows.column(label) if label else [UNLABELLED] * len(rows.names)
+    labels = resolve(raw, rows.names, reading, None)
     at = [rows.head.names.index(column) for column in taken]
     cells = (row[at[0]] if len(at) == 1 else join([row[i] for i in at]) for row in rows.cells)
     inputs, kept = gather(cells, labels.index, rows.names, reading)
@@ -96,7 +96,7 @@ def _chosen(rows: Rows, reading: Reading) -> tuple[str, tuple[str, ...]]:
     kinds = {c: kind_of([row[i] for row in rows.cells[:SAMPLE]]) for i, c in enumerate(columns)}
     refuse_numbers(columns, kinds, reading)
     try:
-        label = choose("label", reading.label, columns, LABELS, reading)
+        label = choose_label(columns, reading)
     except DataError as error:
         named = reading.label is not None or reading.columns or not head.lines
         hint = "" if named else f"; {headless()}"
@@ -110,7 +110,7 @@ def _add(rows: Rows, path: Path, reading: Reading) -> None:
     records = _parse(rows, path, name, reading)
     if not records:
         raise DataError(f"{name!r}: expected a line of column names, found an empty file")
-    if len(records[0][1]) < 2:
+    if len(records[0][1]) < 2 and not reading.unlabelled:
         raise DataError(f"{name!r}: {describe(records[0][1], rows.dialect.delimiter)}")
     head = rows.head
     if not head.names or head.lines:

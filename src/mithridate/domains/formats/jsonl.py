@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.domains.formats.columns import (
-    LABELS,
-    choose,
+    choose_label,
     choose_texts,
     refuse_numbers,
     unique,
@@ -22,7 +21,7 @@ from mithridate.domains.formats.delimited import check_text_file
 from mithridate.domains.formats.identity import own_ids
 from mithridate.domains.formats.kinds import SAMPLE, kind_of
 from mithridate.domains.formats.labels import resolve
-from mithridate.domains.formats.source import Layout, Reading, Source, brief
+from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source, brief
 from mithridate.domains.formats.texts import gather, join, part
 from mithridate.domains.formats.walk import name_path, unreadable
 
@@ -48,9 +47,10 @@ def read(files: Sequence[Path], reading: Reading) -> Source:
         raise DataError(f"{names[0]!r}: expected an example, found whole columns{WHOLE_FILE}")
     kinds = {c: kind_of([each.get(c) for each in objects[:SAMPLE]]) for c in columns}
     refuse_numbers(columns, kinds, reading)
-    label = choose("label", reading.label, columns, LABELS, reading)
+    label = choose_label(columns, reading)
     taken = choose_texts(columns, label, kinds, reading)
-    labels = resolve([each.get(label) for each in objects], names, reading, None)
+    raw = [each.get(label) if label else UNLABELLED for each in objects]
+    labels = resolve(raw, names, reading, None)
     cells = (_content(each, taken) for each in objects)
     inputs, kept = gather(cells, labels.index, names, reading)
     rest = [objects[row] for row in kept]

@@ -22,7 +22,7 @@ from mithridate.domains.formats.images import encode
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.picture_index import Below, PictureIndex, names_pictures, readable
 from mithridate.domains.formats.picture_labels import SPLIT_COLUMNS, Labelling, find_labels
-from mithridate.domains.formats.source import Layout, Reading, Source
+from mithridate.domains.formats.source import Layout, OwnIds, Reading, Source
 from mithridate.domains.formats.splits import SPLITS, choose_split, split_words
 from mithridate.domains.formats.table_rows import SUFFIXES, NamedRows, rows_of
 from mithridate.domains.formats.tree import pictures
@@ -148,6 +148,7 @@ def _read(tables: Sequence[Listed], index: PictureIndex, folder: Entry, reading:
     values = [row.get(column) for row in rows]
     index.prefer(values, split_words(tables[0].entry.name) or [tables[0].entry.stem.lower()])
     rows, found = _of_split(rows, column, index, reading)
+    values = [row.get(column) for row in rows]
     labelling = find_labels(whole[0].columns, column, rows, found, reading)
     reading.expect("image", "a table that names pictures")
     where = name_path(folder, reading.root) if folder != reading.root else ""
@@ -163,8 +164,14 @@ def _read(tables: Sequence[Listed], index: PictureIndex, folder: Entry, reading:
     )  # fmt: skip
     return reading.finish(
         "picture table", inputs, labels.index[kept], labels.classes, [names[r] for r in kept],
-        layout,
+        layout, own=_own_ids(column, [values[r] for r in kept]),
     )  # fmt: skip
+
+
+def _own_ids(column: str, values: Sequence[Any]) -> OwnIds | None:
+    """Give the names as the table writes them, where each stands once."""
+    spelt = tuple(str(value) for value in values)
+    return OwnIds(column, spelt) if len(set(spelt)) == len(spelt) else None
 
 
 def _of_split(
