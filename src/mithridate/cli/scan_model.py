@@ -73,7 +73,7 @@ class WhatArrived:
 
     inputs: Annotated[
         str | None,
-        Flag(help="Inputs that arrived, to be watched by guards: a path or a named set."),
+        Flag(help="Inputs that arrived, labelled or not, for guards to watch: a path or a set."),
     ] = None
     guards: Annotated[
         str,

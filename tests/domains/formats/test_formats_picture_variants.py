@@ -1,4 +1,4 @@
-"""Property: pictures are read the same in whatever container, layout and format they come."""
+"""Pictures are read the same in whatever container, layout and format they come."""
 
 import csv
 import io
