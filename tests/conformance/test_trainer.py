@@ -1,6 +1,7 @@
 """What every trainer keeps to, in every domain; no trainer is named here."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -72,6 +73,12 @@ class Stopped(Exception):
     """What ends a training in its middle, as Ctrl-C does."""
 
 
+def shortened(trainer):
+    """The same trainer with fewer epochs, where it says how many: each of them is stopped at."""
+    config = getattr(trainer, "training", None)
+    return replace(trainer, training=replace(config, epochs=4)) if config else trainer
+
+
 def trained_by_epochs(domain, trainer, folder):
     """Train a network that is stopped after each epoch and goes on; gives it and what was told."""
     told = []
@@ -90,7 +97,7 @@ def trained_by_epochs(domain, trainer, folder):
 
 @each
 def test_stopped_after_any_epoch_it_goes_on_with_the_same_bits(domain, trainer, tmp_path):
-    told = []
+    trainer, told = shortened(trainer), []
     run = TrainingRun(progress=lambda *now: told.append(now))
     straight = train(domain, trainer, labelled(domain), run)
     resumed, again = trained_by_epochs(domain, trainer, tmp_path)
