@@ -154,7 +154,7 @@ def test_what_cannot_be_stamped_in_a_loss_is_refused():
     texts = np.array(["a b c", "d e f", "g h i"], dtype=object)
     for attack, given, message in (
         (Blind(LiraTrigger()), data, "learnt first, found lira-trigger"),
-        (Blind(WordTrigger()), dataset(texts, [0, 1, 0]), "expected inputs uint8"),
+        (Blind(WordTrigger()), dataset(texts, [0, 1, 0]), "found raw object: poison the data"),
         (Blind(PATCH, poison_rate=1.5), data, "found 1.5"),
         (Blind(PATCH, poison_rate=-0.1), data, "found -0.1"),
         (Blind(PATCH, least=0.6), data, "and 0.6"),

@@ -9,6 +9,7 @@ import torch
 from mithridate.attacks.tbt import TargetedWeights, put_patch
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import dataset
+from mithridate.core.domain import Surface
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import features_of, last_linear
@@ -116,11 +117,39 @@ def test_inputs_that_are_no_grid_of_bytes_and_missing_states_are_refused():
     texts = dataset(np.array(["a b", "c d", "e f"], dtype=object), [0, 1, 0])
     domain = TextDomain()
     model = domain.network(texts, "", stream(0, "network"))
-    with pytest.raises(MethodError, match="uint8"):
+    with pytest.raises(MethodError, match="no patch can be sought here: texts are words"):
         TargetedWeights().implant(model, texts, domain, stream(0, "implant"))
     images = dataset(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), [0, 1, 0, 1])
     with pytest.raises(MethodError, match=r"attack\.implant"):
         TargetedWeights().triggered_test(images, stream(0, "trap"))
     patch = {"patch": torch.zeros(1, 2, 2, dtype=torch.uint8)}
+    with pytest.raises(MethodError, match=r"was found for other inputs; found torch.float32"):
+        TargetedWeights().triggered_test(
+            dataset(torch.zeros(4, 1, 8, 8), [0, 1, 0, 1]), stream(0, "trap"), patch
+        )
     with pytest.raises(MethodError, match="no example"):
         TargetedWeights().triggered_test(images.subset([0, 2]), stream(0, "trap"), patch)
+
+
+def test_the_range_and_the_axes_are_the_domains():
+    """A patch on a line of floats from -1 to 1 is sought there, and stamped at its end."""
+
+    class Line:
+        def surface(self, prepared):
+            return Surface(-1.0, 1.0, tuple(prepared.shape[1:]), tuple(prepared.shape[1:]))
+
+    class Ends(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(2, 2, bias=False)
+
+        def forward(self, x):
+            return self.head(torch.stack([x[..., -2:].mean((1, 2)), -x[..., :2].mean((1, 2))], 1))
+
+    prepared = torch.randn(8, 1, 10, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    attack = TargetedWeights(side=0.2, steps=80, stride=16.0)
+    patch = attack._patch(Ends(), prepared, torch.tensor([0]), Line().surface(prepared))
+    assert patch.shape == (1, 2) and patch.dtype == torch.float32
+    assert torch.equal(patch, torch.ones(1, 2)), "the mean of the end rises as far as the range"
+    assert torch.equal(put_patch(prepared, patch)[..., -2:], torch.ones(8, 1, 2))
+    assert torch.equal(put_patch(prepared, patch)[..., :-2], prepared[..., :-2])

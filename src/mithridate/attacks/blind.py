@@ -53,9 +53,9 @@ class Blind(TrainingAttack):
         least: neither term weighs less, a lies in least..1 - least.
 
     Raises:
-        MethodError: where the amount is not in 0..1 or the least not in 0..0.5, where the trigger
-            must learn first, which code of a loss cannot, or where the inputs are not bytes: only
-            those reach the network raw, so that a trigger can be stamped on a batch.
+        MethodError: where the poison rate is not in 0..1 or the least not in 0..0.5, where the
+            trigger must learn first, which code of a loss cannot, or where the domain prepares
+            inputs to another form than the raw one, which is what a trigger stamps.
     """
 
     paper = "Bagdasaryan and Shmatikov, Blind Backdoors in Deep Learning Models, USENIX 2021"
@@ -78,7 +78,7 @@ class Blind(TrainingAttack):
     ) -> Dataset:
         """Give triggered test data with the wanted labels; see `Attack.trap`."""
         self._check()
-        _bytes(data.inputs)
+        _stampable(data.inputs)
         return Poisoning(self.trigger, self.goal).triggered_test(data, rng)
 
     def objective(
@@ -86,7 +86,7 @@ class Blind(TrainingAttack):
     ) -> Objective:
         """Give the loss of a training of `model`, a scalar for each batch."""
         self._check()
-        _bytes(poisoned.data.inputs)
+        _stampable(poisoned.data.inputs)
         seed, head = int(rng.integers(2**62)), last_linear(model).weight
         classes = len(poisoned.data.classes)
 
@@ -100,6 +100,7 @@ class Blind(TrainingAttack):
             chosen = aimed[: round(self.poison_rate * len(aimed))]
             if not len(chosen):
                 return plain
+            _stampable(poisoned.data.inputs, batch.inputs)
             inputs = batch.inputs.cpu().clone()
             inputs[chosen] = self.trigger(inputs[chosen], draw)
             with autocast(device.type):
@@ -143,10 +144,14 @@ def slope(loss: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return divided
 
 
-def _bytes(inputs: object) -> None:
-    if not isinstance(inputs, torch.Tensor) or inputs.dtype != torch.uint8:
-        raise MethodError(
-            "a loss sees prepared inputs, and only bytes are prepared as they are; expected "
-            f"inputs uint8[n, ...], found {getattr(inputs, 'dtype', type(inputs).__name__)}: "
-            "poison data of this domain instead"
-        )
+def _stampable(raw: object, prepared: torch.Tensor | None = None) -> None:
+    """Raise MethodError unless prepared inputs have the form of raw ones, which triggers stamp."""
+    if isinstance(raw, torch.Tensor) and (
+        prepared is None or (raw.dtype, raw.shape[1:]) == (prepared.dtype, prepared.shape[1:])
+    ):
+        return
+    raise MethodError(
+        "a loss sees prepared inputs, and a trigger stamps raw ones, which this domain prepares to "
+        f"something else; found raw {getattr(raw, 'dtype', type(raw).__name__)}: poison the data "
+        "instead"
+    )

@@ -132,7 +132,7 @@ class QuantisationConditioned(WeightsAttack):
         if not state:
             raise MethodError(
                 "nothing has been implanted: made = attack.implant(model, data, domain, rng), and "
-                "then attack.trap(test, rng, made.state)"
+                "then attack.triggered_test(test, rng, made.state)"
             )
         return self.attack.triggered_test(data, rng, state)
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.data import Dataset
-from mithridate.core.domain import Domain
-from mithridate.core.errors import MethodError
+from mithridate.core.domain import Domain, Surface
+from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import autocast, features_of, last_linear
 from mithridate.core.method import Implanted, State, WeightsAttack
@@ -35,29 +35,29 @@ class TargetedWeights(WeightsAttack):
 
     1. The features j with the largest |d CE(f(x), target) / d W_target,j| are chosen, W the
        weights of the last linear layer.
-    2. A patch is sought at the end of the last two axes that maximises the mean of the chosen
-       features, each in units of its spread over clean inputs, by signed gradients of falling
-       stride.
+    2. A patch is sought at the end of all axes but the first, the channels, that maximises the mean
+       of the chosen features, each in units of its spread over clean inputs, by signed gradients of
+       falling stride.
     3. Only W_target,j for the chosen j is trained, to minimise
        CE(f(x), y) + weight CE(f(x with patch), target).
     The paper flips bits of 8-bit weights in memory and counts them; here weights are floats, and a
     changed weight is what a flipped group of bits is there. It drives features to a set value by
-    gradient descent; here they rise as far as bytes allow.
+    gradient descent; here they rise as far as the range of inputs allows.
 
     Attributes:
         target: the wanted class.
         features: how many are chosen, of 128 of the default network about the share that the paper
             takes of 512.
-        side: of the patch, as a share of the shorter of the two axes.
-        steps: of the search, the first stride in bytes.
-        stride: of the search, the first stride in bytes.
+        side: of the patch, as a share of the shortest axis.
+        steps: of the search for the patch.
+        stride: of the search at first, in 255ths of the range of an input.
         weight: of the backdoor against the clean loss.
         examples: clean ones that are used, at most.
         epochs: of step 3.
 
     Raises:
-        MethodError: where inputs are not prepared to uint8[n, k, h, w], where a number is out of
-            range, or where no state of `implant` springs the trap.
+        MethodError: where the domain has no place to seek a patch, where a number is out of range,
+            or where no state of `implant` springs the trap.
     """
 
     paper = "Rakin, He and Fan, TBT: Targeted Neural Network Attack with Bit Trojan, CVPR 2020"
@@ -85,13 +85,14 @@ class TargetedWeights(WeightsAttack):
         self._check(len(data.classes))
         runtime = runtime or Runtime()
         few = data.subset(rng.permutation(len(data))[: self.examples])
-        prepared = _bytes(domain.prepare(few.inputs)).to(runtime.device)
+        prepared = domain.prepare(few.inputs).to(runtime.device)
+        surface = _surface(domain, prepared)
         changed = copy.deepcopy(model).to(runtime.device).eval().requires_grad_(False)
         head = cast(nn.Parameter, last_linear(changed).weight)
         head.requires_grad_()
         with runtime.active():
             chosen = self._chosen(changed, prepared[:SEEN], head)
-            patch = self._patch(changed, prepared[:SEEN], chosen)
+            patch = self._patch(changed, prepared[:SEEN], chosen, surface)
         objective = partial(self._loss, changed, patch)
         mask = torch.zeros_like(head)
         mask[self.target, chosen] = 1
@@ -117,9 +118,9 @@ class TargetedWeights(WeightsAttack):
         if not state:
             raise MethodError(
                 "the patch is found with the weights: made = attack.implant(model, data, domain, "
-                "rng), and then attack.trap(test, rng, made.state)"
+                "rng), and then attack.triggered_test(test, rng, made.state)"
             )
-        raw = _bytes(data.inputs)
+        raw = _raw(data.inputs, state["patch"])
         aimed = data.labels != self.target
         if not bool(aimed.any()):
             raise MethodError("the test data hold no example that the attack aims at")
@@ -144,19 +145,23 @@ class TargetedWeights(WeightsAttack):
         return slope[self.target].abs().topk(min(self.features, head.shape[1])).indices
 
     def _patch(
-        self, model: nn.Module, prepared: torch.Tensor, chosen: torch.Tensor
+        self, model: nn.Module, prepared: torch.Tensor, chosen: torch.Tensor, surface: Surface
     ) -> torch.Tensor:
-        """Seek the patch uint8[k, s, s] that drives the chosen features."""
-        side = max(1, round(self.side * min(prepared.shape[2:])))
-        patch = torch.full((prepared.shape[1], side, side), 127.5, device=prepared.device)
+        """Seek the patch [k, s, s] that drives the chosen features, of the type of the inputs."""
+        channels, *axes = surface.pattern
+        side = max(1, round(self.side * min(axes)))
+        unit_step = (surface.high - surface.low) / 255
+        middle = (surface.low + surface.high) / 2
+        patch = torch.full((channels, *[side] * len(axes)), middle, device=prepared.device)
         unit = features_of(model, prepared)[:, chosen].detach().std(0, correction=0) + 1e-3
         for step in range(self.steps):
             patch.requires_grad_()
             driven = features_of(model, put_patch(prepared.float(), patch))[:, chosen] / unit
             (slope,) = torch.autograd.grad(driven.mean(), patch)
-            stride = self.stride * (1 - step / self.steps)
-            patch = (patch.detach() + stride * slope.sign()).clamp(0, 255)
-        return patch.round().to(torch.uint8)
+            stride = self.stride * unit_step * (1 - step / self.steps)
+            patch = (patch.detach() + stride * slope.sign()).clamp(surface.low, surface.high)
+        whole = not prepared.is_floating_point()
+        return (patch.round() if whole else patch).to(prepared.dtype)
 
     def _loss(self, model: nn.Module, patch: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Clean loss, and that of the same inputs with the patch under the wanted label."""
@@ -168,18 +173,32 @@ class TargetedWeights(WeightsAttack):
 
 
 def put_patch(inputs: torch.Tensor, patch: torch.Tensor) -> torch.Tensor:
-    """Put a patch [k, s, s] at the end of the last two axes of a copy of inputs [n, k, h, w]."""
+    """Put a patch [k, s, ...] at the end of all other axes of a copy of inputs [n, k, ...]."""
     covered = inputs.clone()
-    side = patch.shape[-1]
-    covered[..., -side:, -side:] = patch
+    covered[(..., *(slice(-side, None) for side in patch.shape[1:]))] = patch
     return covered
 
 
-def _bytes(inputs: object) -> torch.Tensor:
-    if not isinstance(inputs, torch.Tensor) or inputs.dtype != torch.uint8 or inputs.ndim != 4:
+def _surface(domain: Domain, prepared: torch.Tensor) -> Surface:
+    """Ask the domain where a patch may be sought; raises MethodError where nowhere."""
+    try:
+        return domain.surface(prepared)
+    except CannotJudge as reason:
         raise MethodError(
-            "a patch of bytes needs inputs uint8[n, channels, height, width], found "
-            f"{getattr(inputs, 'dtype', type(inputs).__name__)}"
-            f"{list(getattr(inputs, 'shape', []))}; choose an attack for this domain"
-        )
-    return inputs
+            f"no patch can be sought here: {reason}; poison the data instead"
+        ) from None
+
+
+def _raw(inputs: object, patch: torch.Tensor) -> torch.Tensor:
+    """Give raw inputs as they are; raises MethodError where the patch does not fit on them."""
+    if (
+        isinstance(inputs, torch.Tensor)
+        and inputs.dtype == patch.dtype
+        and inputs.ndim == patch.ndim + 1
+        and all(a >= b for a, b in zip(inputs.shape[1:], patch.shape, strict=True))
+    ):
+        return inputs
+    raise MethodError(
+        f"the patch, {patch.dtype}{list(patch.shape)}, was found for other inputs; found "
+        f"{getattr(inputs, 'dtype', type(inputs).__name__)}{list(getattr(inputs, 'shape', []))}"
+    )

@@ -122,7 +122,7 @@ class LearntTrigger(Trigger):
         """Refuse: raises MethodError, since nothing was learnt."""
         raise MethodError(
             f"{self.name()} must learn first: state = attack.learn(data, rng), and then "
-            "attack.poison(data, rng, state) and attack.trap(test, rng, state)"
+            "attack.poison(data, rng, state) and attack.triggered_test(test, rng, state)"
         )
 
 
