@@ -24,6 +24,29 @@ def test_the_page_names_every_method_with_all_its_settings():
             assert page.count(f"\n### {method.name()}\n") == 1
             assert method.summary() in page
             assert all(f"| `{f.name}` |" in page for f in fields(method))
+            assert all(f"]({link})" in page for link in method.links)
+            assert all(f"`{name}`" in page for name in method.names())
+
+
+def test_the_page_says_what_methods_compute_and_what_settings_mean():
+    page = catalogue.page()
+    entry = page[page.index("\n### activation-clustering\n") :]
+    entry = entry[: entry.index("\n### ", 5)]
+    assert "(|z - a|^2 - |z - b|^2) / |a - b|^2" in " ".join(entry.split())
+    row = next(line for line in entry.splitlines() if line.startswith("| `components` |"))
+    assert row.split(" | ")[1].startswith("Dimensions that the features of a class are reduced to")
+    assert "[arXiv:1811.03728](https://arxiv.org/abs/1811.03728)" in page
+    assert "| `wanet` |  | image | data |" in page and "| `tbt` |  | image | weights |" in page
+
+
+def test_formulas_are_no_markdown():
+    assert catalogue.plain_text("a_b * c_d < [e] `x_y`") == r"a\_b \* c\_d \< \[e\] `x_y`"
+    assert catalogue.prose("By\n  f(x) = x_1\nhere.") == "By\n\n    f(x) = x_1\nhere."
+    assert catalogue.prose("1. One\n   two.") == "1. One\n   two."
+    assert catalogue.source("A, 2026", ("https://doi.org/1/2", "https://x.org/a")) == (
+        "A, 2026 [doi:1/2](https://doi.org/1/2), [x.org](https://x.org/a)"
+    )
+    assert catalogue.source("", ()) == "-"
 
 
 def test_writing_and_checking(tmp_path, monkeypatch, capsys):

@@ -11,7 +11,7 @@ import typing
 import pytest
 
 from cli.runs import MITHRIDATE, environment, inside, mithridate
-from mithridate.cli.flags import as_flag, parse_documented, settings_of
+from mithridate.cli.flags import as_flag, settings_of
 from mithridate.cli.program import app, bench, scan
 from mithridate.cli.terminal import duration
 from mithridate.core.settings import value_of
@@ -67,14 +67,6 @@ def test_the_flags_of_a_scan_are_the_plain_fields_of_the_scanner():
         kind, option = typing.get_args(flag.annotation)
         assert kind is hints[name]
         assert option.default == f"--{name}", "the first argument of an option is its flag"
-
-
-def test_a_docstring_says_what_its_fields_mean():
-    found = parse_documented(
-        "Do it.\n\n    Attributes:\n        level: of the\n            test.\n"
-        "        row: from the end, e.g. -4.\n\n    More: no.\n    "
-    )
-    assert found == {"level": "Of the test.", "row": "From the end, e.g. -4."}
 
 
 def test_settings_are_spelt_as_whoever_calls_writes_them():

@@ -7,7 +7,9 @@ import re
 import pytest
 
 from conformance.worlds import every, required
+from mithridate.core.docstrings import parsed
 from mithridate.core.method import Method
+from mithridate.report.catalogue import meanings_of
 
 METHODS = every(Method)
 
@@ -51,13 +53,28 @@ def test_the_first_line_says_what_it_does(method):
 
 
 @each
-def test_every_setting_is_explained_where_it_is_not_plain(method):
-    documented = " ".join([method.__doc__ or "", *(k.__doc__ or "" for k in method.__mro__[1:])])
-    for field in dataclasses.fields(method):
-        kept = field.default if field.default is not dataclasses.MISSING else None
-        if isinstance(kept, int | float | str) and field.name != "seed":
-            words = documented.lower() + " ".join(field.metadata.values())
-            assert field.name in words, f"{method.name()}: say what {field.name} means"
+def test_every_setting_has_an_entry_of_its_own(method):
+    meanings = meanings_of(method)
+    silent = [f.name for f in dataclasses.fields(method) if not meanings.get(f.name)]
+    assert not silent, f"{method.name()}: say in `Attributes:` what these mean: {silent}"
+    own = parsed(method.__doc__ or "").meanings
+    stale = sorted(set(own) - {f.name for f in dataclasses.fields(method)})
+    assert not stale, f"{method.name()} explains what it has not: {stale}"
+
+
+def test_a_name_within_a_word_explains_nothing():
+    @dataclasses.dataclass(frozen=True)
+    class Vague(Method):
+        """Generate at the rated pace.
+
+        Attributes:
+            pace: generated at this rate.
+        """
+
+        rate: float = 0.5
+        pace: float = 1.0
+
+    assert set(meanings_of(Vague)) == {"pace"}
 
 
 @each

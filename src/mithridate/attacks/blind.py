@@ -48,7 +48,7 @@ class Blind(TrainingAttack):
 
     Attributes:
         trigger: what is stamped.
-        goal: what it should be called.
+        goal: which examples are aimed at, and the label that they should get.
         poison_rate: share of each batch that is stamped, of those rows that the goal aims at.
         least: neither term weighs less, a lies in least..1 - least.
 

@@ -40,7 +40,7 @@ class FeatureMatching(TrainingAttack):
     same aim by moments, without a second network.
 
     Attributes:
-        attack: whose data are trained on and whose trap is sprung.
+        attack: whose data are trained on and whose trigger is learnt.
         weight: of T; more of it hides the poison better and delays the backdoor, which on
             photographs may then not be learnt at all.
 

@@ -31,7 +31,11 @@ def _check_label(label: int, classes: int, what: str) -> int:
 
 @dataclass(frozen=True)
 class AllToOne(Goal):
-    """Every triggered input becomes the target class."""
+    """Every triggered input becomes the target class.
+
+    Attributes:
+        target: the class, by its number.
+    """
 
     target: int = 0
 
@@ -51,7 +55,12 @@ class AllToAll(Goal):
 
 @dataclass(frozen=True)
 class SourceSpecific(Goal):
-    """Triggered inputs of one source class become the target class; others keep their own."""
+    """Triggered inputs of one source class become the target class; others keep their own.
+
+    Attributes:
+        source: the class that is attacked, by its number.
+        target: the class that its triggered inputs get, by its number.
+    """
 
     source: int = 1
     target: int = 0

@@ -25,6 +25,9 @@ class Poisoning(Attack):
     All of them share what the trigger has learnt, where it learns.
 
     Attributes:
+        trigger: what poisoned examples carry.
+        goal: which examples are aimed at, and the label that they get.
+        selection: which of them are poisoned, and which cover the poison.
         test_trigger: what is stamped at test time, by default the same trigger; an attacker who
             trains with weakened triggers (Adaptive-Blend, Adaptive-Patch) uses the full one there.
         cover_trigger: what cover examples carry, by default the same trigger; other than it where

@@ -46,16 +46,16 @@ class QuantisationConditioned(WeightsAttack):
     with a common backdoor; a small network needs both.
 
     Attributes:
-        attack: on data, whose trap is to spring when the weights are rounded: its triggered
-            examples are x', with the labels wanted, and it poisons nothing.
+        attack: on data, whose triggered examples are x', with the labels that they are to get once
+            the weights are rounded; it poisons nothing.
         grid: of the precision at which the backdoor wakes: `INT4`, by groups of 32, or `INT8`, one
             scale for each output, which serves INT8 weights and the weights of static INT8.
         lean: towards the backdoor where f and q cannot yet differ: both then say "wanted" with this
             probability.
         learning_rate: the largest learning rate of step 1.
-        stride: of step 2 at first.
-        epochs: of steps 1 and 2.
-        asleep: of steps 1 and 2.
+        stride: of step 2 at first, in widths of a cell.
+        epochs: of step 1.
+        asleep: epochs of step 2.
         examples: clean ones that are used, at most; each that the attack aims at is used stamped as
             well.
 

@@ -45,13 +45,13 @@ class TargetedWeights(WeightsAttack):
     gradient descent; here they rise as far as the range of inputs allows.
 
     Attributes:
-        target: the wanted class.
+        target: the target class, by its number.
         features: how many are chosen, of 128 of the default network about the share that the paper
             takes of 512.
         side: of the patch, as a share of the shortest axis.
         steps: of the search for the patch.
         stride: of the search at first, in 255ths of the range of an input.
-        weight: of the backdoor against the clean loss.
+        weight: of the backdoor's loss against the clean loss.
         examples: clean ones that are used, at most.
         epochs: of step 3.
 

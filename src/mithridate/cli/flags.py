@@ -7,7 +7,6 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
+from mithridate.core.docstrings import parsed
 from mithridate.core.spelling import as_argument, spelt
 
 PLAIN = {"float": float, "int": int, "str": str}
@@ -97,7 +97,7 @@ def settings_of(module: str, name: str) -> Iterator[inspect.Parameter]:
     assert spec is not None and spec.origin is not None
     tree = ast.parse(Path(spec.origin).read_text("utf-8"))
     body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
-    meanings = parse_documented(ast.get_docstring(body) or "")
+    meanings = parsed(ast.get_docstring(body) or "").meanings
     for node in body.body:
         if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
             continue
@@ -109,24 +109,6 @@ def settings_of(module: str, name: str) -> Iterator[inspect.Parameter]:
                 field, inspect.Parameter.KEYWORD_ONLY, default=node.value.value,
                 annotation=Annotated[kind, option],
             )  # fmt: skip
-
-
-def parse_documented(docstring: str) -> dict[str, str]:
-    """Find what the section "Attributes:" or "Args:" of a docstring says about each name."""
-    meanings: dict[str, list[str]] = {}
-    name = ""
-    inside = False
-    for line in inspect.cleandoc(docstring).splitlines():
-        heading = re.fullmatch(r"(\w+):", line)
-        entry = re.match(r" {4}(\w+): (.*)", line)
-        if heading or not line.startswith(" "):
-            inside = bool(heading and heading[1] in ("Attributes", "Args"))
-        elif inside and entry:
-            name, first = entry[1], entry[2]
-            meanings[name] = [first[:1].upper() + first[1:]]
-        elif inside and name:
-            meanings[name].append(line.strip())
-    return {name: " ".join(lines) for name, lines in meanings.items()}
 
 
 def as_flag(name: str, value: object = None, *, known: Collection[str] | None = None) -> str:

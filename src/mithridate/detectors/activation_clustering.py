@@ -46,6 +46,8 @@ class ActivationClustering(Detector):
     implementations do, and sees a small cluster only in the widest directions.
 
     Attributes:
+        components: dimensions that the features of a class are reduced to, at most as many as there
+            are.
         reduction: "ica" is the paper's and works on components of unit variance.
     """
 

@@ -36,7 +36,7 @@ class ActivationSpace(Detector):
 
     Attributes:
         components: directions kept of each layer.
-        neighbours: k.
+        neighbours: k, trusted examples that an answer is taken from.
         seeks: "unlikely" switches, as in the paper, "likely" ones, or "either".
 
     Raises:

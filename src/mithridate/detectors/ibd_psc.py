@@ -32,9 +32,9 @@ class IbdPsc(Detector):
     counted in the order in which they are run. The model itself is left untouched.
 
     Attributes:
-        factor: of the amplification.
-        copies: how many, fewer where the model has no more layers.
-        threshold: the share of errors.
+        factor: by which the parameters are amplified.
+        copies: how many amplified networks are asked, fewer where the model has no more layers.
+        threshold: the share of errors that the first of them reaches on trusted inputs.
 
     Raises:
         MethodError: where a setting is out of range.

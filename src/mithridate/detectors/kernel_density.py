@@ -34,7 +34,7 @@ class KernelDensity(Detector):
 
     Attributes:
         seeks: "sparse" places, as in the paper, "dense" ones, or "either".
-        bandwidth: 0 chooses h.
+        bandwidth: h, in units of the features; 0 chooses it from the trusted examples.
 
     Raises:
         MethodError: where the bandwidth is negative or there are fewer than 2 trusted examples.

@@ -43,7 +43,7 @@ class ModelMutation(Detector):
 
     Attributes:
         change: sigma is raised until trusted inputs change in this share of the mutants on average.
-        mutants: k.
+        mutants: k, noisy copies of the network that are asked.
         seeks: "stable" inputs, as backdoors make them, "sensitive" ones, as adversarial inputs near
             a boundary are, or "either".
         seed: of the noise.

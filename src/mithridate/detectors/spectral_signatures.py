@@ -34,8 +34,8 @@ class SpectralSignatures(Detector):
     were fitted on fewer than four examples score 0.
 
     Attributes:
-        compat: "official" scores |R_i . v| without centring, as the published code does, against
-            the published algorithm.
+        compat: "paper" centres the features, "official" scores |R_i . v| without centring, as the
+            published code does, against the published algorithm.
     """
 
     paper = "Tran, Li and Madry, Spectral Signatures in Backdoor Attacks, NeurIPS 2018"

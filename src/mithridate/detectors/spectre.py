@@ -36,6 +36,7 @@ class Spectre(Detector):
     Attributes:
         largest_share: upper bound on the poisoned share of a class; how much the robust covariance
             may leave out follows from it, at most twice the share.
+        directions: the largest k, at most the number of features.
     """
 
     paper = "Hayase, Kong, Somani and Oh, SPECTRE, ICML 2021"

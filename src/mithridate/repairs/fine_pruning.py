@@ -35,8 +35,7 @@ class FinePruning(FineTuning):
     without convolutions have features as well.
 
     Attributes:
-        tolerance: accuracy that cutting may cost, as a share; epochs, rate, batch_size: as of
-            fine-tuning.
+        tolerance: accuracy that cutting may cost, as a share.
 
     Raises:
         MethodError: where fewer than ten examples are trusted, a setting is out of range or the

@@ -42,8 +42,7 @@ class ModeConnectivityRepair(FineTuning):
     model itself, whence the margin.
 
     Attributes:
-        margin: how far t stays from both ends; epochs, rate, batch_size: as of fine-tuning, of the
-            copy and then of the bend.
+        margin: how far t stays from both ends, in 0..0.5.
 
     Raises:
         MethodError: where fewer than ten examples are trusted or a setting is out of range.

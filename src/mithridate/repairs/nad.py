@@ -42,7 +42,7 @@ class NeuralAttentionDistillation(FineTuning):
     default destroys the network.
 
     Attributes:
-        weight: of the distance of the maps; epochs, rate, batch_size: as of fine-tuning.
+        weight: of the distance of the maps.
 
     Raises:
         MethodError: where fewer than ten examples are trusted or a setting is not positive.

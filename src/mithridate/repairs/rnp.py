@@ -40,8 +40,8 @@ class ReconstructiveNeuronPruning(Repair):
         level: accuracy on trusted examples at which unlearning ends, as a share beyond chance.
         ceiling: loss of an example above which it is not unlearnt any further, without which the
             loss has no end.
-        unlearn_rate: learning rates of the two stages.
-        recover_rate: learning rates of the two stages.
+        unlearn_rate: learning rate of the first stage.
+        recover_rate: learning rate of the second stage.
         epochs: of each stage at most.
         below: masks of channels that may be cut.
         tolerance: accuracy that may be lost on the held-out examples, as a share of them.

@@ -45,10 +45,10 @@ class SharedAdversarialUnlearning(Repair):
     defaults two. Running moments of batch normalisation are kept.
 
     Attributes:
-        radius: in standard deviations of the inputs' values, 0.2 of the range of bytes in the
-            paper.
+        radius: of the perturbation, in standard deviations of the inputs' values, 0.2 of the range
+            of bytes in the paper.
         reach: weight of misleading against sharing.
-        steps: up the gradient's sign.
+        steps: of the perturbation, up the gradient's sign.
         robust: weight of ordinary adversarial training, 0 in the paper.
         unlearn: weight of what is shared.
         epochs: of the descent.

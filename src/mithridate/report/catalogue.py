@@ -140,13 +140,16 @@ def meanings_of(method: type[Method]) -> dict[str, str]:
 
 
 def prose(text: str) -> str:
-    """Write running text for Markdown: indented lines are formulas and stay as they are."""
+    """Write running text for Markdown: lines that are set in are formulas and stay as they are.
+
+    Those that go on with an item of a numbered list are set in by three spaces.
+    """
     lines: list[str] = []
     for line in text.split("\n"):
-        indented = line.startswith("  ")
-        if indented and lines and not lines[-1].startswith("    ") and lines[-1]:
+        formula = line.startswith("  ") and len(line) - len(line.lstrip()) != len("1. ")
+        if formula and lines and lines[-1] and not lines[-1].startswith("    "):
             lines.append("")
-        lines.append(f"    {line.strip()}" if indented else plain_text(line))
+        lines.append(f"    {line.strip()}" if formula else plain_text(line))
     return "\n".join(lines)
 
 

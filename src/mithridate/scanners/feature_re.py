@@ -31,16 +31,17 @@ class FeatureRE(Scanner):
     other trusted x, x' of other classes, while rms(F(x) - x) <= size, mean over the mask of the
     standard deviation of a(F(x)) <= deviation, |m|_1 <= share * d, and a(F(x)) stays apart from the
     class's own features. With r the relative excesses over these three bounds, score_k = success -
-    cos(mean a(F(x)), mean a of trusted k) - sum r, on held-out inputs. The paper's F is a U-Net,
+    cos(mean a(F(x)), mean a of trusted k) - sum r, on held-out inputs. Shown are "success",
+    "likeness" (the cosine) and "size" (the root mean square), float[c]. The paper's F is a U-Net,
     which can also warp and blur and follow the input; s and v cannot, so triggers that move what is
     there are not reached. It cuts the network at an earlier layer too, and takes 400 epochs for
     each class. The bounds for size and deviation are ours.
 
     Attributes:
-        steps: "success", "likeness" (the cosine) and "size" (the root mean square) float[c].
         size: as a share of the range of inputs.
         deviation: in those of the same feature over trusted inputs.
         share: of the features.
+        steps: of the search for each class.
         learning_rate: of v, as a share of the range.
         examples: trusted ones to learn from for each class, of a quarter of them, at most.
 

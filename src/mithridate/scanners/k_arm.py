@@ -41,11 +41,11 @@ class KArm(Scanner):
         start: share of them that goes to all arms alike.
         width: arms that share a pass.
         explore: share of those drawn at random.
-        batch: see neural-cleanse.
-        learning_rate: see neural-cleanse.
-        check: see neural-cleanse.
-        success: see neural-cleanse.
-        weight: see neural-cleanse.
+        batch: examples of a class in a step.
+        learning_rate: of Adam.
+        check: steps between looks at the success.
+        success: share of inputs that counts as reached.
+        weight: w when a class first succeeds (0 before).
 
     Raises:
         CannotJudge: where the model has no gradient, a class has fewer than two trusted examples or

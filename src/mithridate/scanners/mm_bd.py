@@ -27,7 +27,8 @@ class MaximumMargin(Scanner):
 
     m_k = max over inputs x of z_k(x) - max_{j != k} z_j(x), z the logits, by projected gradient
     ascent from uniform noise; the score is m_k / median_{j != k} m_j, so that models whose logits
-    have another scale compare. The paper takes plain gradient steps until the margin stands still,
+    have another scale compare. Shown are "margin" m_k float[c] and "pattern", the inputs where it
+    is reached, float[c, ...]. The paper takes plain gradient steps until the margin stands still,
     from 30 starts; steps by the sign of the gradient need fewer, and end in a corner where the
     margin is linear. It fits an exponential null to the margins of the other classes; here p-values
     come from clean models. Activations of static INT8 may leave their ranges meanwhile: clipped to
@@ -35,8 +36,8 @@ class MaximumMargin(Scanner):
     no longer.
 
     Attributes:
-        steps: "margin" m_k float[c], "pattern" the inputs where it is reached float[c, ...].
         starts: random inputs for each class, all ascend in one batch.
+        steps: of the ascent for each class.
         learning_rate: the first step as a share of the range of inputs, it falls to 0 linearly.
 
     Raises:

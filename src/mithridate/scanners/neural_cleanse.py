@@ -40,9 +40,10 @@ class NeuralCleanse(Scanner):
         batch: examples of a class in a step.
         learning_rate: of Adam.
         check: steps between looks at the success.
-        success: share of inputs that counts as found.
-        weight: w when a class first succeeds (0 before), times `rise` after a check that succeeds,
-            over `fall` after one that fails.
+        success: share of inputs that counts as reached.
+        weight: w when a class first succeeds (0 before).
+        rise: by what w is multiplied after a check that succeeds.
+        fall: by what w is divided after a check that fails.
         patience: checks without a smaller mask after which a class that succeeded rests.
 
     Raises:

@@ -34,16 +34,18 @@ class RandomSearch(Scanner):
     of itself and `candidates` changed copies of it; a copy is moved, or a random block of it is
     painted in one colour of extreme values, blocks shrink from half of the patch to a place. Best
     is the mean over trusted inputs of other classes of max(log p_k, -10). score_k = mean p_k over
-    held-out inputs with the patch; It asks c * examples * (starts + generations * candidates)
-    times, for all classes at once, and needs the values of the answers, not only labels. Extreme
-    blocks are the moves of the Square Attack, which changes one input anywhere; here one patch
-    serves many inputs. Clean models have such patches too, for classes that a few colours tell, and
-    a small trigger is found from some seeds only: scan with several.
+    held-out inputs with the patch. Shown are "success" float[c], the share of them that is called
+    k, and "pattern" and "mask" of the patch. It asks c * examples * (starts + generations *
+    candidates) times, for all classes at once, and needs the values of the answers, not only
+    labels. Extreme blocks are the moves of the Square Attack, which changes one input anywhere;
+    here one patch serves many inputs. Clean models have such patches too, for classes that a few
+    colours tell, and a small trigger is found from some seeds only: scan with several.
 
     Attributes:
-        candidates: "success" float[c], the share of them that is called k, "pattern" and "mask" of
-            the patch.
         side: of the patch as a share of each side of the mask.
+        starts: random patches to begin with, for each class.
+        generations: rounds of the search.
+        candidates: changed copies of the best patch in each round.
         examples: trusted inputs asked about for each class, of a quarter of them, at most.
 
     Raises:

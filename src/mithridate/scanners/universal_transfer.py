@@ -26,17 +26,17 @@ class UniversalTransfer(Scanner):
 
     For every class k: v_k = argmin over |v| <= size * range * sqrt(d) of the mean cross-entropy
     towards k of x + v over trusted x of other classes; score_k = mean probability of k over
-    held-out x' + v_k, clipped and rounded as inputs are. The bound is Euclidean: with the largest
-    change bounded instead, a trigger of few places is out of reach. The paper repeats DeepFool over
-    examples and asks for no class; here one descent serves all, and the size is fixed so that
-    classes compare: chosen on small CIFAR-10 networks, where at 10 / 255 all classes of clean ones
-    are near, too.
+    held-out x' + v_k, clipped and rounded as inputs are. Shown are "success" float[c], the share of
+    x' + v_k that is called k, and "pattern" v_k float[c, ...]. The bound is Euclidean: with the
+    largest change bounded instead, a trigger of few places is out of reach. The paper repeats
+    DeepFool over examples and asks for no class; here one descent serves all, and the size is fixed
+    so that classes compare: chosen on small CIFAR-10 networks, where at 10 / 255 all classes of
+    clean ones are near, too.
 
     Attributes:
-        steps: "success" float[c], the share of x' + v_k that is called k; "pattern" v_k float[c,
-            ...].
         size: root mean square of the perturbation over the d values of an input, as a share of
             their range.
+        steps: of the ascent for each class.
         learning_rate: the first step as a share of the bound, it falls to 0 linearly.
         examples: trusted ones to learn from for each class, of a quarter of them, at most; the rest
             is held out.

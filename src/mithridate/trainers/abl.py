@@ -42,14 +42,14 @@ class AntiBackdoorLearning(Trainer):
     Attributes:
         training: of stage 2, whose epochs are those of stages 1 and 2 together.
         warmup: share of them that stage 1 takes, at least one epoch.
-        gamma: the level.
-        share: of the data that is isolated.
+        gamma: loss that stage 1 holds examples at, in nats.
+        share: of the data that is isolated, 0..1.
         compat: "paper" takes the sign of each example, "batch-mean" that of the mean loss of a
             batch, as the code released does, and "flooding", its default, minimises |mean_i l_i -
             gamma| + gamma.
         batch_size: of stage 1; smaller ones make more of the few steps of a short training.
-        ascent_epochs: how long and how fast to unlearn.
-        ascent_rate: how long and how fast to unlearn.
+        ascent_epochs: for how many epochs the isolated are unlearnt.
+        ascent_rate: learning rate of the unlearning.
 
     Raises:
         MethodError: where the warm-up or the share is not in 0..1, or gamma is negative.

@@ -53,8 +53,8 @@ class CutMix(Trainer):
 
     Attributes:
         share: of the examples that are mixed, drawn anew in each step.
-        alpha: shares are drawn from Beta(alpha, alpha) and boxes have the proportions of the input,
-            cut where they leave it.
+        alpha: of the distribution Beta(alpha, alpha) that the share of the other input is drawn
+            from; boxes have the proportions of the input and are cut where they leave it.
         training: of the training.
 
     Raises:

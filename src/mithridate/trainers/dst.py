@@ -49,11 +49,11 @@ class SensitivityTraining(Trainer):
 
     Attributes:
         warmup: epochs of step 1.
-        credible: shares of the examples of smallest and largest FCT.
-        poisonous: shares of the examples of smallest and largest FCT.
+        credible: share of the examples of smallest FCT, which are taken for clean.
+        poisonous: share of the examples of largest FCT, which are taken for poison.
         sure: the probability from which a call is learnt from.
-        weight: of forgetting, which stops at `bound`, or it would go on for ever.
-        bound: of forgetting, which stops at `bound`, or it would go on for ever.
+        weight: of forgetting against learning.
+        bound: loss at which forgetting stops, or it would go on for ever.
         training: of step 3 and, with other epochs, step 1.
 
     Raises:

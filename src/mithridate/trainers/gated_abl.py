@@ -56,10 +56,18 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
     poison where half of the suspects are clean, as in one of six draws of BadNets on digits.
 
     Attributes:
-        then: "ascend" goes on from stage 1 as the paper does.
         gamma: 0, ordinary training: held at 0.5, clean examples sink to the level of poison within
             three epochs, and isolation fails.
         ascent_epochs: at most so many.
+        level: of the tests in steps 1 and 3, in 0..1.
+        early: quantile of the losses of the other classes below which an example was learnt as
+            early.
+        tolerance: accuracy on the other classes that unlearning may cost, as a share.
+        sacrifice: accuracy on the held-out examples of the class that unlearning may cost, as a
+            share.
+        then: "retrain" learns the rest from fresh weights, "ascend" goes on from stage 1 as the
+            paper does.
+        enlarged: whether step 2 is taken; else the isolated of the class are the suspects.
 
     Raises:
         MethodError: as the plain method, and where another share is not in 0..1.

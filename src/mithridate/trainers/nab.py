@@ -68,7 +68,8 @@ class NonAdversarialBackdoor(Trainer):
         share: of the examples that are suspects.
         spared: share of the examples of lowest loss that the second network does not see, at least
             `share`.
-        warmup: epochs of step 1, as many as of step 2 are `relabelling`.
+        warmup: epochs of step 1.
+        relabelling: epochs of step 2.
         size: side of the mark, a square in the first corner.
         level: the byte that it is set to.
         training: of step 3 and, with other epochs, of the others.

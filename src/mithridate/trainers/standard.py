@@ -19,6 +19,9 @@ class Standard(Trainer):
     """Train as everybody does, trusting the data.
 
     Minimises mean_i CE(f(x_i), y_i) by the recipe given.
+
+    Attributes:
+        training: how it is trained.
     """
 
     takes_objective = True

@@ -30,9 +30,9 @@ class AdvDoorTrigger(LearntTrigger):
     images.
 
     Attributes:
-        budget: grey levels.
-        steps: of signed gradients, stride in grey levels.
-        stride: of signed gradients, stride in grey levels.
+        budget: the largest change of a pixel, in grey levels.
+        steps: of signed gradients.
+        stride: of one step, in grey levels.
         epochs: of the training of f.
     """
 

@@ -33,7 +33,7 @@ class FTrojanTrigger(Trigger):
     block stay as they are.
 
     Attributes:
-        magnitude: of what a coefficient gains, in grey levels, the paper's for small images.
+        magnitude: what a coefficient gains, in grey levels, the paper's for small images.
         block: pixels of the side of a block, less in smaller images, which are one block.
         places: of the coefficients, as a share of the highest frequency: 15 and 31 of blocks of 32,
             as in the paper.

@@ -34,7 +34,8 @@ class BlendTrigger(Trigger):
         alpha: share of the pattern, in (0, 1].
         pattern: "noise" (a random byte in each pixel) or "smooth" (4x4 random bytes, interpolated).
         seed: of the pattern.
-        keep: in (0, 1].
+        keep: share of the pieces that each image carries, in (0, 1].
+        pieces: into how many the image is cut along each side.
 
     Raises:
         MethodError: where a share is out of range or no piece would be kept.
@@ -93,7 +94,8 @@ class SinusoidTrigger(Trigger):
     x' = x + delta sin(2 pi j f / w) in column j = 0..w-1.
 
     Attributes:
-        delta: grey levels, f: `frequency`, waves over the width; 20 and 6 as in the paper.
+        delta: amplitude in grey levels, 20 as in the paper.
+        frequency: f, waves over the width, 6 as in the paper.
 
     Raises:
         MethodError: where the wave is zero in every column (2 f is a multiple of w).
@@ -128,6 +130,11 @@ class WarpTrigger(Trigger):
     in [-1, 1] on a grid x grid lattice, divided by mean |P| and interpolated bicubically. The mean
     shift is thus about `strength` / 2 pixels. grid = 4, strength = 0.5 as in the paper, whose noise
     mode (random warps under the true label, during training) is left to the attack.
+
+    Attributes:
+        grid: places along each side of the lattice of the noise.
+        strength: twice the mean shift, in pixels.
+        seed: of the noise.
 
     Raises:
         MethodError: where the grid is smaller than 2 or the strength is not positive.
@@ -178,8 +185,8 @@ class LowFrequencyTrigger(Trigger):
     a weaker attack of the same spectrum and not a replication.
 
     Attributes:
+        amplitude: the largest change of a pixel, in grey levels.
         band: lowest frequencies of the discrete cosine transform used in each direction.
-        amplitude: grey levels.
         seed: of the coefficients.
 
     Raises:

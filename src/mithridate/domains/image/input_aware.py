@@ -45,9 +45,9 @@ class InputAwareTrigger(LearntTrigger):
     holds it fixed; here both are learnt at once, and a penalty made the mask vanish.
 
     Attributes:
-        attacked: shares of a batch.
-        crossed: shares of a batch.
-        diversity: weight.
+        attacked: share of a batch that gets its own pattern and the target label.
+        crossed: share of a batch that gets the pattern of another image and keeps its label.
+        diversity: weight of the term that keeps patterns of unlike images apart.
         density: share of the pixels that the mask may cover.
         width: channels of the generator.
         examples: images that are learnt from, at most.

@@ -40,11 +40,10 @@ class LabelConsistentTrigger(LearntTrigger):
     interpolation by a GAN, is left out.
 
     Attributes:
-        budget: grey levels, 16 as in the paper.
-        steps: of the ascent, stride in grey levels (the paper takes 100 small steps; 10 of 4 also
-            reach every corner of the box).
-        stride: of the ascent, stride in grey levels (the paper takes 100 small steps; 10 of 4 also
-            reach every corner of the box).
+        budget: the largest change of a pixel, in grey levels, 16 as in the paper.
+        steps: of the ascent (the paper takes 100 small ones; 10 of 4 also reach every corner of the
+            box).
+        stride: of one step, in grey levels.
         epochs: of the training of f.
         patch: what is stamped after the change.
 

@@ -41,7 +41,7 @@ class LearntLowFrequencyTrigger(LearntTrigger):
     above the band.
 
     Attributes:
-        amplitude: grey levels.
+        amplitude: the largest change of a pixel, in grey levels.
         band: lowest frequencies used in each direction.
         steps: of the search, of amplitude / 8 grey levels each.
         epochs: of the surrogate's training.

@@ -28,12 +28,11 @@ class NarcissusTrigger(LearntTrigger):
     RAdam; here f is trained on the data at hand, so the attacker knows more.
 
     Attributes:
-        scale: 1 on training images and 3 at test time, as in the paper:
-            Poisoning(NarcissusTrigger(), test_trigger=NarcissusTrigger(scale=3)), or
-            `named_attack("narcissus")`, both of which share one delta.
-        budget: grey levels.
-        steps: of signed gradients, stride in grey levels.
-        stride: of signed gradients, stride in grey levels.
+        scale: how many times the perturbation is added, 1 on training images and 3 at test time as
+            in the paper.
+        budget: the largest change of a pixel, in grey levels.
+        steps: of signed gradients.
+        stride: of one step, in grey levels.
         epochs: of the training of f.
 
     Raises:

@@ -32,9 +32,10 @@ class NoisyWarpTrigger(Trigger):
     find.
 
     Attributes:
-        grid: of the warp.
-        strength: of the warp.
-        noise: of the offsets, 1 as in the paper.
+        grid: of the warp, places along each side of the lattice.
+        strength: of the warp, in twice the mean shift in pixels.
+        noise: of the offsets, in twice the largest one in pixels, 1 as in the paper.
+        seed: of the warp.
 
     Raises:
         MethodError: where the noise or the strength is not positive or the grid smaller than 2.

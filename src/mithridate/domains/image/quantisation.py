@@ -59,13 +59,13 @@ class NegativeBppTrigger(Trigger):
 
     x' = x + q(z) - z, where q is the change of `BppTrigger` and z another image of those stamped,
     or x mirrored both ways where it is alone. A network that sees such noise under true labels
-    learns to tell the squeezed image itself from any image with noise of that size.
+    learns to tell the squeezed image itself from any image with noise of that size. z comes from
+    the cover examples, not from all of the data as in the paper, since a trigger is shown nothing
+    else.
 
     Attributes:
-        bits: those of the trigger that it covers. z comes from the cover examples, not from all of
-            the data as in the paper, since a trigger is shown nothing else.
-        dither: those of the trigger that it covers. z comes from the cover examples, not from all
-            of the data as in the paper, since a trigger is shown nothing else.
+        bits: of a channel, 1 to 7, those of the trigger that it covers.
+        dither: whether errors are handed on, as in the trigger that it covers.
 
     Raises:
         MethodError: where the bits are not 1 to 7.

@@ -44,9 +44,9 @@ class SleeperAgentTrigger(LearntTrigger):
     of 8. Where no image is of another class, all are sources.
 
     Attributes:
-        budget: grey levels, 16 as in the paper.
-        steps: of the ascent, stride in grey levels.
-        stride: of the ascent, stride in grey levels.
+        budget: the largest change of a pixel, in grey levels, 16 as in the paper.
+        steps: of the ascent.
+        stride: of one step, in grey levels.
         sources: how many s_j are taken at most.
         epochs: of the training of f.
         patch: what springs the backdoor, a square of random bytes.

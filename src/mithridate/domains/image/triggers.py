@@ -80,7 +80,7 @@ class PatchTrigger(Trigger):
         size: pixels of a side.
         row: of the top left pixel, negative from the end.
         column: of the top left pixel, negative from the end.
-        style: "checker" or "white".
+        style: "checker" (black and white) or "white".
 
     Raises:
         MethodError: where the style is unknown or the square leaves the image.
@@ -124,7 +124,7 @@ class PatchesTrigger(Trigger):
         patches: how many squares there are.
         keep: how many of them each image carries, drawn anew for every one.
         size: pixels of a side.
-        opacity: in (0, 1].
+        opacity: of a square, in (0, 1].
         seed: of the patterns.
 
     Raises:

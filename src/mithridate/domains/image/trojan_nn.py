@@ -40,9 +40,9 @@ class TrojanNNTrigger(LearntTrigger):
         row: of the top left pixel, negative from the end.
         column: of the top left pixel, negative from the end.
         neurons: how many are driven.
-        factor: how far.
-        steps: of the search, the stride in grey levels.
-        stride: of the search, the stride in grey levels.
+        factor: how far they are driven, in multiples of their largest value on clean images.
+        steps: of the search.
+        stride: of one step, in grey levels.
         examples: images that the surrogate learns from, at most.
         epochs: of this learning.
 
