@@ -175,7 +175,8 @@ class TargetedWeights(WeightsAttack):
 def put_patch(inputs: torch.Tensor, patch: torch.Tensor) -> torch.Tensor:
     """Put a patch [k, s, ...] at the end of all other axes of a copy of inputs [n, k, ...]."""
     covered = inputs.clone()
-    covered[(..., *(slice(-side, None) for side in patch.shape[1:]))] = patch
+    ends = tuple(slice(-side, None) for side in patch.shape[1:])
+    covered[(slice(None), slice(None), *ends)] = patch
     return covered
 
 
