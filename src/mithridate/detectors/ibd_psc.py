@@ -34,7 +34,7 @@ class IbdPsc(Detector):
     Attributes:
         factor: by which the parameters are amplified.
         copies: how many amplified networks are asked, fewer where the model has no more layers.
-        threshold: the share of errors that the first of them reaches on trusted inputs.
+        threshold: the share of trusted inputs that the least amplified of them errs on.
 
     Raises:
         MethodError: where a setting is out of range.

@@ -22,7 +22,7 @@ class SharpnessAwareFineTuning(FineTuning):
     CIFAR-10 with 1,000 trusted examples radii above 0.2 cost the accuracy.
 
     Attributes:
-        radius: of the ball in which the weights are moved, relative to their size.
+        radius: of the ball, a distance in all weights together.
 
     Raises:
         MethodError: where fewer than ten examples are trusted or a setting is not positive.

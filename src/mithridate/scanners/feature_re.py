@@ -38,10 +38,11 @@ class FeatureRE(Scanner):
     each class. The bounds for size and deviation are ours.
 
     Attributes:
-        size: as a share of the range of inputs.
-        deviation: in those of the same feature over trusted inputs.
-        share: of the features.
-        steps: of the search for each class.
+        size: the largest root mean square of F(x) - x, as a share of the range of inputs.
+        deviation: the largest mean spread of the masked features, in standard deviations of the
+            same features over trusted inputs.
+        share: of the features that the mask may cover.
+        steps: of the descent, for each class.
         learning_rate: of v, as a share of the range.
         examples: trusted ones to learn from for each class, of a quarter of them, at most.
 
