@@ -5,6 +5,8 @@ import textwrap
 import pytest
 
 from cli.runs import inside
+from mithridate.bench.admission import admit
+from mithridate.bench.digest import code_digest
 from mithridate.core import registry
 from mithridate.core.method import Detector
 from mithridate.core.registry import BrokenEntryPoint, broken_entry_points, find, find_attacks, get
@@ -78,6 +80,8 @@ def test_a_strangers_methods_are_found_and_a_broken_one_stops_nobody(installed):
     assert {"far-away", "strip"} <= set(methods)
     assert methods["strip"].__module__ == "mithridate.detectors.strip", "ours come first"
     assert get(Detector, "fa", power=3.0).power == 3.0
+    admit(get(Detector, "fa"))  # into a sweep, where the code of its module counts
+    assert code_digest(methods["far-away"]) != code_digest(methods["strip"])
     assert find_attacks()["tiny-patch"].trigger.size == 1
     assert set(broken_entry_points()) == {"missing", "broken", "empty"}
     assert "RuntimeError: on [bold]fire" in broken_entry_points()["broken"]

@@ -200,10 +200,12 @@ class Population:
                 f"{form.unlike(self.form)}; scan with others, or let references be trained"
             )
         settings = {s.name(): json.loads(json.dumps(plain(s.config()))) for s in scanners}
+        now = {name: s.name() for s in scanners for name in s.names()}  # files hold earlier names
         return {
-            each.name: np.asarray(each.rows, dtype=np.float64)
+            now[each.name]: np.asarray(each.rows, dtype=np.float64)
             for each in self.scores
-            if settings.get(each.name) == each.config
+            if each.name in now
+            and settings[now[each.name]] == {**each.config, "method": now[each.name]}
         }
 
 
