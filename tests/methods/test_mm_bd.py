@@ -55,6 +55,18 @@ def separate_scale(scale):
     return Scaled().eval()
 
 
+def test_shares_are_refused_and_not_met_with_silence():
+    """Behind a softmax every class reaches a share of one, backdoor or not."""
+    model = twin()
+
+    class Shares(torch.nn.Module):
+        def forward(self, batch):
+            return model(batch).softmax(1)
+
+    with pytest.raises(CannotJudge, match="not with logits: a softmax stands in it"):
+        MaximumMargin().judge(view_of(Shares().eval()), stream(0, "scan"))
+
+
 def test_edges():
     with pytest.raises(CannotJudge, match="no positive margin"):
         MaximumMargin().judge(view_of(separate(1.0, 0.0, 0.0)), stream(0, "scan"))

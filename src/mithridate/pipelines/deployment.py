@@ -118,10 +118,11 @@ def place_onnx(
     """
     from mithridate.artifacts.onnx.adapter import Adapter
     from mithridate.artifacts.onnx.interpreter import Interpreter
+    from mithridate.artifacts.onnx.logits import without_softmax
     from mithridate.artifacts.onnx.reading import read
     from mithridate.artifacts.onnx.runtime import Session
 
-    proto = read(file)
+    proto = without_softmax(read(file))
     adapter = Adapter(mean=mean or (0.0,), std=std or (1.0,)) if mean or std else None
     session = Session(proto, adapter)
     try:

@@ -151,12 +151,11 @@ def deployed(
     """
     if not is_onnx(path):
         return load(path, domain, data, network, rng, part)
-    from mithridate.artifacts.onnx import Adapter, Session
+    from mithridate.artifacts.onnx import Adapter, Session, read, without_softmax
 
     mean, std = getattr(domain, "mean", ()), getattr(domain, "std", ())
-    session = Session(
-        path, Adapter(mean=mean or (0.0,), std=std or (1.0,)) if mean or std else None
-    )
+    adapter = Adapter(mean=mean or (0.0,), std=std or (1.0,)) if mean or std else None
+    session = Session(without_softmax(read(path)), adapter)
     answers = session(domain.prepare(data.inputs[:1])).shape[1]
     if answers != len(data.classes):
         raise MethodError(

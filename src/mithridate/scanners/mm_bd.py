@@ -71,6 +71,7 @@ class MaximumMargin(Scanner):
         target_labels = torch.arange(classes, device=device).repeat_interleave(self.starts)
         tops, ends = [], []
         with differentiable_model(view, first, surface) as model, open_ranges(model):
+            refuse_shares(model, first)
             for group in groups(classes, self.starts, view.runtime):
                 rows = (target_labels >= group[0]) & (target_labels <= group[-1])
                 end = self.climb(model, first[rows], target_labels[rows], surface)
@@ -93,6 +94,23 @@ class MaximumMargin(Scanner):
             moved = point.detach() + width * (1 - step / self.steps) * slope.sign()
             inputs = moved.clamp(surface.low, surface.high)
         return inputs
+
+
+def refuse_shares(model: nn.Module, inputs: torch.Tensor) -> None:
+    """Refuse a model that answers with shares of the classes, which sum to one.
+
+    Every class reaches a share of nearly one, so that the margin of a backdoor shows no longer.
+
+    Raises:
+        CannotJudge: it does.
+    """
+    with torch.no_grad():
+        answers = model(inputs).float()
+    if bool((answers >= 0).all()) and bool(((answers.sum(1) - 1).abs() < 1e-3).all()):
+        raise CannotJudge(
+            "the model answers with shares that sum to one, not with logits: a softmax stands in "
+            "it, behind which margins say nothing; give the network without it"
+        )
 
 
 def margins(logits: torch.Tensor, target_labels: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ differentiable twin in torch, and `export_onnx` and `quantise_onnx` write such f
 from mithridate.artifacts.onnx.adapter import Adapter
 from mithridate.artifacts.onnx.export import export_onnx, export_with_twin, quantise_onnx
 from mithridate.artifacts.onnx.interpreter import Interpreter, check_twin
+from mithridate.artifacts.onnx.logits import without_softmax
 from mithridate.artifacts.onnx.reading import dangers, read
 from mithridate.artifacts.onnx.runtime import Session
 
@@ -20,4 +21,5 @@ __all__ = [
     "export_with_twin",
     "quantise_onnx",
     "read",
+    "without_softmax",
 ]

@@ -19,6 +19,7 @@ from mithridate.core.errors import MethodError, MithridateError
 from mithridate.domains.image import checkpoints
 from mithridate.domains.image.checkpoints import Logits, Standardised, first_line
 from mithridate.domains.image.layers import Encode, encode_by
+from mithridate.domains.image.softmaxes import before_softmax
 
 POOLING = ("avg", "max", "avgmax", "catavgmax", "token")
 """What a configuration of timm may ask for beside the architecture."""
@@ -34,11 +35,18 @@ class Elsewhere(nn.Module):
     def __init__(self, encode: Encode, inner: nn.Module) -> None:
         super().__init__()
         self.encode, self.inner = encode, inner
+        self.ends_in_softmax = False
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Give logits[b, c] of bytes uint8[b, k, h, w]."""
-        logits: torch.Tensor = self.inner(self.encode(batch))
-        return logits
+        """Give logits[b, c] of bytes uint8[b, k, h, w], also where the network gives shares."""
+        encoded = self.encode(batch)
+        logits = before_softmax(self.inner, encoded) if self.ends_in_softmax else None
+        return self.inner(encoded) if logits is None else logits
+
+    def look_for_softmax(self, batch: torch.Tensor) -> None:
+        """Find out, by asking about a few images, whether the network ends in a softmax."""
+        with torch.no_grad():
+            self.ends_in_softmax = before_softmax(self.inner, self.encode(batch)) is not None
 
     def own(self) -> dict[str, torch.Tensor]:
         """Give the weights by the names that the library of the network gives them."""
@@ -113,6 +121,7 @@ def elsewhere(
     try:
         with torch.no_grad():
             shape = tuple(model.eval()(images[:2]).shape)
+            model.look_for_softmax(images[:2])
     except Exception as error:  # whatever somebody's network raises
         raise MethodError(
             f"{name!r} does not take images of {list(images.shape[1:])} ({first_line(error)}); "
