@@ -153,6 +153,20 @@ def onnx_kind(file: Path) -> Literal["fp32", "static", "dynamic"]:
     return "static" if "QuantizeLinear" in operators else "fp32"
 
 
+def small_weights(file: Path) -> str:
+    """Say in what form an ONNX file holds weights that its clean references are not exported in.
+
+    "" where they are exported alike: floats, and eight bits.
+    """
+    from mithridate.artifacts.onnx.reading import nodes, read, tensors
+
+    model = read(file)
+    kinds = {tensor.data_type for tensor in tensors(model)}
+    if any(node.op_type == "MatMulNBits" for node in nodes(model)) or kinds & {21, 22}:
+        return "few bits"
+    return "half precision" if kinds & {10, 16} else ""
+
+
 def _agreeing(place: Placed) -> Placed:
     """Take away a twin that does not answer like its artefact."""
     from mithridate.artifacts.onnx.interpreter import check_twin

@@ -16,6 +16,7 @@ from mithridate.artifacts.onnx.table import OPERATORS
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, DataError, UnsafeData
 from mithridate.core.inference import last_linear
+from mithridate.pipelines.deployment import small_weights
 from mithridate.scanners.gradients import check_gradients
 
 quantization = pytest.importorskip("onnxruntime.quantization")
@@ -104,6 +105,7 @@ def test_half_precision_of_the_runtimes_own_converter(files, keeps):
         with pytest.raises(onnx.checker.ValidationError, match="topologically sorted"):
             onnx.checker.check_model(made)
     agree(folder / "half.onnx", batch)
+    assert small_weights(folder / "half.onnx") == "half precision"
     assert inspect_file(folder / "half.onnx").answer == "clean"
 
 
@@ -145,6 +147,8 @@ def test_products_with_weights_of_few_bits_have_a_twin(files, bits, symmetric):
     quantiser.process()
     quantiser.model.save_model_to_file(str(folder / "few.onnx"))
     assert "MatMulNBits" in agree(folder / "few.onnx", batch)
+    assert small_weights(folder / "few.onnx") == "few bits"
+    assert small_weights(folder / "products.onnx") == ""
 
 
 @pytest.mark.parametrize("spoilt", ["N", "K", "block_size", "bits"])
