@@ -146,10 +146,13 @@ def small(tmp_path):
 
 def poison(*arguments):
     """Poison in this process; returns the exit status."""
+    from mithridate.cli.groups import HowToComputeLong
     from mithridate.cli.work.poison import run
 
     path, out, *more = arguments
-    return run(path=str(path), out=out, trigger="pixel-trigger", **dict(more))
+    given = dict(more)
+    computing = HowToComputeLong(seed=given.pop("seed", 0))
+    return run(path=str(path), out=out, trigger="pixel-trigger", computing=computing, **given)
 
 
 AMOUNT = ("set", ["selection.poison_rate=5"])
