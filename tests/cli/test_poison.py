@@ -10,6 +10,7 @@ from PIL import Image
 
 from cli.runs import inside, mithridate, report, save_npz, save_tree, shapes
 from mithridate.attacks.named import named_attack
+from mithridate.cli.groups import HowToComputeLong
 from mithridate.core.method import LearntTrigger
 from mithridate.core.registry import find_attacks
 from mithridate.domains.formats import read
@@ -165,9 +166,9 @@ def test_nothing_is_overwritten_unless_forced(small, tmp_path):
     poison(small, out, AMOUNT)
     first = (out / "truth.csv").read_text()
     with pytest.raises(DataError, match="--force replaces it"):
-        poison(small, out, AMOUNT, ("seed", 1))
+        poison(small, out, AMOUNT, ("computing", HowToComputeLong(seed=1)))
     assert (out / "truth.csv").read_text() == first
-    poison(small, out, AMOUNT, ("seed", 1), ("force", True))
+    poison(small, out, AMOUNT, ("computing", HowToComputeLong(seed=1)), ("force", True))
     assert (out / "truth.csv").read_text() != first
 
 
@@ -194,7 +195,7 @@ def test_the_input_is_never_overwritten(small, tmp_path):
 
 def test_the_same_seed_gives_the_same_poison(small, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        poison(small, tmp_path / name, AMOUNT, ("seed", seed))
+        poison(small, tmp_path / name, AMOUNT, ("computing", HowToComputeLong(seed=seed)))
     one, same, other = ((tmp_path / name / "truth.csv").read_text() for name in "abc")
     assert one == same != other
 
