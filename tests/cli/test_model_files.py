@@ -6,18 +6,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mithridate.pipelines.known_references import Form, unlike
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cli.runs import inside, save_npz, shapes
-from mithridate.cli.guard import GuardNetwork
+from mithridate.cli.flags import as_flag
+from mithridate.cli.groups import HowToCompute, WhichNetwork
 from mithridate.cli.work.guard import read
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
+from mithridate.core.spelling import spelt
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.pipelines import kept_network as weights
+from mithridate.pipelines.population import Form
 
 OWN = """
 import torch
@@ -100,7 +102,8 @@ def test_without_the_networks_name_the_way_out_is_said(data, tmp_path):
 
 def test_another_encoding_is_told_in_a_sentence():
     form = Form("timm:resnet18", "fp32", 10, ((0.5,), (0.25,)))
-    told = unlike(form, ["timm:resnet18", "fp32", 10, [[], []]])
+    with spelt(as_flag):
+        told = form.unlike(replace(form, encoding=((), ())))
     assert told == (
         "how inputs enter is by --mean 0.5 --std 0.25 here and as the network's library says "
         "(no --mean, no --std) there"
@@ -195,8 +198,7 @@ def test_an_onnx_file_is_guarded(data, graph, tmp_path):
         "--mean", "0.5", "--std", "0.5", "--level", 0.2,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    request = GuardNetwork(graph, fitted=tmp_path / "guard")
-    guard, some = read(request)
+    guard, some = read(tmp_path / "guard", graph, WhichNetwork(), HowToCompute())
     assert len(guard.decide(some.inputs)) == len(some)
     few = replace(some, classes=some.classes[:2])
     with pytest.raises(MethodError, match="a logit for each of 2 classes, found 3"):
