@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
+from mithridate.cli.existing import check_inputs
 from mithridate.core.docstrings import parsed
 from mithridate.core.spelling import as_argument, spelt
 
@@ -21,7 +22,13 @@ PLAIN = {"float": float, "int": int, "str": str}
 """Types of settings that one flag can hold."""
 
 
-def command(request: type[Any], work: str, settings: str = "") -> Callable[..., None]:
+def command(
+    request: type[Any],
+    work: str,
+    settings: str = "",
+    data: Collection[str] = (),
+    files: Collection[str] = (),
+) -> Callable[..., None]:
     """Make a command out of a dataclass: its fields are the flags.
 
     A field whose type is a dataclass too is a group of flags that several verbs share.
@@ -32,6 +39,8 @@ def command(request: type[Any], work: str, settings: str = "") -> Callable[..., 
             imported when the command runs, so that help comes at once.
         settings: "module:Class", a dataclass whose plain fields become flags too; what is given
             for them arrives as `settings`, a mapping by name.
+        data: fields that name data, which must be there.
+        files: fields that name a model or a folder, which must be there.
 
     """
     own = list(_parameters(request))
@@ -39,6 +48,7 @@ def command(request: type[Any], work: str, settings: str = "") -> Callable[..., 
     known = [parameter.name for parameter in own]
 
     def function(**given: Any) -> None:
+        check_inputs(given, data, files)
         arguments = _fields(request, given)
         if settings:
             arguments["settings"] = {p.name: given[p.name] for p in more}

@@ -75,7 +75,7 @@ def _named_attacks(name: str, kind: Any) -> Table:
 
 def sets() -> None:
     """List the data sets that are known by name, and where they are looked for."""
-    from mithridate.domains.catalogue import SETS, places
+    from mithridate.domains.named_sets import SETS, places
 
     table = grid("name", "splits", "from the network")
     for name, known in SETS.items():

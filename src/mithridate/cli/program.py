@@ -53,19 +53,35 @@ WORK = "mithridate.cli.work"
 """Where the work of each verb is; it loads torch, so it is imported when the verb runs."""
 
 scan.command("data")(
-    command(ScanData, f"{WORK}.scan_data:run", "mithridate.pipelines.scan:DataScanner")
+    command(
+        ScanData,
+        f"{WORK}.scan_data:run",
+        "mithridate.pipelines.scan:DataScanner",
+        data=("path", "trusted"),
+        files=("model",),
+    )
 )
 scan.command("file")(command(ScanFile, f"{WORK}.scan_file:run"))
-scan.command("model")(command(ScanModel, f"{WORK}.scan_model:run"))
+scan.command("model")(
+    command(ScanModel, f"{WORK}.scan_model:run", data=("data", "inputs"), files=("file",))
+)
 for verb, asked in (("plan", BenchPlan), ("run", BenchRun), ("status", BenchStatus),
                     ("verify", BenchVerify), ("report", BenchReport), ("gc", BenchGc)):  # fmt: skip
     bench.command(verb)(command(asked, f"{WORK}.bench:{verb}"))
-app.command("train")(command(TrainNetwork, f"{WORK}.train:run"))
-app.command("repair")(command(RepairNetwork, f"{WORK}.repair:run"))
-app.command("guard")(
-    command(GuardNetwork, f"{WORK}.guard:run", "mithridate.service.settings:Settings")
+app.command("train")(command(TrainNetwork, f"{WORK}.train:run", data=("path", "trusted")))
+app.command("repair")(
+    command(RepairNetwork, f"{WORK}.repair:run", data=("trusted", "data"), files=("model",))
 )
-app.command("poison")(command(PoisonData, f"{WORK}.poison:run"))
+app.command("guard")(
+    command(
+        GuardNetwork,
+        f"{WORK}.guard:run",
+        "mithridate.service.settings:Settings",
+        data=("trusted",),
+        files=("model",),
+    )
+)
+app.command("poison")(command(PoisonData, f"{WORK}.poison:run", data=("path", "trap")))
 app.command("demo")(command(Demo, f"{WORK}.demo:run"))
 app.command("methods")(listing.methods)
 app.command("sets")(listing.sets)

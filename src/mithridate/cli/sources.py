@@ -5,7 +5,6 @@ Axes: n examples.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from mithridate.cli.groups import HowToRead
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import SETS, is_named, load_named
+from mithridate.domains.catalogue import load_named
 from mithridate.domains.formats import Source, read
 from mithridate.domains.formats.arriving import inputs_like
+from mithridate.domains.named_sets import describe_missing, is_named
 
 
 def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Source:
@@ -47,12 +47,7 @@ def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Sour
                 "and folders of your own only"
             )
         return source
-    near = difflib.get_close_matches(name, SETS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise DataError(
-        f"{where!r}: no such file or folder, and no data set of that name; {hint}"
-        f"named sets: {', '.join(SETS)}"
-    )
+    raise DataError(describe_missing(where, name))
 
 
 def trusted_beside(source: Source, where: str, how: HowToRead) -> Dataset:
