@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
@@ -24,6 +24,9 @@ from mithridate.core.view import View
 
 if TYPE_CHECKING:
     from mithridate.artifacts.precision import Deployed
+
+Quantised = Literal["fp32", "static", "dynamic"]
+"""How the weights and activations of an ONNX graph are quantised."""
 
 ARITHMETIC = ("bf16", "fp32")
 """Precisions that need no artefact: the same weights, run in this arithmetic."""
@@ -109,8 +112,10 @@ def place_artefact(artefact: Deployed, domain: Domain, trusted: Dataset) -> Plac
 
 def place_onnx(
     file: Path, domain: Domain, trusted: Dataset, mean: Sequence[float], std: Sequence[float]
-) -> Placed:
+) -> tuple[Placed, Quantised]:
     """Show an ONNX file as it is: run by ONNX Runtime, its twin by an interpreter with derivatives.
+
+    Also tells how it was quantised.
 
     Args:
         mean: the file takes (x / 255 - mean) / std; without them it takes prepared inputs.
@@ -122,7 +127,8 @@ def place_onnx(
     from mithridate.artifacts.onnx.reading import read
     from mithridate.artifacts.onnx.runtime import Session
 
-    proto = without_softmax(read(file))
+    whole = read(file)
+    proto = without_softmax(whole)
     adapter = Adapter(mean=mean or (0.0,), std=std or (1.0,)) if mean or std else None
     session = Session(proto, adapter)
     try:
@@ -130,12 +136,10 @@ def place_onnx(
         why = ""
     except CannotJudge as reason:
         twin, why = None, str(reason)
-    return _agreeing(Placed(session, twin, domain, trusted, why=why))
+    return _agreeing(Placed(session, twin, domain, trusted, why=why)), _quantised(whole)
 
 
-def place_as_onnx(
-    model: nn.Module, kind: Literal["fp32", "static", "dynamic"], domain: Domain, trusted: Dataset
-) -> Placed:
+def place_as_onnx(model: nn.Module, kind: Quantised, domain: Domain, trusted: Dataset) -> Placed:
     """Export a network to ONNX, quantise it as `kind` says, and show it like one from outside."""
     from mithridate.artifacts.onnx.export import export_with_twin
 
@@ -143,11 +147,11 @@ def place_as_onnx(
     return _agreeing(Placed(session, twin, domain, trusted))
 
 
-def onnx_kind(file: Path) -> Literal["fp32", "static", "dynamic"]:
-    """Tell by its operators how an ONNX file was quantised."""
-    from mithridate.artifacts.onnx.reading import nodes, read
+def _quantised(graph: Any) -> Quantised:
+    """Tell by its operators how an ONNX graph was quantised."""
+    from mithridate.artifacts.onnx.reading import nodes
 
-    operators = {node.op_type for node in nodes(read(file))}
+    operators = {node.op_type for node in nodes(graph)}
     if operators & {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}:
         return "dynamic"
     return "static" if "QuantizeLinear" in operators else "fp32"

@@ -20,7 +20,6 @@ from mithridate.pipelines import kept_network
 from mithridate.pipelines.deployment import (
     Placed,
     as_deployed,
-    onnx_kind,
     place_as_onnx,
     place_onnx,
     small_weights,
@@ -147,12 +146,11 @@ class SuspectFile:
                 return as_deployed(network, precision, fed, shown)
 
             return Suspect(place(model), self.network, precision, fed, self.encoding, place)
-        kind = onnx_kind(self.path)
+        placed, kind = place_onnx(self.path, domain, shown, *self.encoding)
 
         def exported(network: nn.Module) -> Placed:
             return place_as_onnx(network, kind, domain, shown)
 
-        placed = place_onnx(self.path, domain, shown, *self.encoding)
         return Suspect(placed, self.network, f"ONNX, {kind}", fed, self.encoding, exported)
 
 

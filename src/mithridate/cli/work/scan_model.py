@@ -87,8 +87,8 @@ def run(
     shown, domain = trusted.shown, source.domain
     suspect = opened(model, judging.precision, network, domain, shown, computing.seed)
     plausible = plausibility(suspect, everything, computing)
+    file_read = described(model, suspect, plausible.accuracy)
     if plausible.why:
-        file_read = described(model, suspect, plausible.accuracy)
         return unscanned(plausible.why, scanner, file_read, trusted, suspect, out, computing.seed)
     beside: CleanNetworks
     if known is not None:
@@ -108,8 +108,7 @@ def run(
         return status.STOPPED
     cost = {"seconds": time.perf_counter() - began}
     origin = f"{beside.origin}, in the same precision"
-    scanned_file = described(model, suspect, plausible.accuracy)
-    work = ModelWork(found, scanner.scanners, scanned_file, trusted, origin, watched, cost)
+    work = ModelWork(found, scanner.scanners, file_read, trusted, origin, watched, cost)
     answer(work, suspect.form, out, computing.seed)
     return status.OF[found.verdict.answer]
 
