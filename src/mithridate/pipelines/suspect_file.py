@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -56,7 +57,7 @@ class Suspect:
 
 
 @dataclass(frozen=True, eq=False)
-class SuspectFile:
+class SuspectFile(ABC):
     """A file with a model in it that was looked at and may be opened.
 
     Attributes:
@@ -92,17 +93,18 @@ class SuspectFile:
         """
         given = network or (f"huggingface:{path}" if path.is_dir() else "")
         path = weights_in(path) if path.is_dir() else path
-        return cls(path, given, part, encoding, findings_of(path))
+        kind = GraphFile if kept_network.is_onnx(path) else WeightsFile
+        return kind(path, given, part, encoding, findings_of(path))
 
     @property
+    @abstractmethod
     def onnx(self) -> bool:
         """Whether it is a graph and not weights."""
-        return kept_network.is_onnx(self.path)
 
-    @cached_property
+    @property
+    @abstractmethod
     def note(self) -> kept_network.Note:
         """What the file says about its weights."""
-        return kept_network.Note() if self.onnx else kept_network.noted(self.path)
 
     def among(self, classes: tuple[str, ...], doubt: str) -> SuspectFile:
         """Give the same file with its classes.
@@ -121,10 +123,11 @@ class SuspectFile:
         return self.note.named(self.given)
 
     @property
+    @abstractmethod
     def fed(self) -> bool:
         """Whether references must be fed as the model is, by its mean and standard deviation."""
-        return not self.onnx or is_elsewhere(self.network)
 
+    @abstractmethod
     def opened(
         self, precision: str, domain: Domain, fed: Domain, shown: Dataset, seed: int
     ) -> Suspect:
@@ -138,14 +141,46 @@ class SuspectFile:
             seed: Of what a network draws before it is given its weights.
 
         """
-        if not self.onnx:
-            rng = stream(seed, "weights")
-            model = kept_network.load(self.path, fed, shown, self.given, rng, self.part)
 
-            def place(network: nn.Module) -> Placed:
-                return as_deployed(network, precision, fed, shown)
 
-            return Suspect(place(model), self.network, precision, fed, self.encoding, place)
+class WeightsFile(SuspectFile):
+    """A file of weights, for which a network is built."""
+
+    onnx, fed = False, True
+
+    @cached_property
+    def note(self) -> kept_network.Note:
+        """What the file says about its weights."""
+        return kept_network.noted(self.path)
+
+    def opened(
+        self, precision: str, domain: Domain, fed: Domain, shown: Dataset, seed: int
+    ) -> Suspect:
+        """Give a network the weights, and bring it into the precision."""
+        rng = stream(seed, "weights")
+        model = kept_network.load(self.path, fed, shown, self.given, rng, self.part)
+
+        def place(network: nn.Module) -> Placed:
+            return as_deployed(network, precision, fed, shown)
+
+        return Suspect(place(model), self.network, precision, fed, self.encoding, place)
+
+
+class GraphFile(SuspectFile):
+    """An ONNX file, which is run as it is."""
+
+    onnx = True
+    note = kept_network.Note()
+
+    @property
+    def fed(self) -> bool:
+        """Whether references must be fed as the model is: networks of this library need not."""
+        return is_elsewhere(self.network)
+
+    def opened(
+        self, precision: str, domain: Domain, fed: Domain, shown: Dataset, seed: int
+    ) -> Suspect:
+        """Open the graph; references are exported and quantised like it."""
         placed, kind = place_onnx(self.path, domain, shown, *self.encoding)
 
         def exported(network: nn.Module) -> Placed:
