@@ -8,29 +8,28 @@ from typing import Any, cast
 
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
-from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.image.elsewhere import is_elsewhere
+from mithridate.domains.elsewhere import is_elsewhere
 
 
 def set_encoding(
     domain: Domain, network: str, mean: str, std: str, *, graph: bool = False
 ) -> Domain:
-    """Let networks from elsewhere standardise images by (x / 255 - mean) / std.
+    """Let networks from elsewhere standardise inputs, images by (x / 255 - mean) / std.
 
     Args:
         graph: whether the network is an ONNX graph, which is from elsewhere in any case.
 
     Raises:
-        MethodError: where the network is not from elsewhere or the data are no images.
+        MethodError: where the network is not from elsewhere or such data have no mean.
     """
     if not mean and not std:
         return domain
-    if not isinstance(domain, ImageDomain) or not (graph or is_elsewhere(network)):
+    if not (graph or is_elsewhere(network)):
         raise MethodError(
-            "--mean and --std are for images in ONNX files and in networks that --network says are "
-            "from elsewhere; files of this library hold their own"
+            "--mean and --std are for ONNX files and for networks that --network says are from "
+            "elsewhere; files of this library hold their own"
         )
-    return replace(domain, mean=numbers(mean), std=numbers(std))
+    return domain.standardised(numbers(mean), numbers(std))
 
 
 def numbers(words: str) -> tuple[float, ...]:

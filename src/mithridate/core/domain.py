@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -42,6 +43,29 @@ class Domain(Protocol):
     @property
     def name(self) -> str:
         """What the domain is called."""
+
+    @property
+    def unit(self) -> str:
+        """In what triggers are measured, e.g. "pixels"."""
+
+    def accepts(self, inputs: Inputs) -> bool:
+        """Whether these are raw inputs of this kind."""
+
+    def blank(self, count: int, form: Sequence[int]) -> Inputs:
+        """Give raw inputs that say nothing, [count], of the form that prepared ones have."""
+
+    def pack(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        """Turn raw inputs into tensors, so that they can be kept without a pickle."""
+
+    def unpack(self, tensors: dict[str, torch.Tensor]) -> Inputs:
+        """Turn what `pack` gave back into raw inputs."""
+
+    def standardised(self, mean: Sequence[float], std: Sequence[float]) -> Domain:
+        """Give the domain for networks from elsewhere that take (x - mean) / std.
+
+        Raises:
+            MethodError: where that means nothing for such data.
+        """
 
     def prepare(self, inputs: Inputs) -> torch.Tensor:
         """Turn raw inputs[n] into a compact tensor [n, ...] (bytes or token numbers)."""

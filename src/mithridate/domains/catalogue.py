@@ -24,8 +24,8 @@ from mithridate.domains.formats import Layout, Source, read
 from mithridate.domains.formats.idx import read_cifar, read_idx
 from mithridate.domains.formats.npz import Details
 from mithridate.domains.formats.source import Reading
-from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.named_sets import SETS, Download, NamedSet, domain_of, is_named, places
+from mithridate.domains.registry import domain_named
 
 __all__ = [
     "SETS", "Download", "NamedSet", "domain_of", "fetch", "is_named", "load_named", "places",
@@ -96,7 +96,7 @@ def _with_domain(source: Source, known: NamedSet) -> Source:
         source = replace(source, groups=torch.unique(pairs, dim=0, return_inverse=True)[1])
     if known.flip is None:
         return source
-    return replace(source, domain=ImageDomain(flip=known.flip))
+    return replace(source, domain=domain_named(known.domain, flip=known.flip))
 
 
 def _where_to_put(name: str, known: NamedSet, split: str) -> str:

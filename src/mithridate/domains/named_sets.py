@@ -34,6 +34,7 @@ class NamedSet:
         flip: whether mirrored images are still of their class.
         classes: for files that do not name them.
         batches: the members of an archive that make up each split.
+        domain: by its name.
         groups_in_class: whether groups are numbered anew in each class, as the tracks of GTSRB are.
     """
 
@@ -42,6 +43,7 @@ class NamedSet:
     classes: tuple[str, ...] = ()
     batches: dict[str, tuple[str, ...]] = field(default_factory=dict)
     groups_in_class: bool = False
+    domain: str = "image"
 
 
 def _idx(place: str, files: tuple[tuple[int, str], ...]) -> dict[str, tuple[Download, ...]]:
@@ -89,8 +91,8 @@ SETS = {
         classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
                  "Sneaker", "Bag", "Ankle boot"),
     ),
-    "sst2": NamedSet({"train": (), "validation": (), "test": ()}, flip=None),
-    "ag-news": NamedSet({"train": (), "test": ()}, flip=None),
+    "sst2": NamedSet({"train": (), "validation": (), "test": ()}, flip=None, domain="text"),
+    "ag-news": NamedSet({"train": (), "test": ()}, flip=None, domain="text"),
 }  # fmt: skip
 
 
@@ -103,7 +105,7 @@ def domain_of(name: str) -> str:
     """The name of the domain of a named set; empty for a path, which must be read to tell."""
     if name not in SETS:
         return ""
-    return "image" if SETS[name].flip is not None else "text"
+    return SETS[name].domain
 
 
 def places() -> list[Path]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mithridate.domains.registry import show_inputs
 from mithridate.core.data import Dataset
 from mithridate.core.files import write_text
 from mithridate.core.fingerprint import fingerprint
@@ -27,7 +28,6 @@ from mithridate.pipelines.model_scan import ModelScan
 from mithridate.report import pages
 from mithridate.report.quoting import shorten, spell_surrogates
 from mithridate.report.record import compact
-from mithridate.report.shown import choose_shown
 from mithridate.stats.intervals import Interval
 from mithridate.stats.population import Floats
 
@@ -209,7 +209,7 @@ def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
         own = scan.scores[name][0]
         order = sorted(range(len(own)), key=lambda k: (by_class[k], -own[k]))
         drawn = (mask * pattern + (1 - mask) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        pictures = choose_shown(drawn)
+        pictures = show_inputs(drawn)
         rows += [
             {
                 "scanner": name,
@@ -225,7 +225,7 @@ def triggers(scan: ModelScan, by_class: Floats) -> list[dict[str, Any]]:
 
 def _arriving(watched: WatchedInputs, classes: tuple[str, ...]) -> dict[str, Any]:
     """The inputs that a guard watched, the most suspicious ones with their pictures or texts."""
-    decisions, exhibits = watched.decisions, choose_shown(watched.inputs.inputs)
+    decisions, exhibits = watched.decisions, show_inputs(watched.inputs.inputs)
     p = decisions.p_values
     order = torch.nan_to_num(p, nan=2.0).argsort(stable=True)[:SHOWN].tolist()
     counts = {a: decisions.action.count(a) for a in ("accept", "refuse", "abstain")}

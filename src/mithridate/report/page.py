@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from mithridate.core.showing import Shown
+from mithridate.domains.registry import show_inputs
 from mithridate.core.data import Dataset
 from mithridate.core.files import write_text
 from mithridate.pipelines.finding import DataScan
@@ -21,7 +23,6 @@ from mithridate.report.evidence import Exhibit, exhibits, smallest
 from mithridate.report.figures import histogram, spectrum
 from mithridate.report.quoting import shorten
 from mithridate.report.record import NO_IDS, compact, flagged_rows, is_compared, record
-from mithridate.report.shown import Shown, choose_shown
 
 ROWS = 12  # classes in the table before the rest is folded away
 
@@ -130,7 +131,7 @@ def _evidence(
     examples: dict[str, Any],
     chosen: tuple[Exhibit, ...],
 ) -> list[dict[str, Any]]:
-    show = choose_shown(data.inputs)
+    show = show_inputs(data.inputs)
     room = show.room(max(1, len(chosen)))
     sections = []
     for exhibit in chosen:

@@ -12,7 +12,6 @@ import torch
 from mithridate.bench.step import Given, NotDone, Output
 from mithridate.bench.steps.examples import Split
 from mithridate.bench.steps.learn import Learn, state_of
-from mithridate.bench.steps.packing import pack
 from mithridate.bench.steps.suspects import Suspects
 from mithridate.core.data import Dataset, Poisoned
 from mithridate.core.method import Attack, WeightsAttack
@@ -52,7 +51,7 @@ class Poison(Suspects):
             "labels": part.labels,
             "truth.poisoned": made.truth.poisoned,
             "truth.cover": made.truth.cover,
-            **pack(part.inputs),
+            **split.domain.pack(part.inputs),
         }
         return Output(tensors, {"poisoned": int(made.truth.poisoned.sum()), "changed": len(rows)})
 

@@ -11,7 +11,6 @@ import torch
 
 from mithridate.bench.step import Given, Output, Step
 from mithridate.bench.steps.examples import Examples, Split
-from mithridate.bench.steps.packing import unpack
 from mithridate.core.data import Dataset, Inputs, Truth
 
 
@@ -30,7 +29,7 @@ class Suspects(Step):
             return split.suspects
         rows, labels = output.tensors["rows"], split.suspects.labels.clone()
         labels[rows] = output.tensors["labels"]
-        inputs = _replace_rows(split.suspects.inputs, rows, unpack(output.tensors))
+        inputs = _replace_rows(split.suspects.inputs, rows, split.domain.unpack(output.tensors))
         return replace(split.suspects, inputs=inputs, labels=labels)
 
 

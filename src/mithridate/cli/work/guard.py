@@ -43,8 +43,7 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.core.streams import stream
 from mithridate.core.timing import extrapolate
-from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.text.domain import TextDomain
+from mithridate.domains.registry import domain_named
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.calibration import POOLED, examples_needed
@@ -66,7 +65,6 @@ FEW, BATCH = 32, 128
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
-DOMAINS: dict[str, Any] = {"image": ImageDomain, "text": TextDomain}
 
 
 def run(
@@ -202,14 +200,11 @@ def read(
     kept = read_note(folder)
     try:
         described = dict(kept["domain"])
-        domain: Domain = DOMAINS[described["name"]](**described)
+        domain = domain_named(str(described["name"]), **described)
         classes, form = tuple(map(str, kept["classes"])), tuple(map(int, kept["form"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{str(folder)!r}: expected a whole guard ({error!r:.200})") from None
-    some: Any = np.full(TRIED, "", dtype=object)
-    if domain.name == "image":
-        some = torch.zeros(TRIED, *form, dtype=torch.uint8)
-    data = dataset(some, torch.zeros(TRIED), classes)
+    data = dataset(domain.blank(TRIED, form), torch.zeros(TRIED), classes)
     rng = stream(computing.seed, "weights")
     guarded = kept_network.deployed(model, domain, data, network.network, rng, network.part)
     runtime = Runtime(device=device_of(computing.device))

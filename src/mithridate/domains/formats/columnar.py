@@ -33,6 +33,8 @@ from mithridate.domains.formats.cells import (
     weights,
     without_views,
 )
+from mithridate.domains.formats.choosing import choose_inputs
+from mithridate.domains.registry import Table, reader_of
 from mithridate.domains.formats.columns import (
     IMAGES,
     choose,
@@ -56,22 +58,21 @@ def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = 
     schema = merged(shards)
     reading.count(sum(shard.rows for shard in shards), str(reading.root.name))
     features = _features(schema, reading)
-    kinds = _kinds(shards, schema, reading)
+    kinds, samples = _kinds(shards, schema, reading)
     refuse_numbers(schema.names, kinds, reading)
     label = _label(schema, features, reading)
-    taken = _content(schema, label, kinds, reading)
-    domain = "image" if holds_images(schema.field(taken[0]).type) else "text"
-    reading.expect(domain, f"column {taken[0]!r}")
+    described = [f"{field.name}: {field.type}" for field in schema if field.name != label]
+    table = Table(tuple(schema.names), label, kinds, samples)
+    domain, taken = choose_inputs(table, reading, described, format)
     names = [f"{shard.name} row {row}" for shard in shards for row in range(shard.rows)]
     raw = list(_values(shards, label, reading, _labels)) if label else [UNLABELLED] * len(names)
     labels = resolve(raw, names, reading, _class_names(features, label))
     paths: list[str | None] = []
-    inputs: Inputs
-    if domain == "image":
+    if holds_images(schema.field(taken[0]).type):
         cells = _values(shards, taken[0], reading, partial(_images, paths=paths))
-        inputs, kept = images.gather(cells, labels.index, names, reading)
     else:
-        inputs, kept = texts.gather(_texts(shards, taken, reading), labels.index, names, reading)
+        cells = _texts(shards, taken, reading)
+    inputs, kept = reader_of(domain).gather(cells, labels.index, names, reading)
     joined = taken if len(taken) > 1 else ()
     rest = _rest(shards, schema, {label, *taken} - {*joined}, kept, reading)
     layout = Layout(
@@ -88,7 +89,7 @@ def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = 
     )  # fmt: skip
 
 
-def _texts(shards: Sequence[Shard], columns: Sequence[str], reading: Reading) -> Iterator[object]:
+def _texts(shards: Sequence[Shard], columns: Sequence[str], reading: Reading) -> Iterator[Any]:
     """Read one column of texts, or join several."""
     if len(columns) == 1:
         return _values(shards, columns[0], reading, unfold)
@@ -96,9 +97,10 @@ def _texts(shards: Sequence[Shard], columns: Sequence[str], reading: Reading) ->
     return (texts.join(row) for row in rows)
 
 
-def _kinds(shards: Sequence[Shard], schema: pa.Schema, reading: Reading) -> dict[str, Kind]:
+def _kinds(shards: Sequence[Shard], schema: pa.Schema, reading: Reading) -> tuple[dict[str, Kind], dict[str, Sequence[Any]]]:
     """Say what each column holds, by its type and, where that is text, by its first cells."""
     kinds: dict[str, Kind] = {}
+    samples: dict[str, Sequence[Any]] = {}
     for field in schema:
         kind = plain(field.type)
         if holds_images(field.type):
@@ -109,9 +111,10 @@ def _kinds(shards: Sequence[Shard], schema: pa.Schema, reading: Reading) -> dict
             cells = islice(_values(shards, field.name, reading, unfold), SAMPLE)
             there = [c.decode("utf-8", "replace") if isinstance(c, bytes) else c for c in cells]
             kinds[field.name] = kind_of(there) if any(there) else "text"
+            samples[field.name] = there or [""]
         else:
             kinds[field.name] = "other"
-    return kinds
+    return kinds, samples
 
 
 def _features(schema: pa.Schema, reading: Reading) -> dict[str, Any]:
@@ -153,28 +156,6 @@ def _label(schema: pa.Schema, features: dict[str, Any], reading: Reading) -> str
             f"choose another with {option('label')}"
         )
     return label
-
-
-def _content(
-    schema: pa.Schema, label: str, kinds: dict[str, Kind], reading: Reading
-) -> tuple[str, ...]:
-    """Choose the columns of inputs: images before texts, unless texts were asked for."""
-    left = [c for c in schema.names if c != label]
-    pictures = [c for c in left if holds_images(schema.field(c).type)]
-    writing = [c for c in left if is_text(plain(schema.field(c).type))]
-    if reading.content is not None and reading.content in pictures:
-        return (reading.content,)
-    if reading.content is None and pictures and reading.domain in ("auto", "image"):
-        only = pictures[0] if len(pictures) == 1 else None
-        return (choose("content", None, pictures, IMAGES, reading, only),)
-    if writing and (reading.content is not None or reading.domain in ("auto", "text")):
-        every = [c for c in schema.names if c == label or c in writing or kinds[c] == "number"]
-        return choose_texts(every, label, kinds, reading)
-    raise DataError(
-        f"{str(reading.root)!r}: expected a column of images (bytes) or texts, found "
-        f"{name_columns([f'{c}: {schema.field(c).type}' for c in left])}; "
-        "tables of numbers are not read yet"
-    )
 
 
 def _values(

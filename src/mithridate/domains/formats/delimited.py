@@ -11,6 +11,8 @@ from typing import Any
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import option, raised
+from mithridate.domains.formats.choosing import choose_inputs
+from mithridate.domains.registry import Table, reader_of
 from mithridate.domains.formats.columns import (
     choose_label,
     choose_texts,
@@ -61,19 +63,18 @@ def read(files: Sequence[Path], reading: Reading, format: str) -> Source:
     Cells may be quoted as in RFC 4180. A TSV file in which quotes do not pair is read without
     quoting, as TSV was meant.
     """
-    reading.expect("text", format)
     for file in files:
         check_text_file(file, path_shown(file, reading.root), reading)
     first = path_shown(files[0], reading.root)
     rows = Rows(Dialect(delimiter_of(files[0], first, reading, format)))
     for file in files:
         _add(rows, file, reading)
-    label, taken = _chosen(rows, reading)
+    label, domain, taken = _chosen(rows, reading, format)
     raw = rows.column(label) if label else [UNLABELLED] * len(rows.names)
     labels = resolve(raw, rows.names, reading, None)
     at = [rows.head.names.index(column) for column in taken]
     cells = (row[at[0]] if len(at) == 1 else join([row[i] for i in at]) for row in rows.cells)
-    inputs, kept = gather(cells, labels.index, rows.names, reading)
+    inputs, kept = reader_of(domain).gather(cells, labels.index, rows.names, reading)
     rest = [rows.cells[row] for row in kept]
     layout = Layout(
         file=files[0].name, columns=tuple(rows.head.names), content=taken[0], label=label,
@@ -88,12 +89,13 @@ def read(files: Sequence[Path], reading: Reading, format: str) -> Source:
     )  # fmt: skip
 
 
-def _chosen(rows: Rows, reading: Reading) -> tuple[str, tuple[str, ...]]:
-    """Choose the columns of labels and of texts."""
+def _chosen(rows: Rows, reading: Reading, format: str) -> tuple[str, str, tuple[str, ...]]:
+    """Choose the column of labels, the domain, and the columns of its inputs."""
     columns, head = rows.head.names, rows.head
     if head.label and head.content:
-        return head.label, (head.content,)
-    kinds = {c: kind_of([row[i] for row in rows.cells[:SAMPLE]]) for i, c in enumerate(columns)}
+        return head.label, "text", (head.content,)
+    samples = {c: [row[i] for row in rows.cells[:SAMPLE]] for i, c in enumerate(columns)}
+    kinds = {c: kind_of(cells) for c, cells in samples.items()}
     refuse_numbers(columns, kinds, reading)
     try:
         label = choose_label(columns, reading)
@@ -101,7 +103,8 @@ def _chosen(rows: Rows, reading: Reading) -> tuple[str, tuple[str, ...]]:
         named = reading.label is not None or reading.columns or not head.lines
         hint = "" if named else f"; {headless()}"
         raise DataError(f"{error}{hint}") from None
-    return label, choose_texts(columns, label, kinds, reading)
+    table = Table(tuple(columns), label, kinds, samples)
+    return label, *choose_inputs(table, reading, columns, format)
 
 
 def _add(rows: Rows, path: Path, reading: Reading) -> None:

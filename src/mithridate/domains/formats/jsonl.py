@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
+from mithridate.domains.formats.choosing import choose_inputs
+from mithridate.domains.registry import Table, reader_of
 from mithridate.domains.formats.columns import (
     choose_label,
     choose_texts,
@@ -39,20 +41,21 @@ BLANKS = re.compile(r"[ \t\r\n]*")
 
 def read(files: Sequence[Path], reading: Reading) -> Source:
     """Read the text and the label of every object; their names are those of the first object."""
-    reading.expect("text", "jsonl")
     pairs = [pair for file in files for pair in _objects(file, reading)]
     names, objects = [name for name, _ in pairs], [each for _, each in pairs]
     columns = list(objects[0]) if objects else []
     if len(objects) == 1 and all(isinstance(cell, dict | list) for cell in objects[0].values()):
         raise DataError(f"{names[0]!r}: expected an example, found whole columns{WHOLE_FILE}")
-    kinds = {c: kind_of([each.get(c) for each in objects[:SAMPLE]]) for c in columns}
+    samples = {c: [each.get(c) for each in objects[:SAMPLE]] for c in columns}
+    kinds = {c: kind_of(cells) for c, cells in samples.items()}
     refuse_numbers(columns, kinds, reading)
     label = choose_label(columns, reading)
-    taken = choose_texts(columns, label, kinds, reading)
+    table = Table(tuple(columns), label, kinds, samples)
+    domain, taken = choose_inputs(table, reading, columns, "jsonl")
     raw = [each.get(label) if label else UNLABELLED for each in objects]
     labels = resolve(raw, names, reading, None)
     cells = (_content(each, taken) for each in objects)
-    inputs, kept = gather(cells, labels.index, names, reading)
+    inputs, kept = reader_of(domain).gather(cells, labels.index, names, reading)
     rest = [objects[row] for row in kept]
     layout = Layout(
         file=files[0].name, columns=tuple(columns), content=taken[0], label=label,

@@ -34,6 +34,7 @@ from mithridate.domains.formats.parquet import ParquetShard
 from mithridate.domains.formats.source import LIMITS, SUFFIXES, Limits, Reading, Source
 from mithridate.domains.formats.splits import SPLITS, choose_split, split_words
 from mithridate.domains.formats.walk import Entry, listing, name_path
+from mithridate.domains.registry import DOMAINS
 
 KNOWN = (
     f"a folder of class folders with {KINDS} images, an archive of one "
@@ -63,7 +64,7 @@ def read(
     compared with `limits` before it is unpacked.
 
     Args:
-        domain: "image" or "text" where a file could be read as both.
+        domain: a name of `DOMAINS` where a file could be read as several.
         size: resize images to size x size.
         label: the columns, where their names are unusual.
         content: the columns, where their names are unusual.
@@ -108,8 +109,8 @@ def _root(path: str | Path) -> Path:
 
 
 def _domain(domain: str) -> str:
-    if domain not in ("auto", "image", "text"):
-        raise DataError(f"expected the domain auto, image or text, found {domain!r}")
+    if domain != "auto" and domain not in DOMAINS:
+        raise DataError(f"expected the domain auto, {', '.join(DOMAINS)}; found {domain!r}")
     return domain
 
 

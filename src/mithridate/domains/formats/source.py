@@ -17,6 +17,7 @@ from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError
 from mithridate.core.spelling import option, raised
+from mithridate.domains.registry import domain_of_inputs
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ class Reading:
         data = Dataset(inputs, column, torch.arange(len(column)), tuple(classes))
         return Source(
             data=data,
-            domain=domain_of(inputs),
+            domain=domain_of_inputs(inputs),
             names=tuple(names),
             rejected=tuple(self.rejected),
             format=format,
@@ -209,17 +210,6 @@ class Reading:
             layout=layout,
             own_ids=own,
         )
-
-
-def domain_of(inputs: Inputs) -> Domain:
-    """Give the domain of raw inputs with its usual settings."""
-    if isinstance(inputs, torch.Tensor):
-        from mithridate.domains.image.domain import ImageDomain
-
-        return ImageDomain()
-    from mithridate.domains.text.domain import TextDomain
-
-    return TextDomain()
 
 
 def brief(value: object, length: int = 60) -> str:

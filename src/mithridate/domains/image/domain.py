@@ -5,7 +5,8 @@ Axes: n images, k channels, h rows, w columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,6 +37,31 @@ class ImageDomain:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     name: str = "image"
+
+    @property
+    def unit(self) -> str:
+        """Triggers are measured in pixels."""
+        return "pixels"
+
+    def accepts(self, inputs: Inputs) -> bool:
+        """Whether these are bytes uint8[n, k, h, w]."""
+        return isinstance(inputs, torch.Tensor) and inputs.dtype == torch.uint8 and inputs.ndim == 4
+
+    def blank(self, count: int, form: Sequence[int]) -> Inputs:
+        """Give black images uint8[count, k, h, w]."""
+        return torch.zeros(count, *form, dtype=torch.uint8)
+
+    def pack(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        """Keep images as they are."""
+        return {"inputs": self.prepare(inputs)}
+
+    def unpack(self, tensors: dict[str, torch.Tensor]) -> Inputs:
+        """Give the images back."""
+        return tensors["inputs"]
+
+    def standardised(self, mean: Sequence[float], std: Sequence[float]) -> ImageDomain:
+        """Let networks from elsewhere standardise images by (x / 255 - mean) / std."""
+        return replace(self, mean=tuple(mean), std=tuple(std))
 
     def prepare(self, inputs: Inputs) -> torch.Tensor:
         """Check that the inputs are images in bytes and keep them as they are."""
@@ -119,3 +145,7 @@ class ImageDomain:
         from mithridate.domains.image.stealth import difference
 
         return difference(self.prepare(before), self.prepare(after))
+
+
+DOMAIN = ImageDomain
+"""What the registry of domains builds."""

@@ -5,6 +5,7 @@ Axes: n texts, b texts of a batch, t places for words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -67,6 +68,45 @@ class TextDomain:
     dropout: float = 0.2
     salt: int = 0
     name: str = "text"
+
+    @property
+    def unit(self) -> str:
+        """Triggers are measured in words."""
+        return "words"
+
+    def accepts(self, inputs: Inputs) -> bool:
+        """Whether these are texts object[n], by the first one."""
+        if isinstance(inputs, torch.Tensor) or getattr(inputs, "dtype", None) != object:
+            return False
+        return len(inputs) == 0 or isinstance(inputs[0], str)
+
+    def blank(self, count: int, form: Sequence[int]) -> Inputs:
+        """Give empty texts object[count]."""
+        return np.full(count, "", dtype=object)
+
+    def pack(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        """Turn texts into their bytes in UTF-8, and where each ends.
+
+        Raises:
+            DataError: where an input is not a str.
+        """
+        check(inputs)
+        encoded = [text.encode("utf-8", "surrogatepass") for text in inputs]
+        ends = np.cumsum([0, *(len(text) for text in encoded)])
+        characters = np.frombuffer(b"".join(encoded), dtype=np.uint8).copy()
+        return {"characters": torch.from_numpy(characters), "ends": torch.from_numpy(ends)}
+
+    def unpack(self, tensors: dict[str, torch.Tensor]) -> Inputs:
+        """Give the texts back, object[n]."""
+        characters, ends = tensors["characters"].numpy().tobytes(), tensors["ends"].tolist()
+        column = np.empty(len(ends) - 1, dtype=object)
+        for i in range(len(column)):
+            column[i] = characters[ends[i] : ends[i + 1]].decode("utf-8", "surrogatepass")
+        return column
+
+    def standardised(self, mean: Sequence[float], std: Sequence[float]) -> TextDomain:
+        """Refuse: words have no mean."""
+        raise MethodError("a mean and a standard deviation are for images, and these are texts")
 
     def prepare(self, inputs: Inputs) -> torch.Tensor:
         """Turn texts into numbers of words, int32[n, t], 0 after the last word.
@@ -164,3 +204,7 @@ class TextDomain:
     def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         """Measure how far texts were changed: edits, cosine, length and perplexity, float64[n]."""
         return difference(before, after)
+
+
+DOMAIN = TextDomain
+"""What the registry of domains builds."""

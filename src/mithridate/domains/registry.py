@@ -1,0 +1,160 @@
+"""The kinds of data that the library knows: one folder and one line each.
+
+The folder of a domain holds
+    domain.py    DOMAIN, the dataclass that keeps the contract of `core.domain.Domain`
+    reading.py   choose_columns, gather, requests: how its inputs are read; see `InputReader`
+    showing.py   show: how its inputs look on a page; see `core.showing.Shown`
+and whatever else it needs: networks, triggers, attacks, stealth. What trains imports domain.py
+alone, so that editing a reader makes no result stale.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from mithridate.core.data import Inputs
+from mithridate.core.domain import Domain
+from mithridate.core.errors import DataError
+from mithridate.core.showing import Shown
+
+DOMAINS = {
+    "image": "mithridate.domains.image",
+    "text": "mithridate.domains.text",
+}
+"""The folder of each domain, by its name. They are asked in this order, and the last one takes what
+is left; `register` puts a new one before the others."""
+
+
+def register(name: str, folder: str) -> None:
+    """Make another domain known, before those that are.
+
+    Args:
+        name: the `name` of the domain.
+        folder: its package, e.g. "events.domain_of_events".
+    """
+    known = {n: f for n, f in DOMAINS.items() if n != name}
+    DOMAINS.clear()
+    DOMAINS.update({name: folder, **known})
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The columns of a table, and what they hold.
+
+    Attributes:
+        columns: all of them, in order.
+        label: the one that holds the labels.
+        kinds: what each holds: "number", "category", "word", "text", "image" or "other".
+        samples: some cells of each.
+    """
+
+    columns: tuple[str, ...]
+    label: str
+    kinds: dict[str, Any]
+    samples: dict[str, Sequence[Any]]
+
+
+class RequestInputs(Protocol):
+    """Reads the single inputs of requests; raises DataError with a sentence that quotes nothing.
+
+    Attributes:
+        media: beginnings of content types of which a body is one input, e.g. "image/".
+    """
+
+    media: tuple[str, ...]
+
+    def from_body(self, body: bytes) -> Any:
+        """Read one input from the body of a request of such a type."""
+
+    def from_json(self, value: Any) -> Any:
+        """Read one input from a value of JSON."""
+
+    def stack(self, inputs: Sequence[Any]) -> Inputs:
+        """Put single inputs into raw inputs."""
+
+
+class InputReader(Protocol):
+    """What the file reading.py of a domain offers."""
+
+    def choose_columns(self, table: Table, reading: Any) -> tuple[str, ...]:
+        """Choose the columns of a table that hold inputs of this kind; none where it has none.
+
+        Args:
+            table: its columns and what they hold.
+            reading: `domains.formats.source.Reading`: what was asked for, and where notes go.
+
+        Raises:
+            DataError: where it has one that must not be read, and says what to do.
+        """
+
+    def gather(
+        self, cells: Iterable[Any], labels: Any, names: Sequence[str], reading: Any
+    ) -> tuple[Any, Any]:
+        """Read the cells of a column, one by one; those without a label are passed over.
+
+        Args:
+            cells: of the n rows.
+            labels: int64[n], negative where a row has none.
+            names: of the rows, [n].
+            reading: see `choose_columns`.
+
+        Returns:
+            Raw inputs, and the positions of their rows, int64.
+        """
+
+    def requests(self, form: tuple[int, ...]) -> RequestInputs:
+        """Read inputs that arrive one by one, where prepared ones have this form."""
+
+
+def _part(name: str, part: str) -> Any:
+    """Import a file of the folder of a domain.
+
+    Raises:
+        DataError: where no domain has the name.
+    """
+    if name not in DOMAINS:
+        raise DataError(f"expected data of a kind among {', '.join(DOMAINS)}, found {name!r}")
+    return importlib.import_module(f"{DOMAINS[name]}.{part}")
+
+
+def domain_named(name: str, **fields: Any) -> Domain:
+    """Build a domain by name, with its usual settings or others.
+
+    Raises:
+        DataError: where no domain has the name.
+    """
+    return cast(Domain, _part(name, "domain").DOMAIN(**fields))
+
+
+def reader_of(name: str) -> InputReader:
+    """Give what reads the inputs of a domain."""
+    return cast(InputReader, _part(name, "reading"))
+
+
+def known_domains() -> Iterator[Domain]:
+    """Give every domain with its usual settings, in the order in which they are asked."""
+    return map(domain_named, tuple(DOMAINS))
+
+
+def domain_of_inputs(inputs: Inputs) -> Domain:
+    """Give the first domain that accepts raw inputs.
+
+    Raises:
+        DataError: where none does.
+    """
+    for domain in known_domains():
+        if domain.accepts(inputs):
+            return domain
+    shape = f"{getattr(inputs, 'dtype', '')} {list(getattr(inputs, 'shape', ()))}"
+    raise DataError(
+        f"expected raw inputs of a kind among {', '.join(DOMAINS)}, found {type(inputs).__name__} "
+        f"{shape}"
+    )
+
+
+def show_inputs(inputs: Inputs) -> Shown:
+    """Show raw inputs as their domain does."""
+    return cast(Shown, _part(domain_of_inputs(inputs).name, "showing").show(inputs))
