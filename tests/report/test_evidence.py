@@ -11,9 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from mithridate.core.showing import EXCERPT
+from mithridate.domains.image.showing import BUDGET, SIDE, Pictures
+from mithridate.domains.registry import show_inputs
+from mithridate.domains.text.showing import Texts
 from mithridate.report.evidence import exhibits
 from mithridate.report.figures import BOTTOM, LEFT, RIGHT, TOP, histogram, spectrum
-from mithridate.report.shown import BUDGET, EXCERPT, SIDE, Pictures, Texts, choose_shown
 from report.example import pictures, poisoned, scan_of, texts
 
 
@@ -75,7 +78,7 @@ def test_without_p_values_the_class_that_stands_out_comes_first():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_picture_is_shown_pixel_by_pixel(channels):
     data = pictures(6, channels=channels)
-    card = choose_shown(data.inputs).card(1, {})
+    card = show_inputs(data.inputs).card(1, {})
     expected = data.inputs[1].permute(1, 2, 0).squeeze(-1).numpy()
     np.testing.assert_array_equal(decoded(card["src"]), expected)
 
@@ -95,12 +98,12 @@ def test_the_difference_of_the_averages_shows_the_trigger():
 def test_pictures_of_a_page_stay_within_the_budget():
     rng = np.random.default_rng(0)
     noise = torch.from_numpy(rng.integers(0, 256, (1, 3, 224, 224), dtype=np.uint8))
-    show = choose_shown(noise)
+    show = show_inputs(noise)
     card = show.card(0, {})
     assert max(decoded(card["src"]).shape) == SIDE
     assert (card["width"], card["height"]) == (224, 224)
     assert show.room(6) >= 4 and 6 * 1.5 * show.room(6) * len(card["src"]) < 1.5 * BUDGET
-    assert choose_shown(pictures(3).inputs).room(6) == 16
+    assert show_inputs(pictures(3).inputs).room(6) == 16
 
 
 def test_telling_words_come_with_their_log_odds():

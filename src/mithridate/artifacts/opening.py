@@ -25,7 +25,7 @@ from mithridate.artifacts.torch_tensors import Builder, of_archive, of_old_file
 from mithridate.artifacts.torchao_weights import class_of, dequantise, unflatten
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
 from mithridate.core.spelling import option
-from mithridate.domains.image.elsewhere import Elsewhere
+from mithridate.domains.elsewhere import Elsewhere
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "network.", "net.")
 """What wrappers of networks put before the names of weights."""

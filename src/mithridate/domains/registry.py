@@ -11,8 +11,9 @@ alone, so that editing a reader makes no result stale.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Protocol, cast
 
 from mithridate.core.data import Inputs
@@ -40,6 +41,10 @@ def register(name: str, folder: str) -> None:
     DOMAINS.update({name: folder, **known})
 
 
+for _point in metadata.entry_points(group="mithridate.domains"):
+    register(_point.name, _point.value)  # of other packages; nothing of them is imported yet
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """The columns of a table, and what they hold.
@@ -53,8 +58,8 @@ class Table:
 
     columns: tuple[str, ...]
     label: str
-    kinds: dict[str, Any]
-    samples: dict[str, Sequence[Any]]
+    kinds: Mapping[str, Any]
+    samples: Mapping[str, Sequence[Any]]
 
 
 class RequestInputs(Protocol):

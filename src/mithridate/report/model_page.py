@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from mithridate.domains.registry import show_inputs
 from mithridate.core.data import Dataset
 from mithridate.core.files import write_text
 from mithridate.core.fingerprint import fingerprint
 from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
 from mithridate.core.scanner import Scanner
+from mithridate.domains.registry import show_inputs
 from mithridate.pipelines.guarded import Decisions
 from mithridate.pipelines.model_scan import ModelScan
 from mithridate.report import pages

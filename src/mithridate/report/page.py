@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from mithridate.core.showing import Shown
-from mithridate.domains.registry import show_inputs
 from mithridate.core.data import Dataset
 from mithridate.core.files import write_text
+from mithridate.core.showing import Shown
+from mithridate.domains.registry import show_inputs
 from mithridate.pipelines.finding import DataScan
 from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest

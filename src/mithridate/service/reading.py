@@ -69,7 +69,9 @@ class Reader:
         n = len(body["inputs"])
         if not 1 <= n <= self.most:
             raise Refused(422, f"expected 1 to {self.most} inputs in a request, found {n}")
-        return Question([self._one(self.inputs.from_json, each) for each in body["inputs"]], single=False)
+        return Question(
+            [self._one(self.inputs.from_json, each) for each in body["inputs"]], single=False
+        )
 
     @staticmethod
     def _one(read: Callable[[Any], Any], value: Any) -> Any:

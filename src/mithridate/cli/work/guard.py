@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 
 from mithridate.cli import status
@@ -29,7 +28,6 @@ from mithridate.cli.settings import split
 from mithridate.cli.sources import find_source
 from mithridate.cli.terminal import Watch, agreed, duration, note, say
 from mithridate.core.data import Dataset, dataset
-from mithridate.core.domain import Domain
 from mithridate.core.errors import (
     CannotJudge,
     DataError,
@@ -64,7 +62,6 @@ FEW, BATCH = 32, 128
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
-
 
 
 def run(

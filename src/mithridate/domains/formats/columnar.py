@@ -19,10 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mithridate.core.data import Inputs
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import option, raised
-from mithridate.domains.formats import images, texts
+from mithridate.domains.formats import texts
 from mithridate.domains.formats.cells import (
     holds_images,
     is_number,
@@ -34,12 +33,8 @@ from mithridate.domains.formats.cells import (
     without_views,
 )
 from mithridate.domains.formats.choosing import choose_inputs
-from mithridate.domains.registry import Table, reader_of
 from mithridate.domains.formats.columns import (
-    IMAGES,
-    choose,
     choose_label,
-    choose_texts,
     name_columns,
     refuse_numbers,
 )
@@ -49,6 +44,7 @@ from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.relaying import fit
 from mithridate.domains.formats.schemas import Shard, merged
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
+from mithridate.domains.registry import Table, reader_of
 
 GROUPS = ("track", "group", "group_id", "groups")
 
@@ -97,7 +93,9 @@ def _texts(shards: Sequence[Shard], columns: Sequence[str], reading: Reading) ->
     return (texts.join(row) for row in rows)
 
 
-def _kinds(shards: Sequence[Shard], schema: pa.Schema, reading: Reading) -> tuple[dict[str, Kind], dict[str, Sequence[Any]]]:
+def _kinds(
+    shards: Sequence[Shard], schema: pa.Schema, reading: Reading
+) -> tuple[dict[str, Kind], dict[str, Sequence[Any]]]:
     """Say what each column holds, by its type and, where that is text, by its first cells."""
     kinds: dict[str, Kind] = {}
     samples: dict[str, Sequence[Any]] = {}

@@ -12,10 +12,8 @@ from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import option, raised
 from mithridate.domains.formats.choosing import choose_inputs
-from mithridate.domains.registry import Table, reader_of
 from mithridate.domains.formats.columns import (
     choose_label,
-    choose_texts,
     name_columns,
     refuse_numbers,
     unique,
@@ -25,9 +23,10 @@ from mithridate.domains.formats.identity import own_ids
 from mithridate.domains.formats.kinds import SAMPLE, kind_of
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
-from mithridate.domains.formats.texts import gather, join, part
+from mithridate.domains.formats.texts import join, part
 from mithridate.domains.formats.walk import name_path as path_shown
 from mithridate.domains.formats.walk import unreadable
+from mithridate.domains.registry import Table, reader_of
 
 Record = tuple[int, list[str]]
 """A line number and the cells that end there."""

@@ -12,10 +12,8 @@ from typing import Any, NoReturn
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.domains.formats.choosing import choose_inputs
-from mithridate.domains.registry import Table, reader_of
 from mithridate.domains.formats.columns import (
     choose_label,
-    choose_texts,
     refuse_numbers,
     unique,
 )
@@ -24,8 +22,9 @@ from mithridate.domains.formats.identity import own_ids
 from mithridate.domains.formats.kinds import SAMPLE, kind_of
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source, brief
-from mithridate.domains.formats.texts import gather, join, part
+from mithridate.domains.formats.texts import join, part
 from mithridate.domains.formats.walk import name_path, unreadable
+from mithridate.domains.registry import Table, reader_of
 
 Object = dict[str, Any]
 ARRAY = "array"

@@ -76,7 +76,7 @@ class TextDomain:
 
     def accepts(self, inputs: Inputs) -> bool:
         """Whether these are texts object[n], by the first one."""
-        if isinstance(inputs, torch.Tensor) or getattr(inputs, "dtype", None) != object:
+        if isinstance(inputs, torch.Tensor) or getattr(inputs, "dtype", None) != np.dtype(object):
             return False
         return len(inputs) == 0 or isinstance(inputs[0], str)
 
