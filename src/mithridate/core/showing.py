@@ -64,9 +64,9 @@ class Values:
             pieces: (text, whether it is telling); before and after: characters left out.
         """
         value = self.inputs[row]
-        text = value if isinstance(value, str) else repr(value)
-        after = max(0, len(text) - EXCERPT)
-        return {"pieces": [(text[:EXCERPT], False)], "before": 0, "after": after}
+        written = value if isinstance(value, str) else repr(value)
+        after = max(0, len(written) - EXCERPT)
+        return {"pieces": [(written[:EXCERPT], False)], "before": 0, "after": after}
 
     def contrast(self, suspects: torch.Tensor, rest: torch.Tensor) -> dict[str, Any]:
         """Give nothing: values that nobody knows cannot be set against each other."""
