@@ -85,7 +85,10 @@ SCANS = {
         (*GOOD, "--trusted", "other.npz", "--trusted-count", 31), "trusted examples in 1..30",
     ),
     "too large a limit": ((*GOOD, "--limit", 31), "suspect examples in 1..30"),
-    "no such detector": ((*GOOD, "--detectors", "spectral"), "unknown detector 'spectral'"),
+    "no such detector": (
+        (*GOOD, "--detectors", "spectrum"),
+        "unknown detector 'spectrum': did you mean spectre or spectral",
+    ),
     "no detector": ((*GOOD, "--detectors", ","), "expected the names of detectors"),
     "no such network": ((*GOOD, "--network", "resnet1"), "unknown image network 'resnet1'"),
     "no such device": ((*GOOD, "--device", "tpu9"), "cannot be used here"),
@@ -114,13 +117,13 @@ SCANS = {
 
 
 @pytest.mark.parametrize("what", SCANS)
-def test_a_scan_of_bad_input_ends_in_one_clear_line(what, fails, data):
+def test_a_scan_of_bad_input_ends_in_one_clear_line(what, fails, data, tmp_path):
     arguments, expected = SCANS[what]
-    out = () if "--out" in arguments else ("--out", data / "report")
+    out = () if "--out" in arguments else ("--out", tmp_path / "report")
     said = fails("scan", "data", *arguments, *out)
     assert expected in said
     assert sum(line.startswith("error: ") for line in said.splitlines()) == 1
-    assert not (data / "report").exists() and not (data / "evil").exists()
+    assert not (tmp_path / "report").exists() and not (data / "evil").exists()
 
 
 POISONS = {
@@ -137,12 +140,13 @@ POISONS = {
     "a trigger off the picture": (
         ("--trigger", "patch-trigger", "--set", "trigger.size=99"), "leaves the image",
     ),
-    "texts for pictures": (("--trigger", "word-trigger"), "texts must be"),
+    "texts for pictures": (("--trigger", "word-trigger"), "word-trigger is for text data"),
     "more than there is": (
         ("--trigger", "pixel-trigger", "--set", "selection.poison_rate=99"), "only 20 of 30",
     ),
     "no such class": (
-        ("--trigger", "pixel-trigger", "--set", "goal.target=7"), "target must lie in 0..2",
+        ("--trigger", "pixel-trigger", "--set", "goal.target=7"),
+        "goal.target=7: expected the name of a class or a number in 0..2",
     ),
     "a trap of other classes": (
         ("--trigger", "pixel-trigger", "--trap", "named.npz"), "classes of the training data",
