@@ -46,18 +46,18 @@ def test_what_another_scanner_found_is_tried_on_both():
     pattern[2, :, :2, :2] = 155.0
     mask = (pattern != 0).float()
     added = compare_models(
-        awake(), asleep(), stream(0, "scan"), search=HALF, found={"pattern": pattern}
+        awake(), asleep(), stream(0, "scan"), search=HALF, shown={"pattern": pattern}
     )
     laid = compare_models(
         awake(), asleep(), stream(0, "scan"), search=HALF,
-        found={"pattern": pattern + 100, "mask": mask},
+        shown={"pattern": pattern + 100, "mask": mask},
     )  # fmt: skip
     for scanned in (added, laid):
         assert scanned.shown["gain"].shape == (3, 4)
         assert scanned.shown["gain"][2, 3] == pytest.approx(1, abs=1e-3)
         assert scanned.shown["gain"][1, 3] == pytest.approx(0, abs=1e-4)
     with pytest.raises(MethodError, match="must hold the 'pattern'"):
-        compare_models(awake(), asleep(), stream(0, "scan"), search=HALF, found={"margin": pattern})
+        compare_models(awake(), asleep(), stream(0, "scan"), search=HALF, shown={"margin": pattern})
 
 
 def test_a_backdoor_is_what_a_clean_twin_lacks():

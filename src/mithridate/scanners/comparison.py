@@ -29,14 +29,14 @@ def compare_models(
     rng: np.random.Generator,
     *,
     search: RandomSearch | None = None,
-    measured: Mapping[str, torch.Tensor] | None = None,
+    shown: Mapping[str, torch.Tensor] | None = None,
 ) -> Scanned:
     """Score each class by the inputs that the suspect gives to it and the reference does not.
 
     The gain of class k under a change of inputs is the mean of p_k(suspect) - p_k(reference) over
     held-out trusted inputs of other classes. Changes are: none; `NOISES` random patches; one patch
     for each class, sought by `search` for the largest mean of log p_k(suspect) - log p_k(reference)
-    on other trusted inputs; and, where `found` of another scanner of the suspect (or of its twin
+    on other trusted inputs; and, where what another scanner of the suspect shows (or of its twin
     with gradients) is given, its "pattern" under its "mask", or added where there is no mask. The
     score is the largest gain. It is no Scanner: a scanner is given one model. Both models must take
     the same inputs and name the same classes. Equal models score 0 everywhere, which says that they
@@ -45,13 +45,18 @@ def compare_models(
     Args:
         view: of the suspect, with trusted examples.
         reference: of the other model, only asked.
-        measured: "gain" float[c, s] by change, in this order with the largest gain of the random
-            patches, and for the patch sought "success" and "reference" float[c], the shares of
-            inputs that the two models call k, "mask" and "pattern".
+        rng: draws the inputs and the patches.
+        search: for the patch of each class; None for a usual one.
+        shown: what another scanner of the suspect, or of its twin, shows: `Scanned.shown`.
+
+    Returns:
+        The scores, and what can be shown: "gain" float[c, s] by change, in this order with the
+        largest gain of the random patches, and for the patch sought "success" and "reference"
+        float[c], the shares of inputs that the two models call k, "mask" and "pattern".
 
     Raises:
         CannotJudge: where the classes differ or nothing is trusted.
-        MethodError: where `found` holds no pattern.
+        MethodError: where `shown` holds no pattern.
     """
     if reference.classes != view.classes:
         raise CannotJudge(
@@ -81,15 +86,13 @@ def compare_models(
     ]
     sought = measure_gains(drawn, ask, asked, change_by_patch(mask, pattern))
     gains = [plain[0], torch.stack([gain for gain, *_ in random]).amax(0), sought[0]]
-    if measured is not None:
+    if shown is not None:
         gains.append(
-            measure_gains(
-                drawn, ask, asked, change_by_pattern(measured, surface.low, surface.high)
-            )[0]
+            measure_gains(drawn, ask, asked, change_by_pattern(shown, surface.low, surface.high))[0]
         )
     gain = torch.stack(gains, 1)
-    shown = {"gain": gain, "success": sought[1], "reference": sought[2], "mask": mask.float()}
-    return Scanned(Scores(gain.amax(1), unit="class"), {**shown, "pattern": pattern.float()})
+    evidence = {"gain": gain, "success": sought[1], "reference": sought[2], "mask": mask.float()}
+    return Scanned(Scores(gain.amax(1), unit="class"), {**evidence, "pattern": pattern.float()})
 
 
 Change = Callable[[int, torch.Tensor], torch.Tensor]
@@ -101,22 +104,21 @@ def change_by_patch(mask: torch.Tensor, pattern: torch.Tensor) -> Change:
     return lambda k, inputs: put_patches(inputs, mask[k][None], pattern[k][None])[0]
 
 
-def change_by_pattern(measured: Mapping[str, torch.Tensor], low: float, high: float) -> Change:
+def change_by_pattern(shown: Mapping[str, torch.Tensor], low: float, high: float) -> Change:
     """Change inputs by what another scanner found.
 
     Raises:
         MethodError: where it shows no pattern.
     """
-    if "pattern" not in measured:
+    if "pattern" not in shown:
         raise MethodError(
-            "'found' must hold the 'pattern' of a scanner that recovers one, found "
-            f"{list(measured)}"
+            f"'shown' must hold the 'pattern' of a scanner that recovers one, found {list(shown)}"
         )
 
     def change(k: int, inputs: torch.Tensor) -> torch.Tensor:
-        pattern, floats = measured["pattern"][k].cpu(), inputs.float()
-        if "mask" in measured:
-            mask = measured["mask"][k].float().cpu()
+        pattern, floats = shown["pattern"][k].cpu(), inputs.float()
+        if "mask" in shown:
+            mask = shown["mask"][k].float().cpu()
             floats = (1 - mask) * floats + mask * pattern
         else:
             floats = floats + pattern
