@@ -169,7 +169,7 @@ def ways(classes: int, steps: int, batch: int) -> dict[str, Callable[[int], Soug
             with open_world(view) as place:
                 found = scanner.search(place, classes, stream(turn, "scan"))
             search = found[0] if isinstance(found, tuple) else found
-            return Sought(search.found()["norm"], int(search.steps.sum()))
+            return Sought(search.smallest()["norm"], int(search.steps.sum()))
 
         return seek
 

@@ -30,7 +30,7 @@ def program(words):
 
 def test_a_pickle_is_read_and_not_run():
     read = program(b"cos\nsystem\n(S'false'\ntR.")
-    assert read.names == {"os.system": 0} and read.called == {"os.system"} and not read.error
+    assert read.names == {"os.system": 0} and read.calls == {"os.system"} and not read.error
 
 
 @pytest.mark.parametrize("protocol", range(6))

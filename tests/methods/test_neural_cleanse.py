@@ -120,7 +120,7 @@ def test_all_classes_together_give_the_masks_and_the_verdict_of_a_serial_search(
         together = method.search(world, 10, stream(0, "s"))
         some = [TARGET, 0, 9, 4]
         alone = torch.stack([serially(world, k, 30, descent, stream(0, "s")) for k in some])
-    masks = together.found()["mask"][some]
+    masks = together.smallest()["mask"][some]
     assert together.steps.tolist() == [30.0] * 10
     assert masks.sub(alone).abs().max() < 1e-3
     assert masks.flatten(1).sum(1).argmin() == alone.flatten(1).sum(1).argmin() == 0

@@ -11,7 +11,7 @@ from mithridate.core.data import dataset
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 from mithridate.core.training_run import TrainingRun
-from mithridate.trainers.stages import Course, Watch, apart
+from mithridate.trainers.stages import Course, UnlearningWatch, apart
 
 
 class Numbers:
@@ -53,7 +53,7 @@ def unlearn(suspects, left, run):
     everything = torch.arange(N)
     course.stage(everything, RECIPE, rng)
     others = everything[~torch.isin(everything, suspects)]
-    watch = Watch(course, suspects, [(others, 0.05)], left)
+    watch = UnlearningWatch(course, suspects, [(others, 0.05)], left)
     suspect = torch.isin(everything, suspects)
     course.stage(everything, RECIPE, rng, apart(suspect), watch)
     course.trained({})

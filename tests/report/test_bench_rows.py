@@ -179,8 +179,8 @@ def test_stability_is_the_mean_absolute_difference_from_the_default():
               for t, a in ((1, 0.4), (3, 0.8))]  # fmt: skip
     table += [record(defence="ac", asr=0.1)]
     by = {moved.measure: moved for moved in stabilities(rows(table))}
-    assert by["asr"].found.score == pytest.approx((0.1 + 0.3) / 2)
-    assert by["accuracy"].found.score == 0
+    assert by["asr"].stability.score == pytest.approx((0.1 + 0.3) / 2)
+    assert by["accuracy"].stability.score == 0
     assert by["asr"].settings == 2
     assert {moved.defence for moved in by.values()} == {"ss"}
 

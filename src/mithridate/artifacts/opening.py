@@ -260,14 +260,14 @@ def load_part(
     for target in (model, inner):
         if target is None:
             continue
-        found = chosen(fits(target.state_dict(), parts), part)
-        if len(found) > 1:
-            names = ", ".join(repr(fit.name) for fit in found[:12])
+        fitting = chosen(fits(target.state_dict(), parts), part)
+        if len(fitting) > 1:
+            names = ", ".join(repr(fit.name) for fit in fitting[:12])
             raise MethodError(
                 f"several parts fit the network: {names}; choose one with {option('part', 'NAME')}"
             )
-        if found:
-            target.load_state_dict(found[0].tensors)
+        if fitting:
+            target.load_state_dict(fitting[0].tensors)
             return model
     asked = part if part in parts else usual(parts)
     if len(parts) == 1:

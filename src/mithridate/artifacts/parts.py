@@ -47,12 +47,12 @@ def groups(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def usual(parts: Mapping[str, Any]) -> str | None:
     """Name the part that holds the weights by the habit of training scripts; None where none."""
-    path, found = "", "" if "" in parts else None
+    path, name = "", "" if "" in parts else None
     for nest in NESTS:
         inner = f"{path}.{nest}" if path else nest
         if inner in parts:
-            path = found = inner
-    return found
+            path = name = inner
+    return name
 
 
 def listed(parts: Mapping[str, Tensors], most: int = 12) -> str:
@@ -88,7 +88,7 @@ def fits(expected: Tensors, parts: Mapping[str, Tensors]) -> list[Fit]:
         parts: Tensors by name, by the name of the part.
 
     """
-    found = []
+    fitting = []
     for part, tensors in parts.items():
         for prefix in _prefixes(expected, tensors):
             under = {
@@ -99,8 +99,8 @@ def fits(expected: Tensors, parts: Mapping[str, Tensors]) -> list[Fit]:
             under = {n: v for n, v in under.items() if n in expected or not BESIDE.fullmatch(n)}
             if _same(expected, under):
                 name = ".".join(word for word in (part, prefix.removesuffix(".")) if word)
-                found.append(Fit(name, under))
-    return found
+                fitting.append(Fit(name, under))
+    return fitting
 
 
 def _prefixes(expected: Tensors, tensors: Tensors) -> list[str]:
@@ -119,13 +119,13 @@ def _same(expected: Tensors, given: Tensors) -> bool:
     )  # fmt: skip
 
 
-def chosen(found: list[Fit], part: str) -> list[Fit]:
+def chosen(fitting: list[Fit], part: str) -> list[Fit]:
     """Leave those that were asked for by name, or by the end of it; equal weights count once."""
     if part:
-        exact = [fit for fit in found if fit.name == part]
-        found = exact or [fit for fit in found if fit.name.endswith(f".{part}")]
+        exact = [fit for fit in fitting if fit.name == part]
+        fitting = exact or [fit for fit in fitting if fit.name.endswith(f".{part}")]
     left: list[Fit] = []
-    for fit in found:
+    for fit in fitting:
         if not any(_equal(fit.tensors, other.tensors) for other in left):
             left.append(fit)
     return left

@@ -65,7 +65,7 @@ def judge_program(
     """
     for path, place in program.names.items():
         if not allowed.fullmatch(path):
-            _report_name(path, place, path in program.called, where, log)
+            _report_name(path, place, path in program.calls, where, log)
     if program.hidden:
         log.danger(f"the pickle computes a name to import (byte {program.hidden[0]})", where)
     if program.extensions:
@@ -79,7 +79,7 @@ def judge_program(
         log.warning(f"the pickle is broken or not read to its end: {program.error}", where)
 
 
-def _report_name(path: str, place: int, called: bool, where: str, log: Log) -> None:
+def _report_name(path: str, place: int, is_called: bool, where: str, log: Log) -> None:
     """Say that a pickle mentions a name that it may not."""
     todo = "do not open it; ask for tensors by name as safetensors"
     if TORCHAO.fullmatch(path):
@@ -93,5 +93,5 @@ def _report_name(path: str, place: int, called: bool, where: str, log: Log) -> N
             "the weights are read without it; save tensors by name as safetensors",
         )  # fmt: skip
         return
-    does = "calls" if called else "imports"
+    does = "calls" if is_called else "imports"
     log.danger(f"the pickle {does} {path} when it is opened (byte {place})", where, todo)

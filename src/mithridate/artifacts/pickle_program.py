@@ -21,7 +21,7 @@ class Program:
 
     Attributes:
         names: imported, with the place of the first mention.
-        called: those of them that are called.
+        calls: those of them that are called.
         storages: expected elsewhere.
         strings: short ones, in order.
         value: the result where it is a constant.
@@ -35,7 +35,7 @@ class Program:
     """
 
     names: dict[str, int] = field(default_factory=dict)
-    called: set[str] = field(default_factory=set)
+    calls: set[str] = field(default_factory=set)
     storages: list[Storage] = field(default_factory=list)
     strings: list[str] = field(default_factory=list)
     value: Any = None

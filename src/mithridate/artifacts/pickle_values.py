@@ -73,7 +73,7 @@ KEYS = (str, int)
 """Keys of dictionaries that are kept."""
 
 
-class Reader:
+class PickleMachine:
     """The stack and the memory of one pickle."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class Reader:
         return self.stack[-1]
 
 
-def _collections(r: Reader, op: str, arg: Any) -> None:
+def _collections(r: PickleMachine, op: str, arg: Any) -> None:
     if op in ("EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "EMPTY_TUPLE"):
         empty: dict[str, Any] = {"EMPTY_DICT": {}, "EMPTY_TUPLE": ()}
         r.stack.append(empty.get(op, []))
@@ -120,7 +120,7 @@ def _collections(r: Reader, op: str, arg: Any) -> None:
         r.stack.append(tuple([r.pop() for _ in range(count)][::-1]))
 
 
-def _filled(r: Reader, op: str, arg: Any) -> None:
+def _filled(r: PickleMachine, op: str, arg: Any) -> None:
     many = op in ("APPENDS", "SETITEMS", "ADDITEMS")
     pair = op == "SETITEM"
     items = r.to_mark() if many else [r.pop() for _ in range(1 + pair)][::-1]
@@ -138,7 +138,7 @@ def _entered(holder: Any, items: list[Any]) -> None:
             holder[key] = value
 
 
-def _names(r: Reader, op: str, arg: Any) -> None:
+def _names(r: PickleMachine, op: str, arg: Any) -> None:
     if op == "STACK_GLOBAL":
         name, module = r.pop(), r.pop()
         words = isinstance(name, str) and isinstance(module, str)
@@ -149,7 +149,7 @@ def _names(r: Reader, op: str, arg: Any) -> None:
     r.stack.append(_made(what, tuple(given)) if op == "INST" else what)
 
 
-def _calls(r: Reader, op: str, arg: Any) -> None:
+def _calls(r: PickleMachine, op: str, arg: Any) -> None:
     if op == "BUILD":
         state, what = r.pop(), r.top()
         if isinstance(what, Named):
@@ -165,7 +165,7 @@ def _calls(r: Reader, op: str, arg: Any) -> None:
     r.stack.append(_made(what, given if isinstance(given, tuple) else ()))
 
 
-def _memory(r: Reader, op: str, arg: Any) -> None:
+def _memory(r: PickleMachine, op: str, arg: Any) -> None:
     if op.endswith("GET"):
         if arg not in r.memo:
             raise ValueError("it takes a value that it never kept")
@@ -174,7 +174,7 @@ def _memory(r: Reader, op: str, arg: Any) -> None:
         r.memo[len(r.memo) if op == "MEMOIZE" else arg] = r.top()
 
 
-def _others(r: Reader, op: str, arg: Any) -> None:
+def _others(r: PickleMachine, op: str, arg: Any) -> None:
     if op == "MARK":
         r.stack.append(MARK)
     elif op == "POP_MARK":
@@ -195,7 +195,7 @@ def _others(r: Reader, op: str, arg: Any) -> None:
         raise ValueError(f"it holds the opcode {op}, which is not read")
 
 
-HANDLERS: dict[str, Callable[[Reader, str, Any], None]] = {
+HANDLERS: dict[str, Callable[[PickleMachine, str, Any], None]] = {
     **dict.fromkeys(("EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "EMPTY_TUPLE", "LIST", "FROZENSET",
                      "TUPLE", "DICT", "TUPLE1", "TUPLE2", "TUPLE3"), _collections),
     **dict.fromkeys(("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS"), _filled),
@@ -221,7 +221,7 @@ def read(stream: BinaryIO, size: int, log: Log) -> Content:
         ValueError: The pickle is broken, too long, or uses what torch never writes.
 
     """
-    reader, count = Reader(), 0
+    reader, count = PickleMachine(), 0
     try:
         for op, arg, _ in pickletools.genops(
             cast(BinaryIO, Bounded(stream, size, log.limits.pickle))

@@ -115,7 +115,7 @@ class PickleReading:
     def call(self, what: Any, given: Any) -> None:
         """Note a call, and put its unknown result on the stack."""
         if isinstance(what, Name):
-            self.program.called.add(what.path)
+            self.program.calls.add(what.path)
             if ALLOCATES.fullmatch(what.path):
                 asked = max(1, _reserved(given))
                 self.program.asked += asked

@@ -91,23 +91,25 @@ class Builder:
 def of_archive(file: BinaryIO, size: int, limits: FileLimits) -> Builder:
     """Read a zip archive of torch.save. Raises ValueError where it is none that is understood."""
     looked = Log(limits)
-    found = open_archive(file, size, looked)
-    names = [name for name in found.members if f"/{name}".endswith("/data.pkl")] if found else []
-    if found is None or len(names) != 1 or looked.bomb:
+    archive = open_archive(file, size, looked)
+    names = (
+        [name for name in archive.members if f"/{name}".endswith("/data.pkl")] if archive else []
+    )
+    if archive is None or len(names) != 1 or looked.bomb:
         raise ValueError(f"the archive has {len(names)} pickles of tensors instead of one")
     root = names[0].removesuffix("data.pkl")
 
     def member(name: str, most: int = 0) -> bytes:
-        if name not in found.members:
+        if name not in archive.members:
             raise ValueError(f"the archive lacks {name!r}")
         log = Log(limits)
-        words = found.read(found.members[name], most or found.members[name].size, log)
+        words = archive.read(archive.members[name], most or archive.members[name].size, log)
         if words is None or log.findings:
             why = log.findings[0].what if log.findings else "it cannot be unpacked"
             raise ValueError(f"{name!r}: {why}")
         return words
 
-    if f"{root}byteorder" in found.members and member(f"{root}byteorder", 16) != b"little":
+    if f"{root}byteorder" in archive.members and member(f"{root}byteorder", 16) != b"little":
         raise ValueError("its numbers are not stored with their lowest byte first")
 
     def held(storage: Storage) -> bytes:

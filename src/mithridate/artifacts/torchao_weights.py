@@ -94,7 +94,7 @@ def unflatten(
         DataError: A weight is of a class that is not read, or its parts do not fit together.
 
     """
-    found = dict(tensors)
+    weights = dict(tensors)
     for name, words in told.items():
         note = _note(words)
         kind = note.get("_type")
@@ -103,11 +103,11 @@ def unflatten(
             continue
         home, _, leaf = name.rpartition(".")
         places = {str(part): f"{home}._{leaf}_{part}" for part in names}
-        if name in tensors or not all(place in found for place in places.values()):
+        if name in tensors or not all(place in weights for place in places.values()):
             continue
-        parts = {part: found.pop(place) for part, place in places.items()}
-        found[name] = dequantise(kind, {**data, **parts}, name)
-    return found
+        parts = {part: weights.pop(place) for part, place in places.items()}
+        weights[name] = dequantise(kind, {**data, **parts}, name)
+    return weights
 
 
 def _note(words: str) -> dict[str, Any]:

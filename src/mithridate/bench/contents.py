@@ -32,11 +32,11 @@ def split_digest(parts: Iterable[Any], domain: Any) -> str:
         parts: Of suspect, trusted and test examples, each with inputs, labels, ids and classes.
         domain: A dataclass that fulfils `Domain`.
     """
-    found = [type(domain).__qualname__.encode(), _settings(domain).encode()]
+    pieces = [type(domain).__qualname__.encode(), _settings(domain).encode()]
     for data in parts:
-        found += [json.dumps(list(data.classes)).encode(), *_tensor(data.labels)]
-        found += [*_tensor(data.ids), *_inputs(data.inputs)]
-    return _digest(found)
+        pieces += [json.dumps(list(data.classes)).encode(), *_tensor(data.labels)]
+        pieces += [*_tensor(data.ids), *_inputs(data.inputs)]
+    return _digest(pieces)
 
 
 def _settings(domain: Any) -> str:
@@ -61,9 +61,9 @@ def _tensor(tensor: torch.Tensor) -> list[Any]:
 
 def _digest(parts: Iterable[Any]) -> str:
     """The digest of pieces of bytes, with their lengths, so that none can run into the next."""
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         size = part.nbytes if isinstance(part, memoryview) else len(part)
-        found.update(size.to_bytes(8, "big"))
-        found.update(part)
-    return found.hexdigest()
+        digest.update(size.to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()

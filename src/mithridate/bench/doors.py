@@ -69,21 +69,21 @@ def forget() -> None:
 @cache
 def _imported_doors(file: Path) -> frozenset[Place]:
     """The names that a file imports from the modules of domains."""
-    found: set[Place] = set()
+    imported: set[Place] = set()
     for node in ast.walk(parse(file)):
         if isinstance(node, ast.ImportFrom):
             home = imported_file(node.module or "", node.level, file)
             if home is not None and is_border(home):
-                found |= {(home, alias.name) for alias in node.names}
+                imported |= {(home, alias.name) for alias in node.names}
             for alias in node.names:
                 start = f"{node.module}." if node.module else ""
                 inside = imported_file(f"{start}{alias.name}", node.level, file)
                 if inside is not None and is_border(inside):
-                    found |= {(inside, name) for name in _bindings(inside)}
+                    imported |= {(inside, name) for name in _bindings(inside)}
         elif isinstance(node, ast.Import):
             homes = (imported_file(alias.name, 0, file) for alias in node.names)
-            found |= {(h, name) for h in homes if h and is_border(h) for name in _bindings(h)}
-    return frozenset(found)
+            imported |= {(h, name) for h in homes if h and is_border(h) for name in _bindings(h)}
+    return frozenset(imported)
 
 
 def _trace(starts: frozenset[Place], names: frozenset[str]) -> list[ast.AST]:
@@ -93,10 +93,10 @@ def _trace(starts: frozenset[Place], names: frozenset[str]) -> list[ast.AST]:
     """
     while True:
         trace = _Trace(frozenset({file for file, _ in starts}), names)
-        found = [node for file, name in sorted(starts) for node in trace.follow(file, name)]
-        more = names.union(*(_names(node) for node in found)) & trace.members
+        nodes = [node for file, name in sorted(starts) for node in trace.follow(file, name)]
+        more = names.union(*(_names(node) for node in nodes)) & trace.members
         if more <= names:
-            return found
+            return nodes
         names |= more
 
 
@@ -174,15 +174,15 @@ def _bindings(file: Path) -> dict[str, list[ast.stmt]]:
     What binds no plain name, and what a decorator may do more with than return it, runs whenever
     the file is imported and has the empty name too.
     """
-    found: dict[str, list[ast.stmt]] = {}
+    bound: dict[str, list[ast.stmt]] = {}
     for node in without_prose(parse(file)).body:
         names = list(_bound_names(node))
         decorated = getattr(node, "decorator_list", [])
         if not names or any(_spelling(d) not in HARMLESS for d in decorated):
             names.append("")
         for name in names:
-            found.setdefault(name, []).append(node)
-    return found
+            bound.setdefault(name, []).append(node)
+    return bound
 
 
 def _spelling(decorator: ast.expr) -> str:
@@ -204,16 +204,16 @@ def _bound_names(node: ast.stmt) -> Iterator[str]:
 
 def _names(node: ast.AST) -> set[str]:
     """Every name and attribute in a piece of code, those that `getattr` spells out included."""
-    found: set[str] = set()
+    names: set[str] = set()
     spelt: set[ast.AST] = set()
     for part in ast.walk(node):
         if isinstance(part, ast.Call) and len(part.args) > 1:
             asked = part.args[1]
             if isinstance(asked, ast.Constant) and isinstance(asked.value, str):
                 spelt.add(part.func)
-                found.add(asked.value)
+                names.add(asked.value)
         elif isinstance(part, ast.Attribute):
-            found.add(part.attr)
+            names.add(part.attr)
         elif isinstance(part, ast.Name) and not (part in spelt and part.id == "getattr"):
-            found.add(part.id)
-    return found
+            names.add(part.id)
+    return names

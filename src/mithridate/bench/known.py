@@ -79,7 +79,7 @@ def adopt_all(missing: list[Step], store: Store) -> list[Step]:
 
 def stored_parents(step: Step) -> list[Step]:
     """The steps that a step waits for; those that are not stored stand for theirs."""
-    found: list[Step] = []
+    stored: list[Step] = []
     for parent in step.parents:
-        found += [parent] if parent.stored else stored_parents(parent)
-    return found
+        stored += [parent] if parent.stored else stored_parents(parent)
+    return stored

@@ -15,10 +15,10 @@ from mithridate.domains.catalogue import domain_of
 from mithridate.stats.intervals import Interval
 
 
-def read_record(found: dict[str, Any]) -> Record:
+def read_record(raw: dict[str, Any]) -> Record:
     """Read a record of this or an older schema; raises DataError where it cannot be read."""
     try:
-        known = migrate(found)
+        known = migrate(raw)
         metrics = {n: _interval(m) for n, m in known.pop("metrics").items()}
         evidence = tuple(known.pop("evidence"))
         return Record(metrics=metrics, evidence=evidence, **known)
@@ -42,7 +42,7 @@ MIGRATIONS: dict[int, Migration] = {1: _with_domain}
 
 
 def migrate(
-    found: dict[str, Any],
+    raw: dict[str, Any],
     migrations: dict[int, Migration] | None = None,
     newest: int = RECORD_SCHEMA,
 ) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def migrate(
         DataError: where its schema is newer, or no way leads from it.
     """
     known = MIGRATIONS if migrations is None else migrations
-    record = dict(found)
+    record = dict(raw)
     while record.get("schema") != newest:
         old = record.get("schema")
         if not isinstance(old, int) or old not in known:
@@ -66,8 +66,8 @@ def migrate(
     return record
 
 
-def _interval(found: Iterable[Any]) -> Interval:
-    value, low, high, n = found
+def _interval(numbers: Iterable[Any]) -> Interval:
+    value, low, high, n = numbers
     return Interval(
         math.nan if value is None else value,
         -math.inf if low is None else low,

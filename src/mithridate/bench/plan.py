@@ -92,7 +92,7 @@ def _visit(step: Step, interned: dict[str, Step], order: list[Step]) -> None:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """How long the missing steps will take.
 
     Attributes:
@@ -112,7 +112,7 @@ class Estimate:
         return max(self.seconds / workers, self.longest)
 
 
-def estimate(plan: Plan, store: Store, missing: Sequence[Step], probe: bool = True) -> Estimate:
+def estimate(plan: Plan, store: Store, missing: Sequence[Step], probe: bool = True) -> TimeEstimate:
     """Estimate from what like steps have cost in this store, or from a probe of the training.
 
     What is known of the steps that are most alike counts, see `likenesses`.
@@ -140,7 +140,7 @@ def estimate(plan: Plan, store: Store, missing: Sequence[Step], probe: bool = Tr
         before = [ends.get(parent.key, 0.0) for parent in stored_parents(step)]
         ends[step.key] = max(before, default=0.0) + (seconds or 0.0)
     spent = sum(s for _, s in totals.values())
-    return Estimate(spent, totals, tuple(sorted(unknown)), max(ends.values(), default=0.0))
+    return TimeEstimate(spent, totals, tuple(sorted(unknown)), max(ends.values(), default=0.0))
 
 
 def _expect(step: Step, seen: dict[str, float]) -> float | None:
@@ -185,14 +185,14 @@ def _probe(step: Step, store: Store) -> float:
 
 def refusals(plan: Plan) -> dict[str, int]:
     """Why defences may not take part, with the number of cells that each reason will skip."""
-    found: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for cell in plan.cells:
         if not isinstance(cell.defence, str):
             try:
                 admit(cell.defence)
             except NotDone as refused:
-                found[refused.why] += 1
-    return dict(found)
+                reasons[refused.why] += 1
+    return dict(reasons)
 
 
 def summary(plan: Plan, missing: Sequence[Step]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mithridate.bench.digest import code_digest
 from mithridate.bench.step import Step, plain
-from mithridate.bench.steps.data import Data, Seen
+from mithridate.bench.steps.data import Data, DataSeen
 from mithridate.bench.store import Store
 
 
@@ -43,9 +43,9 @@ def note_name(data: Data) -> str:
     return hashlib.blake2b(spelt.encode(), digest_size=16).hexdigest()
 
 
-def _read_note(note: dict[str, Any]) -> Seen | None:
+def _read_note(note: dict[str, Any]) -> DataSeen | None:
     """What a note says, or None where its domain is not one that was imported here."""
     module, _, name = str(note.get("domain", "")).partition(":")
     domain = getattr(sys.modules.get(module), name, None)
     gave = note.get("gave")
-    return Seen(gave, domain) if isinstance(domain, type) and isinstance(gave, str) else None
+    return DataSeen(gave, domain) if isinstance(domain, type) and isinstance(gave, str) else None

@@ -188,10 +188,10 @@ class Store:
     def note(self, name: str) -> dict[str, Any] | None:
         """Read what was kept about some data, or None where nothing was."""
         try:
-            found = json.loads((self.data / f"{name}.json").read_text())
+            kept = json.loads((self.data / f"{name}.json").read_text())
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return kept if isinstance(kept, dict) else None
 
     def keep_note(self, name: str, note: dict[str, Any]) -> None:
         """Keep what was found out about some data."""

@@ -44,7 +44,7 @@ def known(kind: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClassSource:
     """A class as its source shows it."""
 
     name: str
@@ -53,13 +53,13 @@ class Seen:
     spelled: str
     frozen: bool
 
-    def kind_of(self, classes: dict[str, Seen]) -> str:
+    def kind_of(self, classes: dict[str, ClassSource]) -> str:
         """The kind of methods that it is of, its own or that of a class above it."""
         above = (classes[base].kind_of(classes) for base in self.bases if base in classes)
         return self.own_kind or next((kind for kind in above if kind), "")
 
 
-def _classes() -> Iterator[Seen]:
+def _classes() -> Iterator[ClassSource]:
     for place in PLACES:
         for file in sorted((ROOT / place).rglob("*.py")):
             for node in ast.parse(file.read_text("utf-8")).body:
@@ -67,7 +67,7 @@ def _classes() -> Iterator[Seen]:
                     yield _seen(node)
 
 
-def _seen(node: ast.ClassDef) -> Seen:
+def _seen(node: ast.ClassDef) -> ClassSource:
     values = {
         target.id: statement.value.value
         for statement in node.body
@@ -77,7 +77,9 @@ def _seen(node: ast.ClassDef) -> Seen:
     }
     bases = tuple(base.id for base in node.bases if isinstance(base, ast.Name))
     spelled = str(values.get("spelled") or kebab(node.name))
-    return Seen(node.name, bases, str(values.get("kind", "")), spelled, bool(node.decorator_list))
+    return ClassSource(
+        node.name, bases, str(values.get("kind", "")), spelled, bool(node.decorator_list)
+    )
 
 
 def _attacks() -> Iterator[str]:

@@ -76,10 +76,10 @@ def _running(prose: str) -> tuple[str, dict[str, str]]:
     kept = []
     for paragraph in re.split(r"\n\s*\n", prose):
         line = " ".join(paragraph.split())
-        found = list(RUNNING.finditer(line))
-        for entry in found:
+        entries = list(RUNNING.finditer(line))
+        for entry in entries:
             meanings |= dict.fromkeys(entry[1].split(", "), _capitalised(entry[2]))
-        kept.append(" ".join(RUNNING.sub(" ", line).split()) if found else paragraph)
+        kept.append(" ".join(RUNNING.sub(" ", line).split()) if entries else paragraph)
     return "\n\n".join(part for part in kept if part.strip()), meanings
 
 

@@ -214,9 +214,9 @@ def _read(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], Note]:
         ) from None
 
 
-def _note(found: Any) -> Note:
+def _note(raw: Any) -> Note:
     """Take from a note what has the right type; a file from outside may say anything."""
-    told = found if isinstance(found, dict) else {}
+    told = raw if isinstance(raw, dict) else {}
     classes, settings = told.get("classes"), told.get("settings")
     return Note(
         str(told.get("network", "")),

@@ -47,13 +47,13 @@ class Passes:
             "backward": float(self.returned),
         }
 
-    def _enters(self, called: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def _enters(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self._depth += 1
 
-    def _leaves(self, called: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def _leaves(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         self._depth -= 1
         outermost = self._depth == 0 and inputs and isinstance(inputs[0], torch.Tensor)
-        if not outermost or output is None or next(called.parameters(), None) is None:
+        if not outermost or output is None or next(module.parameters(), None) is None:
             return
         n = len(inputs[0])
         self.passed += n

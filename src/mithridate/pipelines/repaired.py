@@ -100,7 +100,7 @@ class MeasuredRepair:
             mended = self._mended(view, suspects, seed)
         cost = passes.cost()
         say("comparing the network before with the one after")
-        found = damage(model, mended, measured, domain, runtime)
+        harm = damage(model, mended, measured, domain, runtime)
         changed, scans = None, None
         if suspects is not None:
             prepared = domain.prepare(suspects.inputs)
@@ -112,7 +112,7 @@ class MeasuredRepair:
                 self._scan(mended, suspects, measured, domain, seed, then, runtime, step),
             )
         used = tuple(sorted(view.used))
-        return RepairOutcome(mended, found, changed, scans, used, learn, measured, cost)
+        return RepairOutcome(mended, harm, changed, scans, used, learn, measured, cost)
 
     def _mended(self, view: View, suspects: Dataset | None, seed: int) -> nn.Module:
         try:

@@ -255,7 +255,7 @@ class Inversion:
         low, high = self.world.surface.low, self.world.surface.high
         return places["mask"].sigmoid(), low + (high - low) * places["pattern"].sigmoid()
 
-    def found(self) -> dict[str, torch.Tensor]:
+    def smallest(self) -> dict[str, torch.Tensor]:
         """The smallest mask of each arm that succeeded, or its last one, with pattern and norm."""
         open_ = ~self.reached
         for name, place in self.places.items():
@@ -264,8 +264,8 @@ class Inversion:
         return {"mask": mask, "pattern": pattern, "norm": mask.flatten(1).sum(1)}
 
     def success(self, few: int = 200) -> torch.Tensor:
-        """Share of the first `few` examples of each arm that `found` leads to its class."""
-        given, shares = self.found(), []
+        """Share of the first `few` examples of each arm that `smallest` leads to its class."""
+        given, shares = self.smallest(), []
         with torch.inference_mode(), self.world.runtime.active():
             for arm, aim in enumerate(self.aims.tolist()):
                 inputs = self.world.inputs[self.pools[arm, : self.sizes[arm]][:few]].float()

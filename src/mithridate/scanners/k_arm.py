@@ -82,7 +82,7 @@ class KArm(Scanner):
                     f"no arm succeeded in {int(search.steps.max())} steps, so the sizes of the "
                     "masks say nothing; give more steps or trust more examples"
                 )
-            shown = {**search.found(), "success": search.success()}
+            shown = {**search.smallest(), "success": search.success()}
             shown |= {"reached": search.reached.float(), "source": sources.float()}
         size = torch.where(search.reached, search.norm, shown["norm"] + search.mask_size)
         mine = search.aims == torch.arange(view.classes, device=size.device)[:, None]

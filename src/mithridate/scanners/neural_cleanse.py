@@ -80,7 +80,7 @@ class NeuralCleanse(Scanner):
                     f"no class was reached in {int(search.steps.max())} steps, so the sizes of the "
                     "masks say nothing; give more steps or trust more examples"
                 )
-            shown = search.found()
+            shown = search.smallest()
             shown["success"], shown["reached"] = search.success(), search.reached.float()
         shown["anomaly_index"] = anomaly_index(shown["norm"])
         kept = {name: value.detach().float().cpu() for name, value in shown.items()}

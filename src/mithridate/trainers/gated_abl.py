@@ -21,7 +21,7 @@ from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Trained
 from mithridate.core.training_run import TrainingRun
 from mithridate.trainers.abl import AntiBackdoorLearning, Isolated
-from mithridate.trainers.stages import Course, Groups, Watch, apart, split
+from mithridate.trainers.stages import Course, Groups, UnlearningWatch, apart, split
 
 MOST = 0.75
 """Share of a class that can be suspect; without the others nothing would learn the class."""
@@ -170,7 +170,7 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
         rng: np.random.Generator,
     ) -> bool:
         spared = ((groups.held, self.sacrifice), (groups.others, self.tolerance))
-        watch = Watch(course, unwanted, spared, left)
+        watch = UnlearningWatch(course, unwanted, spared, left)
         if not watch.unlearnt:
             learnt = groups.learnt[torch.from_numpy(rng.permutation(len(groups.learnt)))]
             rows = torch.cat([unwanted, learnt[: max(512, 4 * len(unwanted))]])

@@ -24,7 +24,7 @@ from mithridate.core.objective import Batch, Objective
 from mithridate.core.training_run import TrainingRun
 
 
-class Answers(NamedTuple):
+class ExampleLosses(NamedTuple):
     """What a network makes of examples: losses float[n]; right: bool[n], called by the labels."""
 
     losses: torch.Tensor
@@ -72,14 +72,14 @@ class Course:
         self.losses = torch.cat([self.losses, columns], 1)
         self._spend(trained.cost)
 
-    def ask(self, rows: torch.Tensor | None = None) -> Answers:
+    def ask(self, rows: torch.Tensor | None = None) -> ExampleLosses:
         """Ask the network about examples, by default all, in evaluation mode as they are."""
         data = self.data if rows is None else self.data.subset(rows)
         began = time.perf_counter()
         logits = forward(self.model, self.domain.prepare(data.inputs), self.run.runtime)[1]
         losses = F.cross_entropy(logits, data.labels, reduction="none")
         self._spend({"seconds": time.perf_counter() - began, "forward": float(len(data))})
-        return Answers(losses, logits.argmax(1) == data.labels)
+        return ExampleLosses(losses, logits.argmax(1) == data.labels)
 
     def trained(self, notes: dict[str, torch.Tensor]) -> Trained:
         """Give the model with what was recorded in all stages."""
@@ -92,7 +92,7 @@ class Course:
             self.cost[name] += amount
 
 
-class Watch:
+class UnlearningWatch:
     """Says when to stop unlearning, and takes back the epoch that did harm.
 
     Args:

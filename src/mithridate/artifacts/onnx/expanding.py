@@ -43,21 +43,21 @@ def _alone(call: Call) -> torch.Tensor:
 
 def expanded(steps: list[Operation], constants: Constants) -> list[Operation]:
     """Take apart what has an expansion; raises CannotJudge where that is not possible."""
-    found: list[Operation] = []
+    simple: list[Operation] = []
     for step in steps:
         expansion = EXPANSIONS.get(step.operator)
         if expansion is None:
-            found.append(step)
+            simple.append(step)
             continue
         try:
-            found += expansion(step, constants)
+            simple += expansion(step, constants)
         except CannotJudge:
             raise
         except Exception as error:  # sizes of a hostile file that fit nowhere
             raise CannotJudge(
                 f"{step.operator!r} in {step.where} cannot be taken apart: {str(error)[:300]}"
             ) from error
-    return found
+    return simple
 
 
 def _given(step: Operation, place: int) -> str:

@@ -111,11 +111,11 @@ def _reader(quantiser: Any, name: str, calibration: torch.Tensor) -> Any:
     """What hands the calibration to the quantiser, batch by batch."""
     parts = iter([{name: part.cpu().numpy()} for part in calibration.split(BATCH)])
 
-    class Reader(quantiser.CalibrationDataReader):  # type: ignore[misc]
+    class CalibrationBatches(quantiser.CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
             return next(parts, None)
 
-    return Reader()
+    return CalibrationBatches()
 
 
 def export_with_twin(

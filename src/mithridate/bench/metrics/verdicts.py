@@ -28,7 +28,7 @@ Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Suspect:
+class SuspectNetwork:
     """One network: its axes, whether it is poisoned, and its scores by scanner, float64[c].
 
     Attributes:
@@ -50,13 +50,13 @@ class Suspect:
         return self.poison_rate > 0
 
 
-def suspects(records: Iterable[Record]) -> list[Suspect]:
+def suspects(records: Iterable[Record]) -> list[SuspectNetwork]:
     """Put the records of scans together by network, without those whose attack did not take.
 
     Raises:
         DataError: where a cell failed or was not run: a table without it would be too good.
     """
-    by_place: dict[tuple[Place, str, float, int], Suspect] = {}
+    by_place: dict[tuple[Place, str, float, int], SuspectNetwork] = {}
     for record in records:
         if record.status in ("failed", "pending"):
             raise DataError(
@@ -67,7 +67,7 @@ def suspects(records: Iterable[Record]) -> list[Suspect]:
         c = record.cell
         place, rate = (str(c["task"]), str(c["network"]), str(c["precision"])), float(c["rate"])
         name = (place, str(c["attack"]) if rate else "none", rate, int(c["seed"]))
-        network = by_place.setdefault(name, Suspect(*name))
+        network = by_place.setdefault(name, SuspectNetwork(*name))
         if record.status == "done":
             network.scores[c["defence"]] = np.asarray(record.per_class["suspicion"])
             network.rank[c["defence"]] = record.value("target_rank")
@@ -77,10 +77,10 @@ def suspects(records: Iterable[Record]) -> list[Suspect]:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedNetwork:
     """One network with its standing among clean ones; None where no scanner could judge it."""
 
-    suspect: Suspect
+    suspect: SuspectNetwork
     standing: Standing | None
 
     @property
@@ -94,8 +94,10 @@ class Judged:
 
 
 def judge_all(
-    networks: Sequence[Suspect], scanners: Sequence[str], others: Sequence[Suspect] | None = None
-) -> list[Judged]:
+    networks: Sequence[SuspectNetwork],
+    scanners: Sequence[str],
+    others: Sequence[SuspectNetwork] | None = None,
+) -> list[JudgedNetwork]:
     """Compare every network with the clean ones of its place, by these scanners together.
 
     A clean network of the population is compared with the rest, and every other one with as many,
@@ -106,7 +108,7 @@ def judge_all(
         others: the clean networks to compare with, whatever their place, for suspects that were
             made in another way.
     """
-    clean: dict[Place | None, list[Suspect]] = defaultdict(list)
+    clean: dict[Place | None, list[SuspectNetwork]] = defaultdict(list)
     for network in networks if others is None else others:
         if not network.poisoned:
             clean[network.place if others is None else None].append(network)
@@ -118,13 +120,15 @@ def judge_all(
     return judgements
 
 
-def _judge(network: Suspect, clean: Sequence[Suspect], scanners: Sequence[str]) -> Judged:
+def _judge(
+    network: SuspectNetwork, clean: Sequence[SuspectNetwork], scanners: Sequence[str]
+) -> JudgedNetwork:
     heard = [s for s in scanners if s in network.scores]
     several = [c for c in clean if all(s in c.scores for s in heard)]
     if not heard or len(several) < 2:
-        return Judged(network, None)
+        return JudgedNetwork(network, None)
     rows = [network, *several]
-    return Judged(network, standing([np.stack([r.scores[s] for r in rows]) for s in heard]))
+    return JudgedNetwork(network, standing([np.stack([r.scores[s] for r in rows]) for s in heard]))
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Worth:
     unheard: int
 
 
-def count_verdicts(judged: Sequence[Judged], level: float = 0.05) -> Worth:
+def count_verdicts(judged: Sequence[JudgedNetwork], level: float = 0.05) -> Worth:
     """Count what was caught and what was a false alarm; a network that nothing judged is missed."""
     poisoned = np.array([j.suspect.poisoned for j in judged])
     values = np.array([j.statistic for j in judged])
@@ -169,7 +173,7 @@ def count_verdicts(judged: Sequence[Judged], level: float = 0.05) -> Worth:
     )
 
 
-def textbook(networks: Sequence[Suspect], scanner: str, threshold: float = 2.0) -> Worth:
+def textbook(networks: Sequence[SuspectNetwork], scanner: str, threshold: float = 2.0) -> Worth:
     """The rule "anomaly index above 2" on norms, which has no error rate of its own.
 
     The scores are taken for minus the logarithms of norms: |norm - median| / (1.4826 MAD) above the

@@ -20,7 +20,7 @@ from mithridate.domains.catalogue import is_named, load_named, places
 from mithridate.domains.formats import Source, read
 
 
-class Seen(NamedTuple):
+class DataSeen(NamedTuple):
     """What the data turned out to be.
 
     Attributes:
@@ -55,17 +55,17 @@ class Data(Examples):
     stored = False
 
     @cached_property
-    def seen(self) -> Seen:
+    def seen(self) -> DataSeen:
         """What the data are; whoever plans with a store asks `remembering.py` instead."""
         return self.look()
 
-    def look(self) -> Seen:
+    def look(self) -> DataSeen:
         """Read the data and take their digest."""
         try:
             split = self._draw()
         except Exception:  # whatever it is, the run meets it again, and says it
-            return Seen("", None)
-        return Seen(split_digest(split[:3], split.domain), type(split.domain))
+            return DataSeen("", None)
+        return DataSeen(split_digest(split[:3], split.domain), type(split.domain))
 
     @cached_property
     def domain(self) -> type | None:
@@ -128,12 +128,12 @@ class Data(Examples):
 
 
 def _describe_files(paths: Iterable[Path]) -> str:
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     files = sorted(path for path in paths if path.is_file())
     for file in files:
         known = file.stat()
-        found.update(f"{file}\n{known.st_size}\n{known.st_mtime_ns}\n".encode())
-    return found.hexdigest() if files else ""
+        digest.update(f"{file}\n{known.st_size}\n{known.st_mtime_ns}\n".encode())
+    return digest.hexdigest() if files else ""
 
 
 @lru_cache(maxsize=4)

@@ -63,7 +63,7 @@ class Guarding(Step):
         split: Split = given(self.train.data)
         trained: Trained = given(self.train)
         model = given.watched(copy.deepcopy(trained.model))
-        watch = Watch(self.detector, self.threat, given.runtime)
+        watch = WatchingDetector(self.detector, self.threat, given.runtime)
         m = min(len(split.trusted), len(split.test) // 2)
         if 2 / (m + 2) > self.level:
             raise NotDone("skipped", f"cannot judge at {self.level:g} with {m} trusted inputs")
@@ -94,7 +94,7 @@ class Guarding(Step):
         return Output({"clean": clean, "triggered": under, "p_values": p}, facts)
 
 
-class Watch:
+class WatchingDetector:
     """A detector that looks at what arrives at a network, and the evidence that it used."""
 
     def __init__(self, detector: Detector, threat: ThreatModel, runtime: Runtime) -> None:

@@ -105,10 +105,10 @@ class Tune(ChosenSettings):
         mine = torch.arange(len(labels)) < known
         both = torch.isin(labels, labels[mine].unique())
 
-        def found(scores: torch.Tensor) -> float:
+        def quality(scores: torch.Tensor) -> float:
             return auroc(scores[suspects:][both], mine[both])
 
-        ranked = _rank(self, given, found)
+        ranked = _rank(self, given, quality)
         return Output(facts={"tried": ranked, "clean_samples": len(split.trusted)})
 
 
@@ -122,10 +122,10 @@ class OracleTune(ChosenSettings):
         truth, labels = truth_about(poison, given), given(poison).labels
         held = torch.isin(labels, labels[truth.poisoned].unique())
 
-        def found(scores: torch.Tensor) -> float:
+        def quality(scores: torch.Tensor) -> float:
             return auroc(scores[: len(labels)][held], truth.poisoned[held])
 
-        ranked = _rank(self, given, found)
+        ranked = _rank(self, given, quality)
         return Output(facts={"tried": ranked})
 
 

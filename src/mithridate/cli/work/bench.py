@@ -12,7 +12,7 @@ from typing import Any
 
 from mithridate.bench.choose_executor import executor
 from mithridate.bench.execute import Ended
-from mithridate.bench.plan import Estimate, Plan, estimate, make_plan, refusals, summary
+from mithridate.bench.plan import Plan, TimeEstimate, estimate, make_plan, refusals, summary
 from mithridate.bench.recipe import cells_of
 from mithridate.bench.record import Record
 from mithridate.bench.records import Outcomes, records
@@ -66,12 +66,12 @@ def run(*, asked: WhichCells, workers: int | None, on: str, device: str, yes: bo
 def status(*, asked: WhichCells) -> int:
     """Say how the cells ended."""
     store, chosen = _open(asked)
-    found = records(chosen, store)
-    counts = Counter(record.status for record in found)
+    ended = records(chosen, store)
+    counts = Counter(record.status for record in ended)
     table = grid("status", "cells", "of these, why")
     for name in ("done", "void", "skipped", "failed", "pending"):
         if counts[name]:
-            whys = Counter(r.why for r in found if r.status == name and r.why)
+            whys = Counter(r.why for r in ended if r.status == name and r.why)
             reasons = "\n".join(f"{n} x {why}" for why, n in whys.most_common(5))
             table.add_row(name, str(counts[name]), "" if name == "pending" else reasons)
     show(table)
@@ -81,13 +81,13 @@ def status(*, asked: WhichCells) -> int:
 def verify(*, asked: WhichCells, sample: int, seed: int) -> int:
     """Compute a sample again."""
     store, chosen = _open(asked)
-    found = verify_plan(chosen, store, sample, stream(seed, "verify"))
-    wrong = [checked for checked in found if not checked.same]
+    checks = verify_plan(chosen, store, sample, stream(seed, "verify"))
+    wrong = [checked for checked in checks if not checked.same]
     for checked in wrong:
         say(f"{checked.key} {checked.kind}: {checked.what}")
-    kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(c.kind for c in found).items())
-    right = len(found) - len(wrong)
-    say(f"{right} of {len(found)} steps are the same when computed again ({kinds})")
+    kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(c.kind for c in checks).items())
+    right = len(checks) - len(wrong)
+    say(f"{right} of {len(checks)} steps are the same when computed again ({kinds})")
     return 1 if wrong else 0
 
 
@@ -97,18 +97,18 @@ def report(*, asked: WhichCells, out: Path, title: str, mlflow: str) -> int:
     from mithridate.report.bench.site import write_site
 
     store, chosen = _open(asked)
-    found = records(chosen, store)
+    ended = records(chosen, store)
 
     def reproduce(record: Record) -> str:
         recipe = shlex.quote(asked.recipe)
         return f"mithridate bench run {recipe} --store new --cell {record.key[:16]}"
 
     title = title or Path(asked.recipe.partition(":")[0]).stem
-    index = write_site(found, out, title, reproduce, Outcomes(chosen, store))
-    to_parquet(found, out / "records.parquet")
-    say(f"{index}: {len(found)} cells; the records are in {out / 'records.parquet'}")
+    index = write_site(ended, out, title, reproduce, Outcomes(chosen, store))
+    to_parquet(ended, out / "records.parquet")
+    say(f"{index}: {len(ended)} cells; the records are in {out / 'records.parquet'}")
     if mlflow:
-        to_mlflow(found, mlflow, title)
+        to_mlflow(ended, mlflow, title)
     return 0
 
 
@@ -183,7 +183,7 @@ def _cores() -> int:
     return max(1, len(os.sched_getaffinity(0)))
 
 
-def _tell(chosen: Plan, missing: list[Step], expected: Estimate, workers: int) -> None:
+def _tell(chosen: Plan, missing: list[Step], expected: TimeEstimate, workers: int) -> None:
     counted = summary(chosen, missing)
     table = grid("step", "to compute", "about")
     for kind, (count, seconds) in expected.by_kind.items():

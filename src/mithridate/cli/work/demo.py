@@ -44,7 +44,7 @@ SCANNER = DataScanner(smallest=SHARE)
 
 
 @dataclass(frozen=True)
-class Row:
+class DemoRow:
     """What happened to one data set.
 
     Attributes:
@@ -90,12 +90,12 @@ def run(*, out: Path, seeds: int) -> int:
         for world, attack in (("poisoned", ATTACK), ("clean twin", CLEAN_TWIN))
     ]
     out.mkdir(parents=True, exist_ok=True)
-    found = {
+    summary = {
         "attack": plain(ATTACK.config()),
         "rows": [plain(dataclasses.asdict(row)) for row in rows],
         "versions": environment(),
     }
-    write_text(out / "demo.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_text(out / "demo.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     print_table(rows)
     for name in ("report.html", "clean-twin/report.html", "demo.json"):
         say(f"wrote {out / name}")
@@ -116,40 +116,40 @@ def divided(seed: int) -> Digits:
     )
 
 
-def run_world(seed: int, world: str, attack: Poisoning, out: Path) -> Row:
+def run_world(seed: int, world: str, attack: Poisoning, out: Path) -> DemoRow:
     """Poison, scan, drop what was named, train again, and let the referee judge."""
     digits, domain, runtime = divided(seed), load_named("digits").domain, Runtime()
     poisoned = attack.poison(digits.suspects, stream(seed, "poison"))
     data, trusted = poisoned.data, digits.trusted
     note(f"seed {seed}, {world}: {int(poisoned.truth.poisoned.sum())} of {len(data)} poisoned")
     with Watch() as watch:
-        found = SCANNER.scan(
+        scan = SCANNER.scan(
             data, trusted, domain, seed,
             runtime=runtime, progress=watch.epochs, step=watch.step,
         )  # fmt: skip
-        models = [found.model]
-        if found.flagged.any():
+        models = [scan.model]
+        if scan.flagged.any():
             watch.step("training again without what was named")
-            kept = data.subset(~found.flagged)
+            kept = data.subset(~scan.flagged)
             again = SCANNER.train(kept, trusted, domain, seed, runtime, progress=watch.epochs)
             models.append(again.model)
     if seed == 0:
         folder = out if attack is ATTACK else out / "clean-twin"
         write_report(
-            found, data, trusted, folder, names=digits.names_of(data),
+            scan, data, trusted, folder, names=digits.names_of(data),
             origin=f"digits ({world})", command="mithridate demo", seed=seed,
         )  # fmt: skip
-    return judged(seed, world, poisoned, found, (models[0], models[-1]), digits.test)
+    return judged(seed, world, poisoned, scan, (models[0], models[-1]), digits.test)
 
 
 def judged(
-    seed: int, world: str, poisoned: Poisoned, found: DataScan,
+    seed: int, world: str, poisoned: Poisoned, scan: DataScan,
     models: tuple[nn.Module, nn.Module], test: Dataset,
-) -> Row:  # fmt: skip
+) -> DemoRow:  # fmt: skip
     """Put the referee's figures into a row."""
     domain, truth = load_named("digits").domain, poisoned.truth
-    detector = leading(found)
-    scores = next(j.scores.values for j in found.judged if j.detector.name() == detector)
+    detector = leading(scan)
+    scores = next(j.scores.values for j in scan.judged if j.detector.name() == detector)
     inside = float("nan")
     if bool(truth.poisoned.any()):
         inside = detection(scores, truth, poisoned.data.labels)["auroc_in_class"]
@@ -160,21 +160,21 @@ def judged(
         )
         for model in models
     )
-    p_value = found.verdict.p_value
-    return Row(
-        seed, world, found.verdict.answer, float("nan") if p_value is None else p_value, detector,
-        inside, int(found.flagged.sum()), int((found.flagged & ~truth.poisoned).sum()),
+    p_value = scan.verdict.p_value
+    return DemoRow(
+        seed, world, scan.verdict.answer, float("nan") if p_value is None else p_value, detector,
+        inside, int(scan.flagged.sum()), int((scan.flagged & ~truth.poisoned).sum()),
         (before[0], after[0]), (before[1], after[1]),
     )  # fmt: skip
 
 
-def leading(found: DataScan) -> str:
+def leading(scan: DataScan) -> str:
     """Name the detector that the list was taken from, or else the one with the smallest p-value."""
-    best = min(found.classes, key=lambda c: (min(c.p_values.values(), default=1.0), -c.flagged))
+    best = min(scan.classes, key=lambda c: (min(c.p_values.values(), default=1.0), -c.flagged))
     return best.by or min(best.p_values, key=best.p_values.__getitem__)
 
 
-def print_table(rows: list[Row]) -> None:
+def print_table(rows: list[DemoRow]) -> None:
     """Print one line for each data set."""
     table = grid("seed", "data set", "verdict", "AUROC", "flagged", "false", "ASR %", "accuracy %")
     for row in rows:

@@ -227,10 +227,10 @@ def hopeless(guard: Guarded) -> str:
 
 def describe(guard: Guarded, some: Dataset) -> None:
     """Say what was calibrated, what level is reached, and what judging costs."""
-    found, calibration = judged(guard), guard.calibration
+    enough_by_group, calibration = judged(guard), guard.calibration
     if guard.accuracy:
         say(f"accuracy on {guard.accuracy.n:,} trusted examples: {percent(guard.accuracy)}")
-    for group, enough in found.items():
+    for group, enough in enough_by_group.items():
         pooled = [guard.classes[c] for c in (calibration.group_of == POOLED).nonzero().flatten()]
         names = pooled if group == POOLED else [guard.classes[group]]
         which = shorten(spell_invisible(", ".join(names)), 60)

@@ -133,7 +133,7 @@ def run(
         if not agreed(what, job.seconds(), computing.yes):
             return status.STOPPED
         with Watch() as watch:
-            found = job.repaired(watch.step)
+            repaired = job.repaired(watch.step)
     except CannotJudge as reason:
         note(f"nothing was written; cannot judge: {spell_invisible(str(reason))}")
         return status.CANNOT_JUDGE
@@ -143,8 +143,8 @@ def run(
         return status.STOPPED
     described = replace(kept, network=kept.named(network.network), classes=clean.classes)
     origins = {"model": str(model), "trusted": trusted, "data": suspects.data or ""}
-    work = work_of(job, found, described.network, origins, accuracy)
-    outcome.write(found.model, described, work, out, computing.seed)
+    work = work_of(job, repaired, described.network, origins, accuracy)
+    outcome.write(repaired.model, described, work, out, computing.seed)
     return status.CLEAN
 
 
@@ -189,13 +189,13 @@ def what_was_read(source: Source, trusted: Dataset, data: Dataset | None) -> Non
 
 
 def work_of(
-    job: ReadyRepair, found: RepairOutcome, network: str, origins: dict[str, str],
+    job: ReadyRepair, outcome: RepairOutcome, network: str, origins: dict[str, str],
     accuracy: Interval | None,
 ) -> Work:  # fmt: skip
     """Put what was done into a card."""
     return Work(
-        "repair", job.repair, network, job.trusted.classes, job.domain.name, origins, found.cost,
-        data=job.data, trusted=job.trusted, measured=found.measured,
-        damage=found.damage, scans=found.scans or (), changed=found.changed, used=found.used,
+        "repair", job.repair, network, job.trusted.classes, job.domain.name, origins, outcome.cost,
+        data=job.data, trusted=job.trusted, measured=outcome.measured, damage=outcome.damage,
+        scans=outcome.scans or (), changed=outcome.changed, used=outcome.used,
         saw=job.saw, accuracy=accuracy,
     )  # fmt: skip

@@ -156,11 +156,11 @@ def run(
         return status.STOPPED
     try:
         with Watch() as watch:
-            found = job.scanned(watch)
+            scan = job.scanned(watch)
     except KeyboardInterrupt:
         return stopped(job.checkpoint if job.unfinished else None)
-    write_all(job, found, source, path, writing)
-    return status.OF[found.verdict.answer]
+    write_all(job, scan, source, path, writing)
+    return status.OF[scan.verdict.answer]
 
 
 def check_flags(model: WhichModel, writing: WhatToWrite) -> None:
@@ -229,31 +229,31 @@ def agreed(job: ReadyScan, yes: bool) -> bool:
 
 
 def write_all(
-    job: ReadyScan, found: DataScan, source: Source, origin: str, writing: WhatToWrite
+    job: ReadyScan, scan: DataScan, source: Source, origin: str, writing: WhatToWrite
 ) -> None:
     """Write the report and what else was asked for, then say what was found and where it is."""
     data, out = job.data, writing.out
     write_report(
-        found, data, job.trusted, out, names=names_of(source, data),
+        scan, data, job.trusted, out, names=names_of(source, data),
         own_ids=own_ids_of(source, data),
         rejected=[(each.name, each.reason) for each in source.rejected],
         origin=origin, command=command_line(), seed=job.seed,
     )  # fmt: skip
     files = [out / name for name in ("report.html", "report.json", "flagged.csv")]
-    if writing.cleaned and found.verdict.answer != "cannot judge":
-        kept = data.subset(~found.flagged)
+    if writing.cleaned and scan.verdict.answer != "cannot judge":
+        kept = data.subset(~scan.flagged)
         write(kept, names_of(source, kept), source, writing.cleaned)
         files.append(writing.cleaned)
     if writing.save_model:
         described = kept_network.Note(job.scanner.network, data.classes)
-        kept_network.save(found.model, writing.save_model, described)
+        kept_network.save(scan.model, writing.save_model, described)
         files.append(writing.save_model)
     if job.model is None:
         shutil.rmtree(job.checkpoint, ignore_errors=True)
-    answer.print_verdict(found, data)
-    if found.verdict.answer == "cannot judge":
-        if found.verdict.p_value is not None or not job.trusted:
-            answer.print_needed(found, data, job.scanner, job.seed)
+    answer.print_verdict(scan, data)
+    if scan.verdict.answer == "cannot judge":
+        if scan.verdict.p_value is not None or not job.trusted:
+            answer.print_needed(scan, data, job.scanner, job.seed)
         if writing.cleaned:
             say("No example was named, so no cleaned copy was written.")
     answer.print_places(files)

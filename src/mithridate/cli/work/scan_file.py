@@ -39,12 +39,12 @@ def told(report: FileReport) -> None:
     say(f"Verdict: {report.answer.upper()}")
     if report.findings:
         table = grid("severity", "found", "where", "what to do")
-        for found in report.findings:
+        for finding in report.findings:
             table.add_row(
-                found.severity,
-                spell_invisible(found.what),
-                shorten(spell_invisible(found.where), 60) or "-",
-                spell_invisible(found.todo) or "-",
+                finding.severity,
+                spell_invisible(finding.what),
+                shorten(spell_invisible(finding.where), 60) or "-",
+                spell_invisible(finding.todo) or "-",
             )
         show(table)
     if report.unseen:

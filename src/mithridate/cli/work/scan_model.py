@@ -101,16 +101,16 @@ def run(
         return status.STOPPED
     began = time.perf_counter()
     try:
-        found, watched = scanned(scanner, suspect, beside, watch, computing, times)
+        scan, watched = scanned(scanner, suspect, beside, watch, computing, times)
     except KeyboardInterrupt:
         note("stopped: the references so far are kept, and the same command goes on:")
         note(f"  {command_line()}")
         return status.STOPPED
     cost = {"seconds": time.perf_counter() - began}
     origin = f"{beside.origin}, in the same precision"
-    work = ModelWork(found, scanner.scanners, file_read, trusted, origin, watched, cost)
+    work = ModelWork(scan, scanner.scanners, file_read, trusted, origin, watched, cost)
     answer(work, suspect.form, out, computing.seed)
-    return status.OF[found.verdict.answer]
+    return status.OF[scan.verdict.answer]
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,10 +270,10 @@ def scanned(
     with Watch() as watch:
         watch.expect(Countdown(times))
         others = beside.beside(suspect.place, watch.step)
-        found = scanner.scan(suspect.placed, others, seed, runtime=runtime, step=watch.step)
+        scan = scanner.scan(suspect.placed, others, seed, runtime=runtime, step=watch.step)
         if watching.arrived is not None:
             watch.step("watching the inputs")
-        return found, watching.judged(suspect, scanner.level, seed, runtime)
+        return scan, watching.judged(suspect, scanner.level, seed, runtime)
 
 
 def plausibility(suspect: Suspect, trusted: Dataset, computing: HowToComputeLong) -> Plausibility:

@@ -72,7 +72,7 @@ def _holds_data(folder: Path) -> bool:
 def _holds_files(folder: Path) -> bool:
     """Whether files of a known format lie directly in a folder, as in one configuration of many."""
     try:
-        with os.scandir(folder) as found:
-            return any(is_data(Path(entry.name)) for entry in found)
+        with os.scandir(folder) as entries:
+            return any(is_data(Path(entry.name)) for entry in entries)
     except OSError:
         return False  # reading it will say why

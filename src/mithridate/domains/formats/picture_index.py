@@ -52,8 +52,8 @@ class PictureIndex:
         self.files: dict[str, Entry] = {}
         self._tails: dict[str, list[str]] = defaultdict(list)
         self._stems: dict[str, list[str]] = defaultdict(list)
-        found = _packed(folder) if isinstance(folder, ArchiveEntry) else _on_disk(folder)
-        for number, (name, entry) in enumerate(found):
+        entries = _packed(folder) if isinstance(folder, ArchiveEntry) else _on_disk(folder)
+        for number, (name, entry) in enumerate(entries):
             reading.count(number + 1, name)
             self.files[name] = entry
             self._tails[entry.name].append(name)

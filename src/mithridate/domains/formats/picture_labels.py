@@ -33,12 +33,12 @@ def find_labels(
     columns: Sequence[str],
     column: str,
     rows: Sequence[dict[str, Any]],
-    found: Sequence[Below],
+    pictures: Sequence[Below],
     reading: Reading,
 ) -> Labelling:
-    """Find the labels of the rows of a table, whose column `column` names the pictures `found`."""
+    """Find the labels of the rows of a table, whose column `column` names the `pictures`."""
     left = [c for c in columns if c and c != column and c.lower() not in SPLIT_COLUMNS]
-    folders = [each.name.split("/")[-2] if "/" in each.name else "" for each in found]
+    folders = [each.name.split("/")[-2] if "/" in each.name else "" for each in pictures]
     usual = any(c.strip().lower() in LABELS for c in left)
     one_hot = _one_hot(left, rows) if reading.label is None and not usual else None
     if one_hot is not None:

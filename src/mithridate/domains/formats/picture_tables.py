@@ -147,16 +147,16 @@ def _read(tables: Sequence[Listed], index: PictureIndex, folder: Entry, reading:
     reading.count(len(rows), whole[0].name)
     values = [row.get(column) for row in rows]
     index.prefer(values, split_words(tables[0].entry.name) or [tables[0].entry.stem.lower()])
-    rows, found = _of_split(rows, column, index, reading)
+    rows, named = _of_split(rows, column, index, reading)
     values = [row.get(column) for row in rows]
-    labelling = find_labels(whole[0].columns, column, rows, found, reading)
+    labelling = find_labels(whole[0].columns, column, rows, named, reading)
     reading.expect("image", "a table that names pictures")
     where = name_path(folder, reading.root) if folder != reading.root else ""
     before = f"{where}/" if where not in ("", ".") and not reading.root.is_file() else ""
-    names = [before + readable(each.name) for each in found]
+    names = [before + readable(each.name) for each in named]
     labels = resolve(labelling.raw, names, reading, None)
-    _say(column, labelling, index, found, reading)
-    inputs, kept = pictures([each.entry for each in found], labels.index, names, reading)
+    _say(column, labelling, index, named, reading)
+    inputs, kept = pictures([each.entry for each in named], labels.index, names, reading)
     layout = Layout(
         file=tables[0].entry.name, columns=whole[0].columns, content=column,
         label=labelling.columns[0] if len(labelling.columns) == 1 else "",
@@ -179,27 +179,27 @@ def _of_split(
 ) -> tuple[list[dict[str, Any]], list[Below]]:
     """Find the picture of each row; of several splits in one table, one is taken."""
     kept: list[dict[str, Any]] = []
-    found: list[Below] = []
+    named: list[Below] = []
     for row in rows:
         try:
-            found.append(index.find(row.get(column)))
+            named.append(index.find(row.get(column)))
             kept.append(row)
         except DataError as error:
             reading.reject(str(row.get(column)), str(error), type(error))
-    splits = _splits(kept, found)
+    splits = _splits(kept, named)
     if splits is None:
-        return kept, found
+        return kept, named
     by_split: dict[str, list[int]] = {}
     for at, split in enumerate(splits):
         by_split.setdefault(split, []).append(at)
     chosen = choose_split(by_split, reading)
-    return [kept[at] for at in chosen], [found[at] for at in chosen]
+    return [kept[at] for at in chosen], [named[at] for at in chosen]
 
 
-def _splits(rows: Sequence[dict[str, Any]], found: Sequence[Below]) -> list[str] | None:
+def _splits(rows: Sequence[dict[str, Any]], named: Sequence[Below]) -> list[str] | None:
     """Give the split of each row, by a column or by folders; None where nothing says it."""
     columns = [c for c in (rows[0] if rows else {}) if str(c).lower() in SPLIT_COLUMNS]
-    tops = [each.name.partition("/")[0] for each in found]
+    tops = [each.name.partition("/")[0] for each in named]
     for said in [*([str(row.get(column)) for row in rows] for column in columns), tops]:
         words = [SPLITS.get(each.strip().lower(), "") for each in said]
         if all(words) and len(set(words)) > 1:
@@ -211,7 +211,7 @@ def _say(
     column: str,
     labelling: Labelling,
     index: PictureIndex,
-    found: Sequence[Below],
+    named: Sequence[Below],
     reading: Reading,
 ) -> None:
     """Say what was taken for what."""
@@ -222,7 +222,7 @@ def _say(
     else:
         source = "nowhere" if reading.unlabelled else "the folders of the pictures"
     reading.notes.append(f"Column {column!r} names the pictures; their classes come from {source}.")
-    unused = len(index) - len({each.name for each in found})
+    unused = len(index) - len({each.name for each in named})
     if unused:
         reading.notes.append(f"{unused} pictures beside the table are not among those it names.")
 

@@ -64,12 +64,12 @@ def read(top: ArchiveEntry, reading: Reading) -> Source:
 
 def _examples(top: ArchiveEntry) -> list[Example]:
     """Group the files by key, in the order of the keys."""
-    found: dict[str, Example] = {}
+    by_key: dict[str, Example] = {}
     for entry in _files(top):
         base, _, part = entry.name.partition(".")
         key = (entry.place.parent / base).as_posix()
-        found.setdefault(key, Example(key)).parts[part.lower()] = entry
-    return [found[key] for key in sorted(found)]
+        by_key.setdefault(key, Example(key)).parts[part.lower()] = entry
+    return [by_key[key] for key in sorted(by_key)]
 
 
 def _files(folder: ArchiveEntry) -> Iterator[ArchiveEntry]:
@@ -127,17 +127,17 @@ def _same(part: str, examples: Sequence[Example]) -> str:
 def _labels(examples: Sequence[Example], names: Sequence[str], reading: Reading) -> list[Any]:
     """Read the raw label of every key, None where it has none."""
     kind = next((part for part in LABEL if any(part in each.parts for each in examples)), "")
-    found: list[Any] = []
+    labels: list[Any] = []
     for example, name in zip(examples, names, strict=True):
         entry = example.parts.get(kind)
         try:
-            found.append(_parsed(kind, entry, reading) if entry is not None else None)
+            labels.append(_parsed(kind, entry, reading) if entry is not None else None)
         except DataError as error:
             reading.reject(name, str(error), type(error))
-            found.append(None)
+            labels.append(None)
     if kind != "json":
-        return found
-    objects = [each if isinstance(each, dict) else {} for each in found]
+        return labels
+    objects = [each if isinstance(each, dict) else {} for each in labels]
     columns = list(dict.fromkeys(key for each in objects for key in each))
     label = choose("label", reading.label, columns, LABELS, reading)
     return [each.get(label) for each in objects]

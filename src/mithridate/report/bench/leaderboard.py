@@ -98,7 +98,7 @@ class Moved:
 
     defence: str
     measure: str
-    found: Stability[tuple[Any, ...]]
+    stability: Stability[tuple[Any, ...]]
     settings: int
 
 
