@@ -6,16 +6,14 @@ Axes: n examples.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from mithridate.cli.groups import HowToRead
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
-from mithridate.domains.catalogue import load_named
-from mithridate.domains.formats import Source, read
+from mithridate.domains.catalogue import open_source
+from mithridate.domains.formats import Source
 from mithridate.domains.formats.arriving import inputs_like
-from mithridate.domains.named_sets import describe_missing, is_named
 
 
 def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Source:
@@ -31,23 +29,7 @@ def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Sour
             for.
 
     """
-    split, options = how.split, {**how.options(), "unlabelled": unlabelled}
-    if Path(where).exists():
-        return read(where, split=split, **options)
-    before, _, after = where.rpartition(":")
-    name, part = (before, after) if before else (where, split)
-    if before and Path(before).exists():
-        return read(before, split=part, **options)
-    if is_named(name):
-        source = load_named(name, split=part or "train")
-        size, shape = options.get("size"), list(getattr(source.data.inputs, "shape", ()))[2:]
-        if size is not None and shape != [size, size]:
-            raise DataError(
-                f"{where!r} is a named set and keeps its size {shape}; --size {size} resizes files "
-                "and folders of your own only"
-            )
-        return source
-    raise DataError(describe_missing(where, name))
+    return open_source(where, how.split, unlabelled=unlabelled, **how.options())
 
 
 def trusted_beside(source: Source, where: str, how: HowToRead) -> Dataset:

@@ -20,19 +20,63 @@ import numpy as np
 import torch
 
 from mithridate.core.errors import DataError, UnsafeData
+from mithridate.core.spelling import option
 from mithridate.domains.formats import Layout, Source, read
 from mithridate.domains.formats.idx import read_cifar, read_idx
 from mithridate.domains.formats.npz import Details
 from mithridate.domains.formats.source import Reading
-from mithridate.domains.named_sets import SETS, Download, NamedSet, domain_of, is_named, places
+from mithridate.domains.named_sets import (
+    SETS,
+    Download,
+    NamedSet,
+    describe_missing,
+    domain_of,
+    is_named,
+    places,
+)
 from mithridate.domains.registry import domain_named
 
 __all__ = [
-    "SETS", "Download", "NamedSet", "domain_of", "fetch", "is_named", "load_named", "places",
+    "SETS", "Download", "NamedSet", "domain_of", "fetch", "is_named", "load_named",
+    "open_source", "places",
 ]  # fmt: skip
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a download is given up."""
+
+
+def open_source(
+    where: str, split: str | None = None, *, unlabelled: bool = False, **options: Any
+) -> Source:
+    """Read a file, a folder or a named set, of which "cifar10:test" names a split.
+
+    Args:
+        where: The path or the name.
+        split: Of a file, a folder or a set whose name says none.
+        unlabelled: Whether labels may be absent.
+        **options: How a file or a folder is read, see `read`.
+
+    Raises:
+        DataError: There is no such data, or a named set has another size than is asked for.
+
+    """
+    options["unlabelled"] = unlabelled
+    if Path(where).exists():
+        return read(where, split=split, **options)
+    before, _, after = where.rpartition(":")
+    name, part = (before, after) if before else (where, split)
+    if before and Path(before).exists():
+        return read(before, split=part, **options)
+    if is_named(name):
+        source = load_named(name, split=part or "train")
+        size, shape = options.get("size"), list(getattr(source.data.inputs, "shape", ()))[2:]
+        if size is not None and shape != [size, size]:
+            raise DataError(
+                f"{where!r} is a named set and keeps its size {shape}; {option('size', size)} "
+                "resizes files and folders of your own only"
+            )
+        return source
+    raise DataError(describe_missing(where, name))
 
 
 def load_named(name: str, split: str = "train", download: bool = True) -> Source:
