@@ -4,6 +4,7 @@ import importlib.util
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +69,11 @@ UNUSED = {
         f"bench/{name}.py" for name in ("plan", "store", "known", "run", "execute", "migrations")
     ],
     "another domain": ["domains/text/*.py"],
+    "networks that nobody builds": [
+        "domains/image/elsewhere.py",
+        "domains/image/checkpoints.py",
+        "domains/elsewhere.py",
+    ],
     "damage that nobody does": ["domains/image/corruptions.py", "domains/image/strong.py"],
     "other methods": ["scanners/*.py", "repairs/anp.py", "trainers/abl.py", "detectors/teco.py"],
     "what reports and serves": ["report/*.py", "report/bench/*.py", "service/*.py", "cli/**/*.py"],
@@ -109,6 +115,15 @@ def test_an_edit_of_what_all_trainings_do_moves_all_trainings(edit, before, plac
     assert every <= found
 
 
+def test_networks_from_elsewhere_depend_on_what_reads_them(edit):  # noqa: F811
+    cells = [replace(cell, network="timm:resnet18") for cell in smoke()]
+    first = make_plan(cells)
+    edit("domains/image/elsewhere.py", touched)
+    found = changed(first, make_plan(cells))
+    assert {"train", "retrain", "repaired", "judge"} <= kinds(first, found)
+    assert "poison" not in kinds(first, found)
+
+
 def test_a_door_that_one_detector_goes_through_moves_that_detector(edit):  # noqa: F811
     cells = [c for c in planted.cells() if c.names[2] in ("constant", "none") and c.poison_rate]
     cells += grid(
@@ -144,8 +159,6 @@ def test_a_reader_that_gives_other_examples_moves_all_that_depends_on_them(befor
 
 
 def test_another_setting_of_the_domain_is_another_question():
-    from dataclasses import replace
-
     from mithridate.bench.contents import split_digest
 
     split = Data("digits", 100, 50, 60, 0).value(None, None)

@@ -1,5 +1,7 @@
 """What a plan says before anything is computed."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.toys import Brief, Heavy, Toy, plan_of, stored
@@ -100,8 +102,35 @@ def test_a_probe_times_the_training_and_leaves_nothing_behind(tmp_path):
     assert estimate(plan, store, missing, probe=False).seconds == 0.0
 
 
-def test_the_estimate_of_what_was_run_before_is_near(swept):
-    plan = swept.plan
-    found = estimate(plan, swept.store, list(plan.steps), probe=False)
-    spent = sum(swept.store.entry(s.key).cost["seconds"] for s in plan.steps)
-    assert found.unknown == () and spent / 5 < found.seconds < spent * 5
+def spent(store, steps):
+    return sum(store.entry(step.key).cost["seconds"] for step in steps)
+
+
+def test_the_estimate_of_what_was_run_before_is_within_a_factor_of_two(swept):
+    steps = list(swept.plan.steps)
+    found = estimate(swept.plan, swept.store, steps, probe=False)
+    seconds = spent(swept.store, steps)
+    assert found.unknown == () and seconds / 2 < found.seconds < seconds * 2
+    assert 0 < found.longest < found.seconds
+
+
+def test_what_like_steps_have_cost_is_known_for_another_seed(swept):
+    """Keys tell nothing of likeness: no step of the other seed was ever computed."""
+    other = make_plan([replace(cell, seed=1) for cell in swept.plan.cells])
+    assert not set(swept.store.keys()) & {step.key for step in other.steps}
+    found = estimate(other, swept.store, list(other.steps), probe=False)
+    seconds = spent(swept.store, swept.plan.steps)
+    assert found.unknown == () and seconds / 2 < found.seconds < seconds * 2
+
+
+def test_many_processes_take_no_less_than_the_longest_chain(tmp_path):
+    first = Heavy("first")
+    chain = Heavy("last", (Brief("between", (first,)),))
+    store = stored(tmp_path, Heavy("other"))
+    note = store.steps / Heavy("other").key / "step.json"
+    cost = store.entry(Heavy("other").key).cost["seconds"]
+    note.write_text(note.read_text().replace(f'"seconds": {cost}', '"seconds": 3.0', 1))
+    plan = plan_of(chain, *(Heavy(n) for n in range(4)))
+    found = estimate(plan, store, plan.missing(store), probe=False)
+    assert (found.seconds, found.longest) == (18.0, 6.0)
+    assert [found.clock(workers) for workers in (1, 2, 6)] == [18.0, 9.0, 6.0]

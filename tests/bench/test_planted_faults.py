@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bench import planted
 from bench.planted import RATE, WEAK
 from bench.planted_defences import Careless, Dial, Scribbling
 from mithridate.bench import step
@@ -14,7 +15,7 @@ from mithridate.bench.admission import admit
 from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench, execute
 from mithridate.bench.metrics import comparing
-from mithridate.bench.plan import make_plan
+from mithridate.bench.plan import make_plan, refusals
 from mithridate.bench.step import NotDone
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.evidence import view_of
@@ -22,7 +23,9 @@ from mithridate.bench.steps.judge import Judge
 from mithridate.bench.steps.repaired import Repaired
 from mithridate.bench.steps.suspects import truth_about
 from mithridate.core.data import Dataset, Truth
-from mithridate.core.method import Detector
+from mithridate.core.method import Detector, Repair, Trainer
+from mithridate.core.registry import find
+from mithridate.core.scanner import Scanner
 from mithridate.core.threat import ThreatModel
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.repairs.controls import DoNothing
@@ -30,7 +33,9 @@ from mithridate.repairs.controls import DoNothing
 DETECTOR = """
 from dataclasses import dataclass
 
-from mithridate.core.method import Detector
+from mithridate.core.method import Detector, Repair, Trainer
+from mithridate.core.registry import find
+from mithridate.core.scanner import Scanner
 {imports}
 
 @dataclass(frozen=True)
@@ -118,6 +123,53 @@ def test_a_name_that_only_sounds_so_is_no_reach_for_the_truth(mine):
 
 def test_the_stack_of_inspect_is_refused_as_an_attribute_too(mine):
     refused(mine("import inspect\nALL = inspect.stack"))
+
+
+NEIGHBOURS = {
+    "from mithridate.core.data import Truth": "Truth through neighbour.py",
+    "import gc": "gc through neighbour.py",
+    "from mithridate.attacks.poisoning import Poisoning": "mithridate.attacks.poisoning through",
+    "import mithridate.bench.store": "mithridate.bench.store through neighbour.py",
+    "from further import everything": "get_objects through further.py",
+}
+
+
+@pytest.fixture
+def beside(mine, tmp_path, monkeypatch):
+    """Give a detector that imports a file beside it, and that one another."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def beside(lines):
+        (tmp_path / "neighbour.py").write_text(f"{lines}\nWEIGHT = 1\n")
+        (tmp_path / "further.py").write_text("def everything(gc):\n    return gc.get_objects()\n")
+        return mine("def late():\n    from neighbour import WEIGHT")
+
+    return beside
+
+
+@pytest.mark.parametrize("lines, named", NEIGHBOURS.items(), ids=range(len(NEIGHBOURS)))
+def test_a_defence_that_reaches_for_the_truth_through_a_neighbour_is_refused(beside, lines, named):
+    assert named in refused(beside(lines))
+
+
+def test_a_neighbour_that_reaches_for_nothing_is_admitted(beside):
+    admit(beside("import math\nfrom mithridate.core.data import Dataset"))
+
+
+@pytest.mark.parametrize("kind", [Detector, Repair, Trainer, Scanner], ids=lambda k: k.__name__)
+def test_every_defence_of_the_library_is_admitted(kind):
+    from mithridate.bench import admission
+
+    methods = find(kind)
+    assert methods and [n for n, m in methods.items() if admission._reach(m)] == []
+
+
+def test_a_plan_tells_which_defences_a_run_would_refuse(mine):
+    secretive = mine(field="target_label: int = 0")
+    cells = [c for c in planted.cells() if c.names[2] in ("constant", "none", "corners")]
+    cells = [replace(c, defence=secretive) if c.names[2] == "corners" else c for c in cells]
+    (why, number), = refusals(make_plan(cells)).items()  # fmt: skip
+    assert "asks for 'target_label'" in why and number == 3
 
 
 def test_a_defence_inside_a_defence_is_looked_at_too(mine):

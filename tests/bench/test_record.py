@@ -2,10 +2,12 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from mithridate.bench import migrations as module
 from mithridate.bench.migrations import migrate, read_record
@@ -149,3 +151,30 @@ def test_real_records_travel_too(swept):
         assert made.plain() == travelled(made).plain()
         assert tuple(made.cell) == AXES
         assert made.status in ("done", "void")
+
+
+COMMITTED = sorted((Path(__file__).parents[2] / "results").glob("*/records.parquet"))
+
+
+@pytest.mark.parametrize("table", COMMITTED, ids=lambda path: path.parent.name)
+def test_committed_records_stay_readable(table):
+    """They were written with other keys, which name their cells as before and nothing else."""
+    rows = parquet.read_table(table).to_pylist()
+    assert rows and len({row["key"] for row in rows}) == len(rows)
+    assert {row["status"] for row in rows} <= {"done", "void", "skipped", "failed"}
+    for row in rows:
+        cell = {name: row[name] for name in AXES if name in row}
+        metrics = {
+            name.removesuffix("_low"): [
+                row[name.removesuffix("_low")], row[name], row[name.replace("_low", "_high")],
+                row[name.replace("_low", "_n")],
+            ]
+            for name in row if name.endswith("_low") and row[name.removesuffix("_low")] is not None
+        }  # fmt: skip
+        plain = {
+            "key": row["key"], "cell": cell, "settings": json.loads(row["settings"]),
+            "status": row["status"], "why": row.get("why") or "", "metrics": metrics,
+            "evidence": [], "schema": RECORD_SCHEMA if "domain" in row else 1,
+        }  # fmt: skip
+        read = read_record(plain)
+        assert read.cell["domain"] in ("image", "text") and read.status == row["status"]

@@ -259,6 +259,13 @@ def test_a_detector_in_the_file_of_its_recipe_is_refused_with_what_to_do(tmp_pat
     ]  # fmt: skip
     assert judge["why"].startswith("refused: half imports mithridate.")
     assert "a file of its own" in judge["why"]
+    assert judge["why"] in " ".join(done.stderr.split()), "the reason is on the screen"
+    planned = inside(
+        "bench", "plan", recipe.parent / "one_file.py", "--store", tmp_path / "other",
+        "--where", "rate=0.0", "--where", "defence=half",
+    )  # fmt: skip
+    assert planned.returncode == 1
+    assert f"1 cells will be skipped: {judge['why']}" in " ".join(planned.stderr.split())
 
 
 def test_what_fails_is_status_1_and_is_run_again_once_it_is_mended(tmp_path):

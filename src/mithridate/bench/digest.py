@@ -132,9 +132,17 @@ def attributes(file: Path) -> frozenset[str]:
     return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
 
 
+@cache
+def texts(file: Path) -> frozenset[str]:
+    """Every string in a file's code."""
+    nodes = ast.walk(without_prose(parse(file)))
+    values = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return frozenset(value for value in values if isinstance(value, str))
+
+
 def forget() -> None:
     """Forget what was read, since a file was edited."""
-    for known in (closure, near_files, attributes, _digest_all, _digest_file, _imports):
+    for known in (closure, near_files, attributes, texts, _digest_all, _digest_file, _imports):
         known.cache_clear()
 
 

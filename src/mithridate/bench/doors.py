@@ -24,6 +24,7 @@ from mithridate.bench.digest import (
     near_files,
     parse,
     source_file,
+    texts,
     without_prose,
 )
 
@@ -38,15 +39,31 @@ HARMLESS = frozenset({"dataclass", "cache", "lru_cache", "contextmanager", "runt
 """Decorators that leave no trace outside of what they decorate."""
 
 
-@cache
-def door_digest(domain: type | None, files: frozenset[Path]) -> str:
+def door_digest(domain: type | None, files: frozenset[Path], settings: frozenset[str]) -> str:
     """Give the digest of the code of domains that the code in some files can reach.
 
     Args:
-        domain: Class of the domain that the files are given, where one is known.
+        domain: Class of the domain that the files are given, where one is known. It may say in
+            `apart` which members are reached only where some string fulfils a condition.
         files: Of the step and of its methods; what they import counts too.
+        settings: The strings among the settings of the step and of those before it.
     """
+    whole, spelt = _whole(files)
+    apart = getattr(domain, "apart", {}).items()
+    closed = frozenset(name for name, asked in apart if not any(map(asked, (*settings, *spelt))))
+    return _digest_doors(domain, whole, closed)
+
+
+@cache
+def _whole(files: frozenset[Path]) -> tuple[frozenset[Path], frozenset[str]]:
+    """The files with all that they import, and the strings in them that may name a network."""
     whole = frozenset[Path]().union(*(near_files(file) for file in files))
+    spelt = frozenset[str]().union(*(texts(file) for file in whole))
+    return whole, frozenset(text for text in spelt if ":" in text)
+
+
+@cache
+def _digest_doors(domain: type | None, whole: frozenset[Path], closed: frozenset[str]) -> str:
     starts = {place for file in whole for place in _imported_doors(file)}
     own = source_file(domain) if domain is not None else None
     if domain is not None and (own is None or domain.__name__ not in _bindings(own)):
@@ -56,13 +73,13 @@ def door_digest(domain: type | None, files: frozenset[Path]) -> str:
     if not starts:
         return ""
     names = frozenset[str]().union(*(attributes(file) for file in whole))
-    spelt = sorted(ast.dump(node) for node in _trace(frozenset(starts), names))
+    spelt = sorted(ast.dump(node) for node in _trace(frozenset(starts), names, closed))
     return hashlib.blake2b("\n".join(spelt).encode(), digest_size=16).hexdigest()
 
 
 def forget() -> None:
     """Forget what was traced, since a file was edited."""
-    for known in (door_digest, _bindings, _imported_doors):
+    for known in (_whole, _digest_doors, _bindings, _imported_doors):
         known.cache_clear()
 
 
@@ -86,13 +103,15 @@ def _imported_doors(file: Path) -> frozenset[Place]:
     return frozenset(imported)
 
 
-def _trace(starts: frozenset[Place], names: frozenset[str]) -> list[ast.AST]:
+def _trace(
+    starts: frozenset[Place], names: frozenset[str], closed: frozenset[str]
+) -> list[ast.AST]:
     """All that some names depend on, where these members of domains are asked for.
 
     What is found may ask for further members, so it is done again until nothing is added.
     """
     while True:
-        trace = _Trace(frozenset({file for file, _ in starts}), names)
+        trace = _Trace(frozenset({file for file, _ in starts}), names, closed)
         nodes = [node for file, name in sorted(starts) for node in trace.follow(file, name)]
         more = names.union(*(_names(node) for node in nodes)) & trace.members
         if more <= names:
@@ -103,8 +122,10 @@ def _trace(starts: frozenset[Place], names: frozenset[str]) -> list[ast.AST]:
 class _Trace:
     """One walk from name to name; each name is visited once."""
 
-    def __init__(self, homes: frozenset[Path], doors: frozenset[str]) -> None:
-        self.homes, self.doors = homes, doors
+    def __init__(
+        self, homes: frozenset[Path], doors: frozenset[str], closed: frozenset[str]
+    ) -> None:
+        self.homes, self.doors, self.closed = homes, doors, closed
         self.seen: set[Place] = set()
         self.members: set[str] = set()
 
@@ -127,7 +148,8 @@ class _Trace:
     def _reached(self, node: ast.ClassDef) -> list[ast.AST]:
         """The members of a domain that are asked for; its fields and settings always are."""
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-        methods = {part.name: part for part in node.body if isinstance(part, kinds)}
+        found = (part for part in node.body if isinstance(part, kinds))
+        methods = {part.name: part for part in found if part.name not in self.closed}
         self.members |= methods.keys()
         reached = {n for n in methods if n in self.doors or n.startswith("__")}
         queue = list(reached)

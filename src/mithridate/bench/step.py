@@ -148,13 +148,21 @@ class Step:
     def _domain_code(self, code: type | ModuleType, fields: dict[str, Any]) -> str:
         """The digest of what this code, and that of methods in these fields, can ask a domain."""
         sources = (source_file(thing) for thing in (code, *_kinds(fields)))
-        return door_digest(self.domain, frozenset(file for file in sources if file))
+        files = frozenset(file for file in sources if file)
+        return door_digest(self.domain, files, self.texts)
 
     @cached_property
     def domain(self) -> type | None:
         """The class of the domain of the data that the step is about, as far as it is known."""
         known = (parent.domain for parent in self.parents)
         return next((domain for domain in known if domain is not None), None)
+
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        """The strings among the settings of the step and of all that it depends on."""
+        parts = (part for f in _fields(self) for part in _parts(getattr(self, f.name)))
+        own = frozenset(part for part in parts if isinstance(part, str))
+        return own.union(*(parent.texts for parent in self.parents))
 
     def holds(self, value: Any) -> bool:
         """Whether a value is what the key was made of, for a step that is named by its value."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Surface
 from mithridate.core.errors import DataError
 from mithridate.core.streams import seed_torch
+from mithridate.domains.image.network_names import is_elsewhere
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class ImageDomain:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     name: str = "image"
+
+    apart: ClassVar = {"network_from_elsewhere": is_elsewhere}
+    """Members that are reached only where some setting is such a string; see `bench/doors.py`."""
 
     @property
     def unit(self) -> str:
@@ -129,16 +134,21 @@ class ImageDomain:
 
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
         """Build one of the image networks, or one from elsewhere; "" is the small residual one."""
-        from mithridate.domains.image.checkpoints import Standardised
-        from mithridate.domains.image.elsewhere import elsewhere, is_elsewhere
         from mithridate.domains.image.networks import build
 
         images, classes = self.prepare(data.inputs), len(data.classes)
         with seed_torch(rng):
             if is_elsewhere(name):
-                given = Standardised(self.mean or (0.0,), self.std or (1.0,))
-                return elsewhere(name, images, classes, given if self.mean or self.std else None)
+                return self.network_from_elsewhere(name, images, classes)
             return build(name or "resnet9", images, classes)
+
+    def network_from_elsewhere(self, name: str, images: torch.Tensor, classes: int) -> nn.Module:
+        """Build a network of another library, standardised as was asked or as its library says."""
+        from mithridate.domains.image.checkpoints import Standardised
+        from mithridate.domains.image.elsewhere import elsewhere
+
+        given = Standardised(self.mean or (0.0,), self.std or (1.0,))
+        return elsewhere(name, images, classes, given if self.mean or self.std else None)
 
     def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         """Measure how far images were changed: psnr, ssim, mse and linf, float64[n] each."""

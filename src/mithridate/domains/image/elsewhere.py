@@ -87,11 +87,6 @@ class Wanted(NamedTuple):
 Found = tuple[nn.Module, Standardised]
 
 
-def is_elsewhere(name: str) -> bool:
-    """Whether a name says where else a network is defined."""
-    return name.partition(":")[0] in KINDS
-
-
 def elsewhere(
     name: str, images: torch.Tensor, classes: int, given: Standardised | None = None
 ) -> nn.Module:

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from mithridate.core.errors import MethodError
-from mithridate.domains.image.elsewhere import KINDS
 from mithridate.domains.image.layers import (
     Attention,
     Encode,
@@ -24,6 +23,7 @@ from mithridate.domains.image.layers import (
     convolution,
     start_small,
 )
+from mithridate.domains.image.network_names import LIBRARIES
 
 
 def resnet9(images: torch.Tensor, classes: int, width: int = 16) -> nn.Module:
@@ -128,7 +128,7 @@ def build(name: str, images: torch.Tensor, classes: int) -> nn.Module:
     if kind not in NETWORKS:
         raise MethodError(
             f"unknown image network {kind!r}; available: {', '.join(NETWORKS)}, and what stands "
-            f"behind {', '.join(f'{kind}:' for kind in KINDS)}"
+            f"behind {', '.join(f'{kind}:' for kind in LIBRARIES)}"
         )
     known = width.isascii() and width.isdigit() and len(width) <= 4
     if colon and not (known and int(width)):  # a name may come from a file that is not trusted
