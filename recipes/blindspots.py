@@ -56,7 +56,7 @@ def sweep() -> list[Cell]:
     found: list[Cell] = []
     for precision in PRECISIONS:
         of = partial(population, ("cifar10", "resnet9:8"), CHOSEN, precision)
-        found += [c for c in of() if not c.rate or c.names[1].startswith(PAPER)]
+        found += [c for c in of() if not c.poison_rate or c.names[1].startswith(PAPER)]
         more = of(clean=0, poisoned=24, names=PAPER)
         found += [replace(cell, seed=cell.seed - 100 + FRESH) for cell in more]
     return found

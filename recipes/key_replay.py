@@ -6,9 +6,9 @@ Before, a key held the code of all that its step imported: a commit moved the ke
 every key, where it changed the syntax tree of any file in the closure of that step, as the closure
 was at `--until`. Now children see a digest of the examples: the readers of each commit that touched
 that closure are run, before and after the commit, on the digits, on texts in CSV and on pictures in
-folders, and the digests are compared. The key of `Judge` moves where a file of its closure changed
-that is not behind the door of a domain. Both closures are of one version, as far as it existed: files
-that are new since `--until` count under the name of the file that they were taken from.
+folders, and the digests are compared. The key of `Judge` itself moves where those move, or a file
+that it imports changed; what it asks of a domain is left out. Both closures are of one version:
+files that are new since `--until` count under the name of the file that they were taken from.
 """
 
 from __future__ import annotations
@@ -162,7 +162,9 @@ def main() -> None:
         "until": until, "commits": len(log), "moved": {n: len(c) for n, c in moved.items()},
         "share": {n: round(len(c) / len(log), 4) for n, c in moved.items()},
         "which": {n: [c[:7] for c in commits] for n, commits in moved.items()},
-        "files": {"data before": len(old_data), "judge before": len(old_judge), "judge": len(judge)},
+        "files": {
+            "data before": len(old_data), "judge before": len(old_judge), "judge": len(judge),
+        },
         "environment": origin(),
     })  # fmt: skip
 

@@ -202,7 +202,9 @@ def test_a_robust_trainer_that_is_told_the_target_is_refused(swept, load, tmp_pa
 
 def test_a_refused_detector_skips_its_cell_with_the_reason(swept, mine):
     detector = mine("from mithridate.core.data import Truth")
-    cell = next(c for c in swept.plan.cells if isinstance(c.defence, Dial) and c.rate == RATE)
+    cell = next(
+        c for c in swept.plan.cells if isinstance(c.defence, Dial) and c.poison_rate == RATE
+    )
     end = build_chain(replace(cell, defence=detector, tuning="default"))
     bench = Workbench(swept.store)
     for here in make_plan([replace(cell, defence=detector, tuning="default")]).steps:
@@ -323,7 +325,7 @@ def test_an_attack_that_did_not_take_says_nothing_about_any_defence(swept):
 
 def test_nothing_is_trained_for_a_defence_against_an_attack_that_did_not_take(swept):
     ended = {}
-    for here in make_plan([c for c in swept.plan.cells if c.rate == WEAK]).steps:
+    for here in make_plan([c for c in swept.plan.cells if c.poison_rate == WEAK]).steps:
         ended.setdefault(here.kind(), set()).add(swept.store.entry(here.key).status)
     assert ended["retrain"] == ended["detect"] == ended["repaired"] == {"void"}
     assert ended["train"] == ended["judge"] == {"done"}
@@ -382,7 +384,7 @@ def test_a_detector_that_overwrites_evidence_spoils_no_other_cell(swept, what):
 
 @pytest.mark.parametrize("what", ["inputs", "labels"])
 def test_nor_where_there_are_no_trusted_examples(swept, what):
-    cell = next(c for c in swept.plan.cells if c.names[2] == "corners" and c.rate == RATE)
+    cell = next(c for c in swept.plan.cells if c.names[2] == "corners" and c.poison_rate == RATE)
     task = replace(cell.task, train=100, training=replace(cell.task.training, epochs=1))
     end = build_chain(replace(cell, task=task, trusted=0, defence=Scribbling(what)))
     bench = Workbench(swept.store)
@@ -415,7 +417,7 @@ def test_the_judge_does_not_take_a_failed_step_for_an_answer(swept):
 
 
 def test_the_same_detector_has_the_same_answer_under_another_name(swept):
-    cell = next(c for c in swept.plan.cells if c.names[2] == "corners" and c.rate == RATE)
+    cell = next(c for c in swept.plan.cells if c.names[2] == "corners" and c.poison_rate == RATE)
     other = replace(cell, names=("digits", "badnets", "another name"))
     known = set(swept.store.keys())
     new = [s for s in make_plan([other]).steps if s.key not in known]
