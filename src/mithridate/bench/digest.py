@@ -133,7 +133,7 @@ def attributes(file: Path) -> frozenset[str]:
 
 
 @cache
-def texts(file: Path) -> frozenset[str]:
+def strings(file: Path) -> frozenset[str]:
     """Every string in a file's code."""
     nodes = ast.walk(without_prose(parse(file)))
     values = (node.value for node in nodes if isinstance(node, ast.Constant))
@@ -142,7 +142,7 @@ def texts(file: Path) -> frozenset[str]:
 
 def forget() -> None:
     """Forget what was read, since a file was edited."""
-    for known in (closure, near_files, attributes, texts, _digest_all, _digest_file, _imports):
+    for known in (closure, near_files, attributes, strings, _digest_all, _digest_file, _imports):
         known.cache_clear()
 
 

@@ -24,7 +24,7 @@ from mithridate.bench.digest import (
     near_files,
     parse,
     source_file,
-    texts,
+    strings,
     without_prose,
 )
 
@@ -58,8 +58,8 @@ def door_digest(domain: type | None, files: frozenset[Path], settings: frozenset
 def _whole(files: frozenset[Path]) -> tuple[frozenset[Path], frozenset[str]]:
     """The files with all that they import, and the strings in them that may name a network."""
     whole = frozenset[Path]().union(*(near_files(file) for file in files))
-    spelt = frozenset[str]().union(*(texts(file) for file in whole))
-    return whole, frozenset(text for text in spelt if ":" in text)
+    spelt = frozenset[str]().union(*(strings(file) for file in whole))
+    return whole, frozenset(each for each in spelt if ":" in each)
 
 
 @cache

@@ -149,7 +149,7 @@ class Step:
         """The digest of what this code, and that of methods in these fields, can ask a domain."""
         sources = (source_file(thing) for thing in (code, *_kinds(fields)))
         files = frozenset(file for file in sources if file)
-        return door_digest(self.domain, files, self.texts)
+        return door_digest(self.domain, files, self.strings)
 
     @cached_property
     def domain(self) -> type | None:
@@ -158,11 +158,11 @@ class Step:
         return next((domain for domain in known if domain is not None), None)
 
     @cached_property
-    def texts(self) -> frozenset[str]:
+    def strings(self) -> frozenset[str]:
         """The strings among the settings of the step and of all that it depends on."""
         parts = (part for f in _fields(self) for part in _parts(getattr(self, f.name)))
         own = frozenset(part for part in parts if isinstance(part, str))
-        return own.union(*(parent.texts for parent in self.parents))
+        return own.union(*(parent.strings for parent in self.parents))
 
     def holds(self, value: Any) -> bool:
         """Whether a value is what the key was made of, for a step that is named by its value."""
