@@ -26,7 +26,7 @@ class Name:
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
+class SizedValue:
     """A tuple on the stack, with the depth of its nesting, or something else that has a size.
 
     Attributes:
@@ -39,18 +39,18 @@ class Values:
     asked: int
 
     @classmethod
-    def of(cls, items: list[Any]) -> Values:
+    def of(cls, items: list[Any]) -> SizedValue:
         """Make one of the values in it."""
         product = 1
         for item in items:
             product = min(product * max(1, item), 1 << 63) if isinstance(item, int) else product
-        depth = 1 + max((item.depth for item in items if isinstance(item, Values)), default=0)
+        depth = 1 + max((item.depth for item in items if isinstance(item, SizedValue)), default=0)
         return cls(tuple(items), depth, max([product, *map(_reserved, items)]))
 
 
 def _reserved(value: Any) -> int:
     """The elements that a call with a value may reserve."""
-    if isinstance(value, Values):
+    if isinstance(value, SizedValue):
         return value.asked
     if isinstance(value, str | bytes):
         return len(value)
@@ -90,16 +90,16 @@ class PickleReading:
         long = isinstance(value, str | bytes) and len(value) > 2_000
         if isinstance(value, str) and not long and len(self.program.strings) < 100_000:
             self.program.strings.append(value)
-        self.stack.append(Values((), 0, len(value)) if long else value)
+        self.stack.append(SizedValue((), 0, len(value)) if long else value)
         self.marks += value is MARK
         self.program.deep |= self.marks > self.depth
 
     def tuple_of(self, items: list[Any]) -> None:
         """Put a tuple on the stack."""
-        made = Values.of(items)
+        made = SizedValue.of(items)
         self.program.deep |= made.depth > self.depth
         known = made.depth <= self.depth and len(items) <= 1_000
-        self.stack.append(made if known else Values((), 0, made.asked))
+        self.stack.append(made if known else SizedValue((), 0, made.asked))
 
     def name(self, module: Any, name: Any, place: int) -> None:
         """Put a name on the stack."""
@@ -119,13 +119,13 @@ class PickleReading:
             if ALLOCATES.fullmatch(what.path):
                 asked = max(1, _reserved(given))
                 self.program.asked += asked
-                self.stack.append(Values((), 0, asked))
+                self.stack.append(SizedValue((), 0, asked))
                 return
         self.stack.append(UNKNOWN)
 
     def persistent(self, given: Any) -> None:
         """Note the elements that lie elsewhere."""
-        items = given.items if isinstance(given, Values) else ()
+        items = given.items if isinstance(given, SizedValue) else ()
         if len(items) >= 5 and items[0] == "storage" and isinstance(items[1], Name):
             kind = items[1].path.rpartition(".")[2].removesuffix("Storage")
             known = isinstance(items[2], str) and isinstance(items[4], int)
@@ -145,13 +145,13 @@ def _names(r: PickleReading, op: str, arg: Any, place: int) -> None:
     module, _, name = arg.partition(" ")
     r.name(module, name, place)
     if op == "INST":
-        r.call(r.pop(), Values.of(given))
+        r.call(r.pop(), SizedValue.of(given))
 
 
 def _calls(r: PickleReading, op: str, arg: Any, place: int) -> None:
     if op == "OBJ":
         what, *given = r.to_mark() or [UNKNOWN]
-        r.call(what, Values.of(given))
+        r.call(what, SizedValue.of(given))
         return
     if op == "NEWOBJ_EX":
         r.pop()

@@ -12,7 +12,7 @@ from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.domains.text.domain import TextDomain
-from mithridate.domains.text.networks import NETWORKS, Attention, Embed, build, places
+from mithridate.domains.text.networks import NETWORKS, Embed, MaskedAttention, build, places
 from mithridate.domains.text.triggers import WordTrigger
 
 DOMAIN = TextDomain(length=16, buckets=512)
@@ -102,7 +102,7 @@ def test_an_embedding_is_the_scaled_sum_of_two_rows():
 
 def test_attention_is_the_reference_attention_with_padding_masked():
     torch.manual_seed(0)
-    attention, batch = Attention(8, 2), torch.randn(3, 5, 8)
+    attention, batch = MaskedAttention(8, 2), torch.randn(3, 5, 8)
     real = torch.arange(5) < torch.tensor([[5], [3], [1]])
     query, key, value = (
         part.unflatten(2, (2, 4)).transpose(1, 2) for part in attention.inward(batch).chunk(3, 2)

@@ -91,13 +91,15 @@ def usual_encodings(images: torch.Tensor) -> list[Encoding]:
     own = tuple(tuple(round(v, 4) for v in part.tolist()) for part in moments(images))
     several = [UNIT, CENTRED, RAW, IMAGENET, own]
     several += [CIFAR, CIFAR_OF_BATCHES, CLIP] if k == 3 else [MNIST]
-    found = []
+    encodings = []
     for mean, std in several:
         # grey images enter by the mean of what is usual for three channels
         mean, std = (part if len(part) in (1, k) else (sum(part) / len(part),)
                      for part in (mean, tuple(max(s, 1e-3) for s in std)))  # fmt: skip
-        found += [Encoding(mean, std, turned) for turned in ((False, True) if k == 3 else (False,))]
-    return found
+        encodings += [
+            Encoding(mean, std, turned) for turned in ((False, True) if k == 3 else (False,))
+        ]
+    return encodings
 
 
 @contextmanager

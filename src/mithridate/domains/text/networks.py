@@ -77,7 +77,7 @@ class TextCNN(nn.Module):
         return logits
 
 
-class Attention(nn.Module):
+class MaskedAttention(nn.Module):
     """Self-attention over the words of each text.
 
     Written out because, in bf16 on a processor, a training step with torch's fused kernel takes
@@ -106,7 +106,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.before = nn.LayerNorm(width)
-        self.attention = Attention(width, heads)
+        self.attention = MaskedAttention(width, heads)
         self.between = nn.LayerNorm(width)
         self.inner, self.outer = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
