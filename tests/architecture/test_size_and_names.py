@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from collections import defaultdict
 from pathlib import Path
 
 from architecture.source import DEFENCES, PACKAGE, code_words, docstrings, kinds, modules
@@ -19,6 +20,9 @@ SECRETS = {
     "poison_rate", "poisoning_rate", "rate_poisoned", "n_poison", "target", "target_label",
     "target_class", "source_class", "trigger", "attack", "truth",
 }  # fmt: skip
+
+OLD_WORDS = {"found", "called", "took"}
+"""Words that once stood for want of a better one; see the glossary in docs/design.md."""
 
 
 def test_files_stay_small():
@@ -83,6 +87,36 @@ def test_no_method_knows_its_domain():
         if word in DOMAIN_WORDS
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_classes_share_a_name():
+    places = defaultdict(list)
+    for module in modules():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(module.place)
+    twice = {name: where for name, where in places.items() if len(where) > 1}
+    assert not twice, "one name, two meanings"
+
+
+def test_no_local_is_called_found_and_no_name_is_of_the_old_house():
+    wrong = [
+        f"{module.place}:{node.lineno} {word}"
+        for module in modules()
+        for node in ast.walk(module.tree)
+        for word in (bound(node),)
+        if word in OLD_WORDS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def bound(node):
+    """The name that a node binds, if any: a local, a parameter, a function."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return node.id
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return node.name
+    return node.arg if isinstance(node, ast.arg) else ""
 
 
 def names_given(tree):

@@ -23,7 +23,7 @@ def trusted_needed(
 
     Found by running the test on `rankings` random rankings, with growing numbers of trusted
     examples that are spread over the classes as the suspects are, until a backdoor of the share
-    `smallest_first` would be seen in every class.
+    `smallest` would be seen in every class.
     """
     sizes = torch.bincount(data.labels, minlength=len(data.classes)).numpy()
     asked = smallest * len(data)

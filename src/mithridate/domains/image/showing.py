@@ -44,7 +44,7 @@ class Pictures:
     def contrast(self, suspects: torch.Tensor, rest: torch.Tensor) -> dict[str, Any]:
         """Average both groups and stretch their difference: mid grey is no difference.
 
-        `argmax` is the largest difference of the averages in grey levels, 0..255.
+        `largest` is the largest difference of the averages in grey levels, 0..255.
         """
         if not len(suspects) or not len(rest):
             return {}
