@@ -1,7 +1,7 @@
 """How sequences of events look on a page: written out."""
 
-from mithridate.core.showing import Values
+from mithridate.core.showing import WrittenValues
 
 
 def show(inputs):
-    return Values(inputs)
+    return WrittenValues(inputs)

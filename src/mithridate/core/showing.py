@@ -43,7 +43,7 @@ class Shown(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
+class WrittenValues:
     """Inputs [n] of any kind, written out as Python writes them: what a new domain begins with."""
 
     inputs: Sequence[Any] | Any
