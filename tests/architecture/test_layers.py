@@ -154,15 +154,15 @@ All but the first move inputs, patterns or masks, or look at derivatives; none t
 """
 
 TAKES = {"backward", "grad", "jacobian", "vjp", "vmap", "step", "value_and_grad", "grad_and_value"}
-"""Calls that take derivatives or a step: loss.backward(), torch.autograd.grad(), optimiser.step()."""
+"""Calls that take derivatives, or a step: torch.autograd.grad(), optimiser.step()."""
 
 
 def takes_gradients(tree):
     """Whether code calls something of `TAKES`, or sets the gradient of a parameter by hand."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr == "grad":
-            if isinstance(node.ctx, ast.Store):
-                return True
+        stores = isinstance(getattr(node, "ctx", None), ast.Store)
+        if stores and isinstance(node, ast.Attribute) and node.attr == "grad":
+            return True
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         owner = ast.unparse(node.func.value)
