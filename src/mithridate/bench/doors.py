@@ -148,8 +148,8 @@ class _Trace:
     def _reached(self, node: ast.ClassDef) -> list[ast.AST]:
         """The members of a domain that are asked for; its fields and settings always are."""
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-        found = (part for part in node.body if isinstance(part, kinds))
-        methods = {part.name: part for part in found if part.name not in self.closed}
+        every = (part for part in node.body if isinstance(part, kinds))
+        methods = {part.name: part for part in every if part.name not in self.closed}
         self.members |= methods.keys()
         reached = {n for n in methods if n in self.doors or n.startswith("__")}
         queue = list(reached)
