@@ -214,7 +214,7 @@ def _read(where: str) -> dict[str, Any]:
     path = Path(where)
     shipped = resources.files("mithridate.pipelines") / "populations" / f"{path.name}.json"
     try:
-        if not path.exists() and path.name == where and shipped.is_file():
+        if not path.is_file() and path.name == where and shipped.is_file():
             return dict(json.loads(shipped.read_text("utf-8")))
         if path.is_file() and path.stat().st_size <= LARGEST:
             return dict(json.loads(path.read_text("utf-8")))
