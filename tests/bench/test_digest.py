@@ -272,6 +272,24 @@ def test_what_a_detector_of_another_package_imports_counts(tmp_path, monkeypatch
             del sys.modules[name]
 
 
+@pytest.mark.parametrize(
+    "imports, place",
+    [
+        ("from mithridate import View", "core/view.py"),
+        ("from mithridate.detectors import SpectralSignatures", "detectors/spectral_signatures.py"),
+        ("import mithridate.detectors as known", "detectors/spectral_signatures.py"),
+        ("from mithridate import Source", "domains/formats/source.py"),
+    ],
+)
+def test_what_a_package_gives_when_it_is_asked_counts(edit, load, tmp_path, imports, place):
+    mine = load(own(tmp_path, imports=imports), "mine").Mine
+    before = key_of(mine())
+    edit(place, lambda text: text + "\nMORE = 1\n")
+    assert key_of(mine()) != before
+    files = closure(file_of(mine))
+    assert PACKAGE / "attacks" / "named.py" not in files, "and nothing that was not asked for"
+
+
 def evidence():
     data = Data("digits", 900, 300, None, 0)
     return Evidence(Train(Poison(data, None, 0), data, "", Standard(), 0))

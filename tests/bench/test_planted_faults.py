@@ -10,7 +10,7 @@ import torch
 from bench import planted
 from bench.planted import RATE, WEAK
 from bench.planted_defences import Careless, Dial, Scribbling
-from mithridate.bench import step
+from mithridate.bench import digest, step
 from mithridate.bench.admission import admit
 from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench, execute
@@ -74,6 +74,12 @@ def test_a_detector_that_knows_nothing_forbidden_is_admitted(mine):
     admit(mine())
     admit(mine("import math\nfrom mithridate.core.data import Dataset"))
     admit(SpectralSignatures())
+
+
+def test_a_detector_that_imports_from_the_root_is_admitted_or_not_by_what_it_imports(mine):
+    admit(mine("from mithridate import Dataset, View\nfrom mithridate.detectors import Spectre"))
+    digest.forget()
+    assert "mithridate.attacks" in refused(mine("from mithridate import named_attack"))
 
 
 @pytest.mark.parametrize("name", ["truth", "target", "target_label", "poison_rate", "trigger"])

@@ -62,6 +62,8 @@ def _reach(kind: type) -> str:
     for file in files:
         if PACKAGE / "core" in file.parents:
             continue  # holds the truth, and what a defence imports of it is seen where it does
+        if {PACKAGE / name.rpartition(".")[2] for name in CLOSED} & {*file.parents}:
+            return f"mithridate.{file.parent.name}.{file.stem}"
         for name in _known(file) if PACKAGE in file.parents else _find_reaches(file):
             return name if file == own else f"{name} through {file.name}"
     return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -112,12 +112,54 @@ def _is_prose(node: ast.AST) -> bool:
 
 @cache
 def _imports(file: Path) -> frozenset[Path]:
-    return frozenset(
-        path
-        for level, name in _names(parse(file))
-        for path in (imported_file(name, level, file),)
-        if path
-    )
+    """The files that may be imported anywhere in a file; `from a import b` may mean a or a.b."""
+    imported: set[Path | None] = set()
+    for node in ast.walk(parse(file)):
+        if isinstance(node, ast.Import):
+            homes = [imported_file(alias.name, 0, file) for alias in node.names]
+            imported |= {*homes, *(inside for home in homes for inside in _all_of(home))}
+        elif isinstance(node, ast.ImportFrom):
+            start, home = node.module or "", imported_file(node.module or "", node.level, file)
+            for alias in node.names:
+                name = f"{start}.{alias.name}" if start else alias.name
+                inside = imported_file(name, node.level, file)
+                given = None if inside else _home_of(home, alias.name)
+                imported |= {inside, given, home if given is None else None}
+    return frozenset(path for path in imported if path is not None)
+
+
+def _home_of(package: Path | None, name: str) -> Path | None:
+    """The file that a name comes from, which a package imports only when it is asked for."""
+    if package is None or not _is_lazy(package):
+        return None
+    for node in ast.walk(parse(package)):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == name:
+                    module = value.value if isinstance(value, ast.Constant) else ""
+                    return imported_file(str(module), 0, package) if module else None
+    homes = (file for file in _all_of(package) if name in _classes(file))
+    return next(homes, None)
+
+
+def _all_of(package: Path | None) -> list[Path]:
+    """The files beside a package's own, where it imports them only when they are asked for."""
+    if package is None or not _is_lazy(package):
+        return []
+    return sorted(file.resolve() for file in package.parent.glob("*.py") if file != package)
+
+
+def _is_lazy(file: Path) -> bool:
+    """Whether a package defines what happens where it is asked for a name (PEP 562)."""
+    if file.name != "__init__.py":
+        return False
+    names = (node for node in ast.walk(parse(file)) if isinstance(node, ast.Name))
+    return any(node.id == "__getattr__" for node in names)
+
+
+def _classes(file: Path) -> set[str]:
+    """The classes at the top of a file."""
+    return {node.name for node in parse(file).body if isinstance(node, ast.ClassDef)}
 
 
 def parse(file: Path) -> ast.Module:
@@ -144,20 +186,6 @@ def forget() -> None:
     """Forget what was read, since a file was edited."""
     for known in (closure, near_files, attributes, strings, _digest_all, _digest_file, _imports):
         known.cache_clear()
-
-
-def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Every module that may be imported anywhere in a file, with the number of leading dots.
-
-    `from a import b` may mean a or a.b.
-    """
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((0, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            start = f"{node.module}." if node.module else ""
-            yield node.level, node.module or ""
-            yield from ((node.level, f"{start}{alias.name}") for alias in node.names)
 
 
 def imported_file(name: str, level: int, importer: Path) -> Path | None:
