@@ -13,7 +13,7 @@ from mithridate.bench.cell import Rules
 from mithridate.bench.chain import build_chain
 from mithridate.bench.execute import Workbench
 from mithridate.bench.step import Output
-from mithridate.bench.steps import poison as poison_module
+from mithridate.bench.steps import suspects as suspects_module
 from mithridate.bench.steps import train as train_module
 from mithridate.bench.steps import tune as tune_module
 from mithridate.bench.steps.evidence import view_of
@@ -159,7 +159,7 @@ class Blind(Workbench):
 
 
 def test_tuning_on_what_is_granted_never_touches_the_truth(swept, monkeypatch):
-    for module in (poison_module, train_module, tune_module):
+    for module in (suspects_module, train_module, tune_module):
         monkeypatch.setattr(module, "truth_about", forbidden)
     end = swept.end("dial", tuning="granted")
     tune, bench = end.finder.detector, Blind(swept.store)
@@ -176,7 +176,7 @@ def test_the_oracle_needs_the_truth_and_says_what_it_found(swept):
     oracle = swept.end("dial", tuning="oracle").finder.detector
     bench = Workbench(swept.store)
     poison = oracle.evidence.train.poison
-    truth, labels = poison_module.truth_about(poison, bench), bench(poison).labels
+    truth, labels = suspects_module.truth_about(poison, bench), bench(poison).labels
     held = labels == 0
     assert set(labels[truth.poisoned].tolist()) == {0}
     for tried in swept.store.facts(oracle.key)["tried"]:

@@ -14,10 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
+MEASURED_AGAIN = ("cost", "origin")
+"""Facts that differ from run to run."""
+
 
 def output_digest(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> str:
-    """Give the digest of the tensors and facts that a step leaves behind, 32 hexadecimal digits."""
-    parts = [json.dumps(facts, sort_keys=True).encode()]
+    """Give the digest of the tensors and facts that a step leaves behind, 32 hexadecimal digits.
+
+    What differs from run to run is measured and not given.
+    """
+    given = {name: fact for name, fact in facts.items() if name not in MEASURED_AGAIN}
+    parts = [json.dumps(given, sort_keys=True).encode()]
     for name in sorted(tensors):
         parts += [name.encode(), *_tensor(tensors[name])]
     return _digest(parts)

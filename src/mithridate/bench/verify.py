@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from mithridate.bench.contents import MEASURED_AGAIN
 from mithridate.bench.execute import Workbench
 from mithridate.bench.plan import Plan
 from mithridate.bench.step import NotDone, Output, Step
 from mithridate.bench.store import Store
 from mithridate.core.errors import ContractError, MithridateError
 from mithridate.core.plain import finite
-
-MEASURED_AGAIN = ("cost", "origin")
-"""Facts of a record that differ from run to run."""
 
 
 @dataclass(frozen=True)
