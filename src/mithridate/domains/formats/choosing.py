@@ -24,17 +24,44 @@ def choose_inputs(
     Raises:
         DataError: where no domain finds a column, or not the one that was asked for.
     """
-    for name in DOMAINS:
-        if reading.domain in ("auto", name):
-            taken = reader_of(name).choose_columns(table, reading)
-            if taken:
-                return name, taken
     if reading.domain != "auto":
-        raise DataError(
-            f"{str(reading.root)!r}: expected data of domain {reading.domain!r}, found {format} "
-            "without a column of it; leave the domain out or give other data"
-        )
+        return reading.domain, _of_domain(table, reading, format)
+    for name in DOMAINS:
+        taken = reader_of(name).choose_columns(table, reading)
+        if taken:
+            return name, taken
     raise DataError(
         f"{str(reading.root)!r}: expected a column of images (bytes) or texts, found "
         f"{name_columns(described)}; tables of numbers are not read yet"
     )
+
+
+def _of_domain(table: Table, reading: Reading, format: str) -> tuple[str, ...]:
+    """Choose the columns of the domain that was asked for, or say which domain has some."""
+    try:
+        taken = reader_of(reading.domain).choose_columns(table, reading)
+    except DataError:
+        _refuse_of_another(table, reading, format)
+        raise
+    if not taken:
+        without = f"{format} without a column of it"
+        _refuse_of_another(table, reading, without)
+        raise DataError(
+            f"{str(reading.root)!r}: expected data of domain {reading.domain!r}, found {without}; "
+            "leave the domain out or give other data"
+        )
+    return taken
+
+
+def _refuse_of_another(table: Table, reading: Reading, format: str) -> None:
+    """Raise DataError where another domain than the one asked for has columns here."""
+    for name in DOMAINS:
+        if name != reading.domain and _has_some(name, table, reading):
+            reading.expect(name, format)
+
+
+def _has_some(domain: str, table: Table, reading: Reading) -> bool:
+    try:
+        return bool(reader_of(domain).choose_columns(table, reading))
+    except DataError:
+        return False

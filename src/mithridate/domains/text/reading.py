@@ -20,9 +20,15 @@ __all__ = ["choose_columns", "gather", "requests"]
 def choose_columns(table: Table, reading: Reading) -> tuple[str, ...]:
     """Choose the column of texts, or those that were asked for and are joined."""
     columns = [c for c in table.columns if table.kinds[c] not in ("image", "other")]
+    columns += [c for c in table.columns if table.kinds[c] == "other" and _has_texts(table, c)]
     if not any(table.samples.get(c) for c in columns if c != table.label):
         return ()
     return choose_texts(columns, table.label, table.kinds, reading)
+
+
+def _has_texts(table: Table, column: str) -> bool:
+    """Whether a column of mixed cells begins with some texts; the others are named one by one."""
+    return any(isinstance(cell, str) for cell in table.samples.get(column, ()))
 
 
 def requests(form: tuple[int, ...]) -> TextRequests:
