@@ -117,7 +117,7 @@ def expected(table):
 
 
 def test_pandas_reads_the_table(table):
-    import pandas
+    pandas = pytest.importorskip("pandas")
 
     read = pandas.read_parquet(table)
     assert list(read.columns) == COLUMNS
@@ -126,7 +126,7 @@ def test_pandas_reads_the_table(table):
 
 
 def test_polars_reads_the_table(table):
-    import polars
+    polars = pytest.importorskip("polars")
 
     read = polars.read_parquet(table)
     assert read.columns == COLUMNS
@@ -134,7 +134,7 @@ def test_polars_reads_the_table(table):
 
 
 def test_duckdb_reads_the_table(table):
-    import duckdb
+    duckdb = pytest.importorskip("duckdb")
 
     read = duckdb.sql(f"select key, rate, trusted, asr from '{table}'").fetchall()
     assert read == expected(table)

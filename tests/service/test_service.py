@@ -8,12 +8,10 @@ import json
 import threading
 from dataclasses import replace
 
-import httpx
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from prometheus_client.parser import text_string_to_metric_families
 
 from methods.small_guard import First, parity, shaded
 from mithridate.core.data import dataset
@@ -24,6 +22,12 @@ from mithridate.pipelines.guarded import Guarded
 from mithridate.service.app import app
 from mithridate.service.reading import Reader, Refused
 from mithridate.service.settings import Settings
+
+pytest.importorskip("starlette", reason="needs pip install 'mithridate[serve]'")
+httpx = pytest.importorskip("httpx")
+text_string_to_metric_families = pytest.importorskip(
+    "prometheus_client.parser", reason="needs pip install 'mithridate[serve]'"
+).text_string_to_metric_families
 
 HOSTILE = "<script>alert('x')</script>\u202e\ud800 & \n\"{{7*7}}"
 ORDINARY = [[[77, 3], [1, 2]]]

@@ -37,7 +37,9 @@ class AdversarialNeuronPruning(Repair):
     tolerance below that of the uncut model. The paper trains 2,000 steps of 128 examples, which
     costs 40 times as much. The channels are those of batch normalisations, and of convolutions and
     linear layers that none follows. The paper tunes the threshold by looking at the results on
-    triggered test data, which no defender has, and cuts all channels below it.
+    triggered test data, which no defender has, and cuts all channels below it. On small networks
+    that differ by the seed alone the defaults left 0.1 to 0.9 of a backdoor; more epochs and a
+    larger `below` left less.
 
     Attributes:
         alpha: weight of the loss without perturbation.

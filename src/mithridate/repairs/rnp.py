@@ -34,7 +34,8 @@ class ReconstructiveNeuronPruning(Repair):
     from the model as it was, from the smallest on, those passed over whose cut takes the accuracy
     on held-out trusted examples, half of all, more than a tolerance below that of the uncut model.
     The paper clips gradients where this limits losses, recovers at a rate of 0.2, at which most
-    masks that fall reach 0 and have no order, and chooses the threshold by the results.
+    masks that fall reach 0 and have no order, and chooses the threshold by the results. Which
+    backdoors are cut is uncertain: of small networks that differ by the seed alone, some kept half.
 
     Attributes:
         level: accuracy on trusted examples at which unlearning ends, as a share beyond chance.

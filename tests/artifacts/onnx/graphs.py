@@ -1,9 +1,12 @@
 """Small graphs, built by hand, and what the reference of the standard makes of them."""
 
-import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
+import pytest
+
+NEEDED = "needs pip install 'mithridate[onnx]'"
+onnx = pytest.importorskip("onnx", reason=NEEDED)  # skips every module that imports this one
+ort = pytest.importorskip("onnxruntime", reason=NEEDED)
+TensorProto, helper, numpy_helper = onnx.TensorProto, onnx.helper, onnx.numpy_helper
+ReferenceEvaluator = pytest.importorskip("onnx.reference", reason=NEEDED).ReferenceEvaluator
 
 TYPES = {"f": TensorProto.FLOAT, "u": TensorProto.UINT8}
 

@@ -3,13 +3,11 @@
 import copy
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from artifacts.onnx.graphs import model
+from artifacts.onnx.graphs import TensorProto, helper, model, numpy_helper, onnx
 from mithridate.artifacts.inspect import inspect_file
 from mithridate.artifacts.onnx import Interpreter, Session, check_twin, export_onnx, read
 from mithridate.artifacts.onnx.table import OPERATORS

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from onnx import helper, numpy_helper
 
-from artifacts.onnx.graphs import expected
+from artifacts.onnx.graphs import expected, helper, numpy_helper
 from mithridate.artifacts.onnx.expanding import expanded
 from mithridate.artifacts.onnx.operators_integers import quantise
 from mithridate.artifacts.onnx.planning import OPERATORS, _step, run

@@ -1,12 +1,10 @@
 """What could harm the reader is refused, and what is broken says so."""
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
 
-from artifacts.onnx.graphs import model
+from artifacts.onnx.graphs import TensorProto, helper, model, onnx
 from mithridate.artifacts.inspect import inspect_file
 from mithridate.artifacts.onnx import Interpreter, Session, dangers, read
 from mithridate.core.errors import CannotJudge, DataError, MissingExtra, UnsafeData

@@ -4,13 +4,11 @@ import copy
 import pickle
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
-from onnx import helper
 from torch import nn
 
-from artifacts.onnx.graphs import model
+from artifacts.onnx.graphs import helper, model, ort
 from mithridate.artifacts.onnx import Adapter, Interpreter, Session, check_twin
 from mithridate.artifacts.onnx.weighing import PaddedConv2d
 from mithridate.core.domain import Surface

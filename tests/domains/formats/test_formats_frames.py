@@ -62,14 +62,14 @@ PANDAS = {
 
 @pytest.mark.parametrize("name", PANDAS)
 def test_what_pandas_writes_is_read(name, columns, plain, tmp_path):
-    import pandas
+    pandas = pytest.importorskip("pandas")
 
     PANDAS[name](pandas.DataFrame(columns), tmp_path / name)
     check(tmp_path / name, plain, tmp_path)
 
 
 def test_the_default_json_of_pandas_is_refused_with_the_way_out(columns, tmp_path):
-    import pandas
+    pandas = pytest.importorskip("pandas")
 
     pandas.DataFrame(columns).to_json(tmp_path / "a.json")
     with pytest.raises(DataError, match="orient='records'"):
@@ -94,7 +94,7 @@ if not hasattr(pa, "string_view"):
 
 @pytest.mark.parametrize("name", POLARS)
 def test_what_polars_writes_is_read_and_reads_what_is_written_back(name, columns, plain, tmp_path):
-    import polars
+    polars = pytest.importorskip("polars")
 
     POLARS[name](polars.DataFrame(columns), tmp_path / name)
     written = check(tmp_path / name, plain, tmp_path)
@@ -106,7 +106,7 @@ def test_what_polars_writes_is_read_and_reads_what_is_written_back(name, columns
 @pytest.mark.parametrize("kind", ["Categorical", "Enum"])
 @pytest.mark.parametrize("role", ["label", "rest"])
 def test_categories_of_polars_stay_what_they_are(name, kind, role, tmp_path):
-    import polars
+    polars = pytest.importorskip("polars")
 
     words = LABELS["names"]
     values = ["so-so", "never", "good", "bad"]  # an order of its own, and one that is not used
@@ -134,7 +134,7 @@ DUCKDB = {
 
 @pytest.mark.parametrize("name", DUCKDB)
 def test_what_duckdb_writes_is_read(name, columns, plain, tmp_path):
-    import duckdb
+    duckdb = pytest.importorskip("duckdb")
 
     with duckdb.connect() as base:
         base.register("films", pa.table(columns))
@@ -143,7 +143,7 @@ def test_what_duckdb_writes_is_read(name, columns, plain, tmp_path):
 
 
 def test_lines_of_duckdb_without_names_are_read_with_names(columns, plain, tmp_path):
-    import duckdb
+    duckdb = pytest.importorskip("duckdb")
 
     with duckdb.connect() as base:
         base.register("films", pa.table(columns))
@@ -153,7 +153,7 @@ def test_lines_of_duckdb_without_names_are_read_with_names(columns, plain, tmp_p
 
 @pytest.mark.parametrize("kind", ["hugeint", "utinyint", "decimal(9, 2)", "double", "bigint"])
 def test_numbers_of_duckdb_are_labels(kind, tmp_path):
-    import duckdb
+    duckdb = pytest.importorskip("duckdb")
 
     with duckdb.connect() as base:
         base.register("films", pa.table({"text": TEXTS, "label": [i % 3 for i in range(24)]}))
