@@ -19,7 +19,9 @@ def twin() -> nn.Module:
     data = load_named("digits").data
     data = data.subset(stream(0, "split").permutation(len(data))).subset(range(1000))
     model = DOMAIN.network(data, "resnet9:4", stream(0, "network"))
-    config = TrainingConfig(epochs=10, batch_size=64, learning_rate=0.1, augment=False)
+    config = TrainingConfig(
+        epochs=10, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
+    )  # as the victim's
     fit(model, data, DOMAIN, config, stream(0, "train"))
     return model
 
