@@ -9,8 +9,8 @@ INPUTS := pyproject.toml constraints/dev.txt
 export OMP_NUM_THREADS = 1
 # Neighbouring tests on one process share what their fixtures made.
 PYTEST := pytest -n 2 --dist worksteal
-# What needs a dependency's versions most: reading, metrics, contracts of methods and of the store.
-QUICK := tests/core tests/statistics tests/domains tests/bench tests/report
+# What the oldest versions can do in a few minutes: the core, the statistics and the figures of merit.
+QUICK := tests/core tests/statistics
 
 .PHONY: demo test test-lowest check docs format clean
 .DELETE_ON_ERROR:

@@ -62,7 +62,9 @@ def success(model, test):
 @pytest.mark.parametrize("how", ["drop", "relabel", "unlearn"])
 def test_acting_on_what_a_scan_flags_takes_the_backdoor_out(how, world):
     poisoned, trusted, test = world
-    pipeline = Filtered(SCANNER) if how == "drop" else Unlearned(SCANNER, how)
+    # at the usual tenth of the rate nothing is unlearnt here on some processors, and it says so
+    training = TrainingConfig(epochs=30, batch_size=32, learning_rate=0.1)
+    pipeline = Filtered(SCANNER) if how == "drop" else Unlearned(SCANNER, how, training)
     found = pipeline.train(poisoned.data, trusted, DOMAIN)
     assert found.scan.flagged.sum() >= 15
     assert success(found.scan.model, test) > 0.8, "the attack did not take"

@@ -52,7 +52,11 @@ def test_it_asks_as_often_as_it_says():
 
 def test_it_finds_a_backdoor_and_less_in_the_clean_twin():
     search = RandomSearch(side=0.4, generations=200, candidates=4, examples=8)
-    suspect, clean = scores(search, victim()[0]), scores(search, twin())
+    # one search finds the patch on four of six seeds, so what is judged is the best of three
+    suspect, clean = (
+        torch.stack([scores(search, network, seed) for seed in range(3)]).amax(0)
+        for network in (victim()[0], twin())
+    )
     assert suspect.argmax() == 0
     assert suspect.max() > clean.max() + 0.1
 
