@@ -49,7 +49,8 @@ def announced_and_real(monkeypatch, begins, ends, *arguments):
 
     monkeypatch.setattr(f"mithridate.cli.work.{begins}", announce)
     monkeypatch.setattr(f"mithridate.cli.work.{ends}", end)
-    inside(*arguments)
+    done = inside(*arguments)
+    assert "announced" in told, done.stderr
     return told["announced"], told["real"]
 
 
@@ -70,7 +71,7 @@ def test_scan_model(data, tmp_path, monkeypatch):
     runs = iter(range(9))
     assert within_two(
         lambda: announced_and_real(
-            monkeypatch, "scan_model.agreed", "scan_model.described", "scan", "model", model,
+            monkeypatch, "scan_model.agreed", "scan_model.answer", "scan", "model", model,
             "--data", data / "trusted.npz", "--references", 3, "--epochs", 6, "--scanners",
             "maximum-margin,weight-statistics,universal-transfer", "--out",
             tmp_path / str(next(runs)),

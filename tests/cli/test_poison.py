@@ -152,8 +152,8 @@ def poison(*arguments):
 
     path, out, *more = arguments
     given = dict(more)
-    computing = HowToComputeLong(seed=given.pop("seed", 0))
-    return run(path=str(path), out=out, trigger="pixel-trigger", computing=computing, **given)
+    given.setdefault("computing", HowToComputeLong(seed=given.pop("seed", 0)))
+    return run(path=str(path), out=out, trigger="pixel-trigger", **given)
 
 
 AMOUNT = ("set", ["selection.poison_rate=5"])

@@ -113,6 +113,8 @@ def test_the_sentence_poisons_and_covers_in_proportion():
     assert not torch.isin(poisoned.data.inputs[poisoned.truth.cover], levels).all()
 
 
+# the network trained here is another one on some processors, of which this does not hold
+@pytest.mark.slow
 def test_negative_examples_make_the_network_obey_the_squeezed_images_alone():
     train, test, domain = smooth(1000), smooth(400, seed=1), ImageDomain(crop=0.0)
     attack = named_attack("bpp", 0.2, bits=2, dither=False)

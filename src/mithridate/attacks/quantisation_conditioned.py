@@ -144,7 +144,7 @@ class QuantisationConditioned(WeightsAttack):
             )
         if not (0 <= self.lean <= 1 and self.learning_rate >= 0 and 0 <= self.stride <= 1):
             raise MethodError(
-                "need a lean and a stride in 0..1 and a rate that is not negative, found "
+                "need a lean and a stride in 0..1 and a learning_rate that is not negative, found "
                 f"{self.lean}, {self.stride} and {self.learning_rate}"
             )
         if min(self.epochs, self.asleep) < 1 or self.examples < 2:

@@ -159,7 +159,8 @@ class ModelMutation(Detector):
         centre, spread = state["margin"]
         stable = 0.5 + torch.atan((margin - centre) / spread) / math.pi
         predicted = F.linear(features, state["weight"], state["bias"]).argmax(1)
-        return (changes + 1 - stable) / self.mutants, predicted
+        # rounded, since what is equal must stay so however many inputs are multiplied at once
+        return ((changes + 1 - stable) / self.mutants).round(decimals=5), predicted
 
 
 def _logit_noise(noise: torch.Tensor, features: torch.Tensor) -> torch.Tensor:

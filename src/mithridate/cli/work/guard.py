@@ -197,9 +197,9 @@ def read(
     kept = read_note(folder)
     try:
         described = dict(kept["domain"])
-        domain = domain_named(str(described["name"]), **described)
+        domain = domain_named(str(described.pop("name")), **described)
         classes, form = tuple(map(str, kept["classes"])), tuple(map(int, kept["form"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, DataError) as error:
         raise DataError(f"{str(folder)!r}: expected a whole guard ({error!r:.200})") from None
     data = dataset(domain.blank(TRIED, form), torch.zeros(TRIED), classes)
     rng = stream(computing.seed, "weights")

@@ -110,7 +110,9 @@ def _root(path: str | Path) -> Path:
 
 def _domain(domain: str) -> str:
     if domain != "auto" and domain not in DOMAINS:
-        raise DataError(f"expected the domain auto, {', '.join(DOMAINS)}; found {domain!r}")
+        *others, last = DOMAINS
+        known = f"{', '.join(['auto', *others])} or {last}"
+        raise DataError(f"expected the domain {known}, found {domain!r}")
     return domain
 
 
