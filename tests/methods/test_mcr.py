@@ -82,7 +82,7 @@ def test_moments_are_those_of_the_examples():
 
 
 def test_the_backdoor_is_gone_and_the_accuracy_stays():
-    # by default 45 to 100 % are left on some processors; these steps are long enough on all
+    # by default 45 to 100 % were left on four seeds; with these steps 5 % at most on three
     method = ModeConnectivityRepair(epochs=40, learning_rate=0.4)
     before, after = outcome(victim()[0]), outcome(repaired(method))
     assert before.success > 0.9

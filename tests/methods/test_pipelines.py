@@ -62,7 +62,7 @@ def success(model, test):
 @pytest.mark.parametrize("how", ["drop", "relabel", "unlearn"])
 def test_acting_on_what_a_scan_flags_takes_the_backdoor_out(how, world):
     poisoned, trusted, test = world
-    # at the usual tenth of the rate nothing is unlearnt here on some processors, and it says so
+    # at the usual tenth of the rate nothing was unlearnt on four of four seeds, as it says itself
     training = TrainingConfig(epochs=30, batch_size=32, learning_rate=0.1)
     pipeline = Filtered(SCANNER) if how == "drop" else Unlearned(SCANNER, how, training)
     found = pipeline.train(poisoned.data, trusted, DOMAIN)

@@ -63,7 +63,7 @@ def test_the_pattern_drives_the_neurons_of_images_it_was_not_sought_on(split, le
         random = torch.randint(256, (1, 3, 3), generator=noise).byte()
         others.append(driven(model, TRIGGER.stamp(test, stream(0, "s"), {"pattern": random})))
     assert found > max(others)
-    assert found > 1.05 * driven(model, test)  # 1.12 to 1.4, by processor
+    assert found > 1.05 * driven(model, test)  # 1.12 was measured; others passed 1.3
 
 
 def test_only_the_square_at_the_bottom_right_is_set(split, learnt):
