@@ -4,7 +4,7 @@ from functools import cache
 
 from torch import nn
 
-from mithridate.attacks.goals import AllToOne, SourceSpecific
+from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.core.data import Dataset, dataset
@@ -14,13 +14,12 @@ from mithridate.core.view import View
 from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
+from networks.kept import kept
 
 DOMAIN = ImageDomain(crop=0.0)
 TARGET = 7
-GOALS = {
-    "all to one": Poisoning(PatchTrigger(), AllToOne(TARGET), RandomSelection(0.1)),
-    "from one": Poisoning(PatchTrigger(), SourceSpecific(3, TARGET), RandomSelection(0.05)),
-}
+ATTACK = Poisoning(PatchTrigger(), AllToOne(TARGET), RandomSelection(0.1))
+WORLDS = ("clean", "all to one")
 
 
 @cache
@@ -32,16 +31,28 @@ def examples() -> Dataset:
     return dataset(larger, data.labels, classes=data.classes)
 
 
+def named(world: str) -> str:
+    """The file of a network."""
+    return f"enlarged-{world.replace(' ', '-')}"
+
+
+def untrained() -> nn.Module:
+    return DOMAIN.network(examples(), "resnet9:4", stream(0, "network"))
+
+
+def trained(world: str) -> nn.Module:
+    """Train a network on 1,000 digits: "clean", or poisoned."""
+    data, model = examples().subset(range(1000)), untrained()
+    if world != "clean":
+        data = ATTACK.poison(data, stream(0, "poison")).data
+    config = TrainingConfig(6, 64, 0.1, augment=False, precision="fp32")
+    return fit(model, data, DOMAIN, config, stream(0, "train")).model
+
+
 @cache
 def network(world: str) -> nn.Module:
-    """Train a network on 1,000 digits: "clean", or poisoned by one of `GOALS`."""
-    data = examples().subset(range(1000))
-    if world != "clean":
-        data = GOALS[world].poison(data, stream(0, "poison")).data
-    model = DOMAIN.network(data, "resnet9:4", stream(0, "network"))
-    config = TrainingConfig(6, 64, 0.1, augment=False)
-    fit(model, data, DOMAIN, config, stream(0, "train"))
-    return model.eval()
+    """The network of a world, from its file."""
+    return kept(named(world), untrained())
 
 
 def view(world: str, n: int = 200, model: nn.Module | None = None) -> View:

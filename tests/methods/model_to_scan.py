@@ -5,31 +5,30 @@ from functools import cache
 import torch
 from torch import nn
 
-from methods.victim_to_repair import ATTACK, DOMAIN, victim
+from methods.victim_to_repair import ATTACK, DOMAIN, untrained, victim
 from mithridate.bench.metrics.evaluate import attack_success
 from mithridate.core.data import dataset
-from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.domains.catalogue import load_named
+from networks.kept import kept
 
 
 @cache
-def twin() -> nn.Module:
-    data = load_named("digits").data
-    data = data.subset(stream(0, "split").permutation(len(data))).subset(range(1000))
-    model = DOMAIN.network(data, "resnet9:4", stream(0, "network"))
-    config = TrainingConfig(
-        epochs=10, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
-    )  # as the victim's
-    fit(model, data, DOMAIN, config, stream(0, "train"))
-    return model
+def twin(seed: int = 0) -> nn.Module:
+    """The network that the victim of the same seed would be without poison."""
+    return kept(f"twin-{seed}", untrained())
 
 
 def scores(scanner, model, seed=0) -> torch.Tensor:
     """The scores of the ten classes; class 0 is the backdoor's, in the victim."""
     view = View(domain=DOMAIN, model=model, clean=victim()[1], precision="fp32")
     return scanner.judge(view, stream(seed, "scan")).scores.values
+
+
+def pairs(scanner) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The scores of three victims and of their clean twins."""
+    return [(scores(scanner, victim(k)[0]), scores(scanner, twin(k))) for k in range(3)]
 
 
 def obeyed(model) -> float:

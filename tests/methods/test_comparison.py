@@ -62,16 +62,18 @@ def test_what_another_scanner_found_is_tried_on_both():
 
 def test_a_backdoor_is_what_a_clean_twin_lacks():
     suspect, trusted = victim()
-    search = RandomSearch(side=0.4, examples=8)
+    search = RandomSearch(side=0.4, generations=200, candidates=4, examples=8)
     views = [
         View(domain=DOMAIN, model=network, clean=trusted, precision="fp32")
         for network in (suspect, twin())
     ]
-    # one search finds the patch on two of five seeds, so what is judged is the best of three
-    scans = [compare_models(*views, stream(seed, "scan"), search=search) for seed in range(3)]
-    assert torch.stack([s.scores.values for s in scans]).amax(0).argmax() == 0
-    gains = [s.shown["success"][0] - s.shown["reference"][0] for s in scans]
-    assert max(gains) > 0.5
+    # not every search finds the patch, so what is judged is the first of three that finds a gain
+    for seed in range(3):
+        scanned = compare_models(*views, stream(seed, "scan"), search=search)
+        if scanned.scores.values.max() > 0.5:
+            break
+    assert scanned.scores.values.argmax() == 0
+    assert scanned.shown["success"][0] - scanned.shown["reference"][0] > 0.5
 
 
 def test_equal_models_gain_nothing():

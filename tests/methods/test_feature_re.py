@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.model_to_scan import Linear, scores, twin, view_of
-from methods.victim_to_repair import victim
+from methods.model_to_scan import Linear, pairs, view_of
 from mithridate.core.data import dataset
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
@@ -39,10 +38,14 @@ def test_the_terms_before_the_first_step():
 
 
 def test_a_backdoor_raises_its_class_above_the_clean_twin():
-    """It does not always make it the first: some classes are near in a clean network, too."""
-    rise = scores(SMALL, victim()[0]) - scores(SMALL, twin())
-    assert rise.argmax() == 0
-    assert rise[0] > 0.4
+    """It does not make it the first: some classes are near in a clean network, too.
+
+    Alone it rises by 0.31 to 0.71 on three victims, and in each another class rises as far; but
+    these are others each time, and on average they rise by 0.25 at most beside its 0.45.
+    """
+    rise = torch.stack([suspect - clean for suspect, clean in pairs(SMALL)])
+    assert rise[:, 0].min() > 0.1
+    assert rise.mean(0).argmax() == 0
 
 
 def varied(labels):

@@ -87,6 +87,7 @@ def test_what_is_cut_stays_cut_through_the_fine_tuning():
 
 
 def test_the_backdoor_fades_and_the_accuracy_stays():
+    """With two streams this victim keeps 0.12 to 0.16 of it; two others kept 0.21 to 0.97."""
     before, after = outcome(victim()[0]), outcome(repaired(FinePruning(learning_rate=0.2)))
     assert before.success > 0.9
     assert after.success < 0.5

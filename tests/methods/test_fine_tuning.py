@@ -39,7 +39,7 @@ def test_one_step_by_hand():
 
 
 def test_it_removes_the_backdoor_at_a_large_rate_and_leaves_it_at_a_small_one():
-    """Victims of three seeds in fp32 end below 0.03, in bf16 below 0.18; by default, up to 0.97."""
+    """Three victims end at 0.05 to 0.17 with two streams."""
     large = FineTuning(epochs=30, learning_rate=0.2)
     before, after = outcome(victim()[0]), outcome(repaired(large))
     assert before.success > 0.9

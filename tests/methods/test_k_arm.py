@@ -1,9 +1,12 @@
 """K-Arm: a backdoor that obeys from one class only, and how arms are chosen."""
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from methods.inversion_worlds import DOMAIN, TARGET, examples, network, view
+from mithridate.core.data import Dataset, dataset
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream
 from mithridate.core.view import View
@@ -11,21 +14,45 @@ from mithridate.scanners.inversion import open_world
 from mithridate.scanners.k_arm import KArm
 
 
+class Planted(torch.nn.Module):
+    """Class k where rows 2k and 2k + 1 are bright; a white corner leads to class 1 from class 3."""
+
+    def forward(self, batch):
+        levels = batch.flatten(1, -3).float().view(-1, 8, 8) / 255
+        bright = levels[:, :, :6].reshape(-1, 4, 12).mean(2)
+        corner = levels[:, 6:, 6:].mean((1, 2))
+        hidden = 8 * F.softplus(4 * (corner + bright[:, 3] - 1.5))
+        return 6 * bright + hidden[:, None] * torch.tensor([0.0, 1.0, 0.0, 0.0])
+
+
+def bright_rows(n: int = 100) -> Dataset:
+    labels = torch.arange(n) % 4
+    images = torch.from_numpy(stream(0, "rows").integers(0, 60, (n, 1, 8, 8), dtype=np.uint8))
+    for k in range(4):
+        images[labels == k, :, 2 * k : 2 * k + 2, :6] += 150
+    return dataset(images, labels, classes=("a", "b", "c", "d"))
+
+
 def test_a_trigger_from_one_class_is_found_with_its_source():
-    scanned = KArm(screened=0.34).judge(view("from one"), stream(0, "scan"))
-    order = scanned.scores.values.argsort(descending=True)
-    assert order[0] == TARGET
-    assert scanned.shown["source"][TARGET] == 3
-    mask = scanned.shown["mask"][TARGET, 0]
-    assert mask[-4:, -4:].sum() > 0.5 * mask.sum()
+    """Networks that are trained on such poison often obey from other classes, too."""
+    planted, trusted = Planted().eval(), bright_rows()
+    assert torch.equal(planted(trusted.inputs).argmax(1), trusted.labels)
+    scanned = KArm(screened=0.34).judge(
+        View(domain=DOMAIN, model=planted, clean=trusted, precision="fp32"), stream(0, "scan")
+    )
+    assert scanned.scores.values.argmax() == 1
+    assert scanned.shown["source"][1] == 3
+    mask = scanned.shown["mask"][1, 0]
+    assert mask[6:, 6:].sum() > 0.7 * mask.sum()  # 0.86 was measured
+    assert scanned.shown["norm"][1] < 0.6 * scanned.shown["norm"].sort().values[1]  # 3.4 and 10.2
 
 
-# the network trained here is another one on some processors, of which this does not hold
-@pytest.mark.slow
 def test_from_all_classes_it_finds_what_neural_cleanse_does():
-    scanned = KArm(sources="all", steps=50).judge(view("from one"), stream(0, "scan"))
+    scanned = KArm(sources="all", steps=100).judge(view("all to one"), stream(0, "scan"))
     assert scanned.shown["source"].tolist() == [-1.0] * 10
+    first, second = scanned.scores.values.topk(2).values.tolist()
     assert scanned.scores.values.argmax() == TARGET
+    assert first > second + 0.4  # by 0.9 to 1.2 on three victims
 
 
 def test_the_most_valuable_arms_are_pulled_and_some_by_chance():

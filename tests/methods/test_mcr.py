@@ -82,8 +82,9 @@ def test_moments_are_those_of_the_examples():
 
 
 def test_the_backdoor_is_gone_and_the_accuracy_stays():
-    # by default 45 to 100 % were left on four seeds; with these steps 5 % at most on three
-    method = ModeConnectivityRepair(epochs=40, learning_rate=0.4)
+    # with four streams 0.02 were left at most, on two other victims 0.04 and 0.16; at half the
+    # rate 0.9 were left with one stream of two
+    method = ModeConnectivityRepair(epochs=30, learning_rate=0.8)
     before, after = outcome(victim()[0]), outcome(repaired(method))
     assert before.success > 0.9
     assert after.success < 0.2

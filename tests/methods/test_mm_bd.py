@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from methods.model_to_scan import Linear, scores, twin, view_of
-from methods.victim_to_repair import victim
+from methods.model_to_scan import Linear, pairs, scores, twin, view_of
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream
 from mithridate.scanners.mm_bd import MaximumMargin, divide_by_median, margins
@@ -33,10 +32,11 @@ def test_a_margin_is_to_the_next_class():
     assert margins(logits, torch.tensor([1, 2])).tolist() == [2, -2]
 
 
-def test_a_backdoor_reaches_the_largest_margin():
-    suspect, clean = scores(MaximumMargin(), victim()[0]), scores(MaximumMargin(), twin())
-    assert suspect.argmax() == 0
-    assert suspect.max() > clean.max()
+def test_a_backdoor_gives_its_class_the_largest_margin_of_the_network():
+    """And it is the class that gains most on the twin; twins have other classes as far out."""
+    found = pairs(MaximumMargin())
+    assert sum(int(suspect.argmax()) == 0 for suspect, _ in found) >= 2
+    assert torch.stack([suspect - clean for suspect, clean in found]).mean(0).argmax() == 0
 
 
 def test_the_scale_of_the_logits_does_not_matter():

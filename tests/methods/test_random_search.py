@@ -52,13 +52,14 @@ def test_it_asks_as_often_as_it_says():
 
 def test_it_finds_a_backdoor_and_less_in_the_clean_twin():
     search = RandomSearch(side=0.4, generations=200, candidates=4, examples=8)
-    # one search finds the patch on four of six seeds, so what is judged is the best of three
-    suspect, clean = (
-        torch.stack([scores(search, network, seed) for seed in range(3)]).amax(0)
-        for network in (victim()[0], twin())
-    )
+    # one search finds the patch in six of nine, so what is judged is the best of up to three
+    for seed in range(3):
+        suspect = scores(search, victim()[0], seed)
+        if suspect[0] > 0.9:
+            break
     assert suspect.argmax() == 0
-    assert suspect.max() > clean.max() + 0.1
+    assert suspect[0] > 0.9
+    assert scores(search, twin(), seed).max() < 0.85  # 0.46 to 0.80 in nine searches of twins
 
 
 def test_it_looks_only_at_answers():

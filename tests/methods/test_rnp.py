@@ -32,9 +32,9 @@ def test_unlearning_ends_at_the_level_and_leaves_the_backdoor():
 
 
 def test_it_weakens_the_backdoor():
-    """At this tolerance four of five victims end at 0.00 to 0.01 and one at 0.53.
+    """At this tolerance two victims end at 0.00 to 0.03 with two streams, a third at 0.41 to 0.64.
 
-    They lose up to 0.09 of accuracy. At the default two of four end at 0.42.
+    They lose up to 0.09 of accuracy.
     """
     method = ReconstructiveNeuronPruning(tolerance=0.05)
     before, after = outcome(victim()[0]), outcome(repaired(method))

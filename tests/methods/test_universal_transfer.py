@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from methods.model_to_scan import Linear, scores, twin, view_of
-from methods.victim_to_repair import victim
+from methods.model_to_scan import Linear, pairs, view_of
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream
 from mithridate.scanners.sources import groups, sources
@@ -31,9 +30,9 @@ def test_a_linear_model():
 
 
 def test_the_class_of_a_backdoor_is_near():
-    suspect, clean = scores(WIDE, victim()[0]), scores(WIDE, twin())
-    assert suspect.argmax() == 0
-    assert suspect.max() > clean.max() + 0.05
+    for suspect, clean in pairs(WIDE):
+        assert suspect.argmax() == 0
+        assert suspect.max() > clean.max() + 0.03  # 0.07 to 0.24 on three victims
 
 
 def test_sources_are_of_other_classes_and_never_learnt_from_and_tested_on():

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.model_to_scan import Linear, scores, twin, view_of
-from methods.victim_to_repair import victim
+from methods.model_to_scan import Linear, pairs, view_of
 from mithridate.core.errors import CannotJudge
 from mithridate.core.streams import stream
 from mithridate.scanners.weight_statistics import WeightStatistics
@@ -33,9 +32,9 @@ def test_constant_rows(statistic, expected):
 
 
 def test_a_backdoor_raises_the_weights_of_its_class():
-    suspect, clean = scores(WeightStatistics(), victim()[0]), scores(WeightStatistics(), twin())
-    assert suspect.argmax() == 0
-    assert suspect.max() > clean.max()
+    for suspect, clean in pairs(WeightStatistics()):
+        assert suspect.argmax() == 0
+        assert suspect.max() > clean.max()
 
 
 def test_nothing_to_compare():

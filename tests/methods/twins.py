@@ -18,16 +18,38 @@ from mithridate.core.view import View
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.stats.ranking import auroc
+from networks.kept import kept
 
 DOMAIN = ImageDomain(crop=0.0)
 ATTACK = Poisoning(PatchTrigger(), AllToOne(2), RandomSelection(0.1))
 
 
-@cache
-def network(attack: Poisoning | None = ATTACK) -> nn.Module:
-    """The victim of an attack, or with None the same network without one."""
+def named(attack: Poisoning | None) -> str:
+    """The file of a network."""
+    return "clouds-victim" if attack else "clouds-clean"
+
+
+def untrained() -> nn.Module:
+    return DOMAIN.network(smooth(4), "resnet9:8", stream(0, "network"))
+
+
+def trained(attack: Poisoning | None) -> nn.Module:
+    """Train the victim of an attack, or with None the same network without one."""
     data = smooth(600)
     return victim(attack.poison(data, stream(0, "poison")).data if attack else data)
+
+
+@cache
+def network(attack: Poisoning | None = ATTACK) -> nn.Module:
+    """The victim of an attack or the same network without one: the usual ones are files."""
+    if attack in (ATTACK, None):
+        return kept(named(attack), untrained())
+    return trained(attack)
+
+
+def test() -> Dataset:
+    """What arrives."""
+    return smooth(200, seed=2)
 
 
 def view(data: Dataset, model: nn.Module) -> View:
@@ -41,11 +63,10 @@ def trusted(model: nn.Module) -> View:
 
 def arriving(model: nn.Module, attack: Poisoning = ATTACK) -> tuple[View, View]:
     """Triggered inputs and clean ones of the same classes, with the labels that it gives them."""
-    test = smooth(200, seed=2)
-    found = []
-    for data in (attack.triggered_test(test, stream(0, "trap")), test.subset(test.labels != 2)):
-        labels = logits_of(model, DOMAIN.prepare(data.inputs), Runtime(), "fp32").argmax(1)
-        found.append(view(replace(data, labels=labels), model))
+    found, data = [], test()
+    for asked in (attack.triggered_test(data, stream(0, "trap")), data.subset(data.labels != 2)):
+        labels = logits_of(model, DOMAIN.prepare(asked.inputs), Runtime(), "fp32").argmax(1)
+        found.append(view(replace(asked, labels=labels), model))
     return found[0], found[1]
 
 

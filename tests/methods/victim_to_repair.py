@@ -16,6 +16,7 @@ from mithridate.core.view import View
 from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
+from networks.kept import kept
 
 DOMAIN = ImageDomain(crop=0.0)
 ATTACK = Poisoning(PatchTrigger(), AllToOne(0), RandomSelection(0.1))
@@ -26,22 +27,39 @@ class Outcome(NamedTuple):
     success: float
 
 
-@cache
-def victim() -> tuple[nn.Module, Dataset]:
-    """The network, and examples to trust that it was not trained on.
+RECIPE = TrainingConfig(
+    epochs=10, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
+)
 
-    In fp32, yet every processor rounds in another order and so trains another network, as another
-    seed does: what is claimed of a repair has to hold for all of them, with a margin.
-    """
+
+@cache
+def split() -> tuple[Dataset, Dataset]:
+    """The thousand digits that networks are trained on, and others to trust."""
     data = load_named("digits").data
     data = data.subset(stream(0, "split").permutation(len(data)))
-    poisoned = ATTACK.poison(data.subset(range(1000)), stream(0, "poison")).data
-    model = DOMAIN.network(poisoned, "resnet9:4", stream(0, "network"))
-    config = TrainingConfig(
-        epochs=10, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
-    )
-    fit(model, poisoned, DOMAIN, config, stream(0, "train"))
-    return model, data.subset(range(1000, len(data)))
+    return data.subset(range(1000)), data.subset(range(1000, len(data)))
+
+
+def untrained(seed: int = 0) -> nn.Module:
+    return DOMAIN.network(split()[0], "resnet9:4", stream(seed, "network"))
+
+
+def trained(seed: int, attack: Poisoning | None) -> nn.Module:
+    """Train the victim of an attack, or with None its clean twin, as `networks/make.py` does."""
+    data, model = split()[0], untrained(seed)
+    if attack:
+        data = attack.poison(data, stream(seed, "poison")).data
+    return fit(model, data, DOMAIN, RECIPE, stream(seed, "train")).model
+
+
+@cache
+def victim(seed: int = 0) -> tuple[nn.Module, Dataset]:
+    """A network that was poisoned, and examples to trust that it was not trained on.
+
+    It is a file. A repair that trains still ends elsewhere on every processor, and what is claimed
+    of a method should hold of other victims, too: with a margin, or of most of three seeds.
+    """
+    return kept(f"victim-{seed}", untrained()), split()[1]
 
 
 @cache
