@@ -157,7 +157,8 @@ def test_the_form_stays(domain, repair):
 @each
 def test_the_result_is_in_evaluation_mode_and_can_be_trained_on(domain, repair):
     found = answer(domain, repair)
-    assert not any(module.training for module in found.result.modules())
+    training = any(module.training for module in found.result.modules())
+    assert not training, "the result is in training mode: give back model.eval()"
     for mine, before in zip(found.result.parameters(), found.model.parameters(), strict=True):
         assert mine.requires_grad == before.requires_grad, "weights are frozen"
     assert len(hooks(found.result)) == len(hooks(found.model)), "hooks are left"

@@ -1,13 +1,15 @@
 import dataclasses
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 import torch
 
 from mithridate.core.errors import ContractError, EvidenceWithheld, MethodError, UnknownMethod
-from mithridate.core.method import Detector, Method
+from mithridate.core.method import Detector, Method, Repair
 from mithridate.core.registry import find, get
 from mithridate.core.scores import Scores, Verdict
+from mithridate.core.streams import stream
 from mithridate.core.threat import ThreatModel
 from mithridate.core.view import View
 
@@ -44,6 +46,11 @@ class TwoNames(Planted):
 
     spelled = "twonames"
     known_as = ("tn", "2n")
+
+
+@dataclass(frozen=True)
+class WithoutVerb(Detector):
+    """Forget what a detector does."""
 
 
 class Below(TwoNames):
@@ -110,6 +117,61 @@ def test_withheld_evidence_stops_a_detector():
     view = View(labels=torch.tensor([0, 1]), threat=ThreatModel(granted=frozenset()))
     with pytest.raises(EvidenceWithheld, match="labels"):
         Planted().judge(view)
+
+
+@dataclass(frozen=True)
+class Careless(Detector):
+    """Answer with something else than tensors."""
+
+    state: object = None
+    scores: object = None
+
+    def fit(self, view):
+        return self.state
+
+    def score(self, state, view):
+        return self.scores
+
+
+@pytest.mark.parametrize(
+    ("detector", "message"),
+    [
+        (Careless(torch.ones(2)), "careless: expected a dict of tensors from fit.*found Tensor"),
+        (Careless(None), "found NoneType"),
+        (Careless({}, [0.0, 1.0]), r"careless: expected a torch.Tensor of scores, found list"),
+        (Careless({}, np.zeros(2)), "found ndarray"),
+        (Careless({}, torch.tensor([0.0, float("nan")])), "careless: scores must be finite"),
+        (WithoutVerb(), "without-verb has no fit; every detector must have it.*WithoutVerb of "),
+    ],
+)
+def test_what_is_no_answer_is_named(detector, message):
+    with pytest.raises(ContractError, match=message):
+        detector.judge(VIEW)
+
+
+@dataclass(frozen=True)
+class Returns(Repair):
+    """Give back what a test plants."""
+
+    made: object = None
+
+    def repair(self, view, rng):
+        return self.made
+
+
+def test_a_repair_gives_a_network_of_the_same_form():
+    model = torch.nn.Linear(2, 2)
+    view, rng = View(model=model), stream(0, "test")
+    kept = torch.nn.Linear(2, 2)
+    assert Returns(kept).mend(view, rng) is kept
+    for made, message in (
+        (None, "returns: expected a repaired network, a torch.nn.Module.*found NoneType"),
+        (model.state_dict(), "found OrderedDict"),
+        (torch.nn.Linear(2, 2).double(), "same form as the given one; 'bias' is missing"),
+        (torch.nn.Linear(2, 2, bias=False), "'bias' is missing on one side"),
+    ):
+        with pytest.raises(ContractError, match=message):
+            Returns(made).mend(view, rng)
 
 
 def test_judge_cannot_be_replaced():

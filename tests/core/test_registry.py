@@ -3,11 +3,14 @@
 import dataclasses
 import re
 from collections import Counter
+from types import ModuleType
 
 import pytest
+import torch
 
 from mithridate.attacks.named import changed, named_attack
-from mithridate.core.errors import MethodError, UnknownMethod
+from mithridate.core import registry
+from mithridate.core.errors import MethodError, UnknownMethod, origin
 from mithridate.core.method import Attack, Detector, Method, Repair, Trainer, Trigger
 from mithridate.core.named import NamedAttack
 from mithridate.core.registry import (
@@ -160,3 +163,103 @@ def test_a_setting_that_does_not_exist_is_refused():
         from mithridate.attacks.named import poisoning
 
         poisoning(NamedAttack("x", "X."))
+
+
+@pytest.fixture
+def beside(monkeypatch):
+    """Find what stands in one more module."""
+
+    def put(**things):
+        module = ModuleType("mithridate.domains.image.new")
+        vars(module).update(things)
+        usual = registry._modules()
+        monkeypatch.setattr(registry, "_modules", lambda: (*usual, module))
+
+    return put
+
+
+SAME = NamedAttack("badnets", "Another one.", find_attack("sig").trigger)
+
+
+@pytest.mark.parametrize(
+    ("attacks", "words"),
+    [
+        (SAME, r"domains.image.new: expected ATTACKS to be a tuple.*comma before the last bracket"),
+        ((SAME, "x"), "found str"),
+        ((SAME,), "domains.image.attacks and mithridate.domains.image.new both hold.*'badnets'"),
+    ],
+)
+def test_a_list_of_attacks_that_cannot_be_taken_is_named(beside, attacks, words):
+    beside(ATTACKS=attacks)
+    with pytest.raises(MethodError, match=words):
+        find_attacks()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"trigger": Trigger}, "'mine': expected trigger to be a trigger, a frozen dataclass"),
+        ({"cover_trigger": "patch"}, "expected cover_trigger to be a trigger"),
+        ({"poison_rate": "5%"}, "expected poison_rate to be a number of at least 0, found '5%'"),
+        ({"cover_ratio": -1}, "expected cover_ratio to be"),
+    ],
+)
+def test_a_named_attack_of_wrong_parts_is_refused(settings, words):
+    with pytest.raises(MethodError, match=words):
+        NamedAttack("mine", "Mine.", **settings)
+
+
+@pytest.fixture
+def classes():
+    """Make classes that stand in the package of detectors until the test ends."""
+    made = []
+
+    def make(name, base, frozen=True):
+        place = {"__module__": "mithridate.detectors.new"}
+        cls = type(name, (base,), place)
+        made.append(dataclasses.dataclass(frozen=True)(cls) if frozen else cls)
+
+    yield make
+    for cls in made:  # it lives on in `__subclasses__` until it is collected
+        cls.__module__ = "gone"
+
+
+def test_a_method_without_its_decorator_is_named(classes):
+    classes("Forgotten", Detector, frozen=False)
+    with pytest.raises(MethodError, match=r"new: Forgotten is a detector but no frozen dataclass"):
+        find(Detector)
+
+
+def test_a_base_without_decorator_is_no_method(classes):
+    classes("_Base", Detector, frozen=False)
+    assert "base" not in find(Detector)
+
+
+def test_two_methods_of_one_name_are_named(classes):
+    classes("Strip", Detector)
+    with pytest.raises(MethodError, match="both hold something called 'strip'"):
+        find(Detector)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = (", "SyntaxError: .*broken_method.py, line 1"),
+        ("import torch\nfrom dataclasses import dataclas", "ImportError: cannot import name"),
+        ("from mithridate.core.named import NamedAttack\nNamedAttack('a', 'A.', 'b')", "'a'"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_named(tmp_path, monkeypatch, text, words):
+    (tmp_path / "broken_method.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MethodError, match=f"^broken_method.*{words}"):
+        registry._imported("broken_method")
+
+
+def test_an_error_is_told_by_the_last_line_that_is_of_no_library():
+    with pytest.raises(TypeError) as caught:
+        torch.stack(3)
+    assert re.search(r"test_registry.py, line \d+$", origin(caught.value))
+    with pytest.raises(AttributeError) as caught:
+        find(3)
+    assert origin(caught.value).startswith("mithridate.core.registry, line ")

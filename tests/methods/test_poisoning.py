@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mithridate.attacks.goals import AllToAll, AllToOne, SourceSpecific
-from mithridate.attacks.poisoning import Poisoning
+from mithridate.attacks.poisoning import Poisoning, stamp
 from mithridate.attacks.selections import CleanLabel, RandomSelection
 from mithridate.core.data import dataset
-from mithridate.core.errors import MethodError
+from mithridate.core.errors import ContractError, MethodError
 from mithridate.core.method import Trigger
 from mithridate.core.streams import stream
 
@@ -35,6 +35,30 @@ def poison(goal, selection, seed=0):
     assert torch.equal(marked, made.truth.poisoned | made.truth.cover)
     assert torch.equal(made.truth.labels, DATA.labels)
     return made.data, made.truth
+
+
+@dataclass(frozen=True)
+class Careless(Trigger):
+    """Give something else than was given."""
+
+    given: str
+
+    def __call__(self, inputs, rng):
+        return {"floats": inputs.float(), "fewer": inputs[1:], "array": inputs.numpy()}[self.given]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("floats", r"torch.float32 \[30, 1, 2, 2\]"),
+        ("fewer", r"uint8 \[29, 1, 2, 2\]"),
+        ("array", "ndarray uint8"),
+    ],
+)
+def test_a_trigger_gives_inputs_of_the_form_that_it_got(given, found):
+    words = rf"careless: expected .* Tensor torch.uint8 \[30, 1, 2, 2\], found .*{found}"
+    with pytest.raises(ContractError, match=words):
+        stamp(Careless(given), DATA.inputs, stream(0, "stamp"), None)
 
 
 def test_all_to_one_never_poisons_what_already_is_the_target():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from mithridate.core.errors import MethodError
-from mithridate.core.method import Method
+from mithridate.core.method import Method, lacking
 
 
 class Goal(Method):
@@ -20,7 +20,7 @@ class Goal(Method):
 
     def target_labels(self, labels: torch.Tensor, classes: int) -> torch.Tensor:
         """Give the label wanted for each example, int64[n]; its own label where not aimed at."""
-        raise NotImplementedError
+        raise lacking(self, "target_labels")
 
 
 def _check_label(label: int, classes: int, what: str) -> int:

@@ -13,7 +13,7 @@ import torch
 from mithridate.attacks.goals import AllToOne, Goal
 from mithridate.attacks.selections import RandomSelection, Selection
 from mithridate.core.data import Dataset, Inputs, Poisoned, Truth
-from mithridate.core.errors import MethodError
+from mithridate.core.errors import ContractError, MethodError
 from mithridate.core.method import Attack, LearntTrigger, State, Trigger
 from mithridate.core.runtime import Runtime
 
@@ -104,12 +104,27 @@ def stamp(
 
     Raises:
         MethodError: where it learns and no state is given.
+        ContractError: where inputs of another form come back.
     """
     if isinstance(trigger, LearntTrigger) and state:
         start = f"{trigger.name()}."
         own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-        return trigger.stamp(inputs, rng, own)
-    return trigger(inputs, rng)
+        stamped = trigger.stamp(inputs, rng, own)
+    else:
+        stamped = trigger(inputs, rng)
+    if _form(stamped) != _form(inputs):
+        raise ContractError(
+            f"{trigger.name()}: expected inputs of the form that it was given, {_form(inputs)}, "
+            f"found {_form(stamped)}"
+        )
+    return stamped
+
+
+def _form(inputs: Inputs) -> str:
+    """Type and shape of inputs, or the type of what are none."""
+    if isinstance(inputs, torch.Tensor | np.ndarray):
+        return f"{type(inputs).__name__} {inputs.dtype} {list(inputs.shape)}"
+    return type(inputs).__name__
 
 
 def _stamp_rows(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mithridate.core.errors import MethodError
-from mithridate.core.method import Method
+from mithridate.core.method import Method, lacking
 
 
 class Chosen(NamedTuple):
@@ -31,7 +31,7 @@ class Selection(Method):
         self, labels: torch.Tensor, target_labels: torch.Tensor, rng: np.random.Generator
     ) -> Chosen:
         """Choose among n examples; labels and wanted labels are int64[n]."""
-        raise NotImplementedError
+        raise lacking(self, "choose")
 
 
 def count(amount: float, n: int, available: int, what: str) -> int:

@@ -32,7 +32,7 @@ from mithridate.cli.scan_file import ScanFile
 from mithridate.cli.scan_model import ScanModel
 from mithridate.cli.terminal import note, quiet_streams, say
 from mithridate.cli.train import TrainNetwork
-from mithridate.core.errors import MithridateError
+from mithridate.core.errors import MithridateError, origin
 from mithridate.core.spelling import spelt
 from mithridate.report.quoting import spell_invisible
 
@@ -142,4 +142,5 @@ def problem(error: Exception) -> str:
         return f"{named}{error.strerror or error}"
     if isinstance(error, MemoryError):
         return "out of memory; scan fewer examples with --limit, or smaller ones with --size"
-    return f"{type(error).__name__}: {error} (a bug; MITHRIDATE_DEBUG=1 shows where)"
+    said, seen = f"{type(error).__name__}: {error}", "MITHRIDATE_DEBUG=1 shows more"
+    return f"{said} (a bug in {origin(error)}; {seen})"

@@ -11,6 +11,14 @@ MithridateError
 └── MissingExtra         an optional dependency is absent; the install line is given
 """
 
+import sysconfig
+import traceback
+
+LIBRARIES = tuple(
+    sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+"""Where what belongs to nobody here is installed."""
+
 
 class MithridateError(Exception):
     """Any error that the library raises on purpose."""
@@ -46,3 +54,22 @@ class ContractError(MithridateError):
 
 class MissingExtra(MithridateError):
     """An optional dependency is not installed."""
+
+
+def origin(error: BaseException) -> str:
+    """Say in which file and line an error arose: the last that is of no library.
+
+    A method of another package, which this one called, is named too unless it is installed where
+    libraries are.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    found = "<unknown>, line 0"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        name = str(frame.f_globals.get("__name__", ""))
+        path = frame.f_code.co_filename
+        if name.partition(".")[0] == "mithridate":
+            found = f"{name}, line {line}"
+        elif not path.startswith((*LIBRARIES, "<")):
+            found = f"{path}, line {line}"
+    return found

@@ -68,6 +68,14 @@ class Method:
         return {"method": self.name(), **_plain_fields(self)}
 
 
+def lacking(method: Method, verb: str) -> ContractError:
+    """The error of a method without the verb of its kind."""
+    return ContractError(
+        f"{method.name()} has no {verb}; every {method.kind} must have it: write it in the class "
+        f"{type(method).__name__} of {type(method).__module__}"
+    )
+
+
 def _plain_fields(value: Any) -> dict[str, Any]:
     return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
 
@@ -88,7 +96,7 @@ class Trigger(Method):
 
     def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
         """Stamp every input: raw to raw, same shape, the argument left untouched."""
-        raise NotImplementedError
+        raise lacking(self, "__call__")
 
 
 class LearntTrigger(Trigger):
@@ -107,7 +115,7 @@ class LearntTrigger(Trigger):
             target_labels: int64[n], the label that the attacker wants for each example; its own
                 where the attack does not aim at it.
         """
-        raise NotImplementedError
+        raise lacking(self, "learn")
 
     def uses(self, n: int) -> int:
         """How many of n examples are learnt from: all, or as many as the setting `examples`."""
@@ -115,7 +123,7 @@ class LearntTrigger(Trigger):
 
     def stamp(self, inputs: Inputs, rng: np.random.Generator, state: State) -> Inputs:
         """Stamp every input with what was learnt; see `Trigger`."""
-        raise NotImplementedError
+        raise lacking(self, "stamp")
 
     @final
     def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
@@ -148,7 +156,7 @@ class Attack(Method):
         self, data: Dataset, rng: np.random.Generator, state: State | None = None
     ) -> Poisoned:
         """Poison training data; the argument is left untouched. state: of `learn`."""
-        raise NotImplementedError
+        raise lacking(self, "poison")
 
     def triggered_test(
         self, data: Dataset, rng: np.random.Generator, state: State | None = None
@@ -161,7 +169,7 @@ class Attack(Method):
         Args:
             state: of `learn`, or of `WeightsAttack.implant`.
         """
-        raise NotImplementedError
+        raise lacking(self, "triggered_test")
 
 
 class TrainingAttack(Attack):
@@ -173,7 +181,7 @@ class TrainingAttack(Attack):
         self, poisoned: Poisoned, model: nn.Module, rng: np.random.Generator
     ) -> Objective:
         """Give what the attacker's training of `model` on `poisoned.data` minimises."""
-        raise NotImplementedError
+        raise lacking(self, "objective")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -208,7 +216,7 @@ class WeightsAttack(Attack):
         Args:
             data: clean examples that the attacker has.
         """
-        raise NotImplementedError
+        raise lacking(self, "implant")
 
 
 class Detector(Method):
@@ -220,11 +228,11 @@ class Detector(Method):
 
     def fit(self, view: View) -> State:
         """Learn from a view what `score` needs; a method that needs nothing returns {}."""
-        raise NotImplementedError
+        raise lacking(self, "fit")
 
     def score(self, state: State, view: View) -> torch.Tensor:
         """Score every example of a view, float[n], larger is more suspicious."""
-        raise NotImplementedError
+        raise lacking(self, "score")
 
     @final
     def judge(self, view: View, fitted_on: View | None = None) -> Scores:
@@ -233,14 +241,37 @@ class Detector(Method):
         Raises:
             ContractError: where the scores have the wrong shape or are not finite.
         """
-        values = self.score(self.fit(fitted_on or view), view).detach().double().cpu()
+        state = self.fit(fitted_on or view)
+        if not isinstance(state, dict):
+            raise ContractError(
+                f"{self.name()}: expected a dict of tensors from fit, {{}} where there is nothing "
+                f"to keep, found {type(state).__name__}"
+            )
+        values = self.scored(state, view)
+        bad = int((~torch.isfinite(values)).sum())
+        if bad:
+            raise ContractError(f"{self.name()}: scores must be finite, found {bad} that are not")
+        return Scores(values)
+
+    @final
+    def scored(self, state: State, view: View) -> torch.Tensor:
+        """Score with what was fitted before, float64[n] without gradients, and check the contract.
+
+        Raises:
+            ContractError: where the answer is no tensor with one score for each example.
+        """
+        values: object = self.score(state, view)
+        if not isinstance(values, torch.Tensor):
+            raise ContractError(
+                f"{self.name()}: expected a torch.Tensor of scores, found {type(values).__name__}"
+            )
         expected = len(view.labels)
         if values.shape != (expected,):
             raise ContractError(
                 f"{self.name()} must give one score for each of {expected} examples, "
                 f"found shape {list(values.shape)}"
             )
-        return Scores(values)
+        return values.detach().double().cpu()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -296,7 +327,7 @@ class Trainer(Method):
             MethodError: Where a setting is out of range, or the run brings an objective that this
                 trainer does not take.
         """
-        raise NotImplementedError
+        raise lacking(self, "train")
 
     @final
     def checked(self, run: TrainingRun | None) -> TrainingRun:
@@ -317,4 +348,31 @@ class Repair(Method):
 
     def repair(self, view: View, rng: np.random.Generator) -> nn.Module:
         """Give a repaired copy of `view.model`; the model of the view is left untouched."""
-        raise NotImplementedError
+        raise lacking(self, "repair")
+
+    @final
+    def mend(self, view: View, rng: np.random.Generator) -> nn.Module:
+        """Repair, and check that a network of the same form came back.
+
+        Raises:
+            ContractError: where it is no network, or has other weights than the one of the view.
+        """
+        result: object = self.repair(view, rng)
+        if not isinstance(result, nn.Module):
+            raise ContractError(
+                f"{self.name()}: expected a repaired network, a torch.nn.Module, from repair, "
+                f"found {type(result).__name__}"
+            )
+        given, found = (_form(model) for model in (view.model, result))
+        if given != found:
+            other = min(name for name, _ in given.items() ^ found.items())
+            raise ContractError(
+                f"{self.name()}: expected a network of the same form as the given one; {other!r} "
+                "is missing on one side, or of another shape or type"
+            )
+        return result
+
+
+def _form(model: nn.Module) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Names, shapes and types of what a network keeps."""
+    return {name: (tuple(v.shape), v.dtype) for name, v in model.state_dict().items()}

@@ -6,9 +6,10 @@ A domain knows what to stamp and how strongly; how that becomes an attack is kno
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Literal
 
+from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
 
 
@@ -45,3 +46,27 @@ class NamedAttack:
     known_as: tuple[str, ...] = ()
     paper: str = ""
     links: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        triggers = {"trigger": self.trigger, "cover_trigger": self.cover_trigger}
+        if not isinstance(self.test_trigger, str):
+            triggers["test_trigger"] = self.test_trigger
+        for setting, value in triggers.items():
+            known = isinstance(value, Trigger) and is_dataclass(value)
+            if not known and value is not None:
+                raise self._wrong(
+                    setting,
+                    "a trigger, a frozen dataclass with its settings, as PatchTrigger()",
+                    value,
+                )
+        for setting, number in (
+            ("poison_rate", self.poison_rate),
+            ("cover_ratio", self.cover_ratio),
+        ):
+            if not isinstance(number, int | float) or number < 0:
+                raise self._wrong(setting, "a number of at least 0", number)
+
+    def _wrong(self, setting: str, expected: str, found: object) -> MethodError:
+        return MethodError(
+            f"the attack {self.name!r}: expected {setting} to be {expected}, found {found!r}"
+        )

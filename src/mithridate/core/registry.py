@@ -18,7 +18,7 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from mithridate.core.errors import MethodError, UnknownMethod
+from mithridate.core.errors import MethodError, MithridateError, UnknownMethod, origin
 from mithridate.core.method import Attack, Method
 from mithridate.core.named import NamedAttack
 
@@ -44,7 +44,9 @@ def find(kind: type[M]) -> dict[str, type[M]]:
     methods: dict[str, type[M]] = {}
     for method in _subclasses(kind):
         if method.__module__.startswith(inside):  # no base class, and nothing of somebody's tests
-            methods[method.name()] = method
+            other = methods.setdefault(method.name(), method)
+            if other is not method:
+                raise _same_name(method.name(), other.__module__, method.__module__)
     outside = [thing for thing in _outside() if inspect.isclass(thing) and issubclass(thing, kind)]
     return dict(sorted({**{m.name(): m for m in outside}, **methods}.items()))  # ours come first
 
@@ -91,7 +93,12 @@ def get(kind: type[M], name: str, **fields: Any) -> M:
 def find_attacks() -> dict[str, NamedAttack]:
     """Find the attacks of the literature by name, in alphabetical order."""
     outside = [thing for thing in _outside() if isinstance(thing, NamedAttack)]
-    mine = {attack.name: attack for _, attack in _listed()}
+    mine: dict[str, NamedAttack] = {}
+    homes: dict[str, str] = {}
+    for place, attack in _listed():
+        if mine.setdefault(attack.name, attack) != attack:
+            raise _same_name(attack.name, homes[attack.name], place)
+        homes.setdefault(attack.name, place)
     return dict(sorted({**{attack.name: attack for attack in outside}, **mine}.items()))
 
 
@@ -136,8 +143,27 @@ def domain_of(thing: type[Method] | NamedAttack) -> str:
 
 def _listed() -> list[tuple[str, NamedAttack]]:
     """The attacks that our modules list, each with the name of its module."""
-    listed = [(m.__name__, a) for m in _modules() for a in vars(m).get("ATTACKS", ())]
-    return [(place, attack) for place, attack in listed if isinstance(attack, NamedAttack)]
+    return [(module.__name__, attack) for module in _modules() for attack in _attacks_of(module)]
+
+
+def _attacks_of(module: ModuleType) -> tuple[NamedAttack, ...]:
+    """The attacks that a module lists; raises MethodError where `ATTACKS` holds something else."""
+    given = vars(module).get("ATTACKS", ())
+    found = given if isinstance(given, tuple | list) else (given,)
+    others = [type(thing).__name__ for thing in found if not isinstance(thing, NamedAttack)]
+    if others or found is not given:
+        raise MethodError(
+            f"{module.__name__}: expected ATTACKS to be a tuple of NamedAttack, found "
+            f"{others[0] if others else 'a NamedAttack alone'}; one attack is written "
+            "ATTACKS = (NamedAttack(...),) with a comma before the last bracket"
+        )
+    return tuple(found)
+
+
+def _same_name(name: str, first: str, second: str) -> MethodError:
+    return MethodError(
+        f"{first} and {second} both hold something called {name!r}; give the new one another name"
+    )
 
 
 def comes_with_us(method: type[Method]) -> bool:
@@ -191,8 +217,20 @@ def _subclasses(kind: type[M]) -> Iterator[type[M]]:
     while queue:
         method = queue.pop()
         queue += method.__subclasses__()
-        if not inspect.isabstract(method) and dataclasses.is_dataclass(method):
-            yield method
+        if dataclasses.is_dataclass(method):
+            if not inspect.isabstract(method):
+                yield method
+        elif _is_forgotten(method):
+            raise MethodError(
+                f"{method.__module__}: {method.__name__} is a {method.kind} but no frozen "
+                "dataclass, so it would not be found; write @dataclass(frozen=True) above it"
+            )
+
+
+def _is_forgotten(method: type[Method]) -> bool:
+    """Whether a class in a package of methods lacks its decorator; `_Name` and kinds need none."""
+    inside = method.__module__.startswith(tuple(f"mithridate.{home}." for home in HOMES))
+    return inside and not method.__name__.startswith("_") and "kind" not in vars(method)
 
 
 @cache
@@ -202,8 +240,19 @@ def _modules() -> tuple[ModuleType, ...]:
     for home in HOMES:
         package = importlib.import_module(f"mithridate.{home}")
         files = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-        modules += [importlib.import_module(file.name) for file in files]
+        modules += [_imported(file.name) for file in files]
     return tuple(modules)
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module; raises MethodError with its name where it cannot be imported."""
+    try:
+        return importlib.import_module(name)
+    except MithridateError as error:
+        raise MethodError(f"{name}: {error}") from error
+    except Exception as error:  # whatever the code of a new method does
+        why = f"{type(error).__name__}: {error}"
+        raise MethodError(f"{name} cannot be imported: {why}; {origin(error)}") from error
 
 
 def _outside() -> list[type[Method] | NamedAttack]:
@@ -222,7 +271,7 @@ def _loaded() -> tuple[list[type[Method] | NamedAttack], dict[str, str]]:
         except Exception as error:  # whatever a stranger's module does when it is imported
             given, why = [], f"{type(error).__name__}: {error}"
         else:
-            why = "" if given else f"{point.value} holds no method"
+            why = "" if given else f"{point.value} holds no method: no frozen dataclass of a kind"
         things += given
         if why:
             broken[point.name] = f"could not be used: {why}"
@@ -236,7 +285,7 @@ def _given(thing: object) -> Iterator[type[Method] | NamedAttack]:
         for value in list(vars(thing).values()):
             if getattr(value, "__module__", None) == thing.__name__:
                 yield from _given(value)
-        yield from (a for a in vars(thing).get("ATTACKS", ()) if isinstance(a, NamedAttack))
+        yield from _attacks_of(thing)
     elif isinstance(thing, NamedAttack) or (
         isinstance(thing, type) and issubclass(thing, Method) and dataclasses.is_dataclass(thing)
     ):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mithridate.core.errors import CannotJudge, ContractError
-from mithridate.core.method import Method
+from mithridate.core.method import Method, lacking
 from mithridate.core.scores import Scores, Unit
 from mithridate.core.view import View
 
@@ -51,7 +51,7 @@ class Scanner(Method):
         Raises:
             CannotJudge: with the reason, where the method does not apply to the model.
         """
-        raise NotImplementedError
+        raise lacking(self, "scan")
 
     @final
     def judge(self, view: View, rng: np.random.Generator) -> Scanned:

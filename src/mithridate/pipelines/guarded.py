@@ -252,15 +252,9 @@ class Guarded:
         """The scores of one detector, float64[n]; not a number where it cannot judge."""
         detector, n = self.detectors[number], len(view.labels)
         try:
-            values = detector.score(self.states[number], view).detach().double().cpu()
+            return detector.scored(self.states[number], view)
         except CannotJudge:
             return torch.full((n,), torch.nan, dtype=torch.float64)
-        if values.shape != (n,):
-            raise ContractError(
-                f"{detector.name()} must give one score for each of {n} inputs, found shape "
-                f"{list(values.shape)}"
-            )
-        return values
 
     def _answers(self, prepared: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The model's logits for prepared inputs, and their features where they are asked for."""

@@ -116,7 +116,7 @@ class MeasuredRepair:
 
     def _mended(self, view: View, suspects: Dataset | None, seed: int) -> nn.Module:
         try:
-            return self.method.repair(view, stream(seed, "repaired", "repair"))
+            return self.method.mend(view, stream(seed, "repaired", "repair"))
         except MethodError as error:
             if suspects is not None or not view.used & OF_SUSPECTS:
                 raise

@@ -36,7 +36,7 @@ class Repaired(Changed):
         repair: Repair = given(self.repair) if isinstance(self.repair, Step) else self.repair
         admit(repair)
         view = build_view(self.train, given, self.threat)
-        model = repair.repair(view, stream(self.seed, "repair"))
+        model = repair.mend(view, stream(self.seed, "repair"))
         split: Split = given(self.train.data)
         tuned = isinstance(self.repair, Step)  # whatever chose the settings used trusted examples
         clean = len(split.trusted) if tuned or "clean" in view.used else 0

@@ -104,7 +104,7 @@ def try_candidates(
     for settings in candidates(cast(Any, step.repair), step.budget, step.seed):
         chosen = replace(step.repair, **settings)  # type: ignore[type-var]
         view = build_view(step.train, given, step.threat, few)
-        model = chosen.repair(view, stream(step.seed, "repair"))
+        model = chosen.mend(view, stream(step.seed, "repair"))
         rates = [
             accuracy(model, d, split.domain, given.runtime).value for d in (clean, triggered_test)
         ]

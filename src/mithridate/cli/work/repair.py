@@ -79,7 +79,7 @@ class ReadyRepair:
             few = self.trusted.subset(order[:count])
             view = View(few if self.data is not None else None, domain=self.domain,
                         model=self.model, clean=few, runtime=self.runtime)  # fmt: skip
-            self.repair.repair(view, stream(self.seed, "estimate", "repair"))
+            self.repair.mend(view, stream(self.seed, "estimate", "repair"))
 
         batch = int(getattr(self.repair, "batch_size", BATCH))
         with contextlib.suppress(MithridateError):
