@@ -64,12 +64,12 @@ def origin(error: BaseException) -> str:
     """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
-    found = "<unknown>, line 0"
+    seen = "an unknown place"
     for frame, line in traceback.walk_tb(error.__traceback__):
         name = str(frame.f_globals.get("__name__", ""))
         path = frame.f_code.co_filename
         if name.partition(".")[0] == "mithridate":
-            found = f"{name}, line {line}"
+            seen = f"{name}, line {line}"
         elif not path.startswith((*LIBRARIES, "<")):
-            found = f"{path}, line {line}"
-    return found
+            seen = f"{path}, line {line}"
+    return seen

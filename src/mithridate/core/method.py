@@ -363,9 +363,9 @@ class Repair(Method):
                 f"{self.name()}: expected a repaired network, a torch.nn.Module, from repair, "
                 f"found {type(result).__name__}"
             )
-        given, found = (_form(model) for model in (view.model, result))
-        if given != found:
-            other = min(name for name, _ in given.items() ^ found.items())
+        given, made = (_form(model) for model in (view.model, result))
+        if given != made:
+            other = min(name for name, _ in given.items() ^ made.items())
             raise ContractError(
                 f"{self.name()}: expected a network of the same form as the given one; {other!r} "
                 "is missing on one side, or of another shape or type"

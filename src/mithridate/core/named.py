@@ -66,7 +66,7 @@ class NamedAttack:
             if not isinstance(number, int | float) or number < 0:
                 raise self._wrong(setting, "a number of at least 0", number)
 
-    def _wrong(self, setting: str, expected: str, found: object) -> MethodError:
+    def _wrong(self, setting: str, expected: str, value: object) -> MethodError:
         return MethodError(
-            f"the attack {self.name!r}: expected {setting} to be {expected}, found {found!r}"
+            f"the attack {self.name!r}: expected {setting} to be {expected}, found {value!r}"
         )

@@ -149,15 +149,15 @@ def _listed() -> list[tuple[str, NamedAttack]]:
 def _attacks_of(module: ModuleType) -> tuple[NamedAttack, ...]:
     """The attacks that a module lists; raises MethodError where `ATTACKS` holds something else."""
     given = vars(module).get("ATTACKS", ())
-    found = given if isinstance(given, tuple | list) else (given,)
-    others = [type(thing).__name__ for thing in found if not isinstance(thing, NamedAttack)]
-    if others or found is not given:
+    listed = given if isinstance(given, tuple | list) else (given,)
+    others = [type(thing).__name__ for thing in listed if not isinstance(thing, NamedAttack)]
+    if others or listed is not given:
         raise MethodError(
             f"{module.__name__}: expected ATTACKS to be a tuple of NamedAttack, found "
             f"{others[0] if others else 'a NamedAttack alone'}; one attack is written "
             "ATTACKS = (NamedAttack(...),) with a comma before the last bracket"
         )
-    return tuple(found)
+    return tuple(listed)
 
 
 def _same_name(name: str, first: str, second: str) -> MethodError:
