@@ -171,3 +171,15 @@ def test_the_page_fits_phone_and_desktop_and_runs_nothing(tmp_path):
         assert found["wide"] <= found["room"], f"scrolls sideways: {found['over']}"
         assert not found["over"] and found["scripts"] == 0
         assert found["title"].startswith(("Repaired by mend", "Trained by standard"))
+
+
+@needs_browser
+def test_the_accuracies_of_a_trained_network_are_seen_whole_on_a_phone(tmp_path):
+    whole = damage()
+    alone = replace(
+        whole, before=None, lost=None, gained=None, changed=None,
+        classes=tuple(replace(c, before=None) for c in whole.classes),
+    )  # fmt: skip
+    card = page(made(training(trusted=pictures(30, seed=1), damage=alone)))
+    seen, _ = measure(tmp_path, (card, PHONE))
+    assert seen["found"][0]["tables"] == [0], "a part of the table is hidden"
