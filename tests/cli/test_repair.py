@@ -1,6 +1,8 @@
 """`mithridate repair`: from weights to weights with a card, and what is refused."""
 
+import copy
 import json
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -8,6 +10,27 @@ from safetensors.torch import load_file, save_file
 
 from cli.runs import inside, mithridate, save_npz, save_tree, shapes, stamped
 from cli.test_train import card, same, weights
+
+NET = """from torch import nn
+def build(classes):
+    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(),
+                         nn.AdaptiveMaxPool2d((6, 1)), nn.Flatten(), nn.Linear(48, classes))
+"""
+
+
+def own_network():
+    """A network of nobody's library, trained by a loop of the user's."""
+    scope = {}
+    exec(NET, scope)
+    torch.manual_seed(0)
+    net, (images, labels) = scope["build"](3), shapes(120, 1)
+    optimiser = torch.optim.Adam(net.parameters(), 0.02)
+    for _ in range(60):
+        loss = torch.nn.functional.cross_entropy(net(images[:, None].float() / 255), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return net.eval()
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +145,7 @@ REFUSED = {
     "trusted of more classes": ({}, ("--trusted", "four.npz"), "name the classes alike"),
     "too few trusted": ({"by": "fine-tuning"}, ("--trusted", "few.npz"), "at least 10 trusted"),
     "nothing set apart": ({}, ("--apart", 0), "between 0 and 1"),
+    "more than all lost": ({}, ("--max-loss", 2), "--max-loss"),
     "an unknown origin": ({}, ("--model-saw", "all"), "neither, suspect, both"),
     "over the model": ({}, ("--out", "model", "--force"), "which is to be read"),
     "over the data": ({}, ("--out", ".", "--force"), "which is to be read"),
@@ -164,3 +188,83 @@ def test_a_stopped_repair_writes_nothing(data, tmp_path, monkeypatch):
     assert done.returncode == 130
     assert "stopped: nothing was written" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def destroying(monkeypatch):
+    """Let the repair that does nothing give a network that answers one class for everything."""
+
+    def destroy(_, view, rng):
+        model = copy.deepcopy(view.model)
+        last = [part for part in model.modules() if isinstance(part, torch.nn.Linear)][-1]
+        torch.nn.init.zeros_(last.weight)
+        return model.eval()
+
+    monkeypatch.setattr("mithridate.repairs.controls.DoNothing.repair", destroy)
+
+
+def test_a_repair_that_costs_too_much_gives_the_old_weights_back(data, destroying, tmp_path):
+    done = repair(data, tmp_path / "out", "--data", data / "poisoned.npz")
+    assert done.returncode == 1, done.stderr
+    assert same(weights(data / "model"), weights(tmp_path / "out"))
+    found = card(tmp_path / "out")
+    assert found["undone"] and found["max_loss"] == 0.05 and found["damage"]["loss"]["value"] > 0.3
+    assert found["scans"] == [] and "unchanged" in " ".join(found["done"])
+    assert "NOT REPAIRED" in done.stdout and "--max-loss" in done.stdout
+    assert "Nothing was repaired" in done.stdout
+    assert "Not repaired" in (tmp_path / "out" / "card.html").read_text("utf-8")
+
+
+def test_whoever_allows_the_loss_gets_the_repaired_network(data, destroying, tmp_path):
+    done = repair(data, tmp_path / "out", "--max-loss", 1)
+    assert done.returncode == 0, done.stderr
+    assert not same(weights(data / "model"), weights(tmp_path / "out"))
+    assert not card(tmp_path / "out")["undone"] and "badly damaged" in done.stdout
+
+
+def under(prefix, tensors):
+    return OrderedDict((prefix + name, value) for name, value in tensors.items())
+
+
+def checkpoints(tensors):
+    """Files as training scripts leave them; what of it is to come back, and where."""
+    halves = {n: v.half() if v.is_floating_point() else v for n, v in tensors.items()}
+    parallel = under("module._orig_mod.", tensors)
+    lone = {**under("model.", tensors), "criterion.weight": torch.ones(3)}
+    return {
+        "plain.pt": (tensors, (), tensors),
+        "parallel.pt": (parallel, (), parallel),
+        "nested.pt": ({"model": tensors, "optimizer": {}, "epoch": 3}, ("model",), tensors),
+        "part.pt": ({"netC": tensors, "best": torch.tensor(0.9)}, ("netC",), tensors),
+        "lightning.ckpt": ({"state_dict": lone, "epoch": 1}, ("state_dict",), lone),
+        "halves.pt": (halves, (), halves),
+    }  # fmt: skip
+
+
+def test_weights_come_back_under_the_keys_that_they_had(data, tmp_path):
+    """A network of the user's own, in files as the cases of checkpoints have them."""
+    (tmp_path / "nets.py").write_text(NET)
+    tensors = own_network().state_dict()
+    for name, (whole, path, wanted) in checkpoints(tensors).items():
+        torch.save(whole, tmp_path / name)
+        out = tmp_path / f"{name}-out"
+        done = repair(data, out, "--network", f"python:{tmp_path / 'nets.py'}:build",
+                      model=tmp_path / name)  # fmt: skip
+        assert done.returncode == 0, (name, done.stderr)
+        back = torch.load(out / "model.pt", weights_only=True)
+        for word in path:
+            back = back[word]
+        assert list(back) == list(wanted) and same(back, wanted), name
+        assert all(back[n].dtype == wanted[n].dtype for n in wanted), name
+        assert same(load_file(out / "model.safetensors"), wanted), name
+
+
+def test_a_file_of_safetensors_keeps_its_prefix_and_is_read_again(data, tmp_path):
+    tensors = load_file(data / "model" / "model.safetensors")
+    save_file(under("module.", tensors), tmp_path / "m.safetensors")
+    model, out = tmp_path / "m.safetensors", tmp_path / "first"
+    assert repair(data, out, model=model).returncode == 0
+    assert not (out / "model.pt").exists()
+    assert load_file(out / "model.safetensors").keys() == under("module.", tensors).keys()
+    assert repair(data, tmp_path / "second", model=out / "model.safetensors").returncode == 0
+    assert same(weights(out), weights(tmp_path / "second"))

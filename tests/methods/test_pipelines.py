@@ -234,6 +234,18 @@ def test_a_repair_is_measured_on_examples_that_it_never_saw():
     assert found.used == ("clean",) and found.cost["forward"] == 4
 
 
+def test_a_repair_that_costs_more_than_is_asked_gives_the_old_network_back():
+    data, model = numbered([0, 1, 2] * 20), Says(*([0, 1, 2] * 20))
+    kept = MeasuredRepair(Zero(), max_loss=0.66).repair(model, data, DOMAIN)
+    assert kept.undone and kept.model is model
+    lost = kept.damage.fall
+    assert lost.value == pytest.approx(2 / 3) and 0.3 < lost.low < 0.6 < 0.7 < lost.high < 1
+    allowed = MeasuredRepair(Zero(), max_loss=2 / 3).repair(model, data, DOMAIN)
+    assert not allowed.undone and allowed.model is not model
+    with pytest.raises(MethodError, match="max_loss"):
+        MeasuredRepair(Zero(), max_loss=-0.1)
+
+
 def test_doing_nothing_changes_nothing(world):
     poisoned, trusted, _ = world
     model = trained(world).model
@@ -249,7 +261,7 @@ def test_doing_nothing_changes_nothing(world):
 
 def test_a_repair_that_saw_the_suspects_leaves_nothing_to_compare_them_with(world):
     poisoned, trusted, _ = world
-    first, second = MeasuredRepair(Zero(greedy=True), SCANNER).repair(
+    first, second = MeasuredRepair(Zero(greedy=True), SCANNER, max_loss=1.0).repair(
         trained(world).model, trusted, DOMAIN, suspects=poisoned.data, saw="both"
     ).scans  # fmt: skip
     assert first.verdict.p_value is not None

@@ -70,11 +70,15 @@ class Fit:
     Attributes:
         name: Of the part, with what stands before the names of its weights.
         tensors: By the network's own names.
+        part: Its name alone.
+        prefix: What stands before the names of its weights.
 
     """
 
     name: str
     tensors: dict[str, torch.Tensor]
+    part: str = ""
+    prefix: str = ""
 
 
 def fits(expected: Tensors, parts: Mapping[str, Tensors]) -> list[Fit]:
@@ -99,7 +103,7 @@ def fits(expected: Tensors, parts: Mapping[str, Tensors]) -> list[Fit]:
             under = {n: v for n, v in under.items() if n in expected or not BESIDE.fullmatch(n)}
             if _same(expected, under):
                 name = ".".join(word for word in (part, prefix.removesuffix(".")) if word)
-                fitting.append(Fit(name, under))
+                fitting.append(Fit(name, under, part, prefix))
     return fitting
 
 

@@ -16,7 +16,9 @@ from torch import nn
 from mithridate.cli.answer import print_places
 from mithridate.cli.terminal import command_line, say
 from mithridate.core.errors import DataError
+from mithridate.core.spelling import option
 from mithridate.pipelines import kept_network
+from mithridate.pipelines.weights_place import WeightsPlace
 from mithridate.report.card import SCHEMA, Work, write_card
 from mithridate.report.quoting import shorten, spell_invisible
 
@@ -61,9 +63,24 @@ def ours(out: Path) -> bool:
     return isinstance(mark, dict) and mark.get("schema") == SCHEMA
 
 
-def write(model: nn.Module, kept: kept_network.Note, work: Work, out: Path, seed: int) -> None:
-    """Write the network and its card, each file whole or not at all, and say what is known."""
-    kept_network.save(model, out / "model.safetensors", kept)
+def write(
+    model: nn.Module, kept: kept_network.Note, work: Work, out: Path, seed: int,
+    place: WeightsPlace | None = None,
+) -> None:  # fmt: skip
+    """Write the network and its card, each file whole or not at all, and say what is known.
+
+    Args:
+        model: The network.
+        kept: What its file says of it.
+        work: What was done.
+        out: The folder.
+        seed: Of everything that was drawn at random.
+        place: Where its weights came from, so that they go back under the names that they had.
+
+    """
+    written = kept_network.save(model, out / "model.safetensors", kept, place)
+    if len(written) == 1:
+        (out / "model.pt").unlink(missing_ok=True)  # of an earlier result
     digest = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
     content = write_card(work, out, sha256=digest, command=command_line(), seed=seed)
     for sentence in content["done"]:
@@ -77,7 +94,7 @@ def write(model: nn.Module, kept: kept_network.Note, work: Work, out: Path, seed
     say("\nWhat remains unknown:")
     for sentence in content["unknown"]:
         say(f"- {spell_invisible(sentence)}")
-    print_places([out / name for name in ("model.safetensors", "card.html", MARK)])
+    print_places([*written, out / "card.html", out / MARK])
 
 
 def damage_told(figures: dict[str, Any]) -> list[str]:
@@ -95,10 +112,28 @@ def damage_told(figures: dict[str, Any]) -> list[str]:
         f"{worst_before}{spelled(worst['after'])} now",
     ]
     if was:
+        told.append(f"Accuracy lost, in points: {points(damage['loss'])}")
         told.append(f"Called otherwise than before: {spelled(damage['changed'])}")
-    if damage["destroyed"]:
+    if figures["undone"]:
+        told.append(undone_told(figures))
+    elif damage["destroyed"]:
         told.append("The network was badly damaged: it is of little use, with or without backdoor")
     return told
+
+
+def undone_told(figures: dict[str, Any]) -> str:
+    """Say that a repair was undone, and what else to try."""
+    return (
+        f"NOT REPAIRED: that is more than {option('max_loss', figures['max_loss'])} allows, so the "
+        "weights that were written are the old ones, with whatever they hold. Trust more examples, "
+        "take another repair or milder settings, or allow more"
+    )
+
+
+def points(interval: dict[str, Any]) -> str:
+    """Spell a fall of the accuracy and its interval in points; a rise is negative."""
+    value, low, high = (100 * interval[key] for key in ("value", "low", "high"))
+    return f"{value:.1f} ({low:.1f} to {high:.1f})".replace("-0.0", "0.0")
 
 
 def spelled(interval: dict[str, Any]) -> str:

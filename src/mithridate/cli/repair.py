@@ -31,10 +31,12 @@ class WhichSuspects:
 class RepairNetwork:
     """Take a backdoor out of a trained network, and say what that costs.
 
-    Reads weights and writes OUT/model.safetensors, and OUT/card.html with OUT/card.json: what was
-    done, what it costs in accuracy on trusted examples that the repair never saw, and what remains
-    unknown. Settings of the repair are given as --set epochs=3; `mithridate methods repair` lists
-    them. Exit status: 0 done, 2 error.
+    Reads weights and writes OUT/model.safetensors, under the names that the weights have in the
+    given file (and OUT/model.pt where that is a file of torch), and OUT/card.html with
+    OUT/card.json: what was done, what it costs in accuracy on trusted examples that the repair
+    never saw, and what remains unknown. A repair that costs more than --max-loss gives the old
+    weights back. Settings of the repair are given as --set epochs=3; `mithridate methods repair`
+    lists them. Exit status: 0 done, 1 not repaired, 2 error, 3 cannot judge.
     """
 
     model: Annotated[Path, typer.Argument(help="The weights: safetensors, or a .pt of tensors.")]
@@ -56,6 +58,13 @@ class RepairNetwork:
             "since they measure what it costs."
         ),
     ] = 0.3
+    max_loss: Annotated[
+        float,
+        Flag(
+            help="The accuracy that the repair may cost, as a share, on the trusted examples that "
+            "it never sees; where it costs more, the old weights come back and the status is 1."
+        ),
+    ] = 0.05
     network: WhichNetwork = field(default_factory=WhichNetwork)
     computing: HowToComputeLong = field(default_factory=HowToComputeLong)
     reading: HowToRead = field(default_factory=HowToRead)

@@ -52,6 +52,8 @@ class Damage:
         changed: share that is called otherwise.
         classes: all of them in their order, with intervals that hold together in 95 % of all
             measurements (Bonferroni), so that the worst one may be looked for.
+        fall: of the accuracy, as a share; the interval, from exact ones of its two parts, covers in
+            95 % of all measurements or more.
     """
 
     before: Interval | None
@@ -60,6 +62,7 @@ class Damage:
     gained: Interval | None
     changed: Interval | None
     classes: tuple[ClassDamage, ...]
+    fall: Interval | None = None
 
     @property
     def worst(self) -> ClassDamage:
@@ -91,12 +94,24 @@ def damage(
         gained=None if was is None else share(right & ~was),
         changed=None if then is None else share(then != now),
         classes=_classes(was, right, data),
+        fall=None if was is None else fall(was, right),
     )
 
 
 def share(which: torch.Tensor, level: float = LEVEL) -> Interval:
     """Give the share of true entries bool[n] with its exact interval."""
     return proportion(int(which.sum()), len(which), level)
+
+
+def fall(was: torch.Tensor, right: torch.Tensor, level: float = LEVEL) -> Interval:
+    """Give the accuracy lost on the same examples, right before bool[n] and after bool[n].
+
+    It is the share lost minus the share gained, and each keeps half of what the level leaves.
+    """
+    lost, gained = (share(rows, (1 + level) / 2) for rows in (was & ~right, right & ~was))
+    return Interval(
+        lost.value - gained.value, lost.low - gained.high, lost.high - gained.low, lost.n
+    )
 
 
 def _classes(

@@ -40,7 +40,7 @@ from mithridate.pipelines.model_scan import (
 from mithridate.pipelines.plausibility import check_as_read
 from mithridate.pipelines.population import Population
 from mithridate.pipelines.references import GivenReferences, References, TrainedReferences
-from mithridate.pipelines.repaired import MeasuredRepair, RepairOutcome
+from mithridate.pipelines.repaired import MAX_LOSS, MeasuredRepair, RepairOutcome
 from mithridate.pipelines.scan import DataScanner
 from mithridate.pipelines.suspect_file import Suspect, SuspectFile
 
@@ -145,8 +145,9 @@ def train(
 
 def repair(
     model: Network, trusted: Examples, method: str | Repair = "fine-tuning",
-    *, suspects: Examples | None = None, network: str = "", domain: Domain | None = None,
-    seed: int = 0, runtime: Runtime | None = None, step: Announce | None = None,
+    *, suspects: Examples | None = None, max_loss: float = MAX_LOSS, network: str = "",
+    domain: Domain | None = None, seed: int = 0, runtime: Runtime | None = None,
+    step: Announce | None = None,
 ) -> RepairOutcome:  # fmt: skip
     """Repair a network and measure the damage, as `mithridate repair` does.
 
@@ -155,6 +156,8 @@ def repair(
         trusted: Examples that somebody has checked.
         method: The name of a repair, see `mithridate methods repair`, or a repair.
         suspects: What the network may have been trained on.
+        max_loss: The accuracy that the repair may cost, as a share; where it costs more, the
+            network comes back as it was, and the outcome is marked as `undone`.
         network: The name of the network in a file, "" where the file says it.
         domain: What the inputs are, needed beside a `Dataset`.
         seed: Of everything that is drawn at random.
@@ -171,7 +174,7 @@ def repair(
     if suspects is not None:
         others = of_classes(examples_of(suspects, domain)[0], checked.classes, "suspect")
     chosen = get(cast(Any, Repair), method) if isinstance(method, str) else method
-    measured = MeasuredRepair(chosen)
+    measured = MeasuredRepair(chosen, max_loss=max_loss)
     return measured.repair(
         mended, checked, domain, seed, suspects=others, runtime=runtime, step=step
     )

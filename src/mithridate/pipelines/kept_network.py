@@ -20,7 +20,7 @@ from mithridate.artifacts.recognise import recognise
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError, UnsafeData
-from mithridate.core.files import write_tensors
+from mithridate.core.files import replacement, write_tensors
 from mithridate.core.method import Trainer
 from mithridate.core.settings import build
 from mithridate.core.spelling import option
@@ -31,6 +31,7 @@ from mithridate.domains.elsewhere import (
     is_elsewhere,
     labels_in,
 )
+from mithridate.pipelines.weights_place import WeightsPlace, own_weights
 
 
 @dataclass(frozen=True)
@@ -237,14 +238,30 @@ def _encoding(told: Any) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(part) for part in pair) if fine and min(pair[1]) > 0 else ()
 
 
-def save(model: nn.Module, path: Path, note: Note) -> None:
-    """Write the weights as safetensors, with what is to be known about them.
+def save(
+    model: nn.Module, path: Path, note: Note, place: WeightsPlace | None = None
+) -> tuple[Path, ...]:
+    """Write the weights as safetensors, with what is to be known about them; give what was written.
 
     Those of a network from elsewhere keep the names that it gives them itself, so that its own
     library reads them; how inputs enter is then a part of the note.
+
+    Args:
+        model: The network.
+        path: Of the file.
+        note: What is to be known.
+        place: Where the weights came from: they get the names and kinds of numbers that they had
+            there, and where that was a file of torch, such a file is written beside.
+
     """
-    own = model.own() if isinstance(model, Elsewhere) else model.state_dict()
     if isinstance(model, Elsewhere):
         note = replace(note, encoding=encoding_of(model))
+    tensors = own_weights(model) if place is None else place.given_back(own_weights(model))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, own, {"mithridate": json.dumps(asdict(note))})
+    write_tensors(path, tensors, {"mithridate": json.dumps(asdict(note))})
+    if place is None or not place.of_torch:
+        return (path,)
+    beside = path.with_suffix(".pt")
+    with replacement(beside) as unfinished:
+        torch.save(place.nested(tensors), unfinished)
+    return path, beside

@@ -15,6 +15,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.inference import predict
 from mithridate.core.method import Repair
 from mithridate.core.runtime import Runtime
+from mithridate.core.spelling import option
 from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.pipelines.announcing import Announce
@@ -24,6 +25,12 @@ from mithridate.pipelines.passes import Passes
 from mithridate.pipelines.scan import DataScanner, Saw
 from mithridate.stats.intervals import Interval
 
+MAX_LOSS = 0.05
+"""Accuracy that a repair may cost where nothing else is asked, as a share."""
+
+EPSILON = 1e-9
+"""So that a fall of exactly what was asked is none too many."""
+
 OF_SUSPECTS = {"inputs", "labels", "features", "logits", "losses"}
 """Evidence that a repair can only take from the suspects."""
 
@@ -32,10 +39,12 @@ OF_SUSPECTS = {"inputs", "labels", "features", "logits", "losses"}
 class RepairOutcome:
     """A repaired network and what the repair changed.
 
-    Without suspects, `changed` and `scans` are None.
+    Without suspects, `changed` and `scans` are None; so they are where the repair was undone.
 
     Attributes:
-        damage: on the trusted examples that were set apart.
+        model: the repaired copy, or the given network itself where that was `undone`.
+        damage: of the repair, undone or not, on the trusted examples that were set apart.
+        undone: whether accuracy fell by more than was asked, so that nothing was changed.
         changed: share of the suspects that are called otherwise.
         scans: of the suspects before and after, by what the two networks make of them.
         used: evidence that the repair asked for.
@@ -52,6 +61,7 @@ class RepairOutcome:
     worked_with: Dataset
     measured: Dataset
     cost: dict[str, float]
+    undone: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,11 +72,25 @@ class MeasuredRepair:
         method: the repair.
         scanner: how suspects are scanned.
         apart: share of the trusted examples, of each class, that the repair never sees.
+        max_loss: accuracy on those that the repair may cost, as a share; where it costs more the
+            old network comes back. What was measured decides, without the benefit of the doubt that
+            an interval would give: with few examples a harmless repair is undone now and then.
+
+    Raises:
+        MethodError: where a share is out of range.
     """
 
     method: Repair
     scanner: DataScanner = field(default_factory=DataScanner)
     apart: float = 0.3
+    max_loss: float = MAX_LOSS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_loss <= 1:
+            raise MethodError(
+                f"expected {option('max_loss', 'SHARE')} between 0 and 1, the accuracy that a "
+                f"repair may cost; found {self.max_loss}"
+            )
 
     def repair(
         self,
@@ -101,7 +125,9 @@ class MeasuredRepair:
         cost = passes.cost()
         say("comparing the network before with the one after")
         harm = damage(model, mended, measured, domain, runtime)
-        changed, scans = None, None
+        changed, scans, used = None, None, tuple(sorted(view.used))
+        if harm.fall is not None and harm.fall.value > self.max_loss + EPSILON:
+            return RepairOutcome(model, harm, None, None, used, learn, measured, cost, undone=True)
         if suspects is not None:
             prepared = domain.prepare(suspects.inputs)
             before, after = (predict(m, prepared, runtime) for m in (model, mended))
@@ -111,7 +137,6 @@ class MeasuredRepair:
                 self._scan(model, suspects, measured, domain, seed, saw, runtime, step),
                 self._scan(mended, suspects, measured, domain, seed, then, runtime, step),
             )
-        used = tuple(sorted(view.used))
         return RepairOutcome(mended, harm, changed, scans, used, learn, measured, cost)
 
     def _mended(self, view: View, suspects: Dataset | None, seed: int) -> nn.Module:

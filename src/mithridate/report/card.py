@@ -55,6 +55,8 @@ class Work:
         cost: seconds, and examples passed.
         resumed: whether a stopped training went on.
         accuracy: of the network before, on all trusted examples.
+        undone: whether a repair cost more than was asked, so that the old weights came back.
+        max_loss: what was asked, as a share; None where nothing was.
     """
 
     verb: Literal["train", "repair"]
@@ -78,6 +80,8 @@ class Work:
     rejected: tuple[tuple[str, str], ...] = ()
     resumed: bool = False
     accuracy: Interval | None = None
+    undone: bool = False
+    max_loss: float | None = None
 
 
 def write_card(
@@ -109,6 +113,8 @@ def record(work: Work, *, sha256: str, command: str = "", seed: int = 0) -> dict
         },
         "then": work.then,
         "ended": spell_surrogates(work.ended),
+        "undone": work.undone,
+        "max_loss": _finite(work.max_loss),
         "network": {
             "name": work.network, "domain": work.domain, "sha256": sha256,
             "classes": [spell_surrogates(name) for name in work.classes],
@@ -147,6 +153,7 @@ def _damage(harm: Damage) -> dict[str, Any]:
         "before": _interval(harm.before),
         "after": _interval(harm.after),
         "fall": _finite(fallen),
+        "loss": _interval(harm.fall),
         "lost": _interval(harm.lost),
         "gained": _interval(harm.gained),
         "changed": _interval(harm.changed),
@@ -201,7 +208,7 @@ def describe_work(content: dict[str, Any]) -> list[str]:
         worked = content["trusted"]["examples"] - content["measured"]
         had = f"It was given {worked:,} trusted examples"
         had += f" and {n:,} that may be poisoned." if n else "."
-        return [f"A copy of the given network was repaired by {name}.", had]
+        return [f"A copy of the given network was repaired by {name}.", had, *_undone(content)]
     noted = [
         f"The trainer noted {number:,} examples as {kind}."
         for kind, number in content["method"]["notes"].items()
@@ -216,6 +223,16 @@ def describe_work(content: dict[str, Any]) -> list[str]:
         f"apart, and a scan with it flagged {scan['flagged']:,}.",
         f"{content['ended'][:1].upper()}{content['ended'][1:]}.",
         *noted,
+    ]
+
+
+def _undone(content: dict[str, Any]) -> list[str]:
+    """Say that a repair was undone, where it was."""
+    if not content["undone"]:
+        return []
+    return [
+        f"That cost more than the {_points(content['max_loss'])} points of accuracy that were "
+        "allowed, so it was undone: the weights are those of the given network, unchanged."
     ]
 
 

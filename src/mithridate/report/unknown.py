@@ -38,6 +38,11 @@ def _of_training(content: dict[str, Any]) -> list[str]:
 
 
 def _of_repair(content: dict[str, Any]) -> list[str]:
+    if content["undone"]:
+        return [
+            "Nothing was repaired: whatever the given network held is there as before. The damage "
+            "shown is that of the repair which was undone."
+        ]
     told = [
         "A repair that lowers no accuracy on trusted examples may have removed nothing: no "
         "triggered input was tried, and whether there was a backdoor is not known."

@@ -35,6 +35,7 @@ from mithridate.pipelines import kept_network
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.repaired import MeasuredRepair, RepairOutcome
 from mithridate.pipelines.scan import Saw
+from mithridate.pipelines.weights_place import find_place
 from mithridate.report.card import Work
 from mithridate.report.quoting import spell_invisible
 from mithridate.stats.intervals import Interval
@@ -50,6 +51,7 @@ class ReadyRepair:
     Attributes:
         repair: The repair.
         apart: The share of the trusted examples that it never sees.
+        max_loss: The accuracy that it may cost, as a share.
         model: The network.
         trusted: Examples known to be clean.
         data: What the network may have been trained on, or None.
@@ -62,6 +64,7 @@ class ReadyRepair:
 
     repair: Repair
     apart: float
+    max_loss: float
     model: nn.Module
     trusted: Dataset
     data: Dataset | None
@@ -88,7 +91,7 @@ class ReadyRepair:
 
     def repaired(self, step: Announce) -> RepairOutcome:
         """Repair, saying what is being done, and measure."""
-        return MeasuredRepair(self.repair, apart=self.apart).repair(
+        return MeasuredRepair(self.repair, apart=self.apart, max_loss=self.max_loss).repair(
             self.model, self.trusted, self.domain, self.seed, suspects=self.data,
             saw=self.saw, runtime=self.runtime, step=step,
         )  # fmt: skip
@@ -103,6 +106,7 @@ def run(
     set: list[str] | None,
     suspects: WhichSuspects,
     apart: float,
+    max_loss: float,
     network: WhichNetwork,
     reading: HowToRead,
     flip: bool | None,
@@ -122,11 +126,12 @@ def run(
         domain = fed(source.domain, flip, network)
         rng = stream(computing.seed, "weights")
         job = ReadyRepair(
-            repair=method, apart=apart, data=data, trusted=clean, domain=domain,
+            repair=method, apart=apart, max_loss=max_loss, data=data, trusted=clean, domain=domain,
             model=kept_network.load(model, domain, clean, network.network, rng, network.part),
             saw=cast(Saw, suspects.model_saw), seed=computing.seed,
             runtime=Runtime(device=device_of(computing.device)),
         )  # fmt: skip
+        place = find_place(model, job.model, network.part)
         what_was_read(source, clean, data)
         accuracy = accuracy_as_read(job.model, clean, domain, job.runtime, job.seed)
         what = f"repairing by {method.name()} on {job.runtime.device}"
@@ -144,8 +149,8 @@ def run(
     described = replace(kept, network=kept.named(network.network), classes=clean.classes)
     origins = {"model": str(model), "trusted": trusted, "data": suspects.data or ""}
     work = work_of(job, repaired, described.network, origins, accuracy)
-    outcome.write(repaired.model, described, work, out, computing.seed)
-    return status.CLEAN
+    outcome.write(repaired.model, described, work, out, computing.seed, place)
+    return status.NOT_REPAIRED if repaired.undone else status.CLEAN
 
 
 def check_flags(model: Path, saw: str) -> None:
@@ -197,5 +202,5 @@ def work_of(
         "repair", job.repair, network, job.trusted.classes, job.domain.name, origins, outcome.cost,
         data=job.data, trusted=job.trusted, measured=outcome.measured, damage=outcome.damage,
         scans=outcome.scans or (), changed=outcome.changed, used=outcome.used,
-        saw=job.saw, accuracy=accuracy,
+        saw=job.saw, accuracy=accuracy, undone=outcome.undone, max_loss=job.max_loss,
     )  # fmt: skip
