@@ -201,3 +201,29 @@ def test_a_killed_and_then_interrupted_scan_ends_as_one_that_ran_through(data, t
     assert one["examples"] == other["examples"]
     assert one["verdict"] == other["verdict"]
     assert not list(out.glob("unfinished-*"))
+
+
+def test_a_copy_of_the_suspects_is_no_trusted_set(data, tmp_path):
+    (tmp_path / "other.npz").write_bytes((data / "poisoned.npz").read_bytes())
+    done = inside(
+        "scan", "data", data / "poisoned.npz", "--trusted", tmp_path / "other.npz", *TRAINING,
+        "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "whoever trusts them has answered already" in done.stderr
+
+
+def test_a_checked_sample_of_the_suspects_counts_as_trusted_and_is_said(data, tmp_path):
+    images, labels = shapes(300, 1)
+    save_npz(tmp_path / "checked.npz", images[:120], labels[:120])
+    done = inside(
+        "scan", "data", data / "clean.npz", "--trusted", tmp_path / "checked.npz", *TRAINING,
+        "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert done.returncode != 1, done.stdout
+    said = "120 trusted examples are copies of suspects"
+    found = report(tmp_path / "report")
+    assert said in done.stdout
+    assert found["overlap"]["vouched"] == list(range(120))
+    assert said in (tmp_path / "report" / "report.html").read_text()
+    assert not any(found["examples"]["flagged"][:120])

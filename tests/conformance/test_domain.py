@@ -228,6 +228,19 @@ def test_what_a_network_sees_of_a_trigger_some_measure_sees_too(name, trigger):
 
 
 @each
+def test_an_input_is_a_copy_of_itself_and_its_signature_depends_on_it_alone(name):
+    domain = DOMAINS[name]
+    for family, inputs in {"ordinary": ORDINARY[name], **EDGES[name]}.items():
+        points = domain.signature(inputs)
+        assert points.dtype == np.float64 and points.shape[0] == len(inputs), family
+        assert np.isfinite(points).all(), family
+        assert np.allclose(points[1:3], domain.signature(inputs[1:3])), family
+        assert domain.alike(inputs, copy(inputs)).shape == (len(inputs),), family
+    assert domain.alike(ORDINARY[name], copy(ORDINARY[name])).all()
+    assert len(domain.signature(ORDINARY[name][:0])) == 0
+
+
+@each
 def test_inputs_without_a_twin_are_refused(name):
     inputs = ORDINARY[name]
     for wrong in (inputs[:-1], None):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mithridate.core.errors import CannotJudge, DataError, MethodError
+from mithridate.core.fingerprint import scattered
 from mithridate.core.streams import seed_torch
 
 NUMBERS = 64
@@ -98,6 +99,13 @@ class EventDomain:
     def difference(self, before, after):
         first, second = self.prepare(before), self.prepare(after)
         return {"events": (first != second).sum(1).double()}
+
+    def signature(self, inputs):
+        return scattered(value.replace(" ", "").encode() for value in inputs)
+
+    def alike(self, first, second):
+        pairs = zip(first, second, strict=True)
+        return torch.tensor([a.replace(" ", "") == b.replace(" ", "") for a, b in pairs])
 
 
 DOMAIN = EventDomain

@@ -13,6 +13,7 @@ from mithridate.domains.formats import Source
 from mithridate.pipelines.advice import trusted_needed
 from mithridate.pipelines.finding import ClassFinding, DataScan
 from mithridate.pipelines.scan import DataScanner
+from mithridate.report.overlapping import sentences
 from mithridate.report.quoting import shorten, spell_invisible
 
 ROWS = 12
@@ -46,8 +47,10 @@ def print_decisions(source: Source) -> None:
         note(f"passed over {len(source.skipped)} files that are no data by their names")
 
 
-def print_verdict(result: DataScan, data: Dataset) -> None:
-    """Print the verdict and the classes behind it."""
+def print_verdict(result: DataScan, data: Dataset, names: Sequence[str]) -> None:
+    """Print the verdict, what was checked before it, and the classes behind it."""
+    for sentence in sentences(result.overlap, names):
+        say(f"note: {spell_invisible(sentence)}")
     verdict = result.verdict
     chance = (
         "" if verdict.p_value is None else f" (p = {verdict.p_value:.4g}, level {verdict.level:g})"

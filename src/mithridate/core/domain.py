@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
@@ -113,4 +114,17 @@ class Domain(Protocol):
 
         Raises:
             DataError: where the two do not belong together.
+        """
+
+    def signature(self, inputs: Inputs) -> NDArray[np.float64]:
+        """Give a point for each raw input[n], float64[n, d]; copies lie within a distance of 1.
+
+        A copy is the same thing written down again, such as a picture that was encoded anew. What
+        lies that near may be one, which `alike` decides.
+        """
+
+    def alike(self, first: Inputs, second: Inputs) -> torch.Tensor:
+        """Say which pairs of raw inputs[n] are copies of each other, bool[n].
+
+        What an attacker adds to an input must make another input of it.
         """

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from mithridate.core.data import Dataset
+from mithridate.core.data import Dataset, Inputs
 
 
 def fingerprint(data: Dataset) -> str:
@@ -24,6 +26,27 @@ def fingerprint(data: Dataset) -> str:
             raw = str(value).encode("utf-8", "surrogatepass")
             digest.update(len(raw).to_bytes(8, "big") + raw)  # the length keeps rows apart
     return digest.hexdigest()
+
+
+def digests(inputs: Inputs) -> Iterator[bytes]:
+    """Give the digest of each raw input[n]; equal ones have the same."""
+    for value in inputs:
+        raw = (
+            np.ascontiguousarray(value.numpy()).tobytes()
+            if isinstance(value, torch.Tensor)
+            else str(value).encode("utf-8", "surrogatepass")
+        )
+        yield hashlib.blake2b(raw, digest_size=16).digest()
+
+
+def scattered(keys: Iterable[bytes]) -> NDArray[np.float64]:
+    """Give a point for each key, float64[n, 4]; those of unequal keys are far more than 1 apart.
+
+    Two given keys are nearer than that with a probability of about 1e-37.
+    """
+    codes = [hashlib.blake2b(key, digest_size=16).digest() for key in keys]
+    points = np.frombuffer(b"".join(codes), dtype=">u4").reshape(len(codes), 4)
+    return points.astype(np.float64)
 
 
 def sha256_of(path: Path) -> str:

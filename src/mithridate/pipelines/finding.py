@@ -6,17 +6,19 @@ Axes: n suspect and m trusted examples, N = n + m, D detectors, C classes.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.method import Detector
 from mithridate.core.scores import Scores, Verdict, conformal_p_values
 from mithridate.core.view import View
+from mithridate.pipelines.overlap import Overlap
 from mithridate.stats.enrichment import (
     Enrichment,
     benjamini_hochberg,
@@ -34,6 +36,7 @@ class Judged:
             without any.
         trusted: float64[m], the scores of the trusted examples.
         used: evidence; seconds.
+        rest: float64[k], the scores of examples that are neither.
     """
 
     detector: Detector
@@ -41,24 +44,29 @@ class Judged:
     trusted: torch.Tensor
     used: tuple[str, ...]
     seconds: float
+    rest: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
 
 
-def judge_examples(detector: Detector, view: View, n: int) -> Judged:
-    """Ask a detector about a view of N examples, of which the first n are suspects."""
+def judge_examples(detector: Detector, view: View, n: int, m: int | None = None) -> Judged:
+    """Ask a detector about a view of N examples: n suspects, m trusted ones and others.
+
+    Without m, all that are no suspects are trusted.
+    """
     began, before = time.perf_counter(), set(view.used)
     view.used.clear()
     values = detector.judge(view).values
     used = tuple(sorted(view.used))
     view.used |= before
-    labels = view.labels
+    end = len(values) if m is None else n + m
+    labels, known, rest = view.labels[:end], values[n:end], values[end:]
     p_values = None
-    if n < len(labels):
+    if n < end:
         p_values = torch.ones(n, dtype=torch.float64)
         for label in labels.unique().tolist():
             rows, own = labels[:n] == label, labels[n:] == label
-            p_values[rows] = conformal_p_values(values[:n][rows], values[n:][own])
+            p_values[rows] = conformal_p_values(values[:n][rows], known[own])
     seconds = time.perf_counter() - began
-    return Judged(detector, Scores(values[:n], "sample", p_values), values[n:], used, seconds)
+    return Judged(detector, Scores(values[:n], "sample", p_values), known, used, seconds, rest)
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,8 @@ class DataScan:
         flagged: bool[n], at most `fdr` of them expected to be clean, where a class was found to
             hold poison; model and losses: what was trained.
         features: float32[N, d], suspects first.
+        trusted: the examples that the suspects were compared with, None for those that were given.
+        overlap: what suspects and trusted examples have in common, None where none was sought.
     """
 
     verdict: Verdict
@@ -100,6 +110,8 @@ class DataScan:
     features: torch.Tensor
     model: nn.Module
     cost: dict[str, float]
+    trusted: Dataset | None = None
+    overlap: Overlap | None = None
 
 
 class Decision(NamedTuple):
@@ -125,8 +137,12 @@ class Rule:
         data: Dataset,
         trusted: Dataset | None,
         rng: np.random.Generator,
+        strata: NDArray[np.int64] | None = None,
     ) -> Decision:
-        """Compare suspects with trusted examples that were treated alike."""
+        """Compare suspects with trusted examples that were treated alike.
+
+        Only those of a class with the same number in `strata` int64[N] are taken for exchangeable.
+        """
         if trusted is None or len(trusted) == 0:
             return self._without(data)
         labels = torch.cat([data.labels, trusted.labels]).numpy()
@@ -136,6 +152,7 @@ class Rule:
             np.arange(len(labels)) >= len(data),
             len(data.classes),
             rng,
+            strata=strata,
             level=self.level,
             permutations=self.permutations,
         )

@@ -33,10 +33,17 @@ from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.finding import DataScan, Judged, Rule, judge_examples
+from mithridate.pipelines.overlap import Arrangement, arrange
+from mithridate.pipelines.spreading import spread
 from mithridate.trainers.standard import Standard
 
 Saw = Literal["neither", "suspect", "both"]
 """Which examples a given model was trained on; only "suspect" breaks exchangeability."""
+
+SAW_SUSPECTS = (
+    "the given model was trained on the suspect examples and not on the trusted ones, so their "
+    "scores cannot be compared; one is needed that saw both or neither (--model-saw)"
+)
 
 
 def default_detectors() -> tuple[Detector, ...]:
@@ -55,6 +62,44 @@ def choose_training(n: int) -> TrainingConfig:
     batch = 256 if n >= 20_000 else 128 if n >= 4_000 else 64
     steps_per_epoch = max(1, n // batch)
     return TrainingConfig(epochs=max(8, min(60, round(800 / steps_per_epoch))), batch_size=batch)
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Who is compared with whom, and what a network is trained on.
+
+    Attributes:
+        union: Suspects, then trusted examples, then those that only train.
+        suspects: Those that are judged.
+        trusted: Those that they are compared with, None where nothing can be compared.
+        seen: How they were chosen, None where all were taken.
+
+    """
+
+    union: Dataset
+    suspects: Dataset
+    trusted: Dataset | None
+    seen: Arrangement | None = None
+
+    @staticmethod
+    def of(
+        data: Dataset, trusted: Dataset | None, domain: Domain | None, step: Announce
+    ) -> Compared:
+        """Choose who is compared; without a domain nobody is."""
+        if trusted is None or not len(trusted):
+            return Compared(data, data, None)
+        if domain is None:
+            return Compared(concatenate(data, trusted), data, None)
+        step("looking for what suspect and trusted examples have in common")
+        seen = arrange(data, trusted, domain)
+        both = seen.both
+        suspects, trusted = both.subset(seen.suspects), both.subset(seen.trusted)
+        return Compared(both.subset(seen.order), suspects, trusted, seen)
+
+    @property
+    def sizes(self) -> tuple[int, int | None]:
+        """How many suspects and trusted examples; None for all the rest of the union."""
+        return len(self.suspects), None if self.trusted is None else len(self.trusted)
 
 
 @dataclass(frozen=True)
@@ -122,45 +167,46 @@ class DataScanner:
         runtime, step = runtime or Runtime(), step or (lambda _: None)
         self._check(data)
         began = time.perf_counter()
+        may_compare = model is None or saw != "suspect"
+        who = Compared.of(data, trusted, domain if may_compare else None, step)
         losses: torch.Tensor | None = None
         detectors = self.detectors
         if model is None:
             step("training a network on suspect and trusted examples")
             trained = self.train(
-                data, trusted, domain, seed, runtime, progress=progress, checkpoint=checkpoint
+                who.union, None, domain, seed, runtime, progress=progress, checkpoint=checkpoint
             )
-            model, losses, saw = trained.model, trained.losses, "both"
+            model, losses = trained.model, trained.losses
         else:
             detectors = tuple(d for d in detectors if not isinstance(d, EarlyLoss))
         training = time.perf_counter() - began
-        union = concatenate(data, trusted) if trusted is not None else data
-        view = View(union, domain=domain, model=model, runtime=runtime, losses=losses)
+        view = View(who.union, domain=domain, model=model, runtime=runtime, losses=losses)
         step("computing features")
         features = view.features
         extraction = time.perf_counter() - began - training
-        judgements = tuple(self._ask(d, view, len(data), step) for d in detectors)
-        usable = trusted is not None and len(trusted) > 0 and saw != "suspect"
+        judgements = tuple(self._ask(d, view, who.sizes, step) for d in detectors)
         step("testing suspect against trusted examples")
         rule = Rule(self.level, self.fdr, self.smallest, self.permutations)
         rng = stream(seed, "scan", "permute")
-        verdict, classes, flagged = rule.decide(judgements, data, trusted if usable else None, rng)
-        if not usable and trusted is not None and len(trusted):
-            verdict = rule.unknown(
-                "the given model was trained on the suspect examples and not on the trusted ones, "
-                "so their scores cannot be compared; one is needed that saw both or neither "
-                "(--model-saw)"
-            )
+        verdict, classes, flagged = rule.decide(
+            judgements, who.suspects, who.trusted, rng, who.seen.strata if who.seen else None
+        )
+        if not may_compare and trusted is not None and len(trusted):
+            verdict = rule.unknown(SAW_SUSPECTS)
         cost = {
             "seconds": time.perf_counter() - began,
             "training_seconds": training,
             "features_seconds": extraction,
             **{f"{j.detector.name()}_seconds": j.seconds for j in judgements},
         }
-        return DataScan(verdict, self.fdr, judgements, classes, flagged, features, model, cost)
+        scan = DataScan(verdict, self.fdr, judgements, classes, flagged, features, model, cost)
+        return spread(scan, data, who.seen) if who.seen else scan
 
-    def _ask(self, detector: Detector, view: View, n: int, step: Announce) -> Judged:
+    def _ask(
+        self, detector: Detector, view: View, sizes: tuple[int, int | None], step: Announce
+    ) -> Judged:
         step(f"running {detector.name()}")
-        return judge_examples(detector, view, n)
+        return judge_examples(detector, view, *sizes)
 
     def _check(self, data: Dataset) -> None:
         if len(data.labels.unique()) < 2:

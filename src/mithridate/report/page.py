@@ -74,6 +74,7 @@ def page(
     title: str | None = None,
 ) -> str:
     """Draw the page of a scan and its record."""
+    trusted = trusted if scan.trusted is None else scan.trusted
     environment = pages.environment()
     environment.filters.update(short=shorten, p=_p, count=_count, percent=_percent)
     chosen = exhibits(scan, data)

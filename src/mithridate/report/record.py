@@ -21,6 +21,7 @@ from mithridate.core.fingerprint import fingerprint
 from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
 from mithridate.pipelines.finding import DataScan, Judged
+from mithridate.report.overlapping import figures
 from mithridate.report.quoting import cell, spell_surrogates
 
 SCHEMA = "mithridate-scan/1"
@@ -77,6 +78,7 @@ def record(
             }
             for c in scan.classes
         ],
+        "overlap": figures(scan.overlap, names),
         "detectors": [_detector(judged, scan) for judged in scan.judged],
         "data": {
             "origin": spell_surrogates(origin),

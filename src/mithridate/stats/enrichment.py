@@ -65,6 +65,7 @@ def enrichment(
     classes: int,
     rng: np.random.Generator,
     *,
+    strata: NDArray[np.int64] | None = None,
     level: float = 0.05,
     permutations: int = 1999,
 ) -> Enrichment:
@@ -78,6 +79,7 @@ def enrichment(
         scores: float64[D, N], larger is more suspicious, comparable within a class.
         labels: int64[N].
         trusted: bool[N].
+        strata: int64[N], where only examples of a class with the same number are exchangeable.
     """
     rankings = len(scores)
     observed = np.ones((rankings, classes))
@@ -95,9 +97,8 @@ def enrichment(
         for row, ranking in enumerate(scores[:, rows]):
             ranks[row, shuffle[np.argsort(-ranking[shuffle], kind="stable")]] = np.arange(total)
         observed[:, label] = _surprise(np.sort(ranks[:, inside], -1), total)
-        draws = np.stack(
-            [rng.choice(total, m, replace=False, shuffle=False) for _ in range(permutations)]
-        )
+        kind = np.zeros(total, dtype=np.int64) if strata is None else strata[rows]
+        draws = _draws(inside, kind, permutations, rng)
         for ranking in ranks:
             null = np.minimum(null, _surprise(np.sort(ranking[draws], -1), total))
     null.sort()
@@ -112,6 +113,25 @@ def enrichment(
         _visible(sizes, classes, float(threshold)),
         1 / (permutations + 1),
     )
+
+
+def _draws(
+    trusted: NDArray[np.bool_],
+    strata: NDArray[np.int64],
+    permutations: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Draw as many places of each stratum as hold trusted examples, int64[B, m]."""
+    parts = []
+    for stratum in np.unique(strata):
+        places = np.flatnonzero(strata == stratum)
+        total, m = len(places), int(trusted[places].sum())
+        if m in (0, total):
+            parts.append(np.broadcast_to(places[:m], (permutations, m)))
+            continue
+        drawn = [rng.choice(total, m, replace=False, shuffle=False) for _ in range(permutations)]
+        parts.append(places[np.stack(drawn)])
+    return np.concatenate(parts, axis=1)
 
 
 def _allowed(level: float, permutations: int) -> int:

@@ -250,7 +250,7 @@ def write_all(
         files.append(writing.save_model)
     if job.model is None:
         shutil.rmtree(job.checkpoint, ignore_errors=True)
-    answer.print_verdict(scan, data)
+    answer.print_verdict(scan, data, names_of(source, data))
     if scan.verdict.answer == "cannot judge":
         if scan.verdict.p_value is not None or not job.trusted:
             answer.print_needed(scan, data, job.scanner, job.seed)

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
@@ -155,6 +156,18 @@ class ImageDomain:
         from mithridate.domains.image.stealth import difference
 
         return difference(self.prepare(before), self.prepare(after))
+
+    def signature(self, inputs: Inputs) -> NDArray[np.float64]:
+        """Give the coarse brightness and colour of images; see `copies.py`."""
+        from mithridate.domains.image.copies import signature
+
+        return signature(self.prepare(inputs))
+
+    def alike(self, first: Inputs, second: Inputs) -> torch.Tensor:
+        """Say which pairs of images differ by no more than encoders and resizing change."""
+        from mithridate.domains.image.copies import alike
+
+        return alike(self.prepare(first), self.prepare(second))
 
 
 DOMAIN = ImageDomain

@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
@@ -204,6 +205,18 @@ class TextDomain:
     def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         """Measure how far texts were changed: edits, cosine, length and perplexity, float64[n]."""
         return difference(before, after)
+
+    def signature(self, inputs: Inputs) -> NDArray[np.float64]:
+        """Give points that texts of the same words and marks share; see `copies.py`."""
+        from mithridate.domains.text.copies import signature
+
+        return signature(inputs)
+
+    def alike(self, first: Inputs, second: Inputs) -> torch.Tensor:
+        """Say which pairs of texts hold the same words and marks, in whatever case and spacing."""
+        from mithridate.domains.text.copies import alike
+
+        return alike(first, second)
 
 
 DOMAIN = TextDomain

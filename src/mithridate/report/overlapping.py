@@ -1,0 +1,96 @@
+"""What a scan says of examples that occur more than once, or on both sides.
+
+Axes: n suspect examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mithridate.pipelines.overlap import Overlap
+from mithridate.report.quoting import shorten, spell_surrogates
+
+NAMED = 20
+"""Examples that are named in a sentence or a record."""
+
+OFTEN = 10
+"""How often one example must occur for that to be said."""
+
+
+def sentences(overlap: Overlap | None, names: Sequence[str]) -> list[str]:
+    """Say in words what was found; nothing where every content is on one side and occurs once.
+
+    Args:
+        overlap: What was found, None where none was sought.
+        names: Of the n suspects.
+
+    """
+    if overlap is None:
+        return []
+    return [*_common(overlap), *_relabelled(overlap, names), *_repeated(overlap)]
+
+
+def figures(overlap: Overlap | None, names: Sequence[str]) -> dict[str, Any] | None:
+    """Give what was found as plain values for a record; positions count the suspects from 0."""
+    if overlap is None:
+        return None
+    return {
+        "exact": overlap.exact,
+        "near": overlap.near,
+        "natural": overlap.natural,
+        "vouched": overlap.vouched.nonzero().flatten().tolist(),
+        "apart": overlap.apart.nonzero().flatten().tolist(),
+        "relabelled": overlap.relabelled.tolist(),
+        "repeats": overlap.repeats,
+        "most": overlap.most,
+        "most_class": spell_surrogates(overlap.most_class),
+        "says": [spell_surrogates(each) for each in sentences(overlap, names)],
+    }
+
+
+def _common(overlap: Overlap) -> list[str]:
+    copies = overlap.exact + overlap.near
+    if not copies:
+        return []
+    near = f", {overlap.near:,} of them encoded or written anew" if overlap.near else ""
+    if overlap.natural:
+        apart = int(overlap.apart.sum())
+        return [
+            f"{copies:,} trusted examples have the content of a suspect{near}, about as many as "
+            f"recur among the suspects themselves: what is on both sides ({apart:,} suspects) was "
+            "not compared and is not named"
+        ]
+    vouched = int(overlap.vouched.sum())
+    return [
+        f"{copies:,} trusted examples are copies of suspects{near}: those {vouched:,} suspects "
+        "count as trusted and the others were compared with them; the answer is about these others "
+        "and holds if somebody has checked the copies"
+    ]
+
+
+def _relabelled(overlap: Overlap, names: Sequence[str]) -> list[str]:
+    rows = overlap.relabelled.tolist()
+    if not rows:
+        return []
+    few = ", ".join(shorten(names[row], 40) for row in rows[:3])
+    more = ", ..." if len(rows) > 3 else ""
+    return [
+        f"{len(rows):,} suspects have the content of a trusted example and another label; look at "
+        f"them first: {few}{more}"
+    ]
+
+
+def _repeated(overlap: Overlap) -> list[str]:
+    said = []
+    if overlap.repeats:
+        said.append(
+            f"{overlap.repeats:,} suspects repeat another one: a content counts once, however "
+            "often it occurs"
+        )
+    if overlap.most >= OFTEN:
+        said.append(
+            f"one example of class {shorten(overlap.most_class, 40)!r} occurs {overlap.most:,} "
+            "times; as one content it cannot be told from chance, so look at it"
+        )
+    return said
