@@ -134,8 +134,9 @@ def test_the_stack_of_inspect_is_refused_as_an_attribute_too(mine):
 NEIGHBOURS = {
     "from mithridate.core.data import Truth": "Truth through neighbour.py",
     "import gc": "gc through neighbour.py",
-    "from mithridate.attacks.poisoning import Poisoning": "mithridate.attacks.",
-    "import mithridate.bench.store": "mithridate.bench.",
+    "from mithridate.attacks.poisoning import Poisoning": "mithridate.attacks.poisoning through",
+    "import mithridate.bench.store": "mithridate.bench.store through neighbour.py",
+    "from mithridate import named_attack": "mithridate.attacks.named through neighbour.py",
     "from further import everything": "get_objects through further.py",
 }
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from mithridate.bench.digest import PACKAGE, closure, parse, source_file
+from mithridate.bench.digest import PACKAGE, imported_by, parse, source_file
 from mithridate.bench.step import NotDone
 from mithridate.core.method import Method
 
@@ -56,17 +56,32 @@ def admit(defence: Method) -> None:
 
 
 def _reach(kind: type) -> str:
-    """What a class can reach that it may not, by its own file or by one that this imports."""
+    """What a class can reach that it may not, and the file that imports it where another does."""
     own = source_file(kind)
-    files = sorted(closure(own), key=lambda file: (file != own, file)) if own else []
-    for file in files:
-        if PACKAGE / "core" in file.parents:
-            continue  # holds the truth, and what a defence imports of it is seen where it does
-        if {PACKAGE / name.rpartition(".")[2] for name in CLOSED} & {*file.parents}:
-            return f"mithridate.{file.parent.name}.{file.stem}"
-        for name in _known(file) if PACKAGE in file.parents else _find_reaches(file):
+    files = [own] if own else []
+    for file in files:  # grows while it is read: what is imported from near comes first
+        named = [] if PACKAGE / "core" in file.parents else _reasons(file)
+        for name in named:
             return name if file == own else f"{name} through {file.name}"
+        files += sorted(imported_by(file) - {*files})
     return ""
+
+
+def _reasons(file: Path) -> list[str]:
+    """What a file reaches for, by what it names or by what a package gives when it is asked for.
+
+    `core` holds the truth; what others import of it is seen where they do.
+    """
+    named = _known(file) if PACKAGE in file.parents else _find_reaches(file)
+    return named or sorted(filter(None, map(_closed_module, imported_by(file))))
+
+
+def _closed_module(file: Path) -> str:
+    """The name of a module of a closed package, "" for any other file."""
+    if not {PACKAGE / name.rpartition(".")[2] for name in CLOSED} & {*file.parents}:
+        return ""
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
 def _methods(value: Any) -> Iterator[Method]:

@@ -78,7 +78,7 @@ def is_border(file: Path) -> bool:
 def _reached(file: Path, ends: Callable[[Path], bool]) -> frozenset[Path]:
     seen, queue = {file}, [file]
     while queue:
-        for other in _imports(queue.pop()):
+        for other in imported_by(queue.pop()):
             if other not in seen and other not in NAMING and not ends(other):
                 seen.add(other)
                 queue.append(other)
@@ -111,7 +111,7 @@ def _is_prose(node: ast.AST) -> bool:
 
 
 @cache
-def _imports(file: Path) -> frozenset[Path]:
+def imported_by(file: Path) -> frozenset[Path]:
     """The files that may be imported anywhere in a file; `from a import b` may mean a or a.b."""
     imported: set[Path | None] = set()
     for node in ast.walk(parse(file)):
@@ -184,7 +184,7 @@ def strings(file: Path) -> frozenset[str]:
 
 def forget() -> None:
     """Forget what was read, since a file was edited."""
-    for known in (closure, near_files, attributes, strings, _digest_all, _digest_file, _imports):
+    for known in (closure, near_files, attributes, strings, _digest_all, _digest_file, imported_by):
         known.cache_clear()
 
 
