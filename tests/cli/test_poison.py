@@ -147,13 +147,14 @@ def small(tmp_path):
 
 def poison(*arguments):
     """Poison in this process; returns the exit status."""
-    from mithridate.cli.groups import HowToComputeLong
+    from mithridate.cli.groups import HowToComputeLong, HowToRead
+    from mithridate.cli.poison import WhichAttack
     from mithridate.cli.work.poison import run
 
     path, out, *more = arguments
-    given = dict(more)
-    given.setdefault("computing", HowToComputeLong(seed=given.pop("seed", 0)))
-    return run(path=str(path), out=out, trigger="pixel-trigger", **given)
+    given = {"computing": HowToComputeLong(), "force": False, **dict(more)}
+    asked = WhichAttack(trigger="pixel-trigger", set=given.pop("set", None))
+    return run(path=str(path), out=out, asked=asked, trap=None, reading=HowToRead(), **given)
 
 
 AMOUNT = ("set", ["selection.poison_rate=5"])

@@ -8,8 +8,8 @@ from mithridate.cli import status
 from mithridate.cli.terminal import command_line, say
 from mithridate.core.fingerprint import sha256_of
 from mithridate.pipelines.deployment import agreeing
-from mithridate.pipelines.model_scan import ModelScanner, not_scanned
 from mithridate.pipelines.population import Form, Population
+from mithridate.pipelines.ready_model_scan import ReadyModelScan
 from mithridate.pipelines.suspect_file import Suspect, SuspectFile
 from mithridate.report.model_page import (
     ModelWork,
@@ -25,18 +25,15 @@ def described(model: SuspectFile, suspect: Suspect, accuracy: Interval | None) -
     """Describe the file in the report."""
     return ScannedFile(
         str(model.path), sha256_of(model.path), suspect.network, suspect.precision,
-        agreeing(suspect.placed), model.findings, model.encoding, accuracy,
+        agreeing(suspect.placed), model.doubts, model.how.encoding, accuracy,
     )  # fmt: skip
 
 
-def unscanned(
-    why: str, scanner: ModelScanner, file: ScannedFile, trusted: TrustedExamples,
-    suspect: Suspect, out: Path, seed: int,
-) -> int:  # fmt: skip
+def unscanned(job: ReadyModelScan, file: ScannedFile, trusted: TrustedExamples, out: Path) -> int:
     """Write a report that says why the model was not scanned; gives the exit status."""
-    nothing = not_scanned(why, scanner.level, trusted.shown.classes)
     origin = "none, since the model cannot be judged as it is read"
-    answer(ModelWork(nothing, scanner.scanners, file, trusted, origin), suspect.form, out, seed)
+    work = ModelWork(job.scanned(), job.how.scanner.scanners, file, trusted, origin)
+    answer(work, job.suspect.form, out, job.how.seed)
     return status.CANNOT_JUDGE
 
 

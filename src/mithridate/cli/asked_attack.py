@@ -14,66 +14,67 @@ from mithridate.attacks.goals import AllToOne, Goal
 from mithridate.attacks.named import changed, named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection, Selection
-from mithridate.cli.poison import PoisonData
+from mithridate.cli.poison import WhichAttack
 from mithridate.cli.settings import split
 from mithridate.cli.terminal import note
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
 from mithridate.core.registry import domain_of, find, find_attack, find_attacks, resolve
 from mithridate.core.settings import build, name_near, read_settings
+from mithridate.domains.formats import Source
 
 TRIGGERS = ("trigger", "test_trigger", "cover_trigger")
 KINDS: dict[str, Any] = {**dict.fromkeys(TRIGGERS, Trigger), "goal": Goal, "selection": Selection}
 """The parts of an attack on data, and what kind of method each is."""
 
 
-def check_names(request: PoisonData) -> None:
+def check_names(asked: WhichAttack) -> None:
     """Refuse at once, before data are read, what no data could make right.
 
     Raises:
         UnknownMethod: for a name that there is not.
         MethodError: for flags that contradict each other or an attack that data cannot carry.
     """
-    if (request.attack is None) == (request.trigger is None):
+    if (asked.attack is None) == (asked.trigger is None):
         raise MethodError(
             "expected --attack NAME or --trigger NAME, and one of them only; `mithridate methods "
             "named-attack` and `mithridate methods trigger` list the names"
         )
     for part, kind in KINDS.items():
-        name = getattr(request, part)
+        name = getattr(asked, part)
         if name is not None:
             resolve(kind, name)
-    split(request.set or [], KINDS)
-    if request.attack is not None:
-        _on_data(request.attack)
+    split(asked.set or [], KINDS)
+    if asked.attack is not None:
+        _on_data(asked.attack)
 
 
-def attack_of(request: PoisonData, classes: tuple[str, ...], domain: str) -> Poisoning:
-    """Build the attack for data of some classes and of a domain.
+def attack_of(asked: WhichAttack, where: str, source: Source) -> Poisoning:
+    """Build the attack for the data that were read from a path or a named set.
 
     Raises:
         MethodError: where a setting is wrong, a class unknown, or a part is for other data.
     """
-    given = split(request.set or [], KINDS)
-    if request.attack is not None:
-        _check_domain(request, find_attack(request.attack).name, domain)
-        attack = _on_data(request.attack)
+    given, domain = split(asked.set or [], KINDS), source.domain.name
+    if asked.attack is not None:
+        _check_domain(where, find_attack(asked.attack).name, domain)
+        attack = _on_data(asked.attack)
     else:
-        trigger = build(KINDS["trigger"], cast(str, request.trigger), given.pop("trigger"))
+        trigger = build(KINDS["trigger"], cast(str, asked.trigger), given.pop("trigger"))
         attack = Poisoning(cast(Any, trigger), AllToOne(), RandomSelection())
-    goal = resolve(cast(Any, Goal), request.goal) if request.goal else type(attack.goal)
-    given["goal"] = _numbered(goal, given["goal"], classes)
+    goal = resolve(cast(Any, Goal), asked.goal) if asked.goal else type(attack.goal)
+    given["goal"] = _numbered(goal, given["goal"], source.data.classes)
     parts = {
         part: build(KINDS[part], name, given.pop(part))
         for part in KINDS
-        if part != "trigger" and (name := getattr(request, part)) is not None
+        if part != "trigger" and (name := getattr(asked, part)) is not None
     }
     attack = dataclasses.replace(attack, **parts)
     for part, settings in given.items():
         attack = _with(attack, part, settings)
-    if request.poison_rate is not None:
-        attack = changed(attack, "selection", poison_rate=request.poison_rate)
-    _check_triggers(attack, request, domain)
+    if asked.poison_rate is not None:
+        attack = changed(attack, "selection", poison_rate=asked.poison_rate)
+    _check_triggers(attack, where, domain)
     return attack
 
 
@@ -142,16 +143,16 @@ def number_of(setting: str, written: str, classes: tuple[str, ...]) -> int:
     )
 
 
-def _check_domain(request: PoisonData, name: str, domain: str) -> None:
+def _check_domain(where: str, name: str, domain: str) -> None:
     own = domain_of(find_attack(name))
     if own not in ("", domain):
         raise MethodError(
-            f"{name} is an attack on {own} data, and {request.path!r} holds {domain} data; "
+            f"{name} is an attack on {own} data, and {where!r} holds {domain} data; "
             f"attacks on {domain} data: {', '.join(_data_attacks(domain)) or 'none'}"
         )
 
 
-def _check_triggers(attack: Poisoning, request: PoisonData, domain: str) -> None:
+def _check_triggers(attack: Poisoning, where: str, domain: str) -> None:
     """Raise MethodError where a trigger is for other data than these."""
     for part in TRIGGERS:
         trigger = getattr(attack, part)
@@ -160,7 +161,7 @@ def _check_triggers(attack: Poisoning, request: PoisonData, domain: str) -> None
             triggers = find(KINDS["trigger"]).items()
             fitting = [name for name, kind in triggers if domain_of(kind) in ("", domain)]
             raise MethodError(
-                f"{trigger.name()} is for {own} data, and {request.path!r} holds {domain} data; "
+                f"{trigger.name()} is for {own} data, and {where!r} holds {domain} data; "
                 f"triggers for {domain} data: {', '.join(fitting) or 'none'}"
             )
     cover = any(getattr(attack.selection, name, 0) for name in ("cover", "cover_ratio"))

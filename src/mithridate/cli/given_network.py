@@ -1,56 +1,63 @@
-"""A network that a user gives, beside the examples that the user trusts."""
+"""A network that a user gives, as the flags say it is read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from torch import nn
-
-from mithridate.cli.class_order import ordered
 from mithridate.cli.groups import WhichNetwork
 from mithridate.cli.terminal import note
-from mithridate.core.data import Dataset, of_classes
-from mithridate.core.domain import Domain
-from mithridate.core.errors import CannotJudge
+from mithridate.core.errors import DataError, MethodError
 from mithridate.core.runtime import Runtime
-from mithridate.pipelines import kept_network
-from mithridate.pipelines.plausibility import check_as_read
+from mithridate.pipelines.given_network import GivenNetwork
+from mithridate.pipelines.network_reading import NetworkReading
 from mithridate.stats.intervals import Interval
 
+LARGEST = 1 << 20
+"""Bytes of a file with names."""
 
-def with_classes_of(
-    model: Path, which: WhichNetwork, data: Dataset
-) -> tuple[kept_network.Note, Dataset]:
-    """Read what the file says, and give the trusted examples the classes of the network.
 
-    A doubt about the order of the classes is said.
-
-    Args:
-        model: The file of weights.
-        which: What the user says of the network.
-        data: The trusted examples.
+def reading_of(which: WhichNetwork) -> NetworkReading:
+    """Read the flags that say how a network in a file is read.
 
     Raises:
-        DataError: An example is of a class that the network does not know.
+        MethodError: Where numbers are expected and others stand.
+        DataError: Where the file with the names of the classes cannot be read.
 
     """
-    kept = kept_network.noted(model)
-    classes, doubt = ordered(which.classes, kept, which.network, data.classes)
-    trusted = of_classes(data, classes, "trusted")
-    if doubt:
-        note(doubt)
-    return kept, trusted
+    return NetworkReading(
+        which.network, which.part, names_in(which.classes), numbers(which.mean), numbers(which.std)
+    )
 
 
-def accuracy_as_read(
-    model: nn.Module, trusted: Dataset, domain: Domain, runtime: Runtime, seed: int
-) -> Interval | None:
+def numbers(words: str) -> tuple[float, ...]:
+    """Read numbers with commas between them."""
+    try:
+        return tuple(float(word) for word in words.split(",") if word.strip())
+    except ValueError:
+        raise MethodError(f"expected numbers with commas between them, found {words!r}") from None
+
+
+def names_in(given: str) -> tuple[str, ...]:
+    """Read names with commas between them, or those in a file, one on each line."""
+    path = Path(given)
+    if not given or not path.is_file():
+        return tuple(name.strip() for name in given.split(",")) if given else ()
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{given!r}: expected the names of classes, found a file of over 1 MiB")
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{given!r}: expected the names of classes in UTF-8, found others"
+        ) from None
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def accuracy_told(given: GivenNetwork, runtime: Runtime, seed: int) -> Interval:
     """Ask the trusted examples whether a network is read as it was trained, and say so.
 
     Args:
-        model: The network.
-        trusted: Examples known to be clean.
-        domain: Of these examples.
+        given: The network.
         runtime: Where it is computed.
         seed: Of everything that is drawn at random.
 
@@ -59,9 +66,10 @@ def accuracy_as_read(
 
     Raises:
         CannotJudge: It is not, so that nothing that is measured of it would mean anything.
+
     """
-    plausible = check_as_read(model, trusted, domain, runtime=runtime, seed=seed)
+    if given.file is not None and given.file.doubt:
+        note(given.file.doubt)
+    plausible = given.plausible(runtime, seed)
     note(plausible.described())
-    if plausible.why:
-        raise CannotJudge(plausible.why)
-    return plausible.accuracy
+    return plausible.believed()

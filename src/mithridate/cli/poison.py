@@ -15,22 +15,9 @@ Flag = typer.Option
 
 
 @dataclass(frozen=True)
-class PoisonData:
-    """Poison a labelled data set, to try a defence on it.
+class WhichAttack:
+    """Which attack, by its name or by its parts."""
 
-    Either by an attack of the literature, --attack wanet, or by parts: --trigger patch-trigger,
-    with a goal and a selection. Settings of the parts are given as --set trigger.size=3
-    --set goal.target=NAME --set selection.cover=0.01; `mithridate methods` lists all of them. A
-    trigger that must learn first learns from the data.
-
-    Writes the poisoned set to OUT/data in the format of the input, and the truth beside it: which
-    examples were changed in truth.csv, the attack in attack.json.
-    """
-
-    path: Annotated[
-        str, typer.Argument(help="A folder, a file or a named set; cifar10:test names its split.")
-    ]
-    out: Annotated[Path, Flag(help="A new folder for the poisoned set and the truth.")]
     attack: Annotated[
         str | None,
         Flag(
@@ -76,6 +63,26 @@ class PoisonData:
         ),
     ] = None
     set: Annotated[list[str] | None, Flag(help="PART.FIELD=VALUE, any number of times.")] = None
+
+
+@dataclass(frozen=True)
+class PoisonData:
+    """Poison a labelled data set, to try a defence on it.
+
+    Either by an attack of the literature, --attack wanet, or by parts: --trigger patch-trigger,
+    with a goal and a selection. Settings of the parts are given as --set trigger.size=3
+    --set goal.target=NAME --set selection.cover=0.01; `mithridate methods` lists all of them. A
+    trigger that must learn first learns from the data.
+
+    Writes the poisoned set to OUT/data in the format of the input, and the truth beside it: which
+    examples were changed in truth.csv, the attack in attack.json.
+    """
+
+    path: Annotated[
+        str, typer.Argument(help="A folder, a file or a named set; cifar10:test names its split.")
+    ]
+    out: Annotated[Path, Flag(help="A new folder for the poisoned set and the truth.")]
+    asked: WhichAttack = field(default_factory=WhichAttack)
     trap: Annotated[
         str | None, Flag(help="Test data to write with the trigger on, to OUT/trap.")
     ] = None

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mithridate.cli.groups import HowToRead
-from mithridate.core.data import Dataset, of_classes
+from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
 from mithridate.domains.catalogue import open_source
 from mithridate.domains.formats import Source
 from mithridate.domains.formats.arriving import inputs_like
+from mithridate.pipelines.examples import beside
 
 
 def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Source:
@@ -38,13 +39,7 @@ def trusted_beside(source: Source, where: str, how: HowToRead) -> Dataset:
     Raises:
         DataError: where they are the suspects themselves, or of other classes.
     """
-    read = find_source(where, how)
-    if read.origin == source.origin and read.names == source.names:
-        raise DataError(
-            f"{where!r} is the suspect data set itself; trusted examples are others, of "
-            "the same kind, that somebody has checked"
-        )
-    return of_classes(read.data, source.data.classes, "trusted")
+    return beside(source, find_source(where, how), "trusted")
 
 
 def own_ids_of(source: Source, data: Dataset) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
+from mithridate.core.errors import CannotJudge
 from mithridate.core.inference import logits_of
 from mithridate.core.runtime import Runtime
 from mithridate.core.spelling import option
@@ -71,6 +72,17 @@ class Plausibility:
     def described(self) -> str:
         """Say how accurate the network is, in words."""
         return f"accuracy on {self.accuracy.n:,} trusted examples: {percent(self.accuracy)}"
+
+    def believed(self) -> Interval:
+        """Give the accuracy.
+
+        Raises:
+            CannotJudge: The network cannot be judged as it is read.
+
+        """
+        if self.why:
+            raise CannotJudge(self.why)
+        return self.accuracy
 
 
 @dataclass(frozen=True, eq=False)

@@ -241,6 +241,41 @@ class GivenReferences:
 
 
 @dataclass(frozen=True, eq=False)
+class HeldReferences:
+    """Clean networks that are there already.
+
+    Attributes:
+        networks: They themselves.
+
+    """
+
+    networks: tuple[nn.Module, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of networks, m."""
+        return len(self.networks)
+
+    @property
+    def origin(self) -> str:
+        """Say where they come from."""
+        return f"{self.count} networks that were given"
+
+    @property
+    def unscanned(self) -> int:
+        """All of them have to be scanned."""
+        return self.count
+
+    def expected(self) -> Expected:
+        """Nothing has to be made."""
+        return {}
+
+    def beside(self, place: Place, step: Announce) -> Sequence[Placed]:
+        """Give all of them."""
+        return [place(network) for network in self.networks]
+
+
+@dataclass(frozen=True, eq=False)
 class KnownReferences:
     """Clean networks of an earlier scan, of which only the scores are left.
 

@@ -25,6 +25,7 @@ from mithridate.pipelines.deployment import (
     place_onnx,
     small_weights,
 )
+from mithridate.pipelines.network_reading import NetworkReading
 from mithridate.pipelines.population import Encoding, Form
 
 
@@ -62,39 +63,36 @@ class SuspectFile(ABC):
 
     Attributes:
         path: The file; in a folder with a checkpoint, the one with the weights.
-        given: The name of the network that the user gave, "" for none.
-        part: Which network of a checkpoint of several is taken, "" for the one that fits.
-        encoding: The mean and standard deviation that were given for its inputs.
-        findings: What the look at it showed, and what is doubtful about its classes.
+        how: What the user says of it; the network of a folder is the one that it describes.
+        findings: What the look at it showed.
         classes: Their names in the order of its outputs, () before `among` told them.
+        doubt: What is to be said of that order, "" for nothing.
 
     """
 
     path: Path
-    given: str
-    part: str
-    encoding: Encoding
+    how: NetworkReading
     findings: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    doubt: str = ""
 
     @classmethod
-    def looked_at(cls, path: Path, network: str, part: str, encoding: Encoding) -> SuspectFile:
+    def looked_at(cls, path: Path, how: NetworkReading) -> SuspectFile:
         """Look at a file without opening it.
 
         Args:
             path: A file, or a folder with a checkpoint, whose configuration is then the network.
-            network: The name that the user gave, "" for none.
-            part: Which network of a checkpoint of several is taken, "" for the one that fits.
-            encoding: The mean and standard deviation that the user gave for its inputs.
+            how: What the user says of it.
 
         Raises:
             UnsafeData: It could harm the reader.
 
         """
-        given = network or (f"huggingface:{path}" if path.is_dir() else "")
-        path = weights_in(path) if path.is_dir() else path
+        if path.is_dir():
+            how = how if how.network else replace(how, network=f"huggingface:{path}")
+            path = weights_in(path)
         kind = GraphFile if kept_network.is_onnx(path) else WeightsFile
-        return kind(path, given, part, encoding, findings_of(path))
+        return kind(path, how, findings_of(path))
 
     @property
     @abstractmethod
@@ -106,37 +104,46 @@ class SuspectFile(ABC):
     def note(self) -> kept_network.Note:
         """What the file says about its weights."""
 
-    def among(self, classes: tuple[str, ...], doubt: str) -> SuspectFile:
-        """Give the same file with its classes.
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is doubtful about the file, its classes among it."""
+        return (*self.findings, self.doubt) if self.doubt else self.findings
+
+    def among(self, there: tuple[str, ...]) -> SuspectFile:
+        """Settle the order of its classes.
 
         Args:
-            classes: Their names in the order of its outputs.
-            doubt: What is to be said of that, "" for nothing.
+            there: The classes of the data.
 
         """
-        findings = (*self.findings, doubt) if doubt else self.findings
-        return replace(self, classes=classes, findings=findings)
+        classes, doubt = self.how.ordered(self.note, there)
+        return replace(self, classes=classes, doubt=doubt)
 
     @property
     def network(self) -> str:
         """The name of the network, "" where nobody says it; see `Note.named` for what it raises."""
-        return self.note.named(self.given)
+        return self.note.named(self.how.network)
 
-    @property
-    @abstractmethod
-    def fed(self) -> bool:
-        """Whether references must be fed as the model is, by its mean and standard deviation."""
+    def answering(self, domain: Domain, data: Dataset, seed: int) -> tuple[nn.Module, Domain]:
+        """Give the network itself, and the domain with the encoding of its inputs.
+
+        Args:
+            domain: Of the data.
+            data: Examples with the classes of the network.
+            seed: Of what a network draws before it is given its weights.
+
+        """
+        fed, how = self.how.fed(domain, self.network, graph=self.onnx), self.how
+        rng = stream(seed, "weights")
+        return kept_network.deployed(self.path, fed, data, how.network, rng, how.part), fed
 
     @abstractmethod
-    def opened(
-        self, precision: str, domain: Domain, fed: Domain, shown: Dataset, seed: int
-    ) -> Suspect:
-        """Open the file as it is deployed.
+    def opened(self, precision: str, domain: Domain, shown: Dataset, seed: int) -> Suspect:
+        """Open the file as it is deployed, and feed references as it is fed.
 
         Args:
             precision: Of weights; an ONNX file has its own.
             domain: Of the trusted examples.
-            fed: The same with the mean and standard deviation of the model.
             shown: The trusted examples that calibrate and that scanners see.
             seed: Of what a network draws before it is given its weights.
 
@@ -146,24 +153,17 @@ class SuspectFile(ABC):
 class WeightsFile(SuspectFile):
     """A file of weights, for which a network is built."""
 
-    onnx, fed = False, True
+    onnx = False
 
     @cached_property
     def note(self) -> kept_network.Note:
         """What the file says about its weights."""
         return kept_network.noted(self.path)
 
-    def opened(
-        self, precision: str, domain: Domain, fed: Domain, shown: Dataset, seed: int
-    ) -> Suspect:
+    def opened(self, precision: str, domain: Domain, shown: Dataset, seed: int) -> Suspect:
         """Give a network the weights, and bring it into the precision."""
-        rng = stream(seed, "weights")
-        model = kept_network.load(self.path, fed, shown, self.given, rng, self.part)
-
-        def place(network: nn.Module) -> Placed:
-            return as_deployed(network, precision, fed, shown)
-
-        return Suspect(place(model), self.network, precision, fed, self.encoding, place)
+        model, fed = self.answering(domain, shown, seed)
+        return deployed_suspect(model, self.network, precision, fed, shown, self.how.encoding)
 
 
 class GraphFile(SuspectFile):
@@ -172,21 +172,40 @@ class GraphFile(SuspectFile):
     onnx = True
     note = kept_network.Note()
 
-    @property
-    def fed(self) -> bool:
-        """Whether references must be fed as the model is: networks of this library need not."""
-        return is_elsewhere(self.network)
+    def opened(self, precision: str, domain: Domain, shown: Dataset, seed: int) -> Suspect:
+        """Open the graph; references are exported and quantised like it.
 
-    def opened(
-        self, precision: str, domain: Domain, fed: Domain, shown: Dataset, seed: int
-    ) -> Suspect:
-        """Open the graph; references are exported and quantised like it."""
-        placed, kind = place_onnx(self.path, domain, shown, *self.encoding)
+        Those from elsewhere are fed like it, too; networks of this library need not be.
+        """
+        fed = self.how.fed(domain, self.network) if is_elsewhere(self.network) else domain
+        placed, kind = place_onnx(self.path, domain, shown, *self.how.encoding)
 
         def exported(network: nn.Module) -> Placed:
             return place_as_onnx(network, kind, domain, shown)
 
-        return Suspect(placed, self.network, f"ONNX, {kind}", fed, self.encoding, exported)
+        return Suspect(placed, self.network, f"ONNX, {kind}", fed, self.how.encoding, exported)
+
+
+def deployed_suspect(
+    model: nn.Module, network: str, precision: str, domain: Domain, shown: Dataset,
+    encoding: Encoding = ((), ()),
+) -> Suspect:  # fmt: skip
+    """Bring a network into a precision, and let others be brought there like it.
+
+    Args:
+        model: The network.
+        network: Its name.
+        precision: See `artifacts.precision`.
+        domain: How its inputs are fed.
+        shown: The trusted examples that calibrate and that scanners see.
+        encoding: The mean and standard deviation that were given for its inputs.
+
+    """
+
+    def place(other: nn.Module) -> Placed:
+        return as_deployed(other, precision, domain, shown)
+
+    return Suspect(place(model), network, precision, domain, encoding, place)
 
 
 def findings_of(path: Path) -> tuple[str, ...]:

@@ -5,12 +5,10 @@ Axes: m trusted examples that calibrate.
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +17,7 @@ import torch
 
 from mithridate.cli import status
 from mithridate.cli.answer import print_decisions
-from mithridate.cli.encoding import set_encoding
-from mithridate.cli.given_network import accuracy_as_read, with_classes_of
+from mithridate.cli.given_network import accuracy_told, reading_of
 from mithridate.cli.groups import HowToCompute, HowToRead, WhichNetwork
 from mithridate.cli.guard import HowToFit, WhereToServe
 from mithridate.cli.places import empty_folder
@@ -33,21 +30,20 @@ from mithridate.core.errors import (
     DataError,
     MethodError,
     MissingExtra,
-    MithridateError,
 )
 from mithridate.core.inference import logits_of
 from mithridate.core.method import Detector
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.core.streams import stream
-from mithridate.core.timing import extrapolate
 from mithridate.domains.registry import domain_named
 from mithridate.pipelines import kept_network
-from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.calibration import POOLED, examples_needed
+from mithridate.pipelines.given_network import GivenNetwork
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.kept_guard import load_guard, read_note, save
 from mithridate.pipelines.plausibility import percent
+from mithridate.pipelines.ready_guard import ReadyGuard
 from mithridate.report.quoting import shorten, spell_invisible
 from mithridate.service.settings import Settings
 
@@ -56,9 +52,6 @@ DEFAULT = "strip"
 
 TRIED = 16
 """Inputs by which the cost of judging is measured."""
-
-FEW, BATCH = 32, 128
-"""Trusted examples of the smaller piece of an estimate, at least and at most."""
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -151,43 +144,24 @@ def fit(
     """Read the weights and the trusted examples, and fit the guard; also gives some examples."""
     runtime = Runtime(device=device_of(computing.device))
     names = list(dict.fromkeys(fitting.guard or [DEFAULT]))
-    given = split(fitting.set or [], dict.fromkeys(names))
-    detectors = [build(cast(Any, Detector), name, given[name]) for name in names]
+    settings = split(fitting.set or [], dict.fromkeys(names))
+    detectors = tuple(build(cast(Any, Detector), name, settings[name]) for name in names)
     source = find_source(cast(str, fitting.trusted), reading)
     print_decisions(source)
-    _, trusted = with_classes_of(model, network, source.data)
-    rng = stream(computing.seed, "weights")
-    graph = kept_network.is_onnx(model)
-    domain = set_encoding(source.domain, network.network, network.mean, network.std, graph=graph)
-    judged_by = kept_network.deployed(model, domain, trusted, network.network, rng, network.part)
+    given = GivenNetwork.of(model, reading_of(network), source.data, source.domain, computing.seed)
+    trusted = given.trusted
     note(
         f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes"
     )
-    accuracy = accuracy_as_read(judged_by, trusted, domain, runtime, computing.seed)
-
-    def on(some: Dataset, step: Announce | None = None) -> Guarded:
-        return Guarded.fitted(
-            judged_by, some, domain, detectors, fitting.level, computing.seed,
-            calibrate=fitting.calibrate, runtime=runtime, step=step,
-        )  # fmt: skip
-
-    agreed(f"fitting {', '.join(names)}", seconds(on, trusted, computing.seed), yes=True)
+    accuracy = accuracy_told(given, runtime, computing.seed)
+    job = ReadyGuard(given, detectors, fitting.level, fitting.calibrate, computing.seed, runtime)
+    agreed(f"fitting {', '.join(names)}", job.seconds(), yes=True)
     began = time.perf_counter()
     with Watch() as watch:
-        guard = on(trusted, watch.step)
+        guard = job.fitted(watch.step)
     note(f"fitted {', '.join(names)} in {duration(time.perf_counter() - began)}")
-    guard = replace(guard, accuracy=accuracy)
-    return guard, trusted.subset(range(min(TRIED, len(trusted))))
-
-
-def seconds(fit: Callable[[Dataset], Guarded], trusted: Dataset, seed: int) -> float | None:
-    """Estimate how long a fit takes by the same with few examples; None where that fails."""
-    order = stream(seed, "estimate").permutation(len(trusted))
-    with contextlib.suppress(MithridateError):
-        few = max(FEW, min(BATCH, len(trusted) // 8))
-        return extrapolate(lambda count: fit(trusted.subset(order[:count])), few, len(trusted))
-    return None
+    return replace(guard, accuracy=accuracy), trusted.subset(range(min(TRIED, len(trusted))))
 
 
 def read(

@@ -20,7 +20,8 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.cli import status
 from mithridate.cli.answer import print_decisions
 from mithridate.cli.asked_attack import attack_of, check_names
-from mithridate.cli.poison import PoisonData
+from mithridate.cli.groups import HowToComputeLong, HowToRead
+from mithridate.cli.poison import WhichAttack
 from mithridate.cli.sources import find_source, names_of
 from mithridate.cli.terminal import Watch, agreed, note, say
 from mithridate.core.data import Dataset, Poisoned
@@ -38,79 +39,90 @@ PROBES = (32, 64, 256)
 """Examples that an estimate learns from: the time grows evenly with their number."""
 MARK = "attack.json"
 """Written last: a folder that holds it is one of ours, and complete."""
+SCHEMA = "mithridate-attack/1"
 
 
-def run(**flags: Any) -> int:
+def run(
+    *,
+    path: str,
+    out: Path,
+    asked: WhichAttack,
+    trap: str | None,
+    computing: HowToComputeLong,
+    reading: HowToRead,
+    force: bool,
+) -> int:
     """Poison a data set and write it with the truth; gives the exit status."""
-    request = PoisonData(**flags)
-    check_names(request)
-    source = find_source(request.path, request.reading)
+    check_names(asked)
+    source = find_source(path, reading)
     print_decisions(source)
-    test = find_source(request.trap, request.reading) if request.trap else None
-    if test is not None and test.data.classes != source.data.classes:
-        raise DataError(
-            f"expected the classes of the training data in {request.trap!r}, "
-            f"{list(source.data.classes)[:10]}, found {list(test.data.classes)[:10]}"
-        )
-    attack = attack_of(request, source.data.classes, source.domain.name)
-    sources = [source, *([test] if test else [])]
-    check_room(request.out, sources, request.force)
+    test = test_beside(source, trap, reading)
+    attack = attack_of(asked, path, source)
+    check_room(out, [source, *([test] if test else [])], force)
     try:
-        state = learnt(request, attack, source.data)
+        state = learnt(attack, source.data, computing)
     except KeyboardInterrupt:
         state = None
     if state is None:
         note("stopped: nothing was written")
         return status.STOPPED
-    poisoned = attack.poison(source.data, stream(request.computing.seed, "poison"), state)
+    poisoned = attack.poison(source.data, stream(computing.seed, "poison"), state)
     check_count(attack, poisoned)
-    trapped = (
-        attack.triggered_test(test.data, stream(request.computing.seed, "trap"), state)
-        if test
-        else None
-    )
-    clear(request.out)
-    written = write(poisoned.data, source.names, source, request.out / "data")
-    write_text(request.out / "truth.csv", truth_table(poisoned, written))
-    if test is not None and trapped is not None:
-        write(trapped, names_of(test, trapped), test, request.out / "trap")
-    described = description(request, attack, source, poisoned)
-    write_text(request.out / MARK, json.dumps(described, indent=1) + "\n")
-    tell(request, described, trapped is not None)
+    rng = stream(computing.seed, "trap")
+    triggered = attack.triggered_test(test.data, rng, state) if test else None
+    clear(out)
+    written = write(poisoned.data, source.names, source, out / "data")
+    write_text(out / "truth.csv", truth_table(poisoned, written))
+    if test is not None and triggered is not None:
+        write(triggered, names_of(test, triggered), test, out / "trap")
+    name = find_attack(asked.attack).name if asked.attack else None
+    described = {
+        "schema": SCHEMA, "name": name, "attack": plain(attack.config()), "seed": computing.seed,
+        "origin": spell_surrogates(path), **description(source, poisoned),
+    }  # fmt: skip
+    write_text(out / MARK, json.dumps(described, indent=1) + "\n")
+    tell(out, described, triggered is not None)
     return status.CLEAN
 
 
-def learnt(request: PoisonData, attack: Poisoning, data: Dataset) -> State | None:
+def test_beside(source: Source, trap: str | None, reading: HowToRead) -> Source | None:
+    """Read the test data, which have the classes of the training data."""
+    test = find_source(trap, reading) if trap else None
+    if test is not None and test.data.classes != source.data.classes:
+        raise DataError(
+            f"expected the classes of the training data in {trap!r}, "
+            f"{list(source.data.classes)[:10]}, found {list(test.data.classes)[:10]}"
+        )
+    return test
+
+
+def learnt(attack: Poisoning, data: Dataset, computing: HowToComputeLong) -> State | None:
     """Let the triggers learn what they need; None where somebody would rather not wait for it."""
     if not attack.learns:
         return {}
     parts = (attack.trigger, attack.test_trigger, attack.cover_trigger)
     names = dict.fromkeys(p.name() for p in parts if isinstance(p, LearntTrigger))
-    runtime = Runtime(device=device_of(request.computing.device))
+    runtime = Runtime(device=device_of(computing.device))
     what = f"learning {', '.join(names)} from {len(data):,} examples on {runtime.device}"
-    if not agreed(what, estimate(request, attack, data, runtime), request.computing.yes):
+    if not agreed(what, estimate(attack, data, computing.seed, runtime), computing.yes):
         return None
     with Watch() as watch:
         watch.step(what)
-        return attack.learn(data, stream(request.computing.seed, "learn"), runtime)
+        return attack.learn(data, stream(computing.seed, "learn"), runtime)
 
 
-def estimate(
-    request: PoisonData, attack: Poisoning, data: Dataset, runtime: Runtime
-) -> float | None:
+def estimate(attack: Poisoning, data: Dataset, seed: int, runtime: Runtime) -> float | None:
     """Estimate the seconds of learning from those of two small parts; None for little data."""
     trigger = next(t for t in (attack.trigger, attack.test_trigger, attack.cover_trigger)
                    if isinstance(t, LearntTrigger))  # fmt: skip
     if len(data) < 4 * PROBES[-1]:
         return None
-    rows = stream(request.computing.seed, "estimate").permutation(len(data))
+    rows = stream(seed, "estimate").permutation(len(data))
     seconds = []
     for count in PROBES:  # the first one warms up
         began = time.perf_counter()
         try:
-            attack.learn(
-                data.subset(rows[:count]), stream(request.computing.seed, "estimate"), runtime
-            )
+            attack.learn(data.subset(rows[:count]), stream(seed, "estimate"), runtime)
         except MethodError:  # a class may be missing among so few
             return None
         seconds.append(time.perf_counter() - began)
@@ -134,14 +146,14 @@ def check_count(attack: Poisoning, poisoned: Poisoned) -> None:
         )
 
 
-def tell(request: PoisonData, described: dict[str, Any], trapped: bool) -> None:
+def tell(out: Path, described: dict[str, Any], trapped: bool) -> None:
     """Say what was done and where it is."""
     say(
         f"poisoned {described['poisoned']:,} of {described['examples']:,} examples"
         + (f", with {described['cover']:,} cover examples" if described["cover"] else "")
     )
     for name in ("data", "truth.csv", MARK, *(["trap"] if trapped else [])):
-        say(f"wrote {spell_invisible(str(request.out / name))}")
+        say(f"wrote {spell_invisible(str(out / name))}")
 
 
 def check_room(out: Path, sources: Sequence[Source], force: bool) -> None:
@@ -189,16 +201,9 @@ def truth_table(poisoned: Poisoned, names: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def description(
-    request: PoisonData, attack: Poisoning, source: Source, poisoned: Poisoned
-) -> dict[str, Any]:
-    """Describe what was done, as strict JSON can hold it."""
+def description(source: Source, poisoned: Poisoned) -> dict[str, Any]:
+    """Describe what was done to the data, as strict JSON can hold it."""
     return {
-        "schema": "mithridate-attack/1",
-        "name": find_attack(request.attack).name if request.attack else None,
-        "attack": plain(attack.config()),
-        "seed": request.computing.seed,
-        "origin": spell_surrogates(request.path),
         "format": source.format,
         "examples": len(source.data),
         "poisoned": int(poisoned.truth.poisoned.sum()),

@@ -6,113 +6,27 @@ Axes: n suspect and m trusted examples.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any, cast, get_args
 
-from torch import nn
-
 from mithridate.cli import answer, status, terminal
-from mithridate.cli.encoding import flipped
 from mithridate.cli.groups import HowToComputeLong, HowToReadOn, HowToTrain
+from mithridate.cli.mirroring import flipped
 from mithridate.cli.places import empty_folder, report_folder
 from mithridate.cli.scan_data import WhatToWrite, WhichModel, WhichTrusted
 from mithridate.cli.settings import methods_named
 from mithridate.cli.sources import draw_examples, find_source, names_of, own_ids_of, trusted_beside
 from mithridate.cli.terminal import Watch, command_line, note, say, stopped
-from mithridate.core.data import Dataset, concatenate
-from mithridate.core.domain import Domain
+from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, MethodError
-from mithridate.core.fingerprint import fingerprint, place_of
-from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Detector
 from mithridate.core.runtime import Runtime, device_of
-from mithridate.core.streams import stream
-from mithridate.core.timing import extrapolate
-from mithridate.core.training_run import TrainingRun
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, check_target, write
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.finding import DataScan
-from mithridate.pipelines.scan import DataScanner, Saw, choose_training
+from mithridate.pipelines.ready_scan import ReadyScan
+from mithridate.pipelines.scan import DataScanner, Saw
 from mithridate.report.page import write_report
-
-
-@dataclass(frozen=True, eq=False)
-class ReadyScan:
-    """A scan that is ready to begin.
-
-    Attributes:
-        scanner: How to scan.
-        data: The suspects.
-        trusted: Examples known to be clean, or None.
-        domain: Of all of them.
-        model: A given network, None where one is trained.
-        saw: What that network was trained on.
-        seed: Of everything that is drawn at random.
-        runtime: Where it is computed.
-        home: The folder in which an unfinished training is kept.
-
-    """
-
-    scanner: DataScanner
-    data: Dataset
-    trusted: Dataset | None
-    domain: Domain
-    model: nn.Module | None
-    saw: Saw
-    seed: int
-    runtime: Runtime
-    home: Path
-
-    @property
-    def union(self) -> Dataset:
-        """Suspect and trusted examples."""
-        return concatenate(self.data, self.trusted) if self.trusted else self.data
-
-    @property
-    def training(self) -> TrainingConfig:
-        """How a network is trained."""
-        return self.scanner.training or choose_training(len(self.union))
-
-    @cached_property
-    def checkpoint(self) -> Path:
-        """Where the training is kept while it runs; another training has another folder."""
-        parts = (
-            fingerprint(self.union),
-            self.domain,
-            self.training,
-            self.scanner.network,
-            self.seed,
-        )
-        return self.home / f"unfinished-{place_of(*parts)}"
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether an earlier run left a part of this training."""
-        return self.model is None and any(self.checkpoint.glob("*.safetensors"))
-
-    def seconds(self) -> float:
-        """Estimate how long the training takes by training a network of its kind on few batches."""
-        union, rng = self.union, stream(self.seed, "estimate")
-        order = rng.permutation(len(union))
-        model = self.domain.network(union, self.scanner.network, rng)
-        once, run = replace(self.training, epochs=1), TrainingRun(self.runtime)
-
-        def on_few(count: int) -> None:
-            fit(model, union.subset(order[:count]), self.domain, once, rng, run)
-
-        return extrapolate(on_few, 2 * self.training.batch_size, len(union)) * self.training.epochs
-
-    def scanned(self, watch: Watch) -> DataScan:
-        """Scan, showing how far it is."""
-        return self.scanner.scan(
-            self.data, self.trusted, self.domain, self.seed,
-            runtime=self.runtime, model=self.model, saw=self.saw,
-            progress=watch.epochs, step=watch.step,
-            checkpoint=None if self.model else self.checkpoint,
-        )  # fmt: skip
 
 
 def run(
@@ -137,26 +51,17 @@ def run(
         check_target(writing.cleaned, source)
     data = draw_examples(source.data, limit, computing.seed, "suspect")
     clean = trusted_of(trusted, source, reading, computing.seed)
-    union = concatenate(data, clean) if clean else data
-    config = choose_training(len(union))
-    if training.epochs is not None:
-        config = replace(config, epochs=training.epochs)
-    domain = flipped(source.domain, training.flip)
-    given = None
-    if model.model:
-        rng = stream(computing.seed, "weights")
-        given = kept_network.load(model.model, domain, union, scanner.network, rng)
-    job = ReadyScan(
-        scanner=replace(scanner, training=config), data=data, trusted=clean, domain=domain,
-        model=given, saw=cast(Saw, model.model_saw), seed=computing.seed, runtime=runtime,
-        home=writing.out,
+    job = ReadyScan.of(
+        scanner, data, clean, flipped(source.domain, training.flip), model=model.model,
+        saw=cast(Saw, model.model_saw), epochs=training.epochs, seed=computing.seed,
+        runtime=runtime, home=writing.out,
     )  # fmt: skip
     answer.print_read(source, data, clean)
-    if given is None and not agreed(job, computing.yes):
+    if job.model is None and not agreed(job, computing.yes):
         return status.STOPPED
     try:
         with Watch() as watch:
-            scan = job.scanned(watch)
+            scan = job.scanned(watch.step, watch.epochs)
     except KeyboardInterrupt:
         return stopped(job.checkpoint if job.unfinished else None)
     write_all(job, scan, source, path, writing)
@@ -248,7 +153,7 @@ def write_all(
         described = kept_network.Note(job.scanner.network, data.classes)
         kept_network.save(scan.model, writing.save_model, described)
         files.append(writing.save_model)
-    if job.model is None:
+    if job.checkpoint is not None:
         shutil.rmtree(job.checkpoint, ignore_errors=True)
     answer.print_verdict(scan, data, names_of(source, data))
     if scan.verdict.answer == "cannot judge":

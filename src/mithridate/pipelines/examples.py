@@ -1,0 +1,83 @@
+"""Examples in any form that a user has them, and others beside them.
+
+Axes: n examples.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+from mithridate.core.data import Dataset, of_classes
+from mithridate.core.domain import Domain
+from mithridate.core.errors import DataError, MethodError
+from mithridate.domains.catalogue import open_source
+from mithridate.domains.formats import Source
+
+Examples: TypeAlias = str | Path | Source | Dataset
+"""A path, the name of a set ("digits", "digits:test"), what `read` gave, or a data set."""
+
+THE_SAME = {
+    "trusted": "is the suspect data set itself; trusted examples are others, of the same kind, "
+    "that somebody has checked",
+    "suspect": "are the trusted examples themselves; suspects are what the network may have been "
+    "trained on, and may be left out",
+}
+"""What is said where examples are compared with themselves, by what they should be."""
+
+
+def opened(data: Examples) -> Source | Dataset:
+    """Read a path or a named set; give what was read or made already as it is."""
+    return data if isinstance(data, Source | Dataset) else open_source(str(data))
+
+
+def examples_of(data: Examples, domain: Domain | None = None) -> tuple[Dataset, Domain]:
+    """Give the examples, and the domain that says what their inputs are.
+
+    Args:
+        data: The examples in any form.
+        domain: Theirs, where another is meant than the one that reading them gives.
+
+    Raises:
+        DataError: They cannot be read.
+        MethodError: A data set is given and no domain.
+
+    """
+    there = opened(data)
+    if isinstance(there, Source):
+        return there.data, domain or there.domain
+    if domain is None:
+        raise MethodError(
+            "expected domain=... beside a Dataset, which does not say what its inputs are; "
+            "give the domain of the source that it was read from"
+        )
+    return there, domain
+
+
+def beside(
+    first: Source | Dataset, other: Source | Dataset, what: str, classes: tuple[str, ...] = ()
+) -> Dataset:
+    """Give examples that are compared with others, with labels that mean the same.
+
+    Args:
+        first: Those that were there before.
+        other: The ones to give.
+        what: They are, "trusted" or "suspect".
+        classes: The classes to give them, () for those of the first.
+
+    Raises:
+        DataError: They are the first ones themselves, or of other classes.
+
+    """
+    if isinstance(other, Source) and _is_same(first, other):
+        raise DataError(f"{str(other.origin)!r} {THE_SAME[what]}")
+    mine = first.data if isinstance(first, Source) else first
+    theirs = other.data if isinstance(other, Source) else other
+    return of_classes(theirs, classes or mine.classes, what)
+
+
+def _is_same(first: Source | Dataset, other: Source) -> bool:
+    """Whether both were read from the same files."""
+    if not isinstance(first, Source):
+        return False
+    return (first.origin, first.names) == (other.origin, other.names)

@@ -1,0 +1,172 @@
+"""The jobs as functions: the same answers as the command line gives, since both make one value."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cli.runs import inside, report, save_npz, shapes
+from mithridate import (
+    Dataset,
+    TrainingConfig,
+    guard,
+    read,
+    repair,
+    scan_data,
+    scan_model,
+    stream,
+    train,
+)
+from mithridate.core.errors import CannotJudge, DataError, MethodError
+from mithridate.detectors.early_loss import EarlyLoss
+from mithridate.detectors.spectral_signatures import SpectralSignatures
+from mithridate.pipelines import kept_network
+from mithridate.pipelines.ready_repair import ReadyRepair
+from mithridate.pipelines.ready_training import timed
+from mithridate.repairs.controls import DoNothing
+from mithridate.trainers.standard import Standard
+
+NETWORK, EPOCHS = "resnet9:8", 16
+QUICK = {"references": 3, "epochs": 1, "level": 0.3}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Suspects, trusted examples and a network that was trained on the suspects by the command."""
+    folder = tmp_path_factory.mktemp("front")
+    save_npz(folder / "suspects.npz", *shapes(150, 1))
+    save_npz(folder / "trusted.npz", *shapes(90, 2))
+    done = inside(
+        "train", folder / "suspects.npz", "--epochs", EPOCHS, "--network", NETWORK, "--out",
+        folder / "theirs",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def model(folder):
+    return folder / "theirs" / "model.safetensors"
+
+
+def same(model, file):
+    """Whether a network has exactly the weights of a file."""
+    kept, own = load_file(file), model.state_dict()
+    return kept.keys() == own.keys() and all(torch.equal(kept[n], own[n]) for n in kept)
+
+
+def test_train_gives_the_network_of_the_command(folder, model):
+    outcome = train(folder / "suspects.npz", network=NETWORK, epochs=EPOCHS)
+    assert same(outcome.model, model)
+    assert outcome.scan is None and outcome.damage is None and outcome.losses.shape == (150, EPOCHS)
+
+
+def test_train_measures_on_trusted_examples_and_keeps_the_settings_of_a_trainer(folder):
+    short = TrainingConfig(epochs=1, batch_size=50)
+    outcome = train(
+        folder / "suspects.npz", "standard", folder / "trusted.npz", network=NETWORK, training=short
+    )
+    assert outcome.damage.after.n == 90 and outcome.losses.shape == (150, 1)
+
+
+def test_train_refuses_what_the_command_refuses_in_the_words_of_python(folder):
+    with pytest.raises(MethodError, match=r"then=drop needs trusted="):
+        train(folder / "suspects.npz", then="drop")
+    with pytest.raises(MethodError, match=r"epochs= and the setting training.epochs say the same"):
+        timed(Standard(), 10, 3, {"training.epochs"})
+    with pytest.raises(DataError, match="is the suspect data set itself"):
+        train(folder / "suspects.npz", trusted=folder / "suspects.npz")
+
+
+def test_repair_gives_the_network_of_the_command(folder, model, tmp_path):
+    done = inside(
+        "repair", model, "--trusted", folder / "trusted.npz", "--set", "epochs=1", "--apart", 0.4,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outcome = repair(model, folder / "trusted.npz", epochs=1, apart=0.4)
+    assert same(outcome.model, tmp_path / "out" / "model.safetensors")
+    assert not same(outcome.model, model) and outcome.damage.after.n == len(outcome.measured) == 36
+
+
+def test_repair_takes_what_the_network_was_trained_on(folder, model, monkeypatch):
+    suspects = folder / "suspects.npz"
+    monkeypatch.setattr(ReadyRepair, "repaired", lambda self, step: self)
+    job = repair(model, folder / "trusted.npz", "do-nothing", data=suspects, model_saw="both")
+    assert len(job.data) == 150 and job.saw == "both" and isinstance(job.repair, DoNothing)
+    with pytest.raises(DataError, match="the trusted examples themselves"):
+        repair(model, suspects, "do-nothing", data=suspects)
+
+
+def test_repair_trains_no_graph(folder):
+    with pytest.raises(MethodError, match=r"is an ONNX graph.*as weights with network="):
+        repair("their.onnx", folder / "trusted.npz")
+
+
+def test_the_order_of_classes_is_said_where_nothing_else_says_it(folder, model, tmp_path):
+    kept_network.save(read_model(folder, model), tmp_path / "bare.pt.safetensors",
+                      kept_network.Note(NETWORK))  # fmt: skip
+    bare, source = tmp_path / "bare.pt.safetensors", read(folder / "trusted.npz")
+    order = (2, 0, 1)
+    there = source.data
+    turned = Dataset(
+        there.inputs, torch.tensor([order.index(k) for k in there.labels.tolist()]), there.ids,
+        tuple(there.classes[k] for k in order),
+    )  # fmt: skip
+    given = {"domain": source.domain, "seed": 0}
+    with pytest.raises(CannotJudge, match="classes="):
+        repair(bare, turned, "do-nothing", **given)
+    told = repair(bare, turned, "do-nothing", classes=there.classes, **given)
+    assert told.damage.before.value > 0.9
+    guarded = guard(bare, turned, ["strip"], classes=there.classes, level=0.1, **given)
+    assert guarded.classes == there.classes
+    wrong = scan_model(bare, turned, **QUICK, **given)
+    assert wrong.verdict.answer == "cannot judge" and "classes=" in wrong.verdict.why
+
+
+def read_model(folder, model):
+    source = read(folder / "trusted.npz")
+    return kept_network.load(model, source.domain, source.data, NETWORK, stream(0, "weights"))
+
+
+def test_mean_and_std_are_for_networks_from_elsewhere(folder, model):
+    with pytest.raises(MethodError, match="mean= and std= are for ONNX files"):
+        guard(model, folder / "trusted.npz", mean=(0.5,), std=(0.5,))
+
+
+def test_scan_model_says_what_the_command_says(folder, model, tmp_path):
+    out = tmp_path / "out"
+    done = inside(
+        "scan", "model", model, "--data", folder / "trusted.npz", "--references", 3, "--epochs", 1,
+        "--level", 0.3, "--scanners", "weight-statistics", "--out", out,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    scan = scan_model(model, folder / "trusted.npz", **QUICK, scanners=["weight-statistics"],
+                      home=tmp_path)  # fmt: skip
+    scores = scan.scores["weight-statistics"]
+    (trained,) = tmp_path.glob("references-*")
+    assert trained.name in {path.name for path in out.iterdir()}, "kept alike"
+    beside = scan_model(model, folder / "trusted.npz", trained, level=0.3,
+                        scanners=["weight-statistics"])  # fmt: skip
+    assert beside.scores["weight-statistics"].shape == scores.shape
+    population = json.loads((out / "population.json").read_text("utf-8"))
+    known = scan_model(model, folder / "trusted.npz", out / "population.json", level=0.3,
+                       scanners=["weight-statistics"])  # fmt: skip
+    assert population["form"]["network"] == NETWORK
+    assert known.scores["weight-statistics"].tolist() == scores.tolist()
+    assert population["scores"][0]["rows"] == scores[1:].tolist()
+
+
+def test_scan_data_says_what_the_command_says(folder, model, tmp_path):
+    both = (folder / "suspects.npz", folder / "trusted.npz")
+    done = inside(
+        "scan", "data", both[0], "--trusted", both[1], "--epochs", 1, "--permutations", 99, "--out",
+        tmp_path, "--network", NETWORK, "--detectors", "spectral-signatures,early-loss",
+    )  # fmt: skip
+    assert done.returncode in (0, 1, 3), done.stderr
+    how = {"permutations": 99, "detectors": (SpectralSignatures(), EarlyLoss())}
+    scan = scan_data(*both, epochs=1, network=NETWORK, **how)
+    assert scan.verdict.p_value == report(tmp_path)["verdict"]["p_value"]
+    given = scan_data(*both, model=model, model_saw="both", **how)
+    assert [judged.detector for judged in given.judged] == [SpectralSignatures()]
