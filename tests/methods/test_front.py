@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from architecture.walk import Walk
 from cli.runs import inside, report, save_npz, shapes
 from mithridate import (
     Dataset,
@@ -135,13 +136,35 @@ def test_mean_and_std_are_for_networks_from_elsewhere(folder, model):
         guard(model, folder / "trusted.npz", mean=(0.5,), std=(0.5,))
 
 
+PASSED = 98 // 2
+"""Half of the functions through which the request of `scan model` went before the work moved."""
+
+CALLED_BACK = {
+    ("pipelines/", "cli/terminal.py:Watch."): "is told what begins, see pipelines.announcing",
+    ("core/timing.py", "pipelines/"): "the work whose time is measured, see core.timing.Run",
+    ("core/", "domains/"): "the contract of a domain and of its networks, see core.domain",
+    ("core/scanner.py", "scanners/"): "the contract of a scanner, see core.scanner",
+}
+"""Which lower layers call what higher ones hand them, and why they must."""
+
+
 def test_scan_model_says_what_the_command_says(folder, model, tmp_path):
+    """Its work, watched meanwhile, goes down the layers, and no value goes through many hands."""
     out = tmp_path / "out"
-    done = inside(
-        "scan", "model", model, "--data", folder / "trusted.npz", "--references", 3, "--epochs", 1,
-        "--level", 0.3, "--scanners", "weight-statistics", "--out", out,
-    )  # fmt: skip
+    with Walk("cli/work/scan_model.py:run") as walk:
+        done = inside(
+            "scan", "model", model, "--data", folder / "trusted.npz", "--references", 3,
+            "--epochs", 1, "--level", 0.3, "--scanners", "weight-statistics", "--out", out,
+        )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr
+    assert {"file", "model", "job", "everything"} <= walk.held.keys()
+    assert max(map(len, walk.held.values())) <= PASSED
+    reasons = {
+        (caller, callee): [lower for lower in CALLED_BACK if caller.startswith(lower[0])
+                           and callee.startswith(lower[1])]
+        for caller, callee in walk.climbs
+    }  # fmt: skip
+    assert reasons and [climb for climb, why in reasons.items() if not why] == []
     scan = scan_model(model, folder / "trusted.npz", **QUICK, scanners=["weight-statistics"],
                       home=tmp_path)  # fmt: skip
     scores = scan.scores["weight-statistics"]
