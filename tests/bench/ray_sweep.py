@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 TESTS = str(Path(__file__).parents[1])
+LEAVES = 10
 
 
 def steps(notes):
     from bench.slow_steps import tree
 
-    return tree(25, 0.3, str(notes))
+    return tree(LEAVES, 0.3, str(notes))
 
 
 def main(on, store, notes):

@@ -106,7 +106,7 @@ def test_a_node_dies_and_every_step_still_ends_once_with_the_same_output(cluster
     assert notes[killed][-1][0] == "ended"
     assert notes[killed][-1][1] not in dead
     # the same, computed here one after the other: only where the notes lie differs
-    here = tree(25)
+    here = tree(ray_sweep.LEAVES)
     serial = Store(tmp_path / "serial")
     run(Plan((), (), tuple(here)), serial, Serial(serial.folder, Runtime()))
     expected = outputs(serial, [step.key for step in here])

@@ -89,7 +89,7 @@ def test_the_kept_network_gives_the_same_scores_again(data, poisoned_scan, tmp_p
 
 
 def test_the_clean_twin_is_clean_with_status_0(data, tmp_path):
-    done = mithridate(
+    done = inside(
         "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", *TRAINING,
         "--out", tmp_path, "--smallest", "0.1",
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_the_clean_twin_is_clean_with_status_0(data, tmp_path):
 
 
 def test_without_trusted_examples_it_cannot_judge_with_status_3(data, tmp_path):
-    done = mithridate(
+    done = inside(
         "scan", "data", data / "poisoned.npz", *TRAINING, "--out", tmp_path, "--smallest", "0.1",
         "--cleaned", tmp_path / "cleaned",
     )  # fmt: skip
@@ -178,10 +178,10 @@ def killed_and_interrupted(command, out):
 
 def test_a_killed_and_then_interrupted_scan_ends_as_one_that_ran_through(data, tmp_path):
     command = (
-        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 60,
+        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 30,
         "--detectors", "spectral-signatures,early-loss", "--permutations", 99,
     )  # fmt: skip
-    through = mithridate(*command, "--out", tmp_path / "through")
+    through = inside(*command, "--out", tmp_path / "through")
     assert through.returncode in (0, 3), through.stderr
 
     # On a busy core a training can end before this process gets its turn to stop it.
@@ -194,7 +194,7 @@ def test_a_killed_and_then_interrupted_scan_ends_as_one_that_ran_through(data, t
     assert "going on with the training that is kept in" in said
     assert "stopped" in said and "goes on from there" in said and "Traceback" not in said
 
-    resumed = mithridate(*command, "--out", out)
+    resumed = inside(*command, "--out", out)
     assert resumed.returncode == through.returncode, resumed.stderr
     assert "going on with the training" in resumed.stderr
     one, other = report(tmp_path / "through"), report(out)

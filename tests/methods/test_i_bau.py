@@ -83,8 +83,12 @@ def test_bytes_are_perturbed_as_they_enter_and_numbers_of_words_in_their_feature
 
 
 def test_it_unlearns_a_backdoor():
-    """By a wider perturbation: the trigger covers a seventh of such a small picture."""
-    wide = IBAU(radius=0.4, learning_rate=0.05, epochs=8)
+    """By a wider perturbation: the trigger covers a seventh of such a small picture.
+
+    With four streams 0.07 of it were left at most, on two other victims 0.05; after 8 epochs 0.54
+    were left with one stream of two.
+    """
+    wide = IBAU(radius=0.4, learning_rate=0.05, epochs=14)
     before, after = outcome(victim()[0]), outcome(repaired(wide))
     assert before.success > 0.9
     assert after.success < 0.2

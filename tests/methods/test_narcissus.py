@@ -12,7 +12,7 @@ from mithridate.attacks.selections import CleanLabel
 from mithridate.core.errors import MethodError
 from mithridate.core.streams import stream
 from mithridate.domains.image.narcissus import NarcissusTrigger
-from mithridate.domains.image.surrogate import universal_perturbation
+from mithridate.domains.image.surrogate import losses, universal_perturbation
 
 FAINT = NarcissusTrigger(budget=32.0, epochs=5)
 LOUD = NarcissusTrigger(scale=3.0, budget=32.0, epochs=5)
@@ -55,22 +55,24 @@ def test_both_triggers_share_what_was_learnt_within_the_budget(world):
     assert 16 < change.abs().max() <= 32
 
 
-# the network trained here is another one on some processors, of which this does not hold
-@pytest.mark.slow
 def test_the_network_that_it_is_learnt_from_sees_far_more_of_the_class(world):
-    """More than in a random perturbation of the same size, which is magnified as much."""
+    """More than in random perturbations of the same size, which are magnified as much.
+
+    Four networks lose 0.9 to 2.8 on the class where eight random ones leave 4.3 to 5.0 on average,
+    and single ones 1.0 to 2.4.
+    """
     train, test, _, state = world
     others = test.subset(test.labels != 0)
     model, labels = attackers(train, FAINT.epochs), torch.zeros_like(others.labels)
-    signs = torch.from_numpy(stream(3).choice([-32.0, 32.0], (1, 8, 8))).float()
 
-    def predicted(change):
+    def loss(change):
         levels = LOUD.stamp(others.inputs, stream(0), {"change": change})
-        return float((model(levels).argmax(1) == labels).float().mean())
+        return float(losses(model, levels, labels).mean())
 
-    assert predicted(torch.zeros(1, 8, 8)) < 0.05
-    assert predicted(signs) < 0.3
-    assert predicted(*state.values()) > 0.6
+    drawn = [stream(seed).choice([-32.0, 32.0], (1, 8, 8)) for seed in range(3, 11)]
+    usual = sum(loss(torch.from_numpy(signs).float()) for signs in drawn) / len(drawn)
+    assert loss(*state.values()) < usual - 0.7
+    assert loss(*state.values()) < loss(torch.zeros(1, 8, 8)) - 5
 
 
 def test_the_sentence():
