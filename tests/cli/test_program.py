@@ -58,7 +58,7 @@ def test_the_flags_of_a_scan_are_the_plain_fields_of_the_scanner():
     plain = {
         f.name: f.default
         for f in dataclasses.fields(DataScanner)
-        if hints[f.name] in (int, float, str)
+        if hints[f.name] in (int, float, str, bool)
     }
     assert {name: flag.default for name, flag in flags.items()} == plain
     assert {"level", "fdr", "smallest", "network"} <= set(flags)

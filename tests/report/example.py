@@ -12,6 +12,7 @@ from mithridate.core.method import Detector
 from mithridate.core.scores import Scores, Verdict, conformal_p_values
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.pipelines.finding import ClassFinding, DataScan, Judged
+from mithridate.pipelines.naming import Naming
 from mithridate.report.page import write_report
 
 HOSTILE = (
@@ -94,6 +95,7 @@ def scan_of(data, trusted, answer="flagged", seed=0, named=True):
                 if comparable else {},
                 6 if comparable else None, "spectral-signatures" if hit else None,
                 int((where & held).sum()) if named else 0,
+                {"spectral-signatures": 1.0, "reversed": 0.0} if comparable else {},
             )
         )  # fmt: skip
     verdict = Verdict(
@@ -103,8 +105,11 @@ def scan_of(data, trusted, answer="flagged", seed=0, named=True):
     )  # fmt: skip
     flagged = where if named else torch.zeros(n, dtype=torch.bool)
     cost = {"seconds": 1.5, "training_seconds": 1.0, "broken": float("nan")}
+    naming = None
+    if comparable:
+        naming = Naming(judged[0].scores, judged[0].trusted, 3 if flagged.any() else 0, False, None)
     return DataScan(verdict, 0.2, tuple(judged), tuple(classes), flagged, features,
-                    nn.Identity(), cost)  # fmt: skip
+                    nn.Identity(), cost, naming)  # fmt: skip
 
 
 def written(folder: Path, data, trusted, scan, names=None, **more):

@@ -16,7 +16,7 @@ from mithridate.domains.image.showing import BUDGET, SIDE, Pictures
 from mithridate.domains.registry import show_inputs
 from mithridate.domains.text.showing import Texts
 from mithridate.report.evidence import exhibits
-from mithridate.report.figures import BOTTOM, LEFT, RIGHT, TOP, histogram, spectrum
+from mithridate.report.figures import BOTTOM, LEFT, RIGHT, TOP, histograms, spectrum
 from report.example import pictures, poisoned, scan_of, texts
 
 
@@ -155,18 +155,25 @@ def test_the_spectrum_is_that_of_the_centred_features():
 def test_a_histogram_shows_both_groups_and_where_flagging_begins():
     scan, data, trusted = example()
     (one,) = exhibits(scan, data)
-    figure = histogram(scan, data, trusted, one, scan.judged[0])
+    figure, other = histograms(scan, data, trusted, one)
     assert figure.suspects and figure.trusted
-    scores, p_values = scan.judged[0].scores.values[1::3], scan.judged[0].scores.p_values[1::3]
-    order = p_values.sort().values.tolist()
-    named = max(k for k in range(1, 41) if order[k - 1] <= 0.2 * k / 40)  # Benjamini and Hochberg
-    smallest = scores[p_values <= order[named - 1]].min()
+    smallest = scan.judged[0].scores.values[scan.flagged].min()
     assert f"flagging begins at {smallest:.3g}" in figure.alt
     assert LEFT < figure.threshold < RIGHT
     numbers = [float(x) for x in re.findall(r"[MH](-?[\d.]+)", figure.suspects)]
     assert min(numbers) >= LEFT - 1 and max(numbers) <= RIGHT + 1
-    other = histogram(scan, data, trusted, one, scan.judged[1])
-    assert other.threshold is None, "this detector found nothing"
+    assert other.threshold is None, "nothing is named by this detector"
+
+
+def test_where_detectors_are_combined_their_order_is_drawn_first_and_flagging_begins_there():
+    scan, data, trusted = example()
+    for finding in scan.classes:
+        finding.weights.update({"spectral-signatures": 0.6, "reversed": 0.4})
+    (one,) = exhibits(scan, data)
+    order, *others = histograms(scan, data, trusted, one)
+    assert order.title == "the order of the list" and order.threshold is not None
+    assert order.trusted
+    assert [figure.threshold for figure in others] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +184,7 @@ def test_histograms_of_odd_scores_can_be_drawn(scores):
     scan, data, _ = example("cannot judge", n=40, m=0)
     scan.judged[0].scores.values[:] = torch.from_numpy(scores)
     one = exhibits(scan, data)[0]
-    figure = histogram(scan, data, None, one, scan.judged[0])
+    figure = histograms(scan, data, None, one)[0]
     places = [x for x, _ in figure.x_ticks]
     assert places == sorted(places) and all(LEFT <= x <= RIGHT for x in places)
     assert all(b - a > 40 for a, b in pairwise(places))

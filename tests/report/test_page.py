@@ -1,6 +1,7 @@
 """The page: one file, no script, nothing loaded, and whatever comes from the data is plain text."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -98,8 +99,33 @@ def test_the_first_screen_states_the_error_rates(tmp_path):
     _, html = written(tmp_path, data, trusted, scan_of(data, trusted))
     text = " ".join(read(html).text.split())
     assert "at most 1 scan of 20" in text
-    assert "with a false discovery rate of 20 %: expect up to 1 of them to be clean" in text
+    assert "7 examples are named. Expect up to 1 of them to be clean (20 %, an average" in text
+    assert "with 95 % confidence at most 3 are clean." in text
     assert "Do not train on these data" in text
+
+
+def naming_of(scan, **more):
+    """The scan with another account of its list."""
+    return replace(scan, naming=replace(scan.naming, **more))
+
+
+def test_the_first_screen_says_where_a_list_promises_nothing_or_only_its_bound(tmp_path):
+    data, trusted = pictures(120), pictures(150, seed=1)
+    scan = scan_of(data, trusted)
+    thin = naming_of(scan, clean_at_most=7)
+    text = " ".join(read(written(tmp_path / "a", data, trusted, thin)[1]).text.split())
+    assert "with 95 % confidence nothing better can be said than that all may be" in text
+    kept = naming_of(scan, clean_at_most=1, bounded=True)
+    text = " ".join(read(written(tmp_path / "b", data, trusted, kept)[1]).text.split())
+    assert "7 examples are named. With 95 % confidence at most 1 is clean." in text
+    assert "Expect up to" not in text
+
+
+def test_a_list_that_cannot_keep_its_bound_says_what_it_would_take(tmp_path):
+    data, trusted = pictures(120), pictures(60, seed=1)
+    scan = naming_of(scan_of(data, trusted, named=False), bounded=True, needed=130)
+    text = " ".join(read(written(tmp_path, data, trusted, scan)[1]).text.split())
+    assert "takes about 130 trusted examples of this class, and there are 20" in text
 
 
 def test_a_flagged_set_without_named_examples_says_why(tmp_path):

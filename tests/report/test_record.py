@@ -37,10 +37,15 @@ def test_the_record_holds_what_the_scan_found(tmp_path):
     assert read["schema"] == "mithridate-scan/1"
     assert read["verdict"] == {
         "answer": "flagged", "why": "", "level": 0.05, "p_value": 0.0005, "finest_p": 0.0005,
-        "evidence": ["labels"], "flagged": 7, "fdr": 0.2,
+        "evidence": ["labels"], "flagged": 7, "fdr": 0.2, "clean_expected": 1, "clean_at_most": 3,
+        "confidence": 0.95, "fdr_bound": False,
     }  # fmt: skip
     assert [c["flagged"] for c in read["classes"]] == [0, 7, 0]
     assert read["classes"][1]["by"] == "spectral-signatures"
+    assert read["classes"][1]["weights"] == {"spectral-signatures": 1.0, "reversed": 0.0}
+    np.testing.assert_allclose(
+        read["examples"]["order"]["scores"], scan.naming.scores.values, rtol=1e-5
+    )
     assert read["data"]["examples"] == 120 and read["data"]["trusted"] == 60
     assert read["rejected"] == [{"name": "x.png", "why": "cut off"}]
     assert (read["command"], read["seed"]) == ("mithridate scan data x", 7)

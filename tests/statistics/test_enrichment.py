@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from mithridate.stats.enrichment import (
+    _step_down,
     _surprise,
     benjamini_hochberg,
     enrichment,
@@ -97,6 +98,17 @@ def test_surprise_is_the_smallest_binomial_tail():
     ]
     exact = min(tails)
     assert _surprise(ranks, 1000) == pytest.approx(exact, rel=1e-9)
+
+
+def test_classes_are_rejected_step_by_step():
+    # Class 1 is the most suspicious one; the null of the others is computed without it.
+    observed = np.array([[0.04, 0.001, 0.3], [0.02, 0.01, 0.5]])
+    null = np.array([[0.03, 0.1, 0.2, 0.4], [0.005, 0.2, 0.01, 0.3], [0.6, 0.5, 0.015, 0.9]])
+    adjusted, alone = _step_down(observed, null)
+    assert adjusted[:, 1].tolist() == [1 / 5, 3 / 5], "among the smallest of all three"
+    assert adjusted[:, 0].tolist() == [3 / 5, 2 / 5], "without class 1"
+    assert adjusted[:, 2].tolist() == [2 / 5, 3 / 5], "without both"
+    assert alone.tolist() == [1 / 5, 1 / 5, 2 / 5]
 
 
 def test_benjamini_hochberg_agrees_with_scipy():

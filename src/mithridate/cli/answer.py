@@ -12,9 +12,11 @@ from mithridate.core.data import Dataset
 from mithridate.domains.formats import Source
 from mithridate.pipelines.advice import trusted_needed
 from mithridate.pipelines.finding import ClassFinding, DataScan
+from mithridate.pipelines.naming import DOUBT
 from mithridate.pipelines.scan import DataScanner
 from mithridate.report.overlapping import sentences
 from mithridate.report.quoting import shorten, spell_invisible
+from mithridate.report.record import clean_expected
 
 ROWS = 12
 """Classes in the table on the terminal; the report holds all."""
@@ -57,20 +59,42 @@ def print_verdict(result: DataScan, data: Dataset, names: Sequence[str]) -> None
     )
     say(f"\nVerdict: {verdict.answer.upper()}{chance}")
     if verdict.answer == "flagged":
-        say(
-            f"{int(result.flagged.sum()):,} of {len(data):,} examples are named; about "
-            f"{result.fdr:.0%} of those named are expected to be clean"
-        )
+        say(_named(result, len(data)))
     elif verdict.why:
         say(f"{spell_invisible(verdict.why)}")
     if verdict.p_value is not None:
         _classes(result.classes)
 
 
+def _named(result: DataScan, n: int) -> str:
+    """Say how many are named and how many of these are clean, on average and at most."""
+    named, naming = int(result.flagged.sum()), result.naming
+    told = f"{named:,} of {n:,} examples are named"
+    if naming is None or not named:
+        bounded = naming is not None and naming.bounded
+        return f"{told}{_wanted(naming.needed) if naming is not None and bounded else ''}"
+    sure = f"with {1 - DOUBT:.0%} confidence at most {naming.clean_at_most:,} are"
+    if naming.clean_at_most >= named:
+        sure = f"with {1 - DOUBT:.0%} confidence no more can be said than that all may be"
+    if naming.bounded:
+        return f"{told}; {sure} clean"
+    return f"{told}; expect up to {clean_expected(result):,} of them to be clean, and {sure}"
+
+
+def _wanted(needed: int | None) -> str:
+    """Say what a list that keeps the bound would take."""
+    if needed is None:
+        return ": for a list that keeps --fdr-bound the evidence is too weak"
+    return (
+        f": a list that keeps --fdr-bound takes about {needed:,} trusted examples of the class "
+        "with the smallest p"
+    )
+
+
 def _classes(classes: Sequence[ClassFinding]) -> None:
     """Print the classes, those first that hold most evidence."""
     ranked = sorted((c for c in classes if c.suspects), key=lambda c: (_smallest(c), -c.flagged))
-    table = grid("class", "suspect", "trusted", "p", "named", "by", "sees from")
+    table = grid("class", "suspect", "trusted", "p", "named", "led by", "sees from")
     for finding in ranked[:ROWS]:
         table.add_row(
             shorten(spell_invisible(finding.name), 40),

@@ -18,7 +18,7 @@ from mithridate.cli.existing import check_inputs
 from mithridate.core.docstrings import parsed
 from mithridate.core.spelling import as_argument, spelt
 
-PLAIN = {"float": float, "int": int, "str": str}
+PLAIN = {"float": float, "int": int, "str": str, "bool": bool}
 """Types of settings that one flag can hold."""
 
 

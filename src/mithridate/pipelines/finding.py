@@ -18,13 +18,9 @@ from mithridate.core.data import Dataset
 from mithridate.core.method import Detector
 from mithridate.core.scores import Scores, Verdict, conformal_p_values
 from mithridate.core.view import View
+from mithridate.pipelines.naming import ClassList, Naming, listing, order_class
 from mithridate.pipelines.overlap import Overlap
-from mithridate.stats.enrichment import (
-    Enrichment,
-    benjamini_hochberg,
-    enrichment,
-    fewest_permutations,
-)
+from mithridate.stats.enrichment import Enrichment, enrichment, fewest_permutations
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +73,9 @@ class ClassFinding:
         p_values: by detector name, adjusted for all classes and detectors.
         visible: the smallest number of perfectly ranked poisons that would have been seen, None if
             none would.
-        by: the detector whose list was taken.
+        by: the detector that leads the order in which examples are named, None where none is named.
         flagged: number of examples named.
+        weights: by detector name, of its scores in that order.
     """
 
     name: str
@@ -88,6 +85,7 @@ class ClassFinding:
     visible: int | None
     by: str | None
     flagged: int
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +98,7 @@ class DataScan:
         features: float32[N, d], suspects first.
         trusted: the examples that the suspects were compared with, None for those that were given.
         overlap: what suspects and trusted examples have in common, None where none was sought.
+        naming: what the list rests on, None where suspects could not be compared.
     """
 
     verdict: Verdict
@@ -112,6 +111,7 @@ class DataScan:
     cost: dict[str, float]
     trusted: Dataset | None = None
     overlap: Overlap | None = None
+    naming: Naming | None = None
 
 
 class Decision(NamedTuple):
@@ -120,6 +120,7 @@ class Decision(NamedTuple):
     verdict: Verdict
     classes: tuple[ClassFinding, ...]
     flagged: torch.Tensor
+    naming: Naming | None
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class Rule:
     fdr: float
     smallest: float
     permutations: int
+    fdr_bound: bool = False
 
     def decide(
         self,
@@ -156,16 +158,26 @@ class Rule:
             level=self.level,
             permutations=self.permutations,
         )
-        flagged = torch.zeros(len(data), dtype=torch.bool)
-        classes = []
+        alone, least = tested.alone, tested.adjusted.min(0)
+        how = listing(self.fdr, self.level, self.fdr_bound, alone, len(judged))
+        lists: dict[int, ClassList] = {}
         for label in range(len(data.classes)):
-            rows = (data.labels == label).nonzero().flatten()
-            named, by = self._named(label, tested, judged, rows)
-            flagged[rows[named]] = True
-            own = int((trusted.labels == label).sum())
-            classes.append(_finding(label, tested, judged, data, own, by, int(named.sum())))
+            rows, own = data.labels == label, trusted.labels == label
+            if bool(rows.any()) and bool(own.any()):
+                order = order_class([(j.scores.values[rows], j.trusted[own]) for j in judged])
+                lists[label] = how.name(order, float(least[label]))
+        classes = tuple(
+            _finding(label, tested, judged, data, trusted, lists.get(label))
+            for label in range(len(data.classes))
+        )
+        first = lists.get(int(least.argmin()))
+        needed = None
+        if self.fdr_bound and first and not any(c.flagged for c in classes):
+            needed = first.order.needed(self.fdr, how.doubt)
         return Decision(
-            self._verdict(tested, tuple(classes), judged, data), tuple(classes), flagged
+            self._verdict(tested, classes, judged, data),
+            classes,
+            *_together(lists, data.labels, trusted.labels, self.fdr_bound, needed),
         )
 
     def unknown(self, why: str) -> Verdict:
@@ -182,25 +194,7 @@ class Rule:
             "there are no trusted examples, and without them no error rate can be stated: "
             "any data set is the clean data of some world"
         )
-        return Decision(self.unknown(why), classes, torch.zeros(len(data), dtype=torch.bool))
-
-    def _named(
-        self, label: int, tested: Enrichment, judged: tuple[Judged, ...], rows: torch.Tensor
-    ) -> tuple[torch.Tensor, str | None]:
-        """Name examples of one class, bool[rows], by the detector with the strongest evidence.
-
-        The longest list of all detectors, or that of the most extreme statistic, holds more false
-        names than stated; so the detector is chosen by its p-value, which is coarse, and the first
-        of those that share the smallest one.
-        """
-        adjusted = tested.adjusted[:, label]
-        if adjusted.min() > self.level:
-            return torch.zeros(len(rows), dtype=torch.bool), None
-        strongest = judged[int(adjusted.argmin())]
-        p_values = strongest.scores.p_values
-        assert p_values is not None
-        named = benjamini_hochberg(p_values[rows].numpy(), self.fdr)
-        return torch.from_numpy(named), strongest.detector.name()
+        return Decision(self.unknown(why), classes, torch.zeros(len(data), dtype=torch.bool), None)
 
     def _verdict(
         self,
@@ -240,18 +234,43 @@ def _finding(
     tested: Enrichment,
     judged: tuple[Judged, ...],
     data: Dataset,
-    trusted: int,
-    by: str | None,
-    flagged: int,
+    trusted: Dataset,
+    listed: ClassList | None,
 ) -> ClassFinding:
     visible = tested.visible[label]
-    p_values = zip(judged, tested.adjusted[:, label], strict=True)
+    names = [j.detector.name() for j in judged]
+    flagged = 0 if listed is None else int(listed.named.sum())
+    weights = {} if listed is None else dict(zip(names, listed.order.weights.tolist(), strict=True))
     return ClassFinding(
         data.classes[label],
         int((data.labels == label).sum()),
-        trusted,
-        {j.detector.name(): float(p) for j, p in p_values},
+        int((trusted.labels == label).sum()),
+        dict(zip(names, tested.adjusted[:, label].tolist(), strict=True)),
         int(visible) if np.isfinite(visible) else None,
-        by,
+        names[listed.order.leader] if listed is not None and flagged else None,
         flagged,
+        weights,
     )
+
+
+def _together(
+    lists: dict[int, ClassList],
+    labels: torch.Tensor,
+    trusted_labels: torch.Tensor,
+    bounded: bool,
+    needed: int | None,
+) -> tuple[torch.Tensor, Naming]:
+    """Put the lists of the classes together: who is named, bool[n], and what that rests on."""
+    values, p_values = torch.zeros((2, len(labels)), dtype=torch.float64)
+    p_values += 1.0
+    calibration = torch.zeros(len(trusted_labels), dtype=torch.float64)
+    flagged = torch.zeros(len(labels), dtype=torch.bool)
+    for label, listed in lists.items():
+        rows, own = labels == label, trusted_labels == label
+        values[rows] = torch.from_numpy(listed.order.suspects)
+        p_values[rows] = torch.from_numpy(listed.order.p_values)
+        calibration[own] = torch.from_numpy(listed.order.trusted)
+        flagged[rows] = torch.from_numpy(listed.named)
+    most = sum(listed.clean_at_most for listed in lists.values())
+    scores = Scores(values, "sample", p_values)
+    return flagged, Naming(scores, calibration, most, bounded, needed)

@@ -109,6 +109,8 @@ class DataScanner:
     Attributes:
         level: probability of the verdict "flagged" on clean data.
         fdr: expected share of clean examples among those named.
+        fdr_bound: name only so many that this share is kept with 95 % confidence, and not on
+            average; the list is shorter, and empty where the trusted examples are too few.
         smallest: "clean" is said only if a backdoor of this share of the data set, in one class and
             perfectly ranked, would have been flagged.
         network: of the domain, "" is its default.
@@ -120,8 +122,14 @@ class DataScanner:
     fdr: float = 0.2
     smallest: float = 0.01
     permutations: int = 1999
+    fdr_bound: bool = False
     network: str = ""
     training: TrainingConfig | None = None
+
+    @property
+    def rule(self) -> Rule:
+        """How scores become a verdict and a list."""
+        return Rule(self.level, self.fdr, self.smallest, self.permutations, self.fdr_bound)
 
     def train(
         self,
@@ -186,20 +194,23 @@ class DataScanner:
         extraction = time.perf_counter() - began - training
         judgements = tuple(self._ask(d, view, who.sizes, step) for d in detectors)
         step("testing suspect against trusted examples")
-        rule = Rule(self.level, self.fdr, self.smallest, self.permutations)
         rng = stream(seed, "scan", "permute")
-        verdict, classes, flagged = rule.decide(
+        decided = self.rule.decide(
             judgements, who.suspects, who.trusted, rng, who.seen.strata if who.seen else None
         )
+        verdict = decided.verdict
         if not may_compare and trusted is not None and len(trusted):
-            verdict = rule.unknown(SAW_SUSPECTS)
+            verdict = self.rule.unknown(SAW_SUSPECTS)
         cost = {
             "seconds": time.perf_counter() - began,
             "training_seconds": training,
             "features_seconds": extraction,
             **{f"{j.detector.name()}_seconds": j.seconds for j in judgements},
         }
-        scan = DataScan(verdict, self.fdr, judgements, classes, flagged, features, model, cost)
+        scan = DataScan(
+            verdict, self.fdr, judgements, decided.classes, decided.flagged, features, model,
+            cost, naming=decided.naming,
+        )  # fmt: skip
         return spread(scan, data, who.seen) if who.seen else scan
 
     def _ask(

@@ -12,6 +12,7 @@ import torch
 from mithridate.core.data import Dataset
 from mithridate.core.scores import Scores
 from mithridate.pipelines.finding import DataScan, Judged
+from mithridate.pipelines.naming import Naming
 from mithridate.pipelines.overlap import Arrangement
 
 
@@ -40,7 +41,20 @@ def spread(scan: DataScan, data: Dataset, seen: Arrangement) -> DataScan:
         features=torch.cat([features[:n], features[seen.trusted]]),
         trusted=seen.both.subset(seen.trusted),
         overlap=seen.overlap,
+        naming=None if scan.naming is None else _naming(scan.naming, scan.flagged, seen),
     )
+
+
+def _naming(naming: Naming, named: torch.Tensor, seen: Arrangement) -> Naming:
+    """Give every suspect its place in the list; the bound counts units, so take the largest."""
+    n = len(seen.unit)
+    p_values = naming.scores.p_values
+    assert p_values is not None
+    values = _of_unit(naming.scores.values, seen, torch.zeros(n, dtype=torch.float64))
+    each = _of_unit(p_values, seen, torch.ones(n, dtype=torch.float64))
+    often = torch.bincount(seen.unit[seen.unit >= 0], minlength=len(named))[named]
+    most = int(often.sort(descending=True).values[: naming.clean_at_most].sum())
+    return replace(naming, scores=Scores(values, "sample", each), clean_at_most=most)
 
 
 def _judged(judged: Judged, seen: Arrangement, n: int) -> Judged:

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from mithridate.core.data import Dataset
+from mithridate.core.scores import Scores
 from mithridate.pipelines.finding import ClassFinding, DataScan, Judged
-from mithridate.report.record import is_compared
+from mithridate.report.record import is_compared, ordered
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,8 @@ class Exhibit:
     """One class as evidence.
 
     Attributes:
-        judged: the detector whose order is shown.
+        judged: the detector that leads the order in which examples are shown.
+        scores: of all suspects, by which that order is.
         suspects: int64[k], positions of the flagged examples, or of the first few where none was
             flagged, the most suspicious first.
         typical: int64[k], the rest of the class, those nearest to its median score first.
@@ -40,6 +42,7 @@ class Exhibit:
     label: int
     finding: ClassFinding
     judged: Judged
+    scores: Scores
     suspects: torch.Tensor
     typical: torch.Tensor
     flagged: bool
@@ -75,7 +78,8 @@ def _exhibit(scan: DataScan, data: Dataset, label: int) -> Exhibit:
     finding = scan.classes[label]
     judged = _leading_judgement(scan, label)
     rows = (data.labels == label).nonzero().flatten()
-    scores = judged.scores.values[rows]
+    whole = ordered(scan, judged)
+    scores = whole.values[rows]
     order = scores.argsort(descending=True, stable=True)
     named = scan.flagged[rows]
     suspects = order[named[order]]
@@ -86,14 +90,17 @@ def _exhibit(scan: DataScan, data: Dataset, label: int) -> Exhibit:
     others = rest.nonzero().flatten()
     middle = scores[others].median() if len(others) else torch.tensor(0.0)
     near = (scores[others] - middle).abs().argsort(stable=True)
-    return Exhibit(label, finding, judged, rows[suspects], rows[others[near]], finding.flagged > 0)
+    typical = rows[others[near]]
+    return Exhibit(label, finding, judged, whole, rows[suspects], typical, finding.flagged > 0)
 
 
 def _leading_judgement(scan: DataScan, label: int) -> Judged:
-    """The detector that flagged, else the one with the smallest p-value, else the first."""
+    """The detector that leads the order, else the one with the smallest p-value, else the first."""
     finding = scan.classes[label]
     if finding.by is not None:
         return next(j for j in scan.judged if j.detector.name() == finding.by)
+    if finding.weights:
+        return max(scan.judged, key=lambda j: finding.weights[j.detector.name()])
     if finding.p_values:
         return min(scan.judged, key=lambda j: finding.p_values[j.detector.name()])
     return scan.judged[0]

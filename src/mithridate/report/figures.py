@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mithridate.core.data import Dataset
-from mithridate.pipelines.finding import DataScan, Judged
+from mithridate.core.scores import Scores
+from mithridate.pipelines.finding import DataScan
 from mithridate.report.evidence import COMPONENTS, ENOUGH, Exhibit, Floats, extents
 from mithridate.report.record import is_compared
-from mithridate.stats.enrichment import benjamini_hochberg
 
 LEFT, RIGHT, TOP, BOTTOM = 36, 350, 12, 160
 """The frame in which data are drawn; templates/figure.html draws axes and labels around it."""
@@ -48,28 +49,55 @@ class Figure:
     threshold: float | None = None
 
 
-def histogram(
-    scan: DataScan, data: Dataset, trusted: Dataset | None, shown: Exhibit, judged: Judged
-) -> Figure:
-    """Draw one detector's scores of a class: suspect examples against the trusted ones.
+def histograms(
+    scan: DataScan, data: Dataset, trusted: Dataset | None, shown: Exhibit
+) -> list[Figure]:
+    """Draw a class in the order of its list, where that is a combination, and by each detector."""
+    compared = is_compared(scan) and trusted is not None
+    whole = [name for name, weight in shown.finding.weights.items() if weight == 1.0]
+    drawn = []
+    if compared and scan.naming is not None and shown.finding.weights and not whole:
+        order = scan.naming
+        drawn.append(_Drawn("the order of the list", None, order.scores, order.trusted, True))
+    for judged in scan.judged:
+        name = judged.detector.name()
+        p = shown.finding.p_values.get(name) if is_compared(scan) else None
+        drawn.append(_Drawn(name, p, judged.scores, judged.trusted, name in whole))
+    own = trusted.labels == shown.label if compared and trusted is not None else None
+    flagged = scan.flagged[data.labels == shown.label].numpy()
+    return [_histogram(each, shown, data.labels == shown.label, own, flagged) for each in drawn]
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Scores to draw, and whether examples are named by them."""
+
+    name: str
+    p_value: float | None
+    scores: Scores
+    trusted: torch.Tensor
+    names: bool
+
+
+def _histogram(
+    drawn: _Drawn, shown: Exhibit, inside: torch.Tensor, own: torch.Tensor | None,
+    flagged: NDArray[np.bool_],
+) -> Figure:  # fmt: skip
+    """Draw the scores of a class: suspect examples against the trusted ones.
 
     Heights are shares of each group on a square-root scale, so that a few examples stay visible.
     The axis is linear, or logarithmic beyond the usual spread where scores reach far.
     """
-    name = judged.detector.name()
-    p = shown.finding.p_values.get(name) if is_compared(scan) else None
-    inside = data.labels == shown.label
-    scores = judged.scores.values[inside].numpy()
-    null = np.zeros(0)
-    if is_compared(scan) and trusted is not None:
-        null = judged.trusted[trusted.labels == shown.label].numpy()
+    name, p = drawn.name, drawn.p_value
+    scores = drawn.scores.values[inside].numpy()
+    null = np.zeros(0) if own is None else drawn.trusted[own].numpy()
     scale = _Scale.of(np.concatenate([scores, null]))
     edges = np.linspace(scale.low, scale.high, BINS + 1)
     shares = [
         np.histogram(scale(values), edges)[0] / max(1, len(values)) for values in (scores, null)
     ]
     tallest = max(float(share.max()) for share in shares)
-    cut = _cut(scan, shown, judged, inside, scores)
+    cut = float(scores[flagged].min()) if drawn.names and flagged.any() else None
     above = "" if cut is None else f"; flagging begins at {_short(cut)}"
     return Figure(
         title=name if p is None else f"{name}, adjusted p {p:.2g}",
@@ -87,18 +115,6 @@ def histogram(
         x_label="score, larger is more suspicious",
         threshold=None if cut is None else scale.place(cut),
     )  # fmt: skip
-
-
-def _cut(
-    scan: DataScan, shown: Exhibit, judged: Judged, inside: torch.Tensor, scores: Floats
-) -> float | None:
-    """The smallest score of a class that this detector would flag, None where it flags nothing."""
-    p_values = judged.scores.p_values
-    adjusted = shown.finding.p_values.get(judged.detector.name(), 1.0)
-    if p_values is None or adjusted > scan.verdict.level or not is_compared(scan):
-        return None
-    named = benjamini_hochberg(p_values[inside].numpy(), scan.fdr)
-    return float(scores[named].min()) if named.any() else None
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from mithridate.domains.registry import show_inputs
 from mithridate.pipelines.finding import DataScan
 from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest
-from mithridate.report.figures import histogram, spectrum
+from mithridate.report.figures import histograms, spectrum
 from mithridate.report.quoting import shorten
 from mithridate.report.record import NO_IDS, compact, flagged_rows, is_compared, record
 
+PART = 0.1  # of an order, from which on a detector is named beside the leader
 ROWS = 12  # classes in the table before the rest is folded away
 
 
@@ -120,9 +121,17 @@ def _facts(scan: DataScan, data: Dataset) -> dict[str, Any]:
         "list_needed": math.ceil(first.suspects / (fdr * (first.trusted + 1))),
         "asked": asked,
         "needed": max(1, math.ceil(average / (fdr * asked) - 1)),
-        "clean_expected": math.floor(scan.fdr * int(scan.flagged.sum())),
+        "list_wants": None if scan.naming is None else scan.naming.needed,
         "once_in": round(1 / level),
     }
+
+
+def _leader(shown: Exhibit) -> str:
+    """Name the detector that leads the order and those that have a tenth of it or more."""
+    name = shown.judged.detector.name()
+    others = {other: w for other, w in shown.finding.weights.items() if other != name}
+    with_it = [f"{other} ({w:.0%})" for other, w in others.items() if w >= PART]
+    return f"{name} with {' and '.join(with_it)}" if with_it else name
 
 
 def _evidence(
@@ -141,7 +150,7 @@ def _evidence(
             {
                 "exhibit": exhibit,
                 "kind": show.kind,
-                "detector": exhibit.judged.detector.name(),
+                "detector": _leader(exhibit),
                 "suspects": _cards(
                     show, exhibit, exhibit.suspects[:room], contrast, scan, examples
                 ),
@@ -151,9 +160,7 @@ def _evidence(
                 "ids": data.ids,
                 "contrast": contrast,
                 "spectrum": spectrum(scan, data, trusted, exhibit),
-                "histograms": [
-                    histogram(scan, data, trusted, exhibit, judged) for judged in scan.judged
-                ],
+                "histograms": histograms(scan, data, trusted, exhibit),
             }
         )
     return sections
@@ -167,7 +174,7 @@ def _cards(
     scan: DataScan,
     examples: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    scores = exhibit.judged.scores
+    scores = exhibit.scores
     valid = scores.p_values if is_compared(scan) else None
     return [
         {

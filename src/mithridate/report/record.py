@@ -20,7 +20,9 @@ from mithridate.core.errors import DataError
 from mithridate.core.fingerprint import fingerprint
 from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
+from mithridate.core.scores import Scores
 from mithridate.pipelines.finding import DataScan, Judged
+from mithridate.pipelines.naming import DOUBT
 from mithridate.report.overlapping import figures
 from mithridate.report.quoting import cell, spell_surrogates
 
@@ -75,6 +77,7 @@ def record(
                 "name": spell_surrogates(c.name), "suspects": c.suspects, "trusted": c.trusted,
                 "flagged": c.flagged, "by": c.by, "visible": c.visible,
                 "p_values": {name: _number(p) for name, p in c.p_values.items()},
+                "weights": {name: _number(w) for name, w in c.weights.items()},
             }
             for c in scan.classes
         ],
@@ -110,7 +113,24 @@ def _verdict(scan: DataScan) -> dict[str, Any]:
         "evidence": list(verdict.evidence),
         "flagged": int(scan.flagged.sum()),
         "fdr": scan.fdr,
+        "clean_expected": clean_expected(scan),
+        "clean_at_most": None if scan.naming is None else scan.naming.clean_at_most,
+        "confidence": 1 - DOUBT,
+        "fdr_bound": scan.naming is not None and scan.naming.bounded,
     }
+
+
+def clean_expected(scan: DataScan) -> int | None:
+    """How many of the named are expected to be clean, at most; None where nothing was compared."""
+    if scan.naming is None:
+        return None
+    expected = math.floor(scan.fdr * int(scan.flagged.sum()) + 1e-9)  # 0.29 * 100 is 28.999...
+    return min(expected, scan.naming.clean_at_most)
+
+
+def ordered(scan: DataScan, judged: Judged) -> Scores:
+    """The scores by which examples are named; those of one detector where nothing was compared."""
+    return judged.scores if scan.naming is None else scan.naming.scores
 
 
 def _detector(judged: Judged, scan: DataScan) -> dict[str, Any]:
@@ -150,7 +170,13 @@ def _examples(
             name: _column(column) if column is not None and is_compared(scan) else None
             for name, column in p_values.items()
         },
+        "order": None if scan.naming is None else _order(scan.naming.scores),
     }
+
+
+def _order(scores: Scores) -> dict[str, Any]:
+    assert scores.p_values is not None
+    return {"scores": _column(scores.values), "p_values": _column(scores.p_values)}
 
 
 def _column(values: torch.Tensor) -> list[float | None]:
@@ -171,11 +197,12 @@ def flagged_rows(
 ) -> str:
     """List the flagged examples as CSV, each class from the most suspicious example down.
 
-    How the data themselves name their examples is the last column, `own_id`, where they do. Names
+    Score and p-value are those of the combination that the detector leads in the class. How the
+    data themselves name their examples is the last column, `own_id`, where they do. Names
     that a spreadsheet would take for a formula get an apostrophe before them; the record holds
     every name as it is.
     """
-    ranked = {j.detector.name(): j.scores for j in scan.judged}
+    ranked = {j.detector.name(): ordered(scan, j) for j in scan.judged}
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["id", "name", "class", "detector", "score", "p_value", *OWN[: len(own_ids)]])

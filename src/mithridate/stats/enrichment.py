@@ -4,6 +4,7 @@ Suspect and trusted examples of a class that were treated alike are exchangeable
 wrong. Poison that a detector sees stands above the trusted examples, so the top of the ranking
 holds too few of these. The test looks at the top of every length, in every class, by every
 detector, and permutes who is trusted within each class to get the null of its smallest p-value.
+Classes are then rejected step by step: the null of the next one is computed without those before.
 Axes: N examples, suspect and trusted together; D rankings; C classes; B permutations.
 """
 
@@ -24,8 +25,10 @@ class Enrichment:
 
     Attributes:
         p_value: of the whole question.
-        adjusted: float64[D, C], p-values of each ranking and class with the probability of any
-            false rejection controlled, 1 where a class has no trusted example.
+        adjusted: float64[D, C], p-values of each ranking and class with the probability controlled
+            of naming any class that nothing is wrong with, whatever is wrong with others; 1 where a
+            class has no trusted example.
+        alone: float64[C], p-values of each class by all rankings, as if there were no other class.
         visible: float64[C], the smallest number of perfectly ranked strangers in a class that this
             test would have seen at `level`, infinite where it could see none.
         finest_p: 1 / (B + 1).
@@ -33,11 +36,12 @@ class Enrichment:
 
     p_value: float
     adjusted: Floats
+    alone: Floats
     visible: Floats
     finest_p: float
 
 
-def _grid(m: int) -> NDArray[np.int64]:
+def lengths_of_tops(m: int) -> NDArray[np.int64]:
     """Numbers of trusted examples at the top that are looked at: 0, 1, 2, 3, 5, 8, ... m / 2."""
     steps = np.unique(np.round(1.5 ** np.arange(40)).astype(np.int64))
     return np.concatenate([[0], steps[steps <= m // 2]])
@@ -53,7 +57,7 @@ def _surprise(ranks: NDArray[np.int64], total: int) -> Floats:
         ranks: int64[..., m], of the trusted examples, 0 is the most suspicious, sorted.
     """
     m = ranks.shape[-1]
-    above = _grid(m)
+    above = lengths_of_tops(m)
     place = ranks[..., above] / total
     return np.asarray(betaincc(above + 1.0, m - above, place).min(-1))
 
@@ -83,7 +87,7 @@ def enrichment(
     """
     rankings = len(scores)
     observed = np.ones((rankings, classes))
-    null = np.ones(permutations)
+    null = np.ones((classes, permutations))
     sizes: dict[int, tuple[int, int]] = {}
     for label in range(classes):
         rows = np.flatnonzero(labels == label)
@@ -100,16 +104,16 @@ def enrichment(
         kind = np.zeros(total, dtype=np.int64) if strata is None else strata[rows]
         draws = _draws(inside, kind, permutations, rng)
         for ranking in ranks:
-            null = np.minimum(null, _surprise(np.sort(ranking[draws], -1), total))
-    null.sort()
-    adjusted = (1 + np.searchsorted(null, observed, side="right")) / (permutations + 1)
+            null[label] = np.minimum(null[label], _surprise(np.sort(ranking[draws], -1), total))
+    adjusted, alone = _step_down(observed, null)
     for label in set(range(classes)) - set(sizes):
-        adjusted[:, label] = 1.0
+        adjusted[:, label] = alone[label] = 1.0
     allowed = _allowed(level, permutations)
-    threshold = null[allowed - 1] if allowed >= 1 else 0.0
+    threshold = np.sort(null.min(0))[allowed - 1] if allowed >= 1 else 0.0
     return Enrichment(
         float(adjusted.min(initial=1.0)),
         adjusted,
+        alone,
         _visible(sizes, classes, float(threshold)),
         1 / (permutations + 1),
     )
@@ -132,6 +136,34 @@ def _draws(
         drawn = [rng.choice(total, m, replace=False, shuffle=False) for _ in range(permutations)]
         parts.append(places[np.stack(drawn)])
     return np.concatenate(parts, axis=1)
+
+
+def _step_down(observed: Floats, null: Floats) -> tuple[Floats, Floats]:
+    """P-values of rankings and classes, class by class from the most suspicious one; and alone.
+
+    The null of a class is the smallest value over itself and all classes that come after it, and no
+    p-value lies below the smallest one of a class before it.
+
+    Args:
+        observed: float64[D, C].
+        null: float64[C, B], the smallest value of each class over the rankings.
+
+    """
+    draws = null.shape[1]
+    adjusted = np.ones_like(observed)
+    own = observed.min(0)
+    left, least = np.ones(draws), 0.0
+    nulls: dict[int, Floats] = {}
+    order = np.argsort(own, kind="stable")
+    for label in order[::-1]:
+        left = np.minimum(left, null[label])
+        nulls[int(label)] = np.sort(left)
+    for label in order:
+        reached = np.searchsorted(nulls[int(label)], observed[:, label], side="right")
+        adjusted[:, label] = np.maximum(least, (1 + reached) / (draws + 1))
+        least = float(adjusted[:, label].min())
+    alone = (1 + (null <= own[:, None]).sum(1)) / (draws + 1)
+    return adjusted, np.asarray(alone)
 
 
 def _allowed(level: float, permutations: int) -> int:

@@ -53,7 +53,7 @@ class Detect(Step):
         suspects, trusted = given(self.evidence.train.poison), split.trusted
         judgement = judge_examples(detector, view, len(suspects))
         rng = stream(self.seed, "permute")
-        verdict, _, flagged = self.rule.decide((judgement,), suspects, trusted, rng)
+        verdict, _, flagged, _ = self.rule.decide((judgement,), suspects, trusted, rng)
         tensors = {
             "scores": torch.cat([judgement.scores.values, judgement.trusted]),
             "flagged": flagged,
