@@ -3,10 +3,13 @@
 import re
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
 from cli.runs import inside, mithridate, report, save_npz, save_tree, shapes, stamped, start
+from mithridate.cli import answer
+from report.example import pictures, scan_of
 
 TRAINING = (
     "--epochs", 6, "--permutations", 199,
@@ -227,3 +230,25 @@ def test_a_checked_sample_of_the_suspects_counts_as_trusted_and_is_said(data, tm
     assert found["overlap"]["vouched"] == list(range(120))
     assert said in (tmp_path / "report" / "report.html").read_text()
     assert not any(found["examples"]["flagged"][:120])
+
+
+@pytest.mark.parametrize(
+    ("named", "more", "words"),
+    [
+        (True, {}, "; expect up to 1 of them to be clean, and with 95% confidence at most 3 are"),
+        (
+            True,
+            {"clean_at_most": 7},
+            "with 95% confidence no more can be said than that all may be",
+        ),
+        (True, {"bounded": True}, "; with 95% confidence at most 3 are clean"),
+        (False, {}, "0 of 120 examples are named"),
+        (False, {"bounded": True, "needed": 130}, "--fdr-bound takes about 130 trusted examples"),
+        (False, {"bounded": True}, "for a list that keeps --fdr-bound the evidence is too weak"),
+    ],
+)
+def test_the_words_about_a_list_are_those_of_its_bound(named, more, words, capsys):
+    data, trusted = pictures(120), pictures(60, seed=1)
+    scan = scan_of(data, trusted, named=named)
+    answer.print_verdict(replace(scan, naming=replace(scan.naming, **more)), data)
+    assert words in capsys.readouterr().out

@@ -1,13 +1,18 @@
 """What occurs on both sides, or often: who is then compared, and that the level holds."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
+from mithridate.core.scores import Scores
 from mithridate.domains.text.domain import TextDomain
+from mithridate.pipelines.naming import Naming
 from mithridate.pipelines.overlap import arrange
+from mithridate.pipelines.spreading import _naming
 from mithridate.report.overlapping import figures, sentences
 from mithridate.stats.enrichment import enrichment
 from mithridate.stats.intervals import proportion
@@ -141,3 +146,16 @@ def test_in_these_worlds_copies_do_harm_where_nothing_is_done_about_them():
         is_trusted = np.arange(len(suspects) + len(trusted)) >= len(suspects)
         alarms += rejected(np.concatenate([suspects, trusted]), is_trusted, rng)
     assert alarms >= 4
+
+
+def test_a_list_of_contents_is_bounded_in_examples():
+    """Of two named contents one may be clean, which may be the one that occurs three times."""
+    rows, unit = torch.arange(6), torch.tensor([0, 0, 0, 1, 2, -1])
+    seen = SimpleNamespace(unit=unit, order=rows)
+    scores = Scores(
+        torch.tensor([3.0, 2.0, 1.0]).double(), "sample", torch.tensor([0.1, 0.1, 0.9]).double()
+    )
+    found = _naming(Naming(scores, rows, 1, False, None), torch.tensor([True, True, False]), seen)
+    assert found.clean_at_most == 3
+    assert found.scores.values.tolist() == [3, 3, 3, 2, 1, 0]
+    assert found.scores.p_values.tolist() == [0.1, 0.1, 0.1, 0.1, 0.9, 1]
