@@ -6,7 +6,7 @@ import torch
 from methods.model_to_scan import Linear, pairs, scores, twin, view_of
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.streams import stream
-from mithridate.scanners.mm_bd import MaximumMargin, divide_by_median, margins
+from mithridate.scanners.mm_bd import MaximumMargin, divide_by_median, margins, refuse_ceiling
 
 
 def separate(*heights):
@@ -55,16 +55,38 @@ def separate_scale(scale):
     return Scaled().eval()
 
 
-def test_shares_are_refused_and_not_met_with_silence():
+class Behind(torch.nn.Module):
+    """Something that bounds the answers of a network."""
+
+    def __init__(self, bound):
+        super().__init__()
+        self.model, self.bound = separate(2.0, 2.5, 3.0), bound
+
+    def forward(self, batch):
+        return self.bound(self.model(batch))
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        (lambda logits: logits.softmax(1), "shares that sum to 1, not with logits: a softmax"),
+        (lambda logits: 100 * logits.softmax(1), "shares that sum to 100, not with logits"),
+        (torch.sigmoid, "3 of 3 classes reach the same largest margin, 0.5: the answers are"),
+        (torch.tanh, "3 of 3 classes reach the same largest margin, "),
+    ],
+)
+def test_bounded_answers_are_refused_and_not_met_with_silence(bound, words):
     """Behind a softmax every class reaches a share of one, backdoor or not."""
-    model = twin()
+    with pytest.raises(CannotJudge, match=words):
+        MaximumMargin().judge(view_of(Behind(bound).eval()), stream(0, "scan"))
 
-    class Shares(torch.nn.Module):
-        def forward(self, batch):
-            return model(batch).softmax(1)
 
-    with pytest.raises(CannotJudge, match="not with logits: a softmax stands in it"):
-        MaximumMargin().judge(view_of(Shares().eval()), stream(0, "scan"))
+def test_few_equal_margins_are_no_ceiling():
+    refuse_ceiling(torch.tensor([5.0, 5.0]))
+    refuse_ceiling(torch.tensor([5.0, 5.0, 4.0, 3.0]))
+    refuse_ceiling(torch.tensor([5.0, 5.0, 5.0, 4.0, 3.0, 2.0, 1.0]))
+    with pytest.raises(CannotJudge, match="3 of 6 classes"):
+        refuse_ceiling(torch.tensor([5.0, 5.0, 4.999, 4.0, 3.0, -2.0]))
 
 
 def test_edges():

@@ -80,6 +80,7 @@ class MaximumMargin(Scanner):
                 ends.append(end.cpu())
         best, place = torch.cat(tops).view(classes, self.starts).max(1)
         patterns = torch.cat(ends).view(classes, self.starts, *surface.pattern)
+        refuse_ceiling(best)
         shown = {"margin": best, "pattern": patterns[torch.arange(classes), place]}
         return Scanned(Scores(divide_by_median(best), unit="class"), shown)
 
@@ -97,19 +98,39 @@ class MaximumMargin(Scanner):
 
 
 def refuse_shares(model: nn.Module, inputs: torch.Tensor) -> None:
-    """Refuse a model that answers with shares of the classes, which sum to one.
+    """Refuse a model that answers with shares of the classes, which sum to the same.
 
     Every class reaches a share of nearly one, so that the margin of a backdoor shows no longer.
+    Percentages are shares, too.
 
     Raises:
         CannotJudge: it does.
     """
     with torch.no_grad():
         answers = model(inputs).float()
-    if bool((answers >= 0).all()) and bool(((answers.sum(1) - 1).abs() < 1e-3).all()):
+    sums = answers.sum(1)
+    if bool((answers >= 0).all()) and bool(((sums - sums[0]).abs() < 1e-3 * sums[0]).all()):
         raise CannotJudge(
-            "the model answers with shares that sum to one, not with logits: a softmax stands in "
-            "it, behind which margins say nothing; give the network without it"
+            f"the model answers with shares that sum to {float(sums[0]):.4g}, not with logits: a "
+            "softmax stands in it, behind which margins say nothing; give the network without it"
+        )
+
+
+def refuse_ceiling(best: torch.Tensor) -> None:
+    """Refuse the largest margins float[c] where most classes, and at least three, reach the same.
+
+    Then the answers are bounded, and whether a class could go further is not seen.
+
+    Raises:
+        CannotJudge: they are within a thousandth of each other.
+    """
+    top = best.max()
+    reached = int((best >= top - 1e-3 * top.abs()).sum())
+    if reached >= max(3, len(best) / 2):
+        raise CannotJudge(
+            f"{reached} of {len(best)} classes reach the same largest margin, {float(top):.4g}: "
+            "the answers are bounded, as by a sigmoid or a softmax in the network, and what lies "
+            "beyond is not seen; give the network without it"
         )
 
 
