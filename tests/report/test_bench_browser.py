@@ -87,6 +87,8 @@ def test_overview_and_cells_fit_phone_and_desktop(tmp_path, site):
     for found in measured["found"]:
         assert found["wide"] <= found["room"], f"scrolls sideways: {found['over']}"
         assert not found["over"]
+    reasons = measured["found"][0]["cut"]
+    assert len(reasons) > 3 and max(reasons) <= 1, "a reason is cut off on a phone"
     assert not [line for line in asked if "evil.example" in line]
 
 

@@ -39,6 +39,8 @@ addEventListener("load", () => {{
     return {{
       title: page.title, wide: root.scrollWidth, room: root.clientWidth,
       over: wide.map((e) => e.className + " " + e.textContent.slice(0, 40)).slice(0, 5),
+      cut: [...page.querySelectorAll("td.why > div")].map((e) =>
+        e.getBoundingClientRect().right - e.closest(".scroll").getBoundingClientRect().right),
       tables: [...page.querySelectorAll(".scroll")].map((e) => e.scrollWidth - e.clientWidth),
       text: page.body.innerText, scripts: page.scripts.length,
       pictures: [...page.images].every((i) => i.complete && i.naturalWidth > 0),
