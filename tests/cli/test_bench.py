@@ -265,7 +265,7 @@ def test_a_detector_in_the_file_of_its_recipe_is_refused_with_what_to_do(tmp_pat
         "--where", "rate=0.0", "--where", "defence=half",
     )  # fmt: skip
     assert planned.returncode == 1
-    assert f"1 cells will be skipped: {judge['why']}" in " ".join(planned.stderr.split())
+    assert f"1 cell will not be computed: {judge['why']}" in " ".join(planned.stderr.split())
 
 
 def test_what_fails_is_status_1_and_is_run_again_once_it_is_mended(tmp_path):

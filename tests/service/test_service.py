@@ -268,6 +268,10 @@ def test_paths_and_verbs_that_do_not_exist():
 
     one, two, seen = asyncio.run(all_of_them())
     assert (one.status_code, two.status_code) == (405, 404)
+    assert one.headers["Allow"] == "POST"
+    for said in (one, two):
+        expected = "expected POST /v1/classify with an input, or GET /healthz, /readyz, /metrics"
+        assert said.json() == {"error": expected}
     assert "script" not in two.text
     assert seen["mithridate_requests_total", "other", "404"] == 1
 

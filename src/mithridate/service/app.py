@@ -191,11 +191,19 @@ def app(guard: Guarded, settings: Settings | None = None) -> Starlette:
     routes = [Route(path, function, methods=[method]) for path, function, method in ends]
     made = Starlette(
         routes=routes,
+        exception_handlers={404: elsewhere, 405: elsewhere},
         lifespan=service.life,
         middleware=[Middleware(Counted, meters=service.meters)],
     )
     made.state.service = service
     return made
+
+
+async def elsewhere(request: Request, error: Exception) -> Response:
+    """Say what is served to who asks for another path or by another verb."""
+    status = int(getattr(error, "status_code", 404))
+    said = f"expected POST {PATHS[0]} with an input, or GET {', '.join(PATHS[1:])}"
+    return json_response(status, {"error": said}, getattr(error, "headers", None))
 
 
 class Counted:

@@ -202,7 +202,7 @@ def _refuse(chosen: Plan) -> bool:
     """Say which defences may not take part, and why; True where there are any."""
     reasons = refusals(chosen)
     for why, cells in reasons.items():
-        note(f"{cells} cells will be skipped: {why}")
+        note(f"{cells} cell{'s' * (cells != 1)} will not be computed: {why}")
     return bool(reasons)
 
 
