@@ -250,5 +250,5 @@ def test_a_checked_sample_of_the_suspects_counts_as_trusted_and_is_said(data, tm
 def test_the_words_about_a_list_are_those_of_its_bound(named, more, words, capsys):
     data, trusted = pictures(120), pictures(60, seed=1)
     scan = scan_of(data, trusted, named=named)
-    answer.print_verdict(replace(scan, naming=replace(scan.naming, **more)), data)
+    answer.print_verdict(replace(scan, naming=replace(scan.naming, **more)), data, [""] * 120)
     assert words in capsys.readouterr().out

@@ -153,7 +153,9 @@ def test_a_list_of_contents_is_bounded_in_examples():
     rows, unit = torch.arange(6), torch.tensor([0, 0, 0, 1, 2, -1])
     seen = SimpleNamespace(unit=unit, order=rows)
     scores = Scores(
-        torch.tensor([3.0, 2.0, 1.0]).double(), "sample", torch.tensor([0.1, 0.1, 0.9]).double()
+        torch.tensor([3.0, 2.0, 1.0]).double(),
+        "sample",
+        torch.tensor([0.1, 0.1, 0.9], dtype=torch.float64),
     )
     found = _naming(Naming(scores, rows, 1, False, None), torch.tensor([True, True, False]), seen)
     assert found.clean_at_most == 3

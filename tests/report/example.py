@@ -109,7 +109,7 @@ def scan_of(data, trusted, answer="flagged", seed=0, named=True):
     if comparable:
         naming = Naming(judged[0].scores, judged[0].trusted, 3 if flagged.any() else 0, False, None)
     return DataScan(verdict, 0.2, tuple(judged), tuple(classes), flagged, features,
-                    nn.Identity(), cost, naming)  # fmt: skip
+                    nn.Identity(), cost, naming=naming)  # fmt: skip
 
 
 def written(folder: Path, data, trusted, scan, names=None, **more):
