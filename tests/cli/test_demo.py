@@ -7,6 +7,7 @@ import pytest
 
 from mithridate.cli.work import demo as demonstration
 from mithridate.core.fit import TrainingConfig
+from mithridate.stats.intervals import Interval
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,8 @@ def test_the_poison_is_found_and_dropped_and_the_twin_is_not_accused(shown):
     poisoned, twin = json.loads((out / "demo.json").read_text("utf-8"))["rows"]
     assert poisoned["verdict"] == "flagged"
     assert poisoned["flagged"] - poisoned["false"] >= 40, "of 50 poisoned digits"
+    assert poisoned["false"] <= poisoned["at_most"]
+    assert poisoned["expected"] <= 0.2 * poisoned["flagged"]
     before, after = poisoned["asr"]
     assert before[0] > 0.9 and after[0] < 0.1
     assert twin["verdict"] == "clean"
@@ -59,3 +62,26 @@ def test_suspects_trusted_and_test_digits_are_apart_and_the_same_in_every_run():
     assert len(set.union(*parts)) == 1797
     assert digits.suspects.ids.tolist() == again.suspects.ids.tolist()
     assert digits.suspects.ids.tolist() != demonstration.divided(4).suspects.ids.tolist()
+
+
+def row(**more):
+    """A line of the table."""
+    none = (Interval(1.0, 1.0, 1.0, 9), Interval(0.0, 0.0, 0.0, 9))
+    usual = {
+        "seed": 0, "world": "poisoned", "verdict": "flagged", "p_value": 0.0005, "detector": "x",
+        "auroc": 1.0, "flagged": 79, "false": 10, "expected": 15, "at_most": 44, "beside": (),
+        "asr": none, "accuracy": none,
+    }  # fmt: skip
+    return demonstration.DemoRow(**{**usual, **more})
+
+
+def test_a_list_that_is_less_clean_than_expected_is_explained(monkeypatch):
+    lines = []
+    monkeypatch.setattr(demonstration, "say", lines.append)
+    demonstration.print_lists([row()])
+    assert lines == []
+    demonstration.print_lists([row(false=29), row(false=50), row(beside=("7",))])
+    assert "29 of 79 named digits are clean, more than the 15 expected" in lines[0]
+    assert "the bound of 44 holds" in lines[0]
+    assert "the bound of 44 does not hold here" in lines[1]
+    assert "class 7 is named without holding poison" in lines[2]

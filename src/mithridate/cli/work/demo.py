@@ -28,8 +28,10 @@ from mithridate.core.streams import stream
 from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.finding import DataScan
+from mithridate.pipelines.naming import DOUBT
 from mithridate.pipelines.scan import DataScanner
 from mithridate.report.page import write_report
+from mithridate.report.record import clean_expected
 from mithridate.stats.intervals import Interval
 
 SUSPECTS, TRUSTED = 1000, 400
@@ -48,10 +50,13 @@ class DemoRow:
     """What happened to one data set.
 
     Attributes:
-        detector: that the AUROC is of: the one with the smallest p-value.
-        auroc: within the class that holds poison, not a number without poison.
+        detector: that leads the list, else the one with the smallest p-value.
+        auroc: of the order of the list in the class that holds poison, not a number without poison.
         flagged: numbers of examples named, and of the clean among them.
         false: numbers of examples named, and of the clean among them.
+        expected: so many of the named are clean on average, at most.
+        at_most: so many of them are clean at most, with the confidence of the bound.
+        beside: classes without poison in which examples are named.
         asr: before dropping what was named and after.
         accuracy: before dropping what was named and after.
     """
@@ -64,6 +69,9 @@ class DemoRow:
     auroc: float
     flagged: int
     false: int
+    expected: int
+    at_most: int
+    beside: tuple[str, ...]
     asr: tuple[Interval, Interval]
     accuracy: tuple[Interval, Interval]
 
@@ -97,6 +105,7 @@ def run(*, out: Path, seeds: int) -> int:
     }
     write_text(out / "demo.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     print_table(rows)
+    print_lists(rows)
     for name in ("report.html", "clean-twin/report.html", "demo.json"):
         say(f"wrote {out / name}")
     return status.CLEAN
@@ -148,8 +157,9 @@ def judged(
 ) -> DemoRow:  # fmt: skip
     """Put the referee's figures into a row."""
     domain, truth = load_named("digits").domain, poisoned.truth
-    detector = leading(scan)
-    scores = next(j.scores.values for j in scan.judged if j.detector.name() == detector)
+    assert scan.naming is not None, "all classes have trusted digits"
+    scores = scan.naming.scores.values
+    held = set(poisoned.data.labels[truth.poisoned].tolist())
     inside = float("nan")
     if bool(truth.poisoned.any()):
         inside = detection(scores, truth, poisoned.data.labels)["auroc_in_class"]
@@ -162,37 +172,64 @@ def judged(
     )
     p_value = scan.verdict.p_value
     return DemoRow(
-        seed, world, scan.verdict.answer, float("nan") if p_value is None else p_value, detector,
-        inside, int(scan.flagged.sum()), int((scan.flagged & ~truth.poisoned).sum()),
+        seed, world, scan.verdict.answer, float("nan") if p_value is None else p_value,
+        leading(scan), inside, int(scan.flagged.sum()),
+        int((scan.flagged & ~truth.poisoned).sum()), clean_expected(scan) or 0,
+        scan.naming.clean_at_most,
+        tuple(c.name for label, c in enumerate(scan.classes) if c.flagged and label not in held),
         (before[0], after[0]), (before[1], after[1]),
     )  # fmt: skip
 
 
 def leading(scan: DataScan) -> str:
-    """Name the detector that the list was taken from, or else the one with the smallest p-value."""
+    """Name the detector that leads the list, or else the one with the smallest p-value."""
     best = min(scan.classes, key=lambda c: (min(c.p_values.values(), default=1.0), -c.flagged))
     return best.by or min(best.p_values, key=best.p_values.__getitem__)
 
 
 def print_table(rows: list[DemoRow]) -> None:
     """Print one line for each data set."""
-    table = grid("seed", "data set", "verdict", "AUROC", "flagged", "false", "ASR %", "accuracy %")
+    table = grid(
+        "seed", "data set", "verdict", "AUROC", "flagged", "false", "expected", "at most", "ASR %",
+        "accuracy %",
+    )  # fmt: skip
     for row in rows:
         table.add_row(
             str(row.seed), row.world, row.verdict,
             "-" if math.isnan(row.auroc) else f"{row.auroc:.3f}",
-            str(row.flagged), str(row.false), change(row.asr), change(row.accuracy),
+            str(row.flagged), str(row.false), str(row.expected), str(row.at_most),
+            change(row.asr), change(row.accuracy),
         )  # fmt: skip
     show(table)
     asr, right = rows[0].asr[0], rows[0].accuracy[0]
     used = Counter(row.detector for row in rows if not math.isnan(row.auroc))
     say(
-        "AUROC: in the target class, of the detector that named the list, else of the smallest p "
-        f"({', '.join(f'{name} {times}x' for name, times in used.items())}). "
-        "flagged, false: examples named, and the clean ones among them. "
+        "AUROC: in the target class, of the order of the list, led by "
+        f"{', '.join(f'{name} {times}x' for name, times in used.items())}. "
+        "flagged, false: examples named, and the clean ones among them. expected: how many of them "
+        "are clean on average, at most; at most: the same with a confidence of "
+        f"{1 - DOUBT:.0%}. "
         f"ASR, accuracy: before → after what was named was dropped, on {asr.n} triggered (seed 0) "
         f"and {right.n} clean test digits."
     )
+
+
+def print_lists(rows: list[DemoRow]) -> None:
+    """Say of each list that is less clean than expected, or names a class without poison, why."""
+    for row in rows:
+        name = f"seed {row.seed}, {row.world}"
+        if row.false > row.expected:
+            kept = "holds" if row.false <= row.at_most else "does not hold here"
+            say(
+                f"{name}: {row.false} of {row.flagged} named digits are clean, more than the "
+                f"{row.expected} expected. Expected is an average over scans; the bound of "
+                f"{row.at_most} {kept}."
+            )
+        if row.beside:
+            say(
+                f"{name}: class {', '.join(row.beside)} is named without holding poison, as "
+                f"happens in at most {SCANNER.level:.0%} of scans."
+            )
 
 
 def change(pair: tuple[Interval, Interval]) -> str:
