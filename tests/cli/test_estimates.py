@@ -103,7 +103,8 @@ def test_repair(data, tmp_path, monkeypatch):
     assert within_two(
         lambda: announced_and_real(
             monkeypatch, "repair.agreed", "repair.outcome.write", "repair", model, "--trusted",
-            data / "trusted.npz", "--set", "epochs=20", "--out", tmp_path / "out",
+            data / "trusted.npz", "--repair", "fine-tuning", "--set", "epochs=20", "--out",
+            tmp_path / "out",
         )
     )  # fmt: skip
 

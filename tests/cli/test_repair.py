@@ -60,18 +60,21 @@ def repaired(data, tmp_path_factory):
     done = mithridate(
         "repair", data / "model" / "model.safetensors", "--trusted", data / "trusted.npz",
         "--data", data / "poisoned.npz", "--model-saw", "neither", "--out", out,
+        "--set", "rates=0.02,0.05", "--set", "planting=80",
     )  # fmt: skip
     return done, out
 
 
 def test_the_repaired_network_and_its_card_are_written(data, repaired):
     done, out = repaired
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, 1), "an own backdoor may be left, and that is said"
+    assert ("REPAIRED" in done.stdout) == bool(done.returncode), done.stdout
     assert sorted(path.name for path in out.iterdir()) == [
         "card.html", "card.json", "model.safetensors",
     ]  # fmt: skip
     found = card(out)
-    assert found["verb"] == "repair" and found["method"]["name"] == "fine-tuning"
+    assert found["verb"] == "repair" and found["method"]["name"] == "self-chosen"
+    assert len(found["own"]) == 2 and "backdoors of its own" in found["ended"]
     assert found["method"]["used"] == ["clean", "model"]
     assert found["measured"] == found["damage"]["after"]["n"] == 27
     assert found["changed"]["n"] == 120 and len(found["scans"]) == 2
@@ -83,10 +86,10 @@ def test_the_repaired_network_and_its_card_are_written(data, repaired):
 def test_what_is_said_before_and_after(repaired):
     done, out = repaired
     assert "read 90 trusted examples (image, npz), 3 classes; suspect examples: 120" in done.stderr
-    assert "repairing by fine-tuning on cpu: about" in done.stderr
+    assert "repairing by self-chosen on cpu: about" in done.stderr
     assert "Accuracy on 27 trusted examples set apart:" in done.stdout
     assert "Verdict before:" in done.stdout and "Verdict by the repaired network:" in done.stdout
-    assert "may have removed nothing" in done.stdout
+    assert "Its own backdoor, " in done.stdout and "be of another kind" in done.stdout
     assert f"wrote {out / 'model.safetensors'}" in done.stdout
 
 
@@ -209,7 +212,7 @@ def test_a_repair_that_costs_too_much_gives_the_old_weights_back(data, destroyin
     assert same(weights(data / "model"), weights(tmp_path / "out"))
     found = card(tmp_path / "out")
     assert found["undone"] and found["max_loss"] == 0.05 and found["damage"]["loss"]["value"] > 0.3
-    assert found["scans"] == [] and "unchanged" in " ".join(found["done"])
+    assert found["scans"] == [] and "nothing was changed" in " ".join(found["done"])
     assert "NOT REPAIRED" in done.stdout and "--max-loss" in done.stdout
     assert "Nothing was repaired" in done.stdout
     assert "Not repaired" in (tmp_path / "out" / "card.html").read_text("utf-8")

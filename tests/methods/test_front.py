@@ -82,11 +82,11 @@ def test_train_refuses_what_the_command_refuses_in_the_words_of_python(folder):
 
 def test_repair_gives_the_network_of_the_command(folder, model, tmp_path):
     done = inside(
-        "repair", model, "--trusted", folder / "trusted.npz", "--set", "epochs=1", "--apart", 0.4,
-        "--out", tmp_path / "out",
+        "repair", model, "--trusted", folder / "trusted.npz", "--repair", "fine-tuning",
+        "--set", "epochs=1", "--apart", 0.4, "--max-loss", 1, "--out", tmp_path / "out",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    outcome = repair(model, folder / "trusted.npz", epochs=1, apart=0.4)
+    outcome = repair(model, folder / "trusted.npz", "fine-tuning", epochs=1, apart=0.4, max_loss=1)
     assert same(outcome.model, tmp_path / "out" / "model.safetensors")
     assert not same(outcome.model, model) and outcome.damage.after.n == len(outcome.measured) == 36
 

@@ -34,9 +34,11 @@ class RepairNetwork:
     Reads weights and writes OUT/model.safetensors, under the names that the weights have in the
     given file (and OUT/model.pt where that is a file of torch), and OUT/card.html with
     OUT/card.json: what was done, what it costs in accuracy on trusted examples that the repair
-    never saw, and what remains unknown. A repair that costs more than --max-loss gives the old
-    weights back. Settings of the repair are given as --set epochs=3; `mithridate methods repair`
-    lists them. Exit status: 0 done, 1 not repaired, 2 error, 3 cannot judge.
+    never saw, and what remains unknown. The default repair plants backdoors of its own in a copy
+    of the network and chooses by them; the card says what is left of them. A repair that costs
+    more than --max-loss gives the old weights back. Settings of the repair are given as
+    --set epochs=3; `mithridate methods repair` lists them. Exit status: 0 done, 1 not repaired, 2
+    error, 3 cannot judge.
     """
 
     model: Annotated[Path, typer.Argument(help="The weights: safetensors, or a .pt of tensors.")]
@@ -46,7 +48,7 @@ class RepairNetwork:
     out: Annotated[Path, Flag(help="A new folder for the repaired network and its card.")]
     repair: Annotated[
         str, Flag(help="The name of the repair; see `mithridate methods repair`.")
-    ] = "fine-tuning"
+    ] = "auto"
     set: Annotated[
         list[str] | None, Flag(help="A setting as FIELD=VALUE, any number of times.")
     ] = None

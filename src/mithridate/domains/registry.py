@@ -4,6 +4,7 @@ The folder of a domain holds
     domain.py    DOMAIN, the dataclass that keeps the contract of `core.domain.Domain`
     reading.py   choose_columns, gather, requests: how its inputs are read; see `InputReader`
     showing.py   show: how its inputs look on a page; see `core.showing.Shown`
+    stamping.py  draw: triggers that a defender draws at random; a domain may be without
 and whatever else it needs: networks, triggers, attacks, stealth. What trains imports domain.py
 alone, so that editing a reader makes no result stale.
 """
@@ -11,10 +12,13 @@ alone, so that editing a reader makes no result stale.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Protocol, cast
+
+import numpy as np
 
 from mithridate.core.data import Inputs
 from mithridate.core.domain import Domain
@@ -158,6 +162,25 @@ def domain_of_inputs(inputs: Inputs) -> Domain:
         f"expected raw inputs of a kind among {', '.join(DOMAINS)}, found {type(inputs).__name__} "
         f"{shape}"
     )
+
+
+def draw_triggers(
+    name: str, inputs: Inputs, rng: np.random.Generator
+) -> Sequence[Callable[[Inputs, np.random.Generator], Inputs]]:
+    """Draw one trigger of each kind that a domain offers to defenders; none where it offers none.
+
+    Args:
+        name: Of the domain.
+        inputs: Raw inputs of the kind that is to be stamped.
+        rng: Decides what is drawn.
+
+    """
+    place = f"{DOMAINS[name]}.stamping" if name in DOMAINS else ""
+    if not place or importlib.util.find_spec(place) is None:
+        return ()
+    drawn: Sequence[Callable[[Inputs, np.random.Generator], Inputs]]
+    drawn = importlib.import_module(place).draw(inputs, rng)
+    return drawn
 
 
 def show_inputs(inputs: Inputs) -> Shown:

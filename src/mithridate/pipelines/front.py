@@ -141,7 +141,7 @@ def train(
 
 
 def repair(
-    model: Network, trusted: Examples, method: str | Repair = "fine-tuning",
+    model: Network, trusted: Examples, method: str | Repair = "auto",
     *, data: Examples | None = None, model_saw: Saw = "suspect", apart: float = 0.3,
     max_loss: float = MAX_LOSS, network: str = "", part: str = "", classes: Sequence[str] = (),
     mean: Sequence[float] = (), std: Sequence[float] = (), domain: Domain | None = None,

@@ -22,6 +22,7 @@ from mithridate.pipelines.given_network import GivenNetwork
 from mithridate.pipelines.kept_network import is_onnx
 from mithridate.pipelines.repaired import MeasuredRepair, RepairOutcome
 from mithridate.pipelines.scan import Saw
+from mithridate.repairs.self_chosen import SelfChosen
 
 FEW, BATCH = 16, 128
 """The fewest examples of an estimate, and those of a batch where a repair does not say it."""
@@ -62,11 +63,14 @@ class ReadyRepair:
             few = trusted.subset(order[:count])
             view = View(few if self.data is not None else None, domain=given.domain,
                         model=given.model, clean=few, runtime=self.runtime)  # fmt: skip
-            self.repair.mend(view, stream(self.seed, "estimate", "repair"))
+            timed.mend(view, stream(self.seed, "estimate", "repair"))
 
-        batch = int(getattr(self.repair, "batch_size", BATCH))
+        timed, times = self.repair, 1.0
+        if isinstance(timed, SelfChosen):
+            times, timed = timed.times(n), timed.candidate
+        batch = int(getattr(timed, "batch_size", BATCH))
         with contextlib.suppress(MithridateError):
-            return extrapolate(with_few, max(FEW, min(batch, n // 4)), n)
+            return times * extrapolate(with_few, max(FEW, min(batch, n // 4)), n)
         return None
 
     def repaired(self, step: Announce | None = None) -> RepairOutcome:

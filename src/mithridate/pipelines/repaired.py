@@ -5,8 +5,9 @@ Axes: n suspect and m trusted examples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 from torch import nn
 
 from mithridate.core.data import Dataset
@@ -23,16 +24,37 @@ from mithridate.pipelines.damage import Damage, damage, set_apart, share
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
 from mithridate.pipelines.scan import DataScanner, Saw
+from mithridate.repairs.self_chosen import Choice, SelfChosen
 from mithridate.stats.intervals import Interval
 
 MAX_LOSS = 0.05
 """Accuracy that a repair may cost where nothing else is asked, as a share."""
+
+WEAK = 0.2
+"""Share of cases in which an own backdoor may still work after a repair that did its work."""
 
 EPSILON = 1e-9
 """So that a fall of exactly what was asked is none too many."""
 
 OF_SUSPECTS = {"inputs", "labels", "features", "logits", "losses"}
 """Evidence that a repair can only take from the suspects."""
+
+
+@dataclass(frozen=True)
+class OwnBackdoor:
+    """A backdoor that a repair planted in a copy of the network, and what it left of it.
+
+    Attributes:
+        stamp: what was put on inputs, in words.
+        label: the name of the class that it stands for.
+        planted: how often it worked in the copy, on trusted examples that the repair never saw.
+        left: the same after the repair of the copy.
+    """
+
+    stamp: str
+    label: str
+    planted: Interval
+    left: Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +67,8 @@ class RepairOutcome:
         model: the repaired copy, or the given network itself where that was `undone`.
         damage: of the repair, undone or not, on the trusted examples that were set apart.
         undone: whether accuracy fell by more than was asked, so that nothing was changed.
+        own: what is left of backdoors that the repair planted itself, where it did.
+        ended: what it chose, in words, where it did.
         changed: share of the suspects that are called otherwise.
         scans: of the suspects before and after, by what the two networks make of them.
         used: evidence that the repair asked for.
@@ -62,6 +86,13 @@ class RepairOutcome:
     measured: Dataset
     cost: dict[str, float]
     undone: bool = False
+    own: tuple[OwnBackdoor, ...] = ()
+    ended: str = ""
+
+    @property
+    def weak(self) -> bool:
+        """Whether a backdoor of its own still works too often for the repair to be trusted."""
+        return any(each.left.value > WEAK for each in self.own)
 
 
 @dataclass(frozen=True)
@@ -121,13 +152,18 @@ class MeasuredRepair:
         view = View(suspects, domain=domain, model=model, clean=learn, runtime=runtime)
         say(f"repairing by {self.method.name()}")
         with Passes() as passes:
-            mended = self._mended(view, suspects, seed)
+            mended, choice = self._mended(view, suspects, seed)
         cost = passes.cost()
         say("comparing the network before with the one after")
         harm = damage(model, mended, measured, domain, runtime)
         changed, scans, used = None, None, tuple(sorted(view.used))
-        if harm.fall is not None and harm.fall.value > self.max_loss + EPSILON:
-            return RepairOutcome(model, harm, None, None, used, learn, measured, cost, undone=True)
+        own = own_backdoors(choice, measured, view, stream(seed, "repaired", "own"))
+        ended = "" if choice is None else choice.described()
+        nothing = choice is not None and choice.repair is None
+        if nothing or (harm.fall is not None and harm.fall.value > self.max_loss + EPSILON):
+            return RepairOutcome(
+                model, harm, None, None, used, learn, measured, cost, True, own, ended
+            )
         if suspects is not None:
             prepared = domain.prepare(suspects.inputs)
             before, after = (predict(m, prepared, runtime) for m in (model, mended))
@@ -137,11 +173,18 @@ class MeasuredRepair:
                 self._scan(model, suspects, measured, domain, seed, saw, runtime, step),
                 self._scan(mended, suspects, measured, domain, seed, then, runtime, step),
             )
-        return RepairOutcome(mended, harm, changed, scans, used, learn, measured, cost)
+        return RepairOutcome(
+            mended, harm, changed, scans, used, learn, measured, cost, False, own, ended
+        )
 
-    def _mended(self, view: View, suspects: Dataset | None, seed: int) -> nn.Module:
+    def _mended(
+        self, view: View, suspects: Dataset | None, seed: int
+    ) -> tuple[nn.Module, Choice | None]:
+        rng, method = stream(seed, "repaired", "repair"), self.method
         try:
-            return self.method.mend(view, stream(seed, "repaired", "repair"))
+            if isinstance(method, SelfChosen):
+                return replace(method, budget=min(method.budget, self.max_loss)).chosen(view, rng)
+            return method.mend(view, rng), None
         except MethodError as error:
             if suspects is not None or not view.used & OF_SUSPECTS:
                 raise
@@ -164,3 +207,19 @@ class MeasuredRepair:
         return self.scanner.scan(
             suspects, measured, domain, seed, runtime=runtime, model=model, saw=saw, step=step
         )
+
+
+def own_backdoors(
+    choice: Choice | None, measured: Dataset, view: View, rng: np.random.Generator
+) -> tuple[OwnBackdoor, ...]:
+    """Ask the planted copy, before its repair and after it, about examples that neither saw."""
+    if choice is None or choice.own is None or choice.mended is None:
+        return ()
+    own = choice.own
+    before, after = (own.obeyed(m, measured, view, rng) for m in (own.model, choice.mended))
+    every = zip(own.stamps, own.targets, before, after, strict=True)
+    return tuple(
+        OwnBackdoor(str(stamp), measured.classes[label], planted, left)
+        for stamp, label, planted, left in every
+        if planted.n
+    )

@@ -20,6 +20,7 @@ from mithridate.core.plain import finite, plain
 from mithridate.core.runtime import environment
 from mithridate.pipelines.damage import ClassDamage, Damage
 from mithridate.pipelines.finding import DataScan
+from mithridate.pipelines.repaired import OwnBackdoor
 from mithridate.report import pages
 from mithridate.report.quoting import shorten, spell_surrogates
 from mithridate.report.record import compact
@@ -56,6 +57,7 @@ class Work:
         resumed: whether a stopped training went on.
         accuracy: of the network before, on all trusted examples.
         undone: whether a repair cost more than was asked, so that the old weights came back.
+        own: backdoors that the repair planted itself, and what is left of them.
         max_loss: what was asked, as a share; None where nothing was.
     """
 
@@ -81,6 +83,7 @@ class Work:
     resumed: bool = False
     accuracy: Interval | None = None
     undone: bool = False
+    own: tuple[OwnBackdoor, ...] = ()
     max_loss: float | None = None
 
 
@@ -114,6 +117,7 @@ def record(work: Work, *, sha256: str, command: str = "", seed: int = 0) -> dict
         "then": work.then,
         "ended": spell_surrogates(work.ended),
         "undone": work.undone,
+        "own": [_planted(each) for each in work.own],
         "max_loss": _finite(work.max_loss),
         "network": {
             "name": work.network, "domain": work.domain, "sha256": sha256,
@@ -208,7 +212,9 @@ def describe_work(content: dict[str, Any]) -> list[str]:
         worked = content["trusted"]["examples"] - content["measured"]
         had = f"It was given {worked:,} trusted examples"
         had += f" and {n:,} that may be poisoned." if n else "."
-        return [f"A copy of the given network was repaired by {name}.", had, *_undone(content)]
+        whole = [f"A copy of the given network was repaired by {name}.", had]
+        chose = [f"{content['ended']}."] if content["ended"] else []
+        return [*whole, *chose, *_own(content), *_undone(content)]
     noted = [
         f"The trainer noted {number:,} examples as {kind}."
         for kind, number in content["method"]["notes"].items()
@@ -226,13 +232,30 @@ def describe_work(content: dict[str, Any]) -> list[str]:
     ]
 
 
+def _planted(own: OwnBackdoor) -> dict[str, Any]:
+    return {
+        "stamp": spell_surrogates(own.stamp), "label": spell_surrogates(own.label),
+        "planted": _interval(own.planted), "left": _interval(own.left),
+    }  # fmt: skip
+
+
+def _own(content: dict[str, Any]) -> list[str]:
+    """Say how much is left of each backdoor that the repair planted itself."""
+    return [
+        f"Its own backdoor, {shorten(each['stamp'], 80)}, worked in "
+        f"{_percent(each['planted']['value'])} of cases, and in {_percent(each['left']['value'])} "
+        f"({_range(each['left'])}) after the repair."
+        for each in content["own"]
+    ]
+
+
 def _undone(content: dict[str, Any]) -> list[str]:
     """Say that a repair was undone, where it was."""
     if not content["undone"]:
         return []
     return [
-        f"That cost more than the {_points(content['max_loss'])} points of accuracy that were "
-        "allowed, so it was undone: the weights are those of the given network, unchanged."
+        f"More than the {_points(content['max_loss'])} points of accuracy that were allowed would "
+        "be lost, so nothing was changed: the weights are those of the given network."
     ]
 
 

@@ -17,6 +17,12 @@ ANSWERS = {
 }
 
 
+NOTHING_TRIED = (
+    "A repair that lowers no accuracy on trusted examples may have removed nothing: no triggered "
+    "input was tried, and whether there was a backdoor is not known."
+)
+
+
 def list_unknowns(content: dict[str, Any]) -> list[str]:
     """Say what the record of a card leaves open, the gravest first."""
     told = _of_training(content) if content["verb"] == "train" else _of_repair(content)
@@ -43,10 +49,13 @@ def _of_repair(content: dict[str, Any]) -> list[str]:
             "Nothing was repaired: whatever the given network held is there as before. The damage "
             "shown is that of the repair which was undone."
         ]
-    told = [
-        "A repair that lowers no accuracy on trusted examples may have removed nothing: no "
-        "triggered input was tried, and whether there was a backdoor is not known."
-    ]
+    if content["own"]:
+        told = [
+            "What is left of its own backdoors says what the repair can do, and not that an "
+            "unknown one is gone: that may have been learnt longer, or be of another kind."
+        ]
+    else:
+        told = [NOTHING_TRIED]
     told.append(
         "The given network was trained on the trusted examples too, so its accuracy before is "
         "flattered and the damage looks larger than it is."

@@ -17,7 +17,7 @@ from mithridate.cli.mirroring import flipped
 from mithridate.cli.repair import WhichSuspects
 from mithridate.cli.settings import parse_settings
 from mithridate.cli.sources import find_source
-from mithridate.cli.terminal import Watch, agreed, command_line, note
+from mithridate.cli.terminal import Watch, agreed, command_line, note, say
 from mithridate.core.data import Dataset
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.method import Repair
@@ -88,7 +88,9 @@ def run(
     origins = {"model": str(model), "trusted": trusted, "data": suspects.data or ""}
     work = work_of(job, repaired, described.network, origins, accuracy)
     outcome.write(repaired.model, described, work, out, computing.seed, place)
-    return status.NOT_REPAIRED if repaired.undone else status.CLEAN
+    if repaired.weak and not repaired.undone:
+        say("HARDLY REPAIRED: a backdoor of its own still works too often")
+    return status.NOT_REPAIRED if repaired.undone or repaired.weak else status.CLEAN
 
 
 def check_flags(model: Path, saw: str) -> None:
@@ -132,4 +134,5 @@ def work_of(
         measured=outcome.measured, damage=outcome.damage,
         scans=outcome.scans or (), changed=outcome.changed, used=outcome.used,
         saw=job.saw, accuracy=accuracy, undone=outcome.undone, max_loss=job.max_loss,
+        own=outcome.own, ended=outcome.ended,
     )  # fmt: skip
