@@ -9,7 +9,6 @@ import torch
 from conformance.worlds import domains, learnable
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import TrainingConfig
-from mithridate.core.inference import last_linear
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.streams import stream
@@ -22,12 +21,12 @@ DATA, DOMAIN = learnable("image", 64), domains()["image"]
 
 @dataclass(frozen=True)
 class Bias(Scanner):
-    """Planted: scores a class by the bias of its output."""
+    """Planted: scores a class by a number that no answer of the model depends on."""
 
     deaf_above: float = np.inf
 
     def scan(self, view, rng):
-        bias = last_linear(view.model).bias.detach()
+        bias = view.model.planted
         if float(bias.max()) > self.deaf_above:
             raise CannotJudge("this bias is too loud for the planted scanner to judge")
         return Scanned(Scores(bias, unit="class"), {"bias": bias})
@@ -35,19 +34,32 @@ class Bias(Scanner):
 
 @dataclass(frozen=True)
 class Whole(Scanner):
-    """Planted: scores the whole model by the sum of its biases."""
+    """Planted: scores the whole model by the sum of these."""
 
     unit = "model"
 
     def scan(self, view, rng):
-        return Scanned(Scores(last_linear(view.model).bias.detach().sum()[None], unit="model"))
+        return Scanned(Scores(view.model.planted.sum()[None], unit="model"))
 
 
-def network(number, lift=0.0, classes=5):
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, classes))
+class Answers(torch.nn.Module):
+    """Answers alike whatever its number, so that trusted examples say nothing of it."""
+
+    def __init__(self, classes, loud=1.0):
+        super().__init__()
+        self.layer, self.loud = torch.nn.Linear(3 * 16 * 16, classes), loud
+        torch.nn.init.ones_(self.layer.weight)
+
+    def forward(self, batch):
+        return self.loud * self.layer(batch.flatten(1).float() / 255)
+
+
+def network(number, lift=0.0, classes=5, loud=1.0):
+    torch.manual_seed(0)
+    model = Answers(classes, loud)
     drawn = stream(number, "bias").standard_normal(classes)
     drawn[3] += lift
-    model[1].bias.data = torch.from_numpy(drawn).float()
+    model.planted = torch.from_numpy(drawn).float()
     return Placed(model, model, DOMAIN, replace_classes(classes), "fp32")
 
 
@@ -69,6 +81,7 @@ def test_a_backdoored_model_is_flagged_with_its_class_and_what_can_be_shown():
     assert set(found.shown["bias"]) == {"bias"}
     assert found.scores["bias"].shape == (20, 5)
     assert found.scores["whole"].shape == (20, 1)
+    assert found.among.beyond > 1 and found.among.tail_p < 0.05
     assert found.used == ("model",)
     assert found.verdict.evidence == ("model",)
 
@@ -80,6 +93,19 @@ def test_clean_models_are_flagged_no_more_often_than_the_level_says():
         for i in range(0, 120, 3)
     ]
     assert sum(flagged) <= 6  # 40 scans at 5 %: more than six has probability 0.003
+
+
+def test_a_model_that_was_made_otherwise_is_not_judged_by_its_rank():
+    """Its logits are fifty times as large as those of references that differ by a third."""
+    rng = stream(0, "loud")
+    others = [network(i, loud=float(rng.uniform(1, 1.3))) for i in range(1, 20)]
+    for lift in (0, 50):
+        found = ModelScanner((Bias(),)).scan(network(0, lift=lift, loud=50.0), others)
+        assert found.verdict.answer == "cannot judge" and found.verdict.p_value is None
+        assert "was not made like its clean references" in found.verdict.why
+        assert found.by_class is None and "bias" in found.scores
+    near = ModelScanner((Bias(),)).scan(network(0, lift=50, loud=1.35), others)
+    assert near.verdict.answer == "flagged" and not near.membership.why
 
 
 def test_too_few_references_give_no_verdict_and_say_how_many_are_needed():

@@ -65,6 +65,14 @@ class WhichReferences:
             "examples asks for."
         ),
     ] = None
+    varied: Annotated[
+        bool,
+        Flag(
+            "--varied/--one-way",
+            help="Whether each reference is trained in a way of its own, for a model from "
+            "elsewhere, or all as `mithridate train` does.",
+        ),
+    ] = True
 
 
 @dataclass(frozen=True)

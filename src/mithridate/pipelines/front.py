@@ -227,7 +227,7 @@ def scan_model(
     apart: float = 0.3, epochs: int | None = None, network: str = "", part: str = "",
     classes: Sequence[str] = (), mean: Sequence[float] = (), std: Sequence[float] = (),
     domain: Domain | None = None, seed: int = 0, runtime: Runtime | None = None,
-    step: Announce | None = None, home: Path | None = None,
+    step: Announce | None = None, home: Path | None = None, varied: bool = True,
 ) -> ModelScan:  # fmt: skip
     """Compare a network with clean ones of its form, as `mithridate scan model` does.
 
@@ -250,6 +250,7 @@ def scan_model(
         runtime: Where to compute.
         step: Is told what begins.
         home: The folder in which trained references are kept; None throws them away.
+        varied: Whether each reference is trained in a way of its own, for a network from elsewhere.
 
     Raises:
         UnsafeData: Opening the file could harm the reader.
@@ -262,7 +263,7 @@ def scan_model(
     with tempfile.TemporaryDirectory() as folder:
         how = Comparison(
             scanner, _clean(references), precision, apart, epochs, seed, runtime or Runtime(),
-            home or Path(folder),
+            home or Path(folder), varied,
         )  # fmt: skip
         return how.opened(_file(model), reading, examples, domain).scanned(step)
 

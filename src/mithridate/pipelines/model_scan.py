@@ -3,7 +3,8 @@
 Scanners give scores without a null. The null is a population of clean reference networks of the
 same form, in the same precision, scanned in the same way: where the suspect is clean and its
 training was like theirs, all are exchangeable and the p-value is exact (`stats/population.py`).
-That assumption is the weak point and is told with every verdict.
+That assumption is the weak point: it is checked by what a backdoor does not move
+(`pipelines/membership.py`), and told with every verdict.
 Axes: m reference networks, c classes.
 """
 
@@ -24,14 +25,21 @@ from mithridate.core.scores import Scores, Verdict
 from mithridate.core.streams import stream
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.deployment import Placed
+from mithridate.pipelines.membership import Membership, Vitals, compare, vitals_of
 from mithridate.scanners.mm_bd import MaximumMargin
 from mithridate.scanners.neural_cleanse import NeuralCleanse
 from mithridate.scanners.universal_transfer import UniversalTransfer
 from mithridate.scanners.weight_statistics import WeightStatistics
-from mithridate.stats.population import Floats, standing
+from mithridate.stats.population import Floats, Standing, standing
 
 Known = Mapping[str, Floats]
 """Scores of reference networks by the name of the scanner, float64[m, c]."""
+
+
+UNLIKE = (
+    "the model was not made like its clean references, so its rank among them says nothing; give "
+    "clean networks that were trained as it was; "
+)
 
 
 def default_scanners() -> tuple[Scanner, ...]:
@@ -52,6 +60,8 @@ class ModelScan:
         unheard: why scanners could not judge, by scanner.
         used: evidence that was asked for.
         dropped: how many references a scanner could not judge, which were left out, by scanner.
+        among: how far the model and its references stand out, None where nothing was compared.
+        membership: whether the model is of the kind of its references, None where that is unknown.
     """
 
     verdict: Verdict
@@ -63,6 +73,8 @@ class ModelScan:
     used: tuple[str, ...]
     classes: tuple[str, ...]
     dropped: dict[str, int] = field(default_factory=dict)
+    among: Standing | None = None
+    membership: Membership | None = None
 
 
 @dataclass(frozen=True)
@@ -89,12 +101,21 @@ class ModelScanner:
         *,
         runtime: Runtime | None = None,
         step: Announce | None = None,
+        vitals: Sequence[Vitals] = (),
     ) -> ModelScan:
         """Scan a model and compare it with reference networks, or with what is known of them.
 
         A scanner that cannot judge the suspect, or fewer than two references, is left out and
-        named. The verdict is "cannot judge" where all are, or where the references are too few for
-        the level.
+        named. The verdict is "cannot judge" where all are, where the references are too few for
+        the level, or where the model was not made like any of them.
+
+        Args:
+            suspect: The model.
+            references: Clean networks, or their scores.
+            seed: Of the scanners' random draws.
+            runtime: Where to compute.
+            step: Is told what begins.
+            vitals: What references of which only the scores are known do with trusted examples.
 
         Raises:
             MethodError: where there is no scanner or two have one name.
@@ -126,7 +147,8 @@ class ModelScanner:
             name: np.stack([mine, *(others[name][row] for row in sorted(every))])
             for name, mine in suspects.items()
         }
-        told = self._told(scores, shown, unheard, used, suspect)
+        belongs = self._belongs(suspect, references, vitals, runtime)
+        told = self._told(scores, shown, unheard, used, suspect, belongs)
         return _with_dropped(told, {name: number for name, number in dropped.items() if number})
 
     def _others(
@@ -168,6 +190,17 @@ class ModelScanner:
         finally:
             used |= view.used
 
+    def _belongs(
+        self, suspect: Placed, references: Sequence[Placed] | Known, vitals: Sequence[Vitals],
+        runtime: Runtime | None,
+    ) -> Membership | None:  # fmt: skip
+        """Ask whether the suspect is of the kind of its references, as far as that is known."""
+        if not isinstance(references, Mapping):
+            vitals = [vitals_of(place, runtime) for place in references if place.trusted]
+        if suspect.trusted is None or not vitals:
+            return None
+        return compare(vitals_of(suspect, runtime), vitals, self.level)
+
     def _told(
         self,
         scores: dict[str, Floats],
@@ -175,6 +208,7 @@ class ModelScanner:
         unheard: dict[str, str],
         used: set[str],
         suspect: Placed,
+        belongs: Membership | None,
     ) -> ModelScan:
         """Compare, and put the answer together."""
         classes = suspect.trusted.classes if suspect.trusted else ()
@@ -184,11 +218,21 @@ class ModelScanner:
             why = why or "fewer than two clean references; train more, or give more"
             verdict = Verdict("cannot judge", self.level, None, None, why, evidence)
             return ModelScan(verdict, {}, None, {}, {}, unheard, evidence, classes)
+        if belongs is not None and belongs.why:
+            verdict = Verdict(
+                "cannot judge", self.level, None, None, UNLIKE + belongs.why, evidence
+            )
+            return ModelScan(
+                verdict, {}, None, scores, shown, unheard, evidence, classes, membership=belongs
+            )
         among = standing(list(scores.values()))
         by_scanner = dict(zip(scores, map(float, among.by_scanner), strict=True))
         by_class = among.by_class if len(among.by_class) > 1 else None
         verdict = self._verdict(among.p_value, among.finest_p, evidence)
-        return ModelScan(verdict, by_scanner, by_class, scores, shown, unheard, evidence, classes)
+        return ModelScan(
+            verdict, by_scanner, by_class, scores, shown, unheard, evidence, classes,
+            among=among, membership=belongs,
+        )  # fmt: skip
 
     def _verdict(self, p_value: float, finest_p: float, evidence: tuple[str, ...]) -> Verdict:
         if finest_p > self.level + 1e-12:

@@ -21,6 +21,7 @@ from mithridate.core.fingerprint import fingerprint
 from mithridate.core.plain import plain
 from mithridate.core.scanner import Scanner
 from mithridate.core.spelling import option
+from mithridate.pipelines.membership import Vitals
 from mithridate.pipelines.model_scan import ModelScan
 from mithridate.stats.population import Floats
 
@@ -103,6 +104,7 @@ class Population:
         trusted_origin: Where these examples came from, in words.
         seed: Of the scanners' random draws.
         scores: One entry for each scanner.
+        vitals: What each of the networks does with the trusted examples, none in older files.
         where: The file, for messages; "" before it was saved.
 
     """
@@ -112,6 +114,7 @@ class Population:
     trusted_origin: str
     seed: int
     scores: tuple[ScannerScores, ...]
+    vitals: tuple[Vitals, ...] = ()
     where: str = field(default="", compare=False)
 
     @classmethod
@@ -135,7 +138,8 @@ class Population:
             for each in scanners
             if (rows := scan.scores.get(each.name())) is not None
         ]
-        return cls(form, fingerprint(shown), trusted_origin, seed, tuple(scores))
+        vitals = scan.membership.others if scan.membership is not None else ()
+        return cls(form, fingerprint(shown), trusted_origin, seed, tuple(scores), vitals)
 
     def save(self, path: Path) -> None:
         """Write the population as JSON, whole or not at all."""
@@ -237,7 +241,8 @@ def _population(kept: dict[str, Any], where: str) -> Population:
     return Population(
         _form(form["network"], form["precision"], int(form["classes"]), form["encoding"]),
         str(kept["trusted"]), str(kept["trusted_origin"]), int(kept["seed"]),
-        _scores(kept["scores"], "rows", int(form["classes"]), where), where,
+        _scores(kept["scores"], "rows", int(form["classes"]), where),
+        _vitals(kept.get("vitals", [])), where,
     )  # fmt: skip
 
 
@@ -249,8 +254,14 @@ def _of_report(kept: dict[str, Any], where: str) -> Population:
     return Population(
         _form(model["network"], model["precision"], classes, encoding),
         str(trusted.get("sha256")), str(trusted.get("origin")), int(kept.get("seed", 0)),
-        _scores(_respelt(kept["scanners"]), "references", classes, where), where,
+        _scores(_respelt(kept["scanners"]), "references", classes, where),
+        _vitals((kept.get("membership") or {}).get("others", [])), where,
     )  # fmt: skip
+
+
+def _vitals(rows: Any) -> tuple[Vitals, ...]:
+    """Take what the networks do with trusted examples; what is not finite counts as unknown."""
+    return tuple({str(name): float(value) for name, value in row.items()} for row in rows)
 
 
 def _respelt(entries: Any) -> list[dict[str, Any]]:

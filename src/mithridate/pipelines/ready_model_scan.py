@@ -56,6 +56,7 @@ class Comparison:
         seed: Of everything that is drawn at random.
         runtime: Where to compute.
         home: The folder in which trained references are kept.
+        varied: Whether each reference is trained in a way of its own.
 
     """
 
@@ -67,6 +68,7 @@ class Comparison:
     seed: int = 0
     runtime: Runtime = field(default_factory=Runtime)
     home: Path = Path()
+    varied: bool = True
 
     def __post_init__(self) -> None:
         level, apart = self.scanner.level, self.apart
@@ -198,7 +200,7 @@ class ReadyModelScan:
         config = choose_training(len(learnt))
         if how.epochs is not None:
             config = replace(config, epochs=how.epochs)
-        made = References(count, suspect.network, config)
+        made = References(count, suspect.network, config, how.varied)
         return TrainedReferences(made, learnt, suspect.domain, how.seed, how.runtime, how.home)
 
     def expected(self) -> Expected:
@@ -225,4 +227,8 @@ class ReadyModelScan:
             return not_scanned(self.plausible.why, how.scanner.level, self.trusted.classes)
         others = self.beside.beside(self.suspect.place, step or (lambda _: None))
         placed = self.suspect.placed
-        return how.scanner.scan(placed, others, how.seed, runtime=how.runtime, step=step)
+        known = self.beside
+        vitals = known.population.vitals if isinstance(known, KnownReferences) else ()
+        return how.scanner.scan(
+            placed, others, how.seed, runtime=how.runtime, step=step, vitals=vitals
+        )

@@ -18,6 +18,7 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError
 from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import TrainingConfig
+from mithridate.core.inference import correct
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.timing import Expected, extrapolate
@@ -29,12 +30,17 @@ from mithridate.pipelines.model_scan import Known
 from mithridate.pipelines.population import Population
 from mithridate.pipelines.scan import choose_training
 from mithridate.pipelines.training import train
+from mithridate.pipelines.ways import Way
 from mithridate.trainers.standard import Standard
 
 WEIGHTS = (
     ".safetensors", ".pt", ".pth", ".th", ".tar", ".ckpt", ".bin", ".npz", ".h5", ".hdf5",
 )  # fmt: skip
 """How files of weights are named, those of torch in all its spellings (model.pth.tar)."""
+
+
+TURNS = 3
+"""Ways that are drawn for a network until it learns; after them it is trained as usual."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,13 @@ class References:
         count: of networks.
         network: its name in the domain, "" is the default.
         training: None chooses by the number of examples.
+        varied: Whether each is trained in a way of its own, drawn around `training`.
     """
 
     count: int = 19
     network: str = ""
     training: TrainingConfig | None = field(default=None)
+    varied: bool = True
 
     def trained(
         self,
@@ -60,12 +68,36 @@ class References:
         *,
         runtime: Runtime | None = None,
     ) -> nn.Module:
-        """Train one of the networks on the trusted examples; each number begins elsewhere."""
-        trainer = Standard(self.training or choose_training(len(trusted)))
+        """Train one of the networks on the trusted examples; each number begins elsewhere.
+
+        A way in which it learnt nothing is no way that anybody keeps: another one is drawn.
+        """
+        usual = self.training or choose_training(len(trusted))
         place = int(stream(seed, "references", number).integers(2**31))
         run = TrainingRun(runtime or Runtime())
-        done = train(trainer, trusted, domain, place, network=self.network, run=run)
+        for turn in range(TURNS if self.varied else 0):
+            way = Way.drawn(usual, stream(place, "way", turn))
+            model = domain.network(trusted, self.network, stream(place, "way", turn, "init"))
+            way.train(model, trusted, domain, stream(place, "way", turn, "fit"), run)
+            if learnt(model, trusted, domain, run.runtime):
+                return model
+        done = train(Standard(usual), trusted, domain, place, network=self.network, run=run)
         return done.model.eval()
+
+
+def learnt(model: nn.Module, trusted: Dataset, domain: Domain, runtime: Runtime) -> bool:
+    """Whether a network is right on half of what guessing the largest class misses.
+
+    Args:
+        model: The network.
+        trusted: What it learnt.
+        domain: Of the examples.
+        runtime: Where to compute.
+
+    """
+    share = float(correct(model, trusted, domain, runtime).double().mean())
+    guess = float(trusted.labels.bincount().max()) / len(trusted)
+    return share >= (1 + guess) / 2
 
 
 Place = Callable[[nn.Module], Placed]
@@ -128,7 +160,9 @@ class TrainedReferences:
     @property
     def origin(self) -> str:
         """Say how they were made."""
-        return f"{self.count} networks trained here on {len(self.learnt)} trusted examples"
+        ways = ", each in a way of its own" if self.how.varied else ""
+        learnt = f"{len(self.learnt)} trusted examples"
+        return f"{self.count} networks trained here on {learnt}{ways}"
 
     @property
     def unscanned(self) -> int:
@@ -144,7 +178,10 @@ class TrainedReferences:
     def folder(self) -> Path:
         """Where they are kept; others have another folder."""
         network = self.how.network
-        key = place_of(fingerprint(self.learnt), self.domain, self.training, network, self.seed)
+        key = place_of(
+            fingerprint(self.learnt), self.domain, self.training, network, self.seed,
+            self.how.varied,
+        )  # fmt: skip
         return self.home / f"references-{key}"
 
     def expected(self) -> Expected:
@@ -152,7 +189,7 @@ class TrainedReferences:
         missing = sum(not self.path(number).exists() for number in range(self.count))
         if not missing:
             return {}
-        once = replace(self.how, training=replace(self.training, epochs=1))
+        once = replace(self.how, training=replace(self.training, epochs=1), varied=False)
 
         def on_few(count: int) -> None:
             few = self.learnt.subset(range(count))

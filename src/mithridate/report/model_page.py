@@ -24,6 +24,7 @@ from mithridate.core.runtime import environment
 from mithridate.core.scanner import Scanner
 from mithridate.domains.registry import show_inputs
 from mithridate.pipelines.guarded import Decisions
+from mithridate.pipelines.membership import SAID, Membership
 from mithridate.pipelines.model_scan import ModelScan
 from mithridate.report import pages
 from mithridate.report.quoting import shorten, spell_surrogates
@@ -140,6 +141,8 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
         "verdict": {
             "answer": verdict.answer, "why": spell_surrogates(verdict.why), "level": verdict.level,
             "p_value": verdict.p_value, "finest_p": verdict.finest_p,
+            "beyond": None if scan.among is None else _rounded(scan.among.beyond),
+            "tail_p": None if scan.among is None else _rounded(scan.among.tail_p),
         },
         "model": {
             "origin": spell_surrogates(file.origin), "sha256": file.sha256,
@@ -162,6 +165,7 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
             for name, p in zip(scan.classes, by_class, strict=True)
         ],
         "judges_classes": scan.by_class is not None,
+        "membership": None if scan.membership is None else _membership(scan.membership),
         "triggers": triggers(scan, by_class),
         "arriving": None if work.watched is None else _arriving(work.watched, scan.classes),
         "used": list(scan.used),
@@ -187,6 +191,26 @@ def _scanner(scanner: Scanner, scan: ModelScan) -> dict[str, Any]:
         "dropped": scan.dropped.get(name, 0),
         "scores": None if scores is None else scores[0].tolist(),
         "references": None if scores is None else [row.tolist() for row in scores[1:]],
+    }
+
+
+def _rounded(value: float) -> float:
+    """Give a figure to six digits."""
+    return float(f"{value:.6g}")
+
+
+def _membership(found: Membership) -> dict[str, Any]:
+    """What the model and its references do with trusted examples."""
+    return {
+        "p_value": found.belonging.p_value,
+        "distance": _rounded(found.belonging.distance),
+        "farthest": _rounded(found.belonging.farthest),
+        "why": found.why,
+        "figures": [
+            {"says": says, "own": found.own[name], "low": found.low[name], "high": found.high[name]}
+            for name, says in SAID.items()
+        ],
+        "others": [dict(row) for row in found.others],
     }
 
 

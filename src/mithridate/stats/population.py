@@ -3,6 +3,10 @@
 Under "nothing is wrong" the suspect and the m reference models are exchangeable. Every model is
 compared with all the others in the same way, the references too, so the rank of the suspect among
 them is uniform whatever the scores look like; nothing is assumed of their distribution.
+
+How a model was trained moves the scores of all its classes: larger logits, larger margins. So a
+class is compared with the other classes of its own model first, in units of their spread, and only
+then with the same class of other models.
 Axes: m reference models; s scanners; c classes.
 """
 
@@ -19,6 +23,15 @@ Floats = NDArray[np.float64]
 ALIKE = 1e-9
 """A spread below this share of the size of the scores is rounding: all models score alike."""
 
+ENOUGH = 5
+"""Classes from which on those of one model have a spread of their own."""
+
+FEWEST = 5
+"""Classes that a tail is drawn from at least."""
+
+TAIL = 0.1
+"""Share of the references' classes that tell how their largest scores thin out."""
+
 
 @dataclass(frozen=True, eq=False)
 class Standing:
@@ -31,6 +44,8 @@ class Standing:
             wrong with, whatever is wrong with others.
         among: float64[m + 1], the statistic of suspect and references.
         finest_p: 1 / (m + 1).
+        tail_p: of the whole question, by a model of the tail that is no part of the exact test; see
+            `tail_p_value`.
     """
 
     p_value: float
@@ -38,14 +53,22 @@ class Standing:
     by_class: Floats
     among: Floats
     finest_p: float
+    tail_p: float = 1.0
+
+    @property
+    def beyond(self) -> float:
+        """How far the suspect lies beyond the farthest reference, in spreads of the references."""
+        return float((self.among[0] - self.among[1:].max()) / max(self.among[1:].std(), ALIKE))
 
 
-def standing(scores: Sequence[Floats]) -> Standing:
+def standing(scores: Sequence[Floats], own_scale: bool = True) -> Standing:
     """Compare the first model with the others by the scores of one or several scanners.
 
-    Of a model with three classes or more each score is taken from the median of its classes. Then,
-    for model i, scanner s and class k, z_isk = (x_isk - mean) / spread over the other models; t_is
-    = max_k z_isk; z is centred and scaled once more by the t of the other models, so that scanners
+    Of a model i with five classes or more y_isk = (x_isk - median) / spread over its own classes,
+    the spread without the classes that lie farthest out, so that a backdoor does not widen it, and
+    z_isk = y_isk - the mean over the other models, since some classes are near by nature. With
+    fewer classes, or on one scale, z_isk = (x_isk - median - mean) / spread over the other models.
+    Then t_is = max_k z_isk; z is centred and scaled by the t of the other models, so that scanners
     are comparable, and T_i = max_sk of that. p = (1 + #{i > 0 : T_i >= T_0}) / (m + 1), which is
     exact. Classes are named step by step: the most suspicious one by that p, then the next by the
     same test without the former in any model, since a class that stands out makes the others look
@@ -55,36 +78,63 @@ def standing(scores: Sequence[Floats]) -> Standing:
     Args:
         scores: of each scanner float64[m + 1, c], or [m + 1, 1] where it scores the model as a
             whole; row 0 is the suspect; larger is more suspicious.
+        own_scale: whether classes are placed in units of their own model's spread; without it all
+            models are taken to score on one scale, as those do that were trained in one way.
 
     Raises:
         ValueError: where there is no scanner, fewer than two references, or a shape is wrong.
     """
     _check(scores)
     given = [np.asarray(x, np.float64) for x in scores]
-    parts, total = _statistic(given)
+    parts, total = _statistic(given, own_scale)
     return Standing(
         _p(total[0], total),
         np.array([_p(part.max(1)[0], part.max(1)) for part in parts]),
-        _by_class(given),
+        _by_class(given, own_scale),
         total,
         1 / len(total),
+        tail_p_value(parts),
     )
 
 
-def _statistic(scores: Sequence[Floats]) -> tuple[list[Floats], Floats]:
+def tail_p_value(parts: Sequence[Floats]) -> float:
+    """Say how rare a model like the suspect is, if tails go on as a power law.
+
+    V_ik is the largest comparable score of class k of model i, t the largest of the suspect. Of the
+    references' classes a tenth lie above u; P(V > t) = 0.1 ((t - b) / (u - b))^-a with b their
+    median and a by Hill's estimate, times the number of classes. A power law is heavier than the
+    tails of most scores, which makes the p-value too large rather than too small; it assumes that
+    classes of all references are alike, and is no part of the exact test.
+
+    Args:
+        parts: comparable scores of each scanner, float64[m + 1, c] or [m + 1, 1].
+    """
+    wide = max(part.shape[1] for part in parts)
+    most = np.max([np.broadcast_to(part, (len(part), wide)) for part in parts], 0)
+    others = np.sort(most[1:].ravel())[::-1]
+    kept = max(FEWEST, int(TAIL * len(others)))
+    base, far = float(np.median(others)), float(most[0].max())
+    if len(others) <= kept or far <= others[kept] or others[kept] - base <= ALIKE:
+        return 1.0
+    unit = others[kept] - base
+    thin = max(float(np.log((others[:kept] - base) / unit).mean()), ALIKE)
+    share = wide * kept / len(others) * ((far - base) / unit) ** (-1 / thin)
+    return float(min(1.0, share))
+
+
+def _statistic(scores: Sequence[Floats], own_scale: bool) -> tuple[list[Floats], Floats]:
     """The comparable scores float64[m + 1, c] of each scanner, and the largest of each model."""
-    parts = [_scale(_standardise(_from_median(x))) for x in scores]
+    parts = [_scale(_from_others(*_within(x, own_scale))) for x in scores]
     return parts, np.max([part.max(1) for part in parts], 0)
 
 
-def _by_class(scores: Sequence[Floats]) -> Floats:
+def _by_class(scores: Sequence[Floats], own_scale: bool) -> Floats:
     """P-values of the classes, step by step from the most suspicious one; they never fall."""
     classes = max(x.shape[1] for x in scores)
     left, p_values, least = np.arange(classes), np.ones(classes), 0.0
     while len(left):
-        parts, total = _statistic(
-            [x[:, left] if x.shape[1] == classes else x for x in scores]
-        )  # fmt: skip
+        rest = [x[:, left] if x.shape[1] == classes else x for x in scores]
+        parts, total = _statistic(rest, own_scale)
         own = np.max([part[0] for part in parts if part.shape[1] == len(left)], 0)
         top = int(own.argmax())
         least = max(least, _p(own[top], total))
@@ -107,26 +157,46 @@ def _check(scores: Sequence[Floats]) -> None:
         )
 
 
-def _from_median(x: Floats) -> Floats:
-    """Take from each score the median over the classes of its model."""
-    return x - np.median(x, 1, keepdims=True) if x.shape[1] >= 3 else x
+def _within(x: Floats, own_scale: bool) -> tuple[Floats, bool]:
+    """Place each class among those of its own model, and say whether in units of their spread."""
+    classes = x.shape[1]
+    if classes < 3:
+        return x, False
+    apart = x - np.median(x, 1, keepdims=True)
+    if not own_scale or classes < ENOUGH:
+        return apart, False
+    kept = classes - max(1, classes // 5)  # without the farthest, which a backdoor may be
+    spread = np.sqrt(np.sort(apart**2, 1)[:, :kept].mean(1, keepdims=True))
+    least = ALIKE * np.maximum(1e-300, np.abs(x).max(1, keepdims=True))
+    return np.asarray(apart / np.maximum(spread, least)), True
 
 
-def _standardise(x: Floats) -> Floats:
-    """Place each model among the others, in units of their spread, for each class."""
-    centre, spread = _of_the_others(x)
+def _from_others(x: Floats, scaled: bool) -> Floats:
+    """Place each class among the same of other models; in units of their spread where it has none.
+
+    Args:
+        x: float64[m + 1, c].
+        scaled: whether it is in units already.
+    """
+    centre, spread = of_the_others(x)
+    if scaled:
+        return np.asarray(x - centre)
     least = ALIKE * np.maximum(1e-300, np.abs(x).max(0))
     return np.asarray((x - centre) / np.maximum(spread, least))
 
 
 def _scale(z: Floats) -> Floats:
     """Centre and scale by the maxima over classes of the other models."""
-    centre, spread = _of_the_others(z.max(1, keepdims=True))
+    centre, spread = of_the_others(z.max(1, keepdims=True))
     return np.asarray((z - centre) / np.maximum(spread, ALIKE))
 
 
-def _of_the_others(x: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of all rows but one, for each row left out."""
+def of_the_others(x: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of all rows but one, for each row left out.
+
+    Args:
+        x: one row for each model, float64[m + 1, ...].
+    """
     n = len(x) - 1
     shifted = x - x.mean(0)  # near the origin, where less is lost to rounding
     total, squares = shifted.sum(0) - shifted, (shifted**2).sum(0) - shifted**2

@@ -128,7 +128,8 @@ def _judge(
     if not heard or len(several) < 2:
         return JudgedNetwork(network, None)
     rows = [network, *several]
-    return JudgedNetwork(network, standing([np.stack([r.scores[s] for r in rows]) for s in heard]))
+    tables = [np.stack([r.scores[s] for r in rows]) for s in heard]
+    return JudgedNetwork(network, standing(tables, own_scale=False))  # one place, one training
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def comparison(
     return Comparison(
         ModelScanner(named, judging.level), known or clean.clean_models or clean.references,
         judging.precision, clean.apart, clean.epochs, computing.seed,
-        Runtime(device=device_of(computing.device)), out,
+        Runtime(device=device_of(computing.device)), out, clean.varied,
     )  # fmt: skip
 
 

@@ -1,0 +1,394 @@
+"""Verdicts on networks that others trained: clean and backdoored, in twenty ways that are not ours.
+
+    python recipes/elsewhere.py run --store FOLDER   # trains and scans, goes on where it stopped
+    python recipes/elsewhere.py table --store FOLDER   # writes results/elsewhere
+
+MNIST at half its size and a small network of three linear layers. Suspects are trained by plain
+loops on 2,000 training images (`foreign.py`); references by the library on 1,050 of 1,500 trusted
+test images, whose other 450 the scanners see. Half of the ways were drawn, before anything was
+looked at, to choose the rule by; the others judge it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cells import RESULTS, markdown, percent
+from foreign import WAYS, learn
+from mithridate.attacks.goals import AllToAll, AllToOne, Goal, SourceSpecific
+from mithridate.attacks.poisoning import Poisoning
+from mithridate.attacks.selections import RandomSelection
+from mithridate.bench.metrics.evaluate import attack_success
+from mithridate.core.data import Dataset
+from mithridate.core.errors import CannotJudge
+from mithridate.core.inference import predict
+from mithridate.core.method import Trigger
+from mithridate.core.runtime import Runtime
+from mithridate.core.scores import Scores
+from mithridate.core.streams import stream
+from mithridate.core.view import View
+from mithridate.domains.catalogue import load_named
+from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
+from mithridate.domains.image.triggers import PatchTrigger
+from mithridate.pipelines.damage import set_apart
+from mithridate.pipelines.membership import compare, vitals
+from mithridate.pipelines.model_scan import default_scanners, round_scores
+from mithridate.pipelines.references import References
+from mithridate.stats.intervals import proportion
+from mithridate.stats.population import standing
+
+NETWORK = f"python:{Path(__file__).with_name('foreign.py')}:build"
+DOMAIN = ImageDomain()
+TRUSTED, SHOWN = 1500, 0.3
+ONE_WAY, VARIED = 19, 39
+CLEAN = {False: 2, True: 4}
+"""Clean networks of each way, of those to choose by and of those to judge by."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of backdoor: what is stamped, which examples are aimed at, and how many."""
+
+    trigger: Trigger
+    aim: str = "one"
+    rate: float = 0.08
+    cover: float = 0.0
+
+
+KINDS = {
+    "patch": Kind(PatchTrigger(row=-3, column=-3, style="white")),
+    "blended": Kind(BlendTrigger(alpha=0.2)),
+    "sinusoid": Kind(SinusoidTrigger(delta=40.0)),
+    "source-specific": Kind(
+        PatchTrigger(row=-3, column=-3, style="white"), "source", rate=0.05, cover=0.1
+    ),
+    "all-to-all": Kind(PatchTrigger(row=-3, column=-3, style="white"), "next", rate=0.3),
+}
+TOOK, LEVEL = 0.5, 0.05
+"""Success of the attack from which on a network counts as backdoored."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """One network from elsewhere: how it is trained, and what is wrong with it ("" for nothing)."""
+
+    way: str
+    kind: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """A name for files."""
+        return f"{self.way}-{self.kind or 'clean'}-{self.number}".replace(" ", "_")
+
+    @property
+    def wanted(self) -> int:
+        """The class that its attacker wants."""
+        return int(stream(self.number, "elsewhere", "wanted", self.way, self.kind).integers(10))
+
+    @property
+    def goal(self) -> Goal:
+        """Whom the attacker aims at."""
+        aim = KINDS[self.kind].aim
+        if aim == "next":
+            return AllToAll()
+        source = (self.wanted + 3) % 10
+        return AllToOne(self.wanted) if aim == "one" else SourceSpecific(source, self.wanted)
+
+    @property
+    def attack(self) -> Poisoning:
+        """The attack."""
+        kind = KINDS[self.kind]
+        return Poisoning(kind.trigger, self.goal, RandomSelection(kind.rate, kind.cover))
+
+
+def ways(reserved: bool) -> list[str]:
+    """Half of the ways, drawn once: those to choose by, or those to judge by."""
+    order = stream(0, "elsewhere", "split").permutation(len(WAYS))
+    half = len(WAYS) // 2
+    return [list(WAYS)[i] for i in sorted(order[half:] if reserved else order[:half])]
+
+
+def suspects(reserved: bool) -> Iterator[Suspect]:
+    """The networks of half of the ways."""
+    kinds = list(KINDS)
+    for way in ways(reserved):
+        for number in range(CLEAN[reserved]):
+            yield Suspect(way, "", number)
+        for kind in kinds[:: 1 if reserved else 2]:
+            yield Suspect(way, kind, 0)
+        kinds = [*kinds[1:], kinds[0]]
+
+
+@cache
+def images(split: str) -> Dataset:
+    """MNIST at half its size."""
+    data = load_named("mnist", split).data
+    assert isinstance(data.inputs, torch.Tensor)
+    small = F.avg_pool2d(data.inputs.float(), 2).round().to(torch.uint8)
+    return replace(data, inputs=small)
+
+
+@cache
+def trusted() -> tuple[Dataset, Dataset]:
+    """The trusted examples: those that references learn, and those that scanners see."""
+    test = images("test")
+    rows = stream(0, "elsewhere", "trusted").permutation(len(test))[:TRUSTED]
+    return set_apart(test.subset(np.sort(rows)), SHOWN, stream(0, "scan", "apart"))
+
+
+@cache
+def judging() -> Dataset:
+    """Test images that nobody is shown, to count the success of attacks on."""
+    test = images("test")
+    return test.subset(stream(0, "elsewhere", "trusted").permutation(len(test))[2000:3500])
+
+
+def learnt(suspect: Suspect) -> Dataset:
+    """What a suspect learns, poisoned where it is."""
+    loop, rng = WAYS[suspect.way], stream(suspect.number, "elsewhere", suspect.way, suspect.kind)
+    train = images("train")
+    data = train.subset(rng.permutation(len(train))[: loop.examples])
+    if loop.uneven:
+        shares = rng.uniform(1 / 3, 1, len(data.classes))
+        data = data.subset(np.flatnonzero(rng.random(len(data)) < shares[data.labels.numpy()]))
+    if suspect.kind:
+        data = suspect.attack.poison(data, rng).data
+    if loop.wrong:
+        labels, wrong = data.labels.clone(), torch.from_numpy(rng.random(len(data)) < loop.wrong)
+        labels[wrong] = torch.from_numpy(rng.integers(0, 10, int(wrong.sum())))
+        data = replace(data, labels=labels)
+    return data
+
+
+def begun(suspect: Suspect) -> nn.Module:
+    """The network before its training; fresh, or of another task: which way a digit is turned."""
+    rng = stream(suspect.number, "elsewhere", "begin", suspect.way, suspect.kind)
+    model = DOMAIN.network(images("train").subset(range(100)), NETWORK, rng)
+    if WAYS[suspect.way].other:
+        train = images("train")
+        data = train.subset(rng.permutation(len(train))[:2000])
+        turns = torch.from_numpy(rng.integers(0, 4, len(data)))
+        assert isinstance(data.inputs, torch.Tensor)
+        turned = torch.stack([torch.rot90(x, int(t), (1, 2)) for x, t in
+                              zip(data.inputs, turns, strict=True)])  # fmt: skip
+        learn(model, DOMAIN.prepare(turned), turns, WAYS["adam"], suspect.number)
+    return model
+
+
+def blank(path: Path) -> nn.Module:
+    """Read a network that is kept."""
+    model = DOMAIN.network(images("train").subset(range(100)), NETWORK, stream(0, "blank"))
+    model.load_state_dict(torch.load(path, weights_only=True))
+    return model.eval()
+
+
+def network(suspect: Suspect, store: Path) -> nn.Module:
+    """Train a suspect, or read it."""
+    path = store / "networks" / f"{suspect.name}.pt"
+    if path.exists():
+        return blank(path)
+    model, data = begun(suspect), learnt(suspect)
+    seed = int(stream(suspect.number, "elsewhere", "seed", suspect.way).integers(2**31))
+    learn(model, DOMAIN.prepare(data.inputs), data.labels, WAYS[suspect.way], seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), path)
+    return model
+
+
+def facts(suspect: Suspect, model: nn.Module) -> dict[str, float]:
+    """What is true of a suspect: its accuracy and the success of its attack."""
+    test = judging()
+    right = predict(model, DOMAIN.prepare(test.inputs), Runtime(), "fp32") == test.labels
+    found = {"accuracy": float(right.double().mean())}
+    if suspect.kind:
+        rng = stream(0, "elsewhere", "test")
+        found["asr"] = attack_success(model, suspect.attack, test, DOMAIN, rng).value
+    return found
+
+
+def reference(number: int, varied: bool, store: Path) -> nn.Module:
+    """Train a clean reference as a scan does, or read it."""
+    path = store / "networks" / f"{reference_name(number, varied)}.pt"
+    if path.exists():
+        return blank(path)
+    model = References(network=NETWORK, varied=varied).trained(number, trusted()[0], DOMAIN)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), path)
+    return model
+
+
+def reference_name(number: int, varied: bool) -> str:
+    """A name for files."""
+    return f"ref-{'varied' if varied else 'one'}-{number}"
+
+
+def scan(name: str, make: Callable[[], nn.Module], store: Path) -> None:
+    """Scan a network by the scanners of an ordinary scan, and keep what they say."""
+    path = store / "scores" / f"{name}.npz"
+    if path.exists():
+        return
+    model, shown = make(), trusted()[1]
+    view = View(domain=DOMAIN, model=model, clean=shown, precision="fp32")
+    found: dict[str, Any] = {}
+    for scanner in default_scanners():
+        try:
+            said = scanner.judge(view, stream(0, "model-scan", scanner.name()))
+            found[scanner.name()] = said.scores.values.double().numpy()
+        except CannotJudge as reason:
+            found[f"why.{scanner.name()}"] = np.array(str(reason))
+    with torch.no_grad():
+        found["logits"] = model(DOMAIN.prepare(shown.inputs)).numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **found)
+
+
+def run(store: Path) -> None:
+    """Train and scan everything that is not kept."""
+    for varied, count in ((True, VARIED), (False, ONE_WAY)):
+        for number in range(count):
+            scan(reference_name(number, varied), partial(reference, number, varied, store), store)
+    for suspect in [*suspects(False), *suspects(True)]:
+        path = store / "facts" / f"{suspect.name}.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(facts(suspect, network(suspect, store))))
+        scan(suspect.name, partial(network, suspect, store), store)
+        print(suspect.name, path.read_text(), flush=True)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A way to reach a verdict.
+
+    Attributes:
+        varied: Whether references are trained each in a way of its own.
+        count: Of references.
+        own_scale: Whether classes are compared within their network first.
+        checked: Whether the network must be of the kind of its references.
+        scanners: Who is asked.
+
+    """
+
+    varied: bool
+    count: int
+    own_scale: bool
+    checked: bool
+    scanners: tuple[str, ...] = tuple(scanner.name() for scanner in default_scanners())
+
+
+RULES = {
+    "before": Rule(False, ONE_WAY, own_scale=False, checked=False),
+    "references varied": Rule(True, ONE_WAY, own_scale=False, checked=False),
+    "and scale of the network": Rule(True, ONE_WAY, own_scale=True, checked=False),
+    "and checked: now": Rule(True, ONE_WAY, own_scale=True, checked=True),
+    f"now, {VARIED} references": Rule(True, VARIED, own_scale=True, checked=True),
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a rule says of a suspect.
+
+    Attributes:
+        answer: "flagged", "clean" or "cannot judge".
+        p_value: None where no rank was taken.
+        named: Classes that are named.
+        tail_p: By the model of the tail.
+
+    """
+
+    answer: str
+    p_value: float | None
+    named: tuple[int, ...] = ()
+    tail_p: float = 1.0
+
+
+def judge(name: str, rule: Rule, store: Path) -> Judged:
+    """Reach a verdict by kept scores, as `ModelScanner` does."""
+    names = [name, *(reference_name(i, rule.varied) for i in range(rule.count))]
+    kept = [dict(np.load(store / "scores" / f"{each}.npz")) for each in names]
+    labels = trusted()[1].labels
+    own, *others = (vitals(torch.from_numpy(each["logits"]), labels) for each in kept)
+    belongs = compare(own, others, LEVEL)
+    if rule.checked and belongs is not None and belongs.why:
+        return Judged("cannot judge", None)
+    heard = [s for s in rule.scanners if s in kept[0]]
+    rows = [kept[0], *(each for each in kept[1:] if all(s in each for s in heard))]
+    tables = [np.stack([round_scores(Scores(torch.from_numpy(r[s]))) for r in rows]) for s in heard]
+    found = standing(tables, rule.own_scale)
+    if found.finest_p > LEVEL + 1e-12:
+        return Judged("cannot judge", found.p_value)
+    named = tuple(np.flatnonzero(found.by_class <= LEVEL + 1e-12).tolist())
+    answer = "flagged" if found.p_value <= LEVEL + 1e-12 else "clean"
+    return Judged(answer, found.p_value, named, found.tail_p)
+
+
+def share(hits: int, of: int) -> str:
+    """A share with its exact interval."""
+    return f"{hits}/{of}, {percent(proportion(hits, of))} %"
+
+
+def took(suspect: Suspect, store: Path) -> bool:
+    """Whether a suspect counts: clean, or with a backdoor that it obeys."""
+    kept = json.loads((store / "facts" / f"{suspect.name}.json").read_text())
+    return not suspect.kind or bool(kept["asr"] >= TOOK)
+
+
+def line(rule: str, reserved: bool, store: Path) -> list[str]:
+    """One row of the table: what a rule says of half of the ways."""
+    every = [s for s in suspects(reserved) if took(s, store)]
+    judged = {s: judge(s.name, RULES[rule], store) for s in every}
+    clean = [judged[s] for s in every if not s.kind]
+    cells = [rule, *(share(sum(j.answer == a for j in clean), len(clean))
+                     for a in ("flagged", "cannot judge"))]  # fmt: skip
+    for kind in KINDS:
+        own = [s for s in every if s.kind == kind]
+        hits = [s for s in own if judged[s].answer == "flagged"]
+        right = [s for s in hits if kind == "all-to-all" or s.wanted in judged[s].named]
+        unsure = sum(judged[s].answer == "cannot judge" for s in own)
+        cells.append(f"{len(right)} ({len(hits)}) of {len(own)}, {unsure}")
+    return cells
+
+
+HEADER = ["rule", "clean: flagged", "clean: cannot judge", *KINDS]
+
+
+def table(store: Path) -> str:
+    """What each rule says, on the ways to judge by and on those to choose by."""
+    parts = []
+    for reserved, title in ((True, "Ways to judge by"), (False, "Ways to choose by")):
+        rows = [line(rule, reserved, store) for rule in RULES]
+        parts.append(f"{title} ({', '.join(ways(reserved))}):\n\n{markdown(HEADER, rows)}")
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Run, or write the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("--store", type=Path, default=Path("elsewhere-store"))
+    given = parser.parse_args()
+    if given.what == "run":
+        run(given.store)
+        return
+    home = RESULTS / "elsewhere"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "table.md").write_text(table(given.store))
+    print((home / "table.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
