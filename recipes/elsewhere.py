@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cells import RESULTS, markdown, percent
-from foreign import WAYS, learn
+from foreign import LATER, WAYS, Loop, learn
 from mithridate.attacks.goals import AllToAll, AllToOne, Goal, SourceSpecific
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -46,6 +46,7 @@ from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.membership import compare, vitals
 from mithridate.pipelines.model_scan import default_scanners, round_scores
 from mithridate.pipelines.references import References
+from mithridate.scanners.weight_statistics import WeightStatistics
 from mithridate.stats.intervals import proportion
 from mithridate.stats.population import standing
 
@@ -53,8 +54,10 @@ NETWORK = f"python:{Path(__file__).with_name('foreign.py')}:build"
 DOMAIN = ImageDomain()
 TRUSTED, SHOWN = 1500, 0.3
 ONE_WAY, VARIED = 19, 39
-CLEAN = {False: 2, True: 4}
-"""Clean networks of each way, of those to choose by and of those to judge by."""
+CLEAN = {"chosen by": 2, "looked at once": 4, "judged by": 5}
+"""Clean networks of each way, by what the way is for."""
+
+LOOPS: dict[str, Loop] = {**WAYS, **LATER}
 
 
 @dataclass(frozen=True)
@@ -114,20 +117,22 @@ class Suspect:
         return Poisoning(kind.trigger, self.goal, RandomSelection(kind.rate, kind.cover))
 
 
-def ways(reserved: bool) -> list[str]:
-    """Half of the ways, drawn once: those to choose by, or those to judge by."""
+def ways(purpose: str) -> list[str]:
+    """The ways that are for something; the first twenty were halved by a draw."""
+    if purpose == "judged by":
+        return list(LATER)
     order = stream(0, "elsewhere", "split").permutation(len(WAYS))
     half = len(WAYS) // 2
-    return [list(WAYS)[i] for i in sorted(order[half:] if reserved else order[:half])]
+    return [list(WAYS)[i] for i in sorted(order[:half] if purpose == "chosen by" else order[half:])]
 
 
-def suspects(reserved: bool) -> Iterator[Suspect]:
-    """The networks of half of the ways."""
+def suspects(purpose: str) -> Iterator[Suspect]:
+    """The networks of these ways."""
     kinds = list(KINDS)
-    for way in ways(reserved):
-        for number in range(CLEAN[reserved]):
+    for way in ways(purpose):
+        for number in range(CLEAN[purpose]):
             yield Suspect(way, "", number)
-        for kind in kinds[:: 1 if reserved else 2]:
+        for kind in kinds[:: 2 if purpose == "chosen by" else 1]:
             yield Suspect(way, kind, 0)
         kinds = [*kinds[1:], kinds[0]]
 
@@ -158,7 +163,7 @@ def judging() -> Dataset:
 
 def learnt(suspect: Suspect) -> Dataset:
     """What a suspect learns, poisoned where it is."""
-    loop, rng = WAYS[suspect.way], stream(suspect.number, "elsewhere", suspect.way, suspect.kind)
+    loop, rng = LOOPS[suspect.way], stream(suspect.number, "elsewhere", suspect.way, suspect.kind)
     train = images("train")
     data = train.subset(rng.permutation(len(train))[: loop.examples])
     if loop.uneven:
@@ -177,14 +182,14 @@ def begun(suspect: Suspect) -> nn.Module:
     """The network before its training; fresh, or of another task: which way a digit is turned."""
     rng = stream(suspect.number, "elsewhere", "begin", suspect.way, suspect.kind)
     model = DOMAIN.network(images("train").subset(range(100)), NETWORK, rng)
-    if WAYS[suspect.way].other:
+    if LOOPS[suspect.way].other:
         train = images("train")
         data = train.subset(rng.permutation(len(train))[:2000])
         turns = torch.from_numpy(rng.integers(0, 4, len(data)))
         assert isinstance(data.inputs, torch.Tensor)
         turned = torch.stack([torch.rot90(x, int(t), (1, 2)) for x, t in
                               zip(data.inputs, turns, strict=True)])  # fmt: skip
-        learn(model, DOMAIN.prepare(turned), turns, WAYS["adam"], suspect.number)
+        learn(model, DOMAIN.prepare(turned), turns, LOOPS["adam"], suspect.number)
     return model
 
 
@@ -202,7 +207,7 @@ def network(suspect: Suspect, store: Path) -> nn.Module:
         return blank(path)
     model, data = begun(suspect), learnt(suspect)
     seed = int(stream(suspect.number, "elsewhere", "seed", suspect.way).integers(2**31))
-    learn(model, DOMAIN.prepare(data.inputs), data.labels, WAYS[suspect.way], seed)
+    learn(model, DOMAIN.prepare(data.inputs), data.labels, LOOPS[suspect.way], seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), path)
     return model
@@ -243,7 +248,7 @@ def scan(name: str, make: Callable[[], nn.Module], store: Path) -> None:
     model, shown = make(), trusted()[1]
     view = View(domain=DOMAIN, model=model, clean=shown, precision="fp32")
     found: dict[str, Any] = {}
-    for scanner in default_scanners():
+    for scanner in (*default_scanners(), WeightStatistics()):
         try:
             said = scanner.judge(view, stream(0, "model-scan", scanner.name()))
             found[scanner.name()] = said.scores.values.double().numpy()
@@ -260,7 +265,7 @@ def run(store: Path) -> None:
     for varied, count in ((True, VARIED), (False, ONE_WAY)):
         for number in range(count):
             scan(reference_name(number, varied), partial(reference, number, varied, store), store)
-    for suspect in [*suspects(False), *suspects(True)]:
+    for suspect in (suspect for purpose in CLEAN for suspect in suspects(purpose)):
         path = store / "facts" / f"{suspect.name}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -289,12 +294,14 @@ class Rule:
     scanners: tuple[str, ...] = tuple(scanner.name() for scanner in default_scanners())
 
 
+FORMER = (*Rule.scanners, "weight-statistics")
 RULES = {
-    "before": Rule(False, ONE_WAY, own_scale=False, checked=False),
-    "references varied": Rule(True, ONE_WAY, own_scale=False, checked=False),
-    "and scale of the network": Rule(True, ONE_WAY, own_scale=True, checked=False),
-    "and checked: now": Rule(True, ONE_WAY, own_scale=True, checked=True),
-    f"now, {VARIED} references": Rule(True, VARIED, own_scale=True, checked=True),
+    "before": Rule(False, ONE_WAY, own_scale=False, checked=False, scanners=FORMER),
+    "references varied": Rule(True, ONE_WAY, own_scale=False, checked=False, scanners=FORMER),
+    "and scale of the network": Rule(True, ONE_WAY, True, checked=False, scanners=FORMER),
+    "and without weight statistics": Rule(True, ONE_WAY, True, checked=False),
+    "and checked, as now": Rule(True, ONE_WAY, True, checked=True),
+    f"as now, {VARIED} references": Rule(True, VARIED, True, checked=True),
 }
 
 
@@ -347,9 +354,9 @@ def took(suspect: Suspect, store: Path) -> bool:
     return not suspect.kind or bool(kept["asr"] >= TOOK)
 
 
-def line(rule: str, reserved: bool, store: Path) -> list[str]:
-    """One row of the table: what a rule says of half of the ways."""
-    every = [s for s in suspects(reserved) if took(s, store)]
+def line(rule: str, purpose: str, store: Path) -> list[str]:
+    """One row of the table: what a rule says of networks that were trained in some ways."""
+    every = [s for s in suspects(purpose) if took(s, store)]
     judged = {s: judge(s.name, RULES[rule], store) for s in every}
     clean = [judged[s] for s in every if not s.kind]
     cells = [rule, *(share(sum(j.answer == a for j in clean), len(clean))
@@ -359,7 +366,7 @@ def line(rule: str, reserved: bool, store: Path) -> list[str]:
         hits = [s for s in own if judged[s].answer == "flagged"]
         right = [s for s in hits if kind == "all-to-all" or s.wanted in judged[s].named]
         unsure = sum(judged[s].answer == "cannot judge" for s in own)
-        cells.append(f"{len(right)} ({len(hits)}) of {len(own)}, {unsure}")
+        cells.append(f"{len(right)} of {len(own)}" + (f", {unsure} unsure" if unsure else ""))
     return cells
 
 
@@ -367,11 +374,16 @@ HEADER = ["rule", "clean: flagged", "clean: cannot judge", *KINDS]
 
 
 def table(store: Path) -> str:
-    """What each rule says, on the ways to judge by and on those to choose by."""
+    """What each rule says, by what the ways of training were for."""
     parts = []
-    for reserved, title in ((True, "Ways to judge by"), (False, "Ways to choose by")):
-        rows = [line(rule, reserved, store) for rule in RULES]
-        parts.append(f"{title} ({', '.join(ways(reserved))}):\n\n{markdown(HEADER, rows)}")
+    for purpose in reversed(CLEAN):
+        names = (s.name for s in suspects(purpose))
+        if not all((store / "scores" / f"{name}.npz").exists() for name in names):
+            print(f"not run to the end and left out: {purpose}")
+            continue
+        rows = [line(rule, purpose, store) for rule in RULES]
+        told = f"Ways of training that the rule was {purpose}: {'; '.join(ways(purpose))}."
+        parts.append(f"{told}\n\n{markdown(HEADER, rows)}")
     return "\n".join(parts)
 
 

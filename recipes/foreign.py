@@ -1,4 +1,4 @@
-"""Twenty ways in which people elsewhere train a small classifier, by plain loops of PyTorch.
+"""Many ways in which people elsewhere train a small classifier, by plain loops of PyTorch.
 
 None of them calls the training loop of the library, whose references they are compared with.
 Axes: n examples, b examples of a batch, c classes.
@@ -37,6 +37,21 @@ def sgd(rate: float, momentum: float = 0.9, decay: float = 0.0) -> Optimiser:
 def rmsprop(rate: float) -> Optimiser:
     """RMSprop."""
     return lambda p: torch.optim.RMSprop(p, rate)
+
+
+def nadam(rate: float) -> Optimiser:
+    """Adam with the momentum of Nesterov."""
+    return lambda p: torch.optim.NAdam(p, rate)
+
+
+def adagrad(rate: float) -> Optimiser:
+    """Adagrad."""
+    return lambda p: torch.optim.Adagrad(p, rate)
+
+
+def nesterov(rate: float, decay: float) -> Optimiser:
+    """Descent with the momentum of Nesterov."""
+    return lambda p: torch.optim.SGD(p, rate, momentum=0.9, weight_decay=decay, nesterov=True)
 
 
 def constant(done: float) -> float:
@@ -124,6 +139,22 @@ WAYS: dict[str, Loop] = {
     "noisy labels, averaged": Loop(sgd(0.05), wrong=0.03, averaged=True, clip=1.0, start="xavier"),
 }
 
+LATER: dict[str, Loop] = {
+    "nadam": Loop(nadam(2e-3)),
+    "adagrad": Loop(adagrad(0.02)),
+    "nesterov, cycle": Loop(nesterov(0.1, 1e-4), batch=64, schedule=cycle),
+    "sgd, heavy decay": Loop(sgd(0.05, decay=5e-3)),
+    "adam, decay, small batch": Loop(adam(1e-3, 1e-3), batch=32),
+    "adam, long": Loop(adam(1e-3), epochs=40),
+    "noise on inputs": Loop(adam(2e-3), noise=25.0),
+    "smoothing and mixup": Loop(adamw(2e-3, 0.01), smoothing=0.1, mixup=0.2),
+    "trained further": Loop(adam(2e-3), other=True),
+    "adam, averaged": Loop(adam(2e-3), batch=64, averaged=True),
+    "few and uneven": Loop(adam(2e-3), examples=1000, uneven=True, epochs=25),
+    "xavier start, clipped": Loop(sgd(0.1), start="xavier", clip=0.5, schedule=cosine),
+}
+"""Added when the ways above had all been looked at."""
+
 
 def learn(
     model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, loop: Loop, seed: int
@@ -168,7 +199,10 @@ def loss_of(
     order = torch.randperm(len(labels))
     mixed = share * inputs.float() + (1 - share) * inputs[order].float()
     logits = model(mixed)
-    first, second = F.cross_entropy(logits, labels), F.cross_entropy(logits, labels[order])
+    first, second = (
+        F.cross_entropy(logits, wanted, label_smoothing=smooth)
+        for wanted in (labels, labels[order])
+    )
     return share * first + (1 - share) * second
 
 

@@ -22,8 +22,8 @@ from cells import RESULTS, markdown
 from mithridate.bench.cell import Cell
 from mithridate.bench.export import to_parquet
 from mithridate.bench.metrics.verdicts import (
-    Judged,
-    Suspect,
+    JudgedNetwork,
+    SuspectNetwork,
     Worth,
     count_verdicts,
     judge_all,
@@ -104,7 +104,7 @@ def table(found: Sequence[Record], strange: Sequence[Record]) -> str:
     )
 
 
-def made_otherwise(networks: Sequence[Suspect], strange: Sequence[Record]) -> str:
+def made_otherwise(networks: Sequence[SuspectNetwork], strange: Sequence[Record]) -> str:
     """How many clean networks that were trained for longer are flagged by those of the place."""
     rows = []
     for task in dict.fromkeys(str(r.cell["task"]) for r in strange):
@@ -122,7 +122,7 @@ def made_otherwise(networks: Sequence[Suspect], strange: Sequence[Record]) -> st
     return markdown(["made how", "networks", *SCANNERS, "all together"], rows)
 
 
-def by_place(judged: Sequence[Judged]) -> str:
+def by_place(judged: Sequence[JudgedNetwork]) -> str:
     """The same for each task and architecture."""
     places = sorted({j.suspect.place for j in judged})
     rows = [
@@ -132,7 +132,7 @@ def by_place(judged: Sequence[Judged]) -> str:
     return markdown(["place", *HEADER[1:]], rows)
 
 
-def by_trigger(judged: dict[str, list[Judged]]) -> str:
+def by_trigger(judged: dict[str, list[JudgedNetwork]]) -> str:
     """How many networks of each trigger are flagged, and how the wanted class ranks."""
     names = sorted({j.suspect.attack.partition(" to ")[0] for j in judged["all together"]
                     if j.suspect.poisoned})  # fmt: skip

@@ -48,14 +48,14 @@ def answer(work: ModelWork, form: Form, out: Path, seed: int) -> None:
     if scan.verdict.p_value is not None:
         finest = f"the smallest possible is {scan.verdict.finest_p:.3g}"
         say(f"p = {scan.verdict.p_value:.3g}; {finest}")
+    if scan.by_class is not None and scan.verdict.answer == "flagged":
+        for k in scan.by_class.argsort(kind="stable")[:3]:
+            say(f"- class {spell_invisible(scan.classes[k])}: p = {scan.by_class[k]:.3g}")
     if scan.among is not None and scan.among.beyond > 0:
         say(
             f"It lies {scan.among.beyond:.2g} spreads of the references beyond every one of them; "
             f"if tails go on as a power law, p = {scan.among.tail_p:.2g}"
         )
-    if scan.by_class is not None and scan.verdict.answer == "flagged":
-        for k in scan.by_class.argsort(kind="stable")[:3]:
-            say(f"- class {spell_invisible(scan.classes[k])}: p = {scan.by_class[k]:.3g}")
     for name, why in scan.unheard.items():
         say(f"- {name} could not judge: {spell_invisible(why)}")
     say(f"The report: {out / 'report.html'}")

@@ -37,6 +37,9 @@ SIZES = {
 SAID = {**SHARES, **SIZES}
 """Every figure, in words."""
 
+FEWEST = 10
+"""References below which nothing is said: the spread of a few is no measure."""
+
 
 @dataclass(frozen=True, eq=False)
 class Membership:
@@ -104,14 +107,14 @@ def compare(own: Vitals, others: Sequence[Vitals], level: float) -> Membership |
 
     """
     rows = [own, *(row for row in others if _whole(row))]
-    if len(rows) < 3 or not _whole(own):
+    if len(rows) <= FEWEST or not _whole(own):
         return None
     ends = (min, max)
     low, high = ({name: end(row[name] for row in rows[1:]) for name in SAID} for end in ends)
-    found = belonging(np.array([_on_a_line(row) for row in rows]))
-    name = list(SAID)[found.figure]
-    why = _told(name, own[name], low[name], high[name]) if found.apart(level) else ""
-    return Membership(own, low, high, found, tuple(rows[1:]), why)
+    among = belonging(np.array([_on_a_line(row) for row in rows]))
+    name = list(SAID)[among.figure]
+    why = _told(name, own[name], low[name], high[name]) if among.apart(level) else ""
+    return Membership(own, low, high, among, tuple(rows[1:]), why)
 
 
 def _whole(row: Vitals) -> bool:

@@ -134,16 +134,11 @@ def write_model_report(
 
 def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
     """Give all that was found as plain values that strict JSON can hold."""
-    scan, verdict, file, trusted = work.scan, work.scan.verdict, work.file, work.trusted
+    scan, file, trusted = work.scan, work.file, work.trusted
     by_class = scan.by_class if scan.by_class is not None else np.ones(len(scan.classes))
     return {
         "schema": SCHEMA,
-        "verdict": {
-            "answer": verdict.answer, "why": spell_surrogates(verdict.why), "level": verdict.level,
-            "p_value": verdict.p_value, "finest_p": verdict.finest_p,
-            "beyond": None if scan.among is None else _rounded(scan.among.beyond),
-            "tail_p": None if scan.among is None else _rounded(scan.among.tail_p),
-        },
+        "verdict": _verdict(scan),
         "model": {
             "origin": spell_surrogates(file.origin), "sha256": file.sha256,
             "network": spell_surrogates(file.network),
@@ -177,6 +172,20 @@ def record(work: ModelWork, command: str = "", seed: int = 0) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _verdict(scan: ModelScan) -> dict[str, Any]:
+    """The answer, how far beyond every reference the model lies, and how rare that would be."""
+    verdict, among = scan.verdict, scan.among
+    return {
+        "answer": verdict.answer,
+        "why": spell_surrogates(verdict.why),
+        "level": verdict.level,
+        "p_value": verdict.p_value,
+        "finest_p": verdict.finest_p,
+        "beyond": None if among is None else _rounded(among.beyond),
+        "tail_p": None if among is None else _rounded(among.tail_p),
+    }
+
+
 def _scanner(scanner: Scanner, scan: ModelScan) -> dict[str, Any]:
     name = scanner.name()
     scores = scan.scores.get(name)
@@ -199,18 +208,23 @@ def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _membership(found: Membership) -> dict[str, Any]:
+def _membership(belongs: Membership) -> dict[str, Any]:
     """What the model and its references do with trusted examples."""
     return {
-        "p_value": found.belonging.p_value,
-        "distance": _rounded(found.belonging.distance),
-        "farthest": _rounded(found.belonging.farthest),
-        "why": found.why,
+        "p_value": belongs.belonging.p_value,
+        "distance": _rounded(belongs.belonging.distance),
+        "farthest": _rounded(belongs.belonging.farthest),
+        "why": belongs.why,
         "figures": [
-            {"says": says, "own": found.own[name], "low": found.low[name], "high": found.high[name]}
+            {
+                "says": says,
+                "own": belongs.own[name],
+                "low": belongs.low[name],
+                "high": belongs.high[name],
+            }
             for name, says in SAID.items()
         ],
-        "others": [dict(row) for row in found.others],
+        "others": [dict(row) for row in belongs.others],
     }
 
 
