@@ -144,6 +144,8 @@ CALLED_BACK = {
     ("core/timing.py", "pipelines/"): "the work whose time is measured, see core.timing.Run",
     ("core/", "domains/"): "the contract of a domain and of its networks, see core.domain",
     ("core/scanner.py", "scanners/"): "the contract of a scanner, see core.scanner",
+    ("core/fit.py", "pipelines/ways.py"): "the rate and who takes the steps, see core.fit.Wrap",
+    ("core/fit.py", "trainers/"): "the variation and the objective of a batch, see core.fit.Vary",
 }
 """Which lower layers call what higher ones hand them, and why they must."""
 
