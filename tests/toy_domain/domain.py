@@ -96,6 +96,15 @@ class EventDomain:
         with seed_torch(rng):
             return Bag(len(data.classes))
 
+    def simple_features(self, inputs, selected):
+        raise CannotJudge("nobody has listed what events are made of; use another detector")
+
+    def details(self, inputs):
+        raise CannotJudge("events are no numbers with neighbours; use another detector")
+
+    def name_feature(self, inputs, key):
+        raise DataError("no feature of events has a name")
+
     def difference(self, before, after):
         first, second = self.prepare(before), self.prepare(after)
         return {"events": (first != second).sum(1).double()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +17,10 @@ from mithridate.pipelines.scan import DataScanner
 from mithridate.report.overlapping import sentences
 from mithridate.report.quoting import shorten, spell_invisible
 from mithridate.report.record import clean_expected
+from mithridate.report.signs import in_words
+
+SIGNS = 5
+"""Signs on the terminal; the report holds more."""
 
 ROWS = 12
 """Classes in the table on the terminal; the report holds all."""
@@ -47,6 +51,23 @@ def print_decisions(source: Source) -> None:
         )
     if source.skipped:
         note(f"passed over {len(source.skipped)} files that are no data by their names")
+
+
+def print_left_out(reasons: Mapping[str, str]) -> None:
+    """Say which detectors that were asked for cannot judge such data."""
+    for name, why in reasons.items():
+        note(f"left out {name}: {why}")
+
+
+def print_look(quick: DataScan, data: Dataset, trusted: int) -> None:
+    """Say what simple features show, before a network is trained."""
+    p_value = quick.verdict.p_value
+    known = "a ranking, without trusted examples" if p_value is None else f"p = {p_value:.4g}"
+    note(f"quick look at simple features ({quick.cost['seconds']:.1f} s, no network): {known}")
+    if not quick.signs:
+        note("no feature goes with a label although the rest of its carriers speaks for another")
+    for sign in quick.signs[:SIGNS]:
+        note(f"  {in_words(sign, data, trusted)}")
 
 
 def print_verdict(result: DataScan, data: Dataset, names: Sequence[str]) -> None:

@@ -75,6 +75,9 @@ class ScanData:
             "those of an ordinary scan."
         ),
     ] = ""
+    quick: Annotated[
+        bool, Flag("--quick", help="Look at simple features only: seconds, and no network.")
+    ] = False
     training: HowToTrain = field(default_factory=HowToTrain)
     reading: HowToReadOn = field(default_factory=HowToReadOn)
     computing: HowToComputeLong = field(default_factory=HowToComputeLong)

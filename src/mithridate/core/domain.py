@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mithridate.core.data import Dataset, Inputs
+from mithridate.core.features import Carried, Selected
 
 
 @dataclass(frozen=True)
@@ -127,4 +128,28 @@ class Domain(Protocol):
         """Say which pairs of raw inputs[n] are copies of each other, bool[n].
 
         What an attacker adds to an input must make another input of it.
+        """
+
+    def simple_features(self, inputs: Inputs, selected: Selected) -> Iterator[Carried]:
+        """List what raw inputs[n] have or have not, one family of features after the other.
+
+        The first family tells what an input is about, as the words of a text do. Whether an input
+        has a feature depends on that input alone, and a key means the same in every process.
+
+        Raises:
+            CannotJudge: where nothing of the kind can be listed.
+        """
+
+    def name_feature(self, inputs: Inputs, key: int) -> str:
+        """Say in a few words which feature has a key, by raw inputs that carry it.
+
+        Raises:
+            DataError: where none of them carries it.
+        """
+
+    def details(self, inputs: Inputs) -> torch.Tensor:
+        """Give what raw inputs[n] are without what their surroundings say, float32[n, d], small.
+
+        Raises:
+            CannotJudge: where inputs are no numbers with neighbours.
         """

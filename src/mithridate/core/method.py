@@ -235,13 +235,19 @@ class Detector(Method):
         raise lacking(self, "score")
 
     @final
-    def judge(self, view: View, fitted_on: View | None = None) -> Scores:
+    def judge(
+        self, view: View, fitted_on: View | None = None, state: State | None = None
+    ) -> Scores:
         """Fit on one view (by default the same), score another, and check the contract.
+
+        Args:
+            state: What was fitted already; then nothing is fitted.
 
         Raises:
             ContractError: where the scores have the wrong shape or are not finite.
         """
-        state = self.fit(fitted_on or view)
+        if state is None:
+            state = self.fit(fitted_on or view)
         if not isinstance(state, dict):
             raise ContractError(
                 f"{self.name()}: expected a dict of tensors from fit, {{}} where there is nothing "

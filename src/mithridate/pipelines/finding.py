@@ -6,6 +6,7 @@ Axes: n suspect and m trusted examples, N = n + m, D detectors, C classes.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mithridate.core.data import Dataset
-from mithridate.core.method import Detector
+from mithridate.core.method import Detector, State
 from mithridate.core.scores import Scores, Verdict, conformal_p_values
 from mithridate.core.view import View
 from mithridate.pipelines.naming import ClassList, Naming, listing, order_class
@@ -43,14 +44,23 @@ class Judged:
     rest: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
 
 
-def judge_examples(detector: Detector, view: View, n: int, m: int | None = None) -> Judged:
+def judge_examples(
+    detector: Detector,
+    view: View,
+    n: int,
+    m: int | None = None,
+    keep: Callable[[State], None] | None = None,
+) -> Judged:
     """Ask a detector about a view of N examples: n suspects, m trusted ones and others.
 
-    Without m, all that are no suspects are trusted.
+    Without m, all that are no suspects are trusted; `keep` is given what the detector learnt.
     """
     began, before = time.perf_counter(), set(view.used)
     view.used.clear()
-    values = detector.judge(view).values
+    state = detector.fit(view)
+    if keep is not None:
+        keep(state)
+    values = detector.judge(view, state=state).values
     used = tuple(sorted(view.used))
     view.used |= before
     end = len(values) if m is None else n + m
@@ -88,17 +98,37 @@ class ClassFinding:
     weights: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Sign:
+    """A simple feature that goes with the label of a class, as evidence that can be read.
+
+    Attributes:
+        name: which feature, in words.
+        label: of the class.
+        strength: by the detector that found it.
+        suspects: how many suspects of each class carry it.
+        trusted: how many trusted examples of each class carry it.
+    """
+
+    name: str
+    label: int
+    strength: float
+    suspects: tuple[int, ...]
+    trusted: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class DataScan:
     """The answer of a scan: a verdict on the data set and a list of examples.
 
     Attributes:
         flagged: bool[n], at most `fdr` of them expected to be clean, where a class was found to
-            hold poison; model and losses: what was trained.
-        features: float32[N, d], suspects first.
+            hold poison; model: what was trained, an empty one where no network was asked.
+        features: float32[N, d], suspects first; d = 0 without a network.
         trusted: the examples that the suspects were compared with, None for those that were given.
         overlap: what suspects and trusted examples have in common, None where none was sought.
         naming: what the list rests on, None where suspects could not be compared.
+        signs: simple features that stand out, the strongest first.
     """
 
     verdict: Verdict
@@ -112,6 +142,7 @@ class DataScan:
     trusted: Dataset | None = None
     overlap: Overlap | None = None
     naming: Naming | None = None
+    signs: tuple[Sign, ...] = ()
 
 
 class Decision(NamedTuple):

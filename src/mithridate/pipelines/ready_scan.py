@@ -22,6 +22,7 @@ from mithridate.core.training_run import Progress, TrainingRun
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.finding import DataScan
+from mithridate.pipelines.quick_look import Look, quick_scan
 from mithridate.pipelines.scan import DataScanner, Saw, choose_training
 
 
@@ -120,16 +121,31 @@ class ReadyScan:
 
         return extrapolate(on_few, 2 * self.training.batch_size, len(union)) * self.training.epochs
 
-    def scanned(self, step: Announce | None = None, progress: Progress | None = None) -> DataScan:
+    def looked(self, step: Announce | None = None) -> Look:
+        """Look at what needs no network; `step` is told what begins."""
+        may_compare = self.model is None or self.saw != "suspect"
+        return self.scanner.looked(self.data, self.trusted, self.domain, may_compare, step)
+
+    def quick(self, seen: Look) -> DataScan:
+        """Decide by a quick look alone."""
+        return quick_scan(seen, self.data, self.scanner.rule, self.seed)
+
+    def scanned(
+        self,
+        step: Announce | None = None,
+        progress: Progress | None = None,
+        seen: Look | None = None,
+    ) -> DataScan:
         """Scan.
 
         Args:
             step: Is told what begins.
             progress: Is told of every epoch.
+            seen: The quick look, where it was taken already.
 
         """
         return self.scanner.scan(
             self.data, self.trusted, self.domain, self.seed,
             runtime=self.runtime, model=self.model, saw=self.saw,
-            progress=progress, step=step, checkpoint=self.checkpoint,
+            progress=progress, step=step, checkpoint=self.checkpoint, seen=seen,
         )  # fmt: skip

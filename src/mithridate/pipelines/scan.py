@@ -28,12 +28,15 @@ from mithridate.core.training_run import Progress, TrainingRun
 from mithridate.core.view import View
 from mithridate.detectors.activation_clustering import ActivationClustering
 from mithridate.detectors.early_loss import EarlyLoss
+from mithridate.detectors.faint_pattern import FaintPattern
 from mithridate.detectors.nearest_neighbours import NearestNeighbours
+from mithridate.detectors.simple_features import SimpleFeatures
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
 from mithridate.pipelines.announcing import Announce
+from mithridate.pipelines.compared import Compared
 from mithridate.pipelines.finding import DataScan, Judged, Rule, judge_examples
-from mithridate.pipelines.overlap import Arrangement, arrange
+from mithridate.pipelines.quick_look import Look, look
 from mithridate.pipelines.spreading import spread
 from mithridate.trainers.standard import Standard
 
@@ -49,6 +52,8 @@ SAW_SUSPECTS = (
 def default_detectors() -> tuple[Detector, ...]:
     """The detectors of an ordinary scan, each with its paper's defaults."""
     return (
+        SimpleFeatures(),
+        FaintPattern(),
         SpectralSignatures(),
         ActivationClustering(),
         Spectre(),
@@ -62,44 +67,6 @@ def choose_training(n: int) -> TrainingConfig:
     batch = 256 if n >= 20_000 else 128 if n >= 4_000 else 64
     steps_per_epoch = max(1, n // batch)
     return TrainingConfig(epochs=max(8, min(60, round(800 / steps_per_epoch))), batch_size=batch)
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """Who is compared with whom, and what a network is trained on.
-
-    Attributes:
-        union: Suspects, then trusted examples, then those that only train.
-        suspects: Those that are judged.
-        trusted: Those that they are compared with, None where nothing can be compared.
-        seen: How they were chosen, None where all were taken.
-
-    """
-
-    union: Dataset
-    suspects: Dataset
-    trusted: Dataset | None
-    seen: Arrangement | None = None
-
-    @staticmethod
-    def of(
-        data: Dataset, trusted: Dataset | None, domain: Domain | None, step: Announce
-    ) -> Compared:
-        """Choose who is compared; without a domain nobody is."""
-        if trusted is None or not len(trusted):
-            return Compared(data, data, None)
-        if domain is None:
-            return Compared(concatenate(data, trusted), data, None)
-        step("looking for what suspect and trusted examples have in common")
-        seen = arrange(data, trusted, domain)
-        both = seen.both
-        suspects, trusted = both.subset(seen.suspects), both.subset(seen.trusted)
-        return Compared(both.subset(seen.order), suspects, trusted, seen)
-
-    @property
-    def sizes(self) -> tuple[int, int | None]:
-        """How many suspects and trusted examples; None for all the rest of the union."""
-        return len(self.suspects), None if self.trusted is None else len(self.trusted)
 
 
 @dataclass(frozen=True)
@@ -163,11 +130,13 @@ class DataScanner:
         progress: Progress | None = None,
         step: Announce | None = None,
         checkpoint: Path | None = None,
+        seen: Look | None = None,
     ) -> DataScan:
         """Scan suspect data, with trusted examples of the same classes or without.
 
         A given model is used instead of training one; `saw` says what it was trained on. Detectors
-        that need recorded losses are left out then.
+        that need recorded losses are left out then. `seen` is the answer of `looked`, where it is
+        known already.
 
         Raises:
             MethodError: for fewer than two classes, or a detector that is named twice.
@@ -176,9 +145,9 @@ class DataScanner:
         self._check(data)
         began = time.perf_counter()
         may_compare = model is None or saw != "suspect"
-        who = Compared.of(data, trusted, domain if may_compare else None, step)
+        seen = seen or self.looked(data, trusted, domain, may_compare, step)
+        who, detectors = seen.who, seen.able
         losses: torch.Tensor | None = None
-        detectors = self.detectors
         if model is None:
             step("training a network on suspect and trusted examples")
             trained = self.train(
@@ -192,7 +161,7 @@ class DataScanner:
         step("computing features")
         features = view.features
         extraction = time.perf_counter() - began - training
-        judgements = tuple(self._ask(d, view, who.sizes, step) for d in detectors)
+        judgements = tuple(seen.said(d) or self._ask(d, view, who.sizes, step) for d in detectors)
         step("testing suspect against trusted examples")
         rng = stream(seed, "scan", "permute")
         decided = self.rule.decide(
@@ -209,9 +178,27 @@ class DataScanner:
         }
         scan = DataScan(
             verdict, self.fdr, judgements, decided.classes, decided.flagged, features, model,
-            cost, naming=decided.naming,
+            cost, naming=decided.naming, signs=seen.signs,
         )  # fmt: skip
         return spread(scan, data, who.seen) if who.seen else scan
+
+    def looked(
+        self,
+        data: Dataset,
+        trusted: Dataset | None,
+        domain: Domain,
+        may_compare: bool = True,
+        step: Announce | None = None,
+    ) -> Look:
+        """Settle who is compared, and ask those detectors that need no network.
+
+        Args:
+            may_compare: False where a given model was trained on the suspects alone.
+        """
+        step = step or (lambda _: None)
+        who = Compared.of(data, trusted, domain if may_compare else None, step)
+        step("looking at simple features")
+        return look(data, who, domain, self.detectors)
 
     def _ask(
         self, detector: Detector, view: View, sizes: tuple[int, int | None], step: Announce

@@ -23,6 +23,10 @@ from mithridate.report.evidence import Exhibit, exhibits, smallest
 from mithridate.report.figures import histograms, spectrum
 from mithridate.report.quoting import shorten
 from mithridate.report.record import NO_IDS, compact, flagged_rows, is_compared, record
+from mithridate.report.signs import in_words
+
+SIGNS = 12
+"""Simple features in the list; the record holds all."""
 
 PART = 0.1  # of an order, from which on a detector is named beside the leader
 ROWS = 12  # classes in the table before the rest is folded away
@@ -91,6 +95,7 @@ def page(
         rows=ROWS,
         smallest=smallest,
         facts=_facts(scan, data),
+        signs=[in_words(sign, data, len(trusted) if trusted else 0) for sign in scan.signs[:SIGNS]],
         evidence=_evidence(scan, data, trusted, content["examples"], chosen),
         listed=sum(bool(c.flagged) for c in scan.classes),
     )

@@ -25,6 +25,7 @@ from mithridate.pipelines.finding import DataScan, Judged
 from mithridate.pipelines.naming import DOUBT
 from mithridate.report.overlapping import figures
 from mithridate.report.quoting import cell, spell_surrogates
+from mithridate.report.signs import signs_of
 
 SCHEMA = "mithridate-scan/1"
 
@@ -82,6 +83,7 @@ def record(
             for c in scan.classes
         ],
         "overlap": figures(scan.overlap, names),
+        "signs": signs_of(scan, data),
         "detectors": [_detector(judged, scan) for judged in scan.judged],
         "data": {
             "origin": spell_surrogates(origin),

@@ -24,6 +24,7 @@ from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, check_target, write
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.finding import DataScan
+from mithridate.pipelines.quick_look import Look
 from mithridate.pipelines.ready_scan import ReadyScan
 from mithridate.pipelines.scan import DataScanner, Saw
 from mithridate.report.page import write_report
@@ -37,13 +38,14 @@ def run(
     model: WhichModel,
     writing: WhatToWrite,
     detectors: str,
+    quick: bool,
     training: HowToTrain,
     reading: HowToReadOn,
     computing: HowToComputeLong,
     settings: dict[str, Any],
 ) -> int:
     """Scan a data set, write the report and say what was found; gives the exit status."""
-    check_flags(model, writing)
+    check_flags(model, writing, quick)
     scanner = scanner_of(settings, detectors, trained=model.model is None)
     runtime = Runtime(device=device_of(computing.device))
     source = find_source(path, reading)
@@ -57,18 +59,44 @@ def run(
         runtime=runtime, home=writing.out,
     )  # fmt: skip
     answer.print_read(source, data, clean)
+    seen, glance = looked(job, every=bool(detectors))
+    if quick:
+        return finished(job, glance or job.quick(seen), source, path, writing)
     if job.model is None and not agreed(job, computing.yes):
         return status.STOPPED
     try:
         with Watch() as watch:
-            scan = job.scanned(watch.step, watch.epochs)
+            scan = job.scanned(watch.step, watch.epochs, seen)
     except KeyboardInterrupt:
         return stopped(job.checkpoint if job.unfinished else None)
+    return finished(job, scan, source, path, writing)
+
+
+def looked(job: ReadyScan, every: bool) -> tuple[Look, DataScan | None]:
+    """Take the quick look and say what it shows.
+
+    Args:
+        job: The scan that it begins.
+        every: Whether all detectors were asked for, so that one that cannot judge is told of.
+
+    """
+    seen = job.looked()
+    answer.print_left_out(seen.left_out if every else {})
+    glance = job.quick(seen) if seen.judged else None
+    if glance is not None:
+        answer.print_look(glance, job.data, len(job.trusted) if job.trusted else 0)
+    return seen, glance
+
+
+def finished(
+    job: ReadyScan, scan: DataScan, source: Source, path: str, writing: WhatToWrite
+) -> int:
+    """Write all that was asked for; gives the exit status."""
     write_all(job, scan, source, path, writing)
     return status.OF[scan.verdict.answer]
 
 
-def check_flags(model: WhichModel, writing: WhatToWrite) -> None:
+def check_flags(model: WhichModel, writing: WhatToWrite, quick: bool) -> None:
     """Refuse at once, and not after the training, what cannot be done."""
     report_folder(writing.out)
     if writing.cleaned:
@@ -79,6 +107,8 @@ def check_flags(model: WhichModel, writing: WhatToWrite) -> None:
         )
     if writing.save_model and model.model:
         raise MethodError("--save-model keeps a trained network, and --model trains none")
+    if quick and (writing.save_model or model.model):
+        raise MethodError("--quick asks no network; leave --model and --save-model out")
 
 
 def trusted_of(

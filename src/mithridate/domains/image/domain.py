@@ -5,7 +5,7 @@ Axes: n images, k channels, h rows, w columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -18,6 +18,7 @@ from torch import nn
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Surface
 from mithridate.core.errors import DataError
+from mithridate.core.features import Carried, Selected
 from mithridate.core.streams import seed_torch
 from mithridate.domains.image.network_names import is_elsewhere
 
@@ -168,6 +169,24 @@ class ImageDomain:
         from mithridate.domains.image.copies import alike
 
         return alike(self.prepare(first), self.prepare(second))
+
+    def simple_features(self, inputs: Inputs, selected: Selected) -> Iterator[Carried]:
+        """List the grey of cells, and pixels that stand out: their place, colour and shape."""
+        from mithridate.domains.image.features import simple_features
+
+        return simple_features(self.prepare(inputs), selected)
+
+    def name_feature(self, inputs: Inputs, key: int) -> str:
+        """Say which feature of images has a key."""
+        from mithridate.domains.image.features import name_feature
+
+        return name_feature(self.prepare(inputs), key)
+
+    def details(self, inputs: Inputs) -> torch.Tensor:
+        """Give how far each pixel is from the mean around it, float32[n, at most 1024]."""
+        from mithridate.domains.image.features import details
+
+        return details(self.prepare(inputs))
 
 
 DOMAIN = ImageDomain

@@ -5,7 +5,7 @@ Axes: n texts, b texts of a batch, t places for words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -17,6 +17,7 @@ from torch import nn
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.features import Carried, Selected
 from mithridate.core.streams import torch_generator
 from mithridate.domains.text.networks import build
 from mithridate.domains.text.stealth import difference
@@ -217,6 +218,24 @@ class TextDomain:
         from mithridate.domains.text.copies import alike
 
         return alike(first, second)
+
+    def simple_features(self, inputs: Inputs, selected: Selected) -> Iterator[Carried]:
+        """List words, their neighbours, both ends, marks and patterns of sentences."""
+        from mithridate.domains.text.features import simple_features
+
+        return simple_features(inputs, selected)
+
+    def name_feature(self, inputs: Inputs, key: int) -> str:
+        """Say which feature of texts has a key, by texts that carry it."""
+        from mithridate.domains.text.features import name_feature
+
+        return name_feature(inputs, key)
+
+    def details(self, inputs: Inputs) -> torch.Tensor:
+        """Raise CannotJudge: words are no numbers."""
+        raise CannotJudge(
+            "words are no numbers with a mean around them; use a detector of simple features"
+        )
 
 
 DOMAIN = TextDomain
