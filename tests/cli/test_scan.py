@@ -252,3 +252,18 @@ def test_the_words_about_a_list_are_those_of_its_bound(named, more, words, capsy
     scan = scan_of(data, trusted, named=named)
     answer.print_verdict(replace(scan, naming=replace(scan.naming, **more)), data, [""] * 120)
     assert words in capsys.readouterr().out
+
+
+def test_trusted_examples_of_another_source_give_no_error_rate_and_an_order(data, tmp_path):
+    images, labels = shapes(150, 2)
+    save_npz(tmp_path / "darker.npz", images // 2, labels)
+    done = inside(
+        "scan", "data", data / "poisoned.npz", "--trusted", tmp_path / "darker.npz", *TRAINING,
+        "--epochs", 1, "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "not of one source: brightness is higher among suspects" in done.stdout
+    found = report(tmp_path / "report")
+    assert found["verdict"]["answer"] == "cannot judge" and found["differ"][0]["large"]
+    assert len(found["examples"]["scores"]["spectral-signatures"]) == 300
+    assert not any(found["examples"]["flagged"])

@@ -241,6 +241,21 @@ def test_an_input_is_a_copy_of_itself_and_its_signature_depends_on_it_alone(name
 
 
 @each
+def test_properties_are_numbers_that_do_not_depend_on_the_order_of_inputs(name):
+    domain = DOMAINS[name]
+    for family, inputs in {"ordinary": ORDINARY[name], **EDGES[name]}.items():
+        measured = domain.properties(inputs)
+        assert measured
+        backwards = domain.properties(
+            inputs[::-1] if isinstance(inputs, np.ndarray) else inputs.flip(0)
+        )
+        for key, values in measured.items():
+            assert values.dtype == torch.float64 and values.shape == (len(inputs),), (family, key)
+            assert torch.isfinite(values).all(), (family, key)
+            assert torch.allclose(backwards[key].flip(0), values), (family, key)
+
+
+@each
 def test_inputs_without_a_twin_are_refused(name):
     inputs = ORDINARY[name]
     for wrong in (inputs[:-1], None):

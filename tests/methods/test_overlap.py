@@ -45,7 +45,7 @@ def test_copies_leave_and_their_originals_count_as_trusted():
     assert (seen.overlap.exact, seen.overlap.near) == (1, 1)
     (said,) = sentences(seen.overlap, "abcdef")
     assert said.startswith("2 trusted examples are copies of suspects, 1 of them")
-    assert figures(seen.overlap, "abcdef")["vouched"] == [2, 4]
+    assert figures(seen.overlap)["vouched"] == [2, 4]
 
 
 def test_what_recurs_by_nature_leaves_on_both_sides():

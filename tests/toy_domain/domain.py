@@ -109,6 +109,9 @@ class EventDomain:
         first, second = self.prepare(before), self.prepare(after)
         return {"events": (first != second).sum(1).double()}
 
+    def properties(self, inputs):
+        return {"length": torch.tensor([value.count(">") for value in inputs]).double()}
+
     def signature(self, inputs):
         return scattered(value.replace(" ", "").encode() for value in inputs)
 

@@ -14,7 +14,7 @@ from mithridate.pipelines.advice import trusted_needed
 from mithridate.pipelines.finding import ClassFinding, DataScan
 from mithridate.pipelines.naming import DOUBT
 from mithridate.pipelines.scan import DataScanner
-from mithridate.report.overlapping import sentences
+from mithridate.report.overlapping import checked_first
 from mithridate.report.quoting import shorten, spell_invisible
 from mithridate.report.record import clean_expected
 from mithridate.report.signs import in_words
@@ -72,7 +72,7 @@ def print_look(quick: DataScan, data: Dataset, trusted: int) -> None:
 
 def print_verdict(result: DataScan, data: Dataset, names: Sequence[str]) -> None:
     """Print the verdict, what was checked before it, and the classes behind it."""
-    for sentence in sentences(result.overlap, names):
+    for sentence in checked_first(result, names):
         say(f"note: {spell_invisible(sentence)}")
     verdict = result.verdict
     chance = (

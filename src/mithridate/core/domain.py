@@ -153,3 +153,10 @@ class Domain(Protocol):
         Raises:
             CannotJudge: where inputs are no numbers with neighbours.
         """
+
+    def properties(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        """Measure what raw inputs[n] are like apart from what they say: float64[n] by name.
+
+        Such as how they were taken, written and encoded: inputs of one source have them in common.
+        A property may depend on what the other inputs are, and not on their order.
+        """

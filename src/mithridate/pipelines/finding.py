@@ -19,6 +19,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.method import Detector, State
 from mithridate.core.scores import Scores, Verdict, conformal_p_values
 from mithridate.core.view import View
+from mithridate.pipelines.exchange import Difference
 from mithridate.pipelines.naming import ClassList, Naming, listing, order_class
 from mithridate.pipelines.overlap import Overlap
 from mithridate.stats.enrichment import Enrichment, enrichment, fewest_permutations
@@ -129,6 +130,7 @@ class DataScan:
         overlap: what suspects and trusted examples have in common, None where none was sought.
         naming: what the list rests on, None where suspects could not be compared.
         signs: simple features that stand out, the strongest first.
+        differ: in which properties they surely differ, the largest difference first.
     """
 
     verdict: Verdict
@@ -143,6 +145,7 @@ class DataScan:
     overlap: Overlap | None = None
     naming: Naming | None = None
     signs: tuple[Sign, ...] = ()
+    differ: tuple[Difference, ...] = ()
 
 
 class Decision(NamedTuple):

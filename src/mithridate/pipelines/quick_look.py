@@ -143,14 +143,13 @@ def quick_scan(seen: Look, data: Dataset, rule: Rule, seed: int) -> DataScan:
             "were asked for can judge such data; leave --quick out or name one of them"
         )
     who, rng = seen.who, stream(seed, "scan", "quick")
-    strata = who.seen.strata if who.seen else None
-    decided = rule.decide(seen.judged, who.suspects, who.trusted, rng, strata)
-    verdict = decided.verdict
+    decided = rule.decide(seen.judged, who.suspects, who.known, rng, who.strata)
+    verdict = decided.verdict if not who.differ_too_far else rule.unknown(who.differ_too_far)
     if verdict.answer == "clean":
         verdict = replace(verdict, answer="cannot judge", why=UNSEEN)
     none, cost = torch.zeros(len(who.union), 0), {"seconds": seen.seconds}
     scan = DataScan(
         verdict, rule.fdr, seen.judged, decided.classes, decided.flagged, none, nn.Identity(),
-        cost, naming=decided.naming, signs=seen.signs,
+        cost, naming=decided.naming, signs=seen.signs, differ=who.differ,
     )  # fmt: skip
     return spread(scan, data, who.seen) if who.seen else scan

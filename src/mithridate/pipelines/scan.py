@@ -145,6 +145,7 @@ class DataScanner:
         self._check(data)
         began = time.perf_counter()
         may_compare = model is None or saw != "suspect"
+        known_to_one = not may_compare and trusted is not None and len(trusted) > 0
         seen = seen or self.looked(data, trusted, domain, may_compare, step)
         who, detectors = seen.who, seen.able
         losses: torch.Tensor | None = None
@@ -164,12 +165,10 @@ class DataScanner:
         judgements = tuple(seen.said(d) or self._ask(d, view, who.sizes, step) for d in detectors)
         step("testing suspect against trusted examples")
         rng = stream(seed, "scan", "permute")
-        decided = self.rule.decide(
-            judgements, who.suspects, who.trusted, rng, who.seen.strata if who.seen else None
-        )
+        decided = self.rule.decide(judgements, who.suspects, who.known, rng, who.strata)
         verdict = decided.verdict
-        if not may_compare and trusted is not None and len(trusted):
-            verdict = self.rule.unknown(SAW_SUSPECTS)
+        if why := who.differ_too_far or (SAW_SUSPECTS if known_to_one else ""):
+            verdict = self.rule.unknown(why)
         cost = {
             "seconds": time.perf_counter() - began,
             "training_seconds": training,
@@ -178,7 +177,7 @@ class DataScanner:
         }
         scan = DataScan(
             verdict, self.fdr, judgements, decided.classes, decided.flagged, features, model,
-            cost, naming=decided.naming, signs=seen.signs,
+            cost, naming=decided.naming, signs=seen.signs, differ=who.differ,
         )  # fmt: skip
         return spread(scan, data, who.seen) if who.seen else scan
 

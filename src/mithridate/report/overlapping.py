@@ -1,4 +1,4 @@
-"""What a scan says of examples that occur more than once, or on both sides.
+"""What a scan checks before it answers: who is on both sides, and whether both are of one source.
 
 Axes: n suspect examples.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mithridate.pipelines.exchange import Difference
+from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.overlap import Overlap
 from mithridate.report.quoting import shorten, spell_surrogates
 
@@ -31,7 +33,31 @@ def sentences(overlap: Overlap | None, names: Sequence[str]) -> list[str]:
     return [*_common(overlap), *_relabelled(overlap, names), *_repeated(overlap)]
 
 
-def figures(overlap: Overlap | None, names: Sequence[str]) -> dict[str, Any] | None:
+def checked_first(scan: DataScan, names: Sequence[str]) -> list[str]:
+    """Say all that was found before suspects and trusted examples were compared."""
+    return [
+        *sentences(scan.overlap, names),
+        *(
+            each.told() + ("" if each.is_large else "; too little to refuse an answer for it")
+            for each in scan.differ
+        ),
+    ]
+
+
+def apart(differ: Sequence[Difference]) -> list[dict[str, Any]]:
+    """Give the properties that differ as plain values for a record."""
+    return [
+        {
+            "property": each.name,
+            "auc": round(each.auc, 4),
+            "p_value": each.p_value,
+            "large": each.is_large,
+        }
+        for each in differ
+    ]
+
+
+def figures(overlap: Overlap | None) -> dict[str, Any] | None:
     """Give what was found as plain values for a record; positions count the suspects from 0."""
     if overlap is None:
         return None
@@ -45,7 +71,6 @@ def figures(overlap: Overlap | None, names: Sequence[str]) -> dict[str, Any] | N
         "repeats": overlap.repeats,
         "most": overlap.most,
         "most_class": spell_surrogates(overlap.most_class),
-        "says": [spell_surrogates(each) for each in sentences(overlap, names)],
     }
 
 

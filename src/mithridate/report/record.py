@@ -23,7 +23,7 @@ from mithridate.core.runtime import environment
 from mithridate.core.scores import Scores
 from mithridate.pipelines.finding import DataScan, Judged
 from mithridate.pipelines.naming import DOUBT
-from mithridate.report.overlapping import figures
+from mithridate.report.overlapping import apart, checked_first, figures
 from mithridate.report.quoting import cell, spell_surrogates
 from mithridate.report.signs import signs_of
 
@@ -82,7 +82,9 @@ def record(
             }
             for c in scan.classes
         ],
-        "overlap": figures(scan.overlap, names),
+        "checked_first": [spell_surrogates(each) for each in checked_first(scan, names)],
+        "overlap": figures(scan.overlap),
+        "differ": apart(scan.differ),
         "signs": signs_of(scan, data),
         "detectors": [_detector(judged, scan) for judged in scan.judged],
         "data": {

@@ -102,7 +102,7 @@ def enrichment(
             ranks[row, shuffle[np.argsort(-ranking[shuffle], kind="stable")]] = np.arange(total)
         observed[:, label] = _surprise(np.sort(ranks[:, inside], -1), total)
         kind = np.zeros(total, dtype=np.int64) if strata is None else strata[rows]
-        draws = _draws(inside, kind, permutations, rng)
+        draws = draws_within(inside, kind, permutations, rng)
         for ranking in ranks:
             null[label] = np.minimum(null[label], _surprise(np.sort(ranking[draws], -1), total))
     adjusted, alone = _step_down(observed, null)
@@ -119,7 +119,7 @@ def enrichment(
     )
 
 
-def _draws(
+def draws_within(
     trusted: NDArray[np.bool_],
     strata: NDArray[np.int64],
     permutations: int,

@@ -66,7 +66,7 @@ def signature(images: torch.Tensor) -> NDArray[np.float64]:
 
 
 def _signature(images: torch.Tensor) -> NDArray[np.float64]:
-    light = _light(images)
+    light = light_of(images)
     small = F.adaptive_avg_pool2d(light, GRID)[:, 0].double().numpy()
     waves = dctn(small, axes=(1, 2), norm="ortho")[:, :LOW, :LOW].reshape(-1, LOW * LOW) / GRID
     colour = (images - light).mean((2, 3)).double().expand(-1, 3).numpy()
@@ -81,7 +81,7 @@ def alike(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 def _alike(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    one, other = _light(first), _light(second)
+    one, other = light_of(first), light_of(second)
     change = one - other
     height, width = change.shape[-2:]
     waves = np.abs(dctn(change[:, 0].numpy(), axes=(1, 2), norm="ortho"))
@@ -121,7 +121,7 @@ def _coarse(waves: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(low / np.maximum(squares.sum((1, 2)), 1e-9))
 
 
-def _light(images: torch.Tensor) -> torch.Tensor:
+def light_of(images: torch.Tensor) -> torch.Tensor:
     """Brightness of float32[n, k, h, w], float32[n, 1, h, w]."""
     if images.shape[1] == 1:
         return images

@@ -188,6 +188,12 @@ class ImageDomain:
 
         return details(self.prepare(inputs))
 
+    def properties(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        """Measure how images were lit, taken and encoded; see `properties.py`."""
+        from mithridate.domains.image.properties import properties
+
+        return properties(self.prepare(inputs))
+
 
 DOMAIN = ImageDomain
 """What the registry of domains builds."""

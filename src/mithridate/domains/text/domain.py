@@ -237,6 +237,12 @@ class TextDomain:
             "words are no numbers with a mean around them; use a detector of simple features"
         )
 
+    def properties(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        """Measure how texts were written; see `properties.py`."""
+        from mithridate.domains.text.properties import properties
+
+        return properties(inputs)
+
 
 DOMAIN = TextDomain
 """What the registry of domains builds."""
