@@ -156,6 +156,34 @@ def test_one_answer_for_everything_is_refused():
     assert "no more than the 10.0 %" in told.why and "one class for 100% of them" in told.why
 
 
+def test_a_network_that_guesses_is_told_no_order_in_which_it_would_be_right_by_luck():
+    """One answer for everything is right on the most frequent class, in some order."""
+    labels = np.repeat(np.arange(4), [12, 20, 30, 138])
+    told = checked(labels, np.zeros(200, int), ("a", "b", "c", "d"))
+    assert "no more than" in told.why and "classes" not in told.why
+
+
+class Lucky(nn.Module):
+    """A network that answers each input with the same class, which the encoding chooses."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = torch.eye(4)[answer]
+
+    def forward(self, batch):
+        return self.answer.expand(len(batch), 4)
+
+
+def test_no_encoding_is_advised_where_none_does_better_than_guessing():
+    """An encoding in which everything is called by the most frequent class is no better one."""
+    labels = np.repeat(np.arange(4), [12, 20, 30, 66])
+    others = [(f"if images enter with mean={k}", Lucky(k)) for k in range(4)]
+    told = check_plausibility(
+        Lucky(0), numbered(labels, ("a", "b", "c", "d")), ImageDomain(), encodings=others
+    )
+    assert "no more than" in told.why and "mean=" not in told.why
+
+
 def test_a_network_that_knows_next_to_nothing_is_refused_though_surely_better_than_guessing():
     labels = np.tile(np.arange(10), 6000)
     predicted = drawn(labels, 0.02, 10)

@@ -27,6 +27,7 @@ from mithridate.core.streams import stream
 from mithridate.domains.elsewhere import other_encodings
 from mithridate.pipelines.class_orders import listed, usual_orders
 from mithridate.stats.confusion import (
+    PERMUTATIONS,
     Counts,
     best_order,
     confusion,
@@ -136,10 +137,10 @@ def check_plausibility(
     if unanswered:
         why = f"its answers are not finite for {unanswered:,} of {len(labels):,} trusted examples"
         return Plausibility(accuracy, chance, why)
-    rivals = [*_by_usual_order(labels, predicted, trusted.classes)]
+    rivals = [*_by_usual_order(labels, predicted, trusted.classes, seed)]
     if accuracy.value < FINE:
         few = trusted.subset(stream(seed, "plausibility", "few").permutation(len(trusted))[:TRIED])
-        rivals += _by_encoding(model, few, domain, precision, runtime, list(encodings))
+        rivals += _by_encoding(model, few, domain, precision, runtime, list(encodings), seed)
     rivals = rivals or [*_by_best_order(labels, predicted, trusted.classes, seed)]
     if rivals:
         says = max(rivals, key=lambda rival: rival.accuracy).says
@@ -199,7 +200,34 @@ def _far_better(other: Right, given: Right, tried: int = 1) -> bool:
     return bool(other.mean() >= 2 * given.mean())
 
 
-def _by_usual_order(labels: Counts, predicted: Counts, classes: Sequence[str]) -> Iterable[Rival]:
+def _knows_more(labels: Counts, predicted: Counts, classes: int, seed: int, tried: int = 1) -> bool:
+    """Whether a network, read another way, is surely and clearly better than guessing.
+
+    Else nothing speaks for that way: of many, one is always right most often by chance.
+
+    Args:
+        tried: number of readings that are tried, which share the level.
+    """
+    share = proportion(int((labels == predicted).sum()), len(labels))
+    if share.low < _floor(guessed(confusion(labels, predicted, classes))):
+        return False
+    rng = stream(seed, "plausibility", "knows")
+    draws = max(PERMUTATIONS, round(2 * tried / SURE))
+    return guessing_p_value(labels, predicted, rng, draws) <= SURE / tried
+
+
+def _floor(chance: float) -> float:
+    """Give the accuracy below which a network is of no use, by what guessing reaches.
+
+    A twentieth of what guessing misses is added, and guessing at most doubled, so that a poor
+    network of many classes is above it.
+    """
+    return min(chance + LITTLE * (1 - chance), 2 * chance)
+
+
+def _by_usual_order(
+    labels: Counts, predicted: Counts, classes: Sequence[str], seed: int
+) -> Iterable[Rival]:
     """Find the usual orders in which the network is right far more often.
 
     They are compared on the classes that they name otherwise.
@@ -208,7 +236,9 @@ def _by_usual_order(labels: Counts, predicted: Counts, classes: Sequence[str]) -
     for name, order in usual.items():
         right = order[predicted] == labels
         moved = order[labels] != labels
-        if _far_better(right[moved], given[moved], len(usual)):
+        if _far_better(right[moved], given[moved], len(usual)) and _knows_more(
+            labels, order[predicted], len(classes), seed, len(usual)
+        ):
             yield _ordered(name, order, right, classes)
 
 
@@ -226,7 +256,9 @@ def _by_best_order(
     order = best_order(confusion(labels[half], predicted[half], len(classes)))
     right, given = order[predicted] == labels, predicted == labels
     moved = rest[order[labels[rest]] != labels[rest]]
-    if _far_better(right[moved], given[moved]) and right[moved].mean() > 0.5:
+    if not _far_better(right[moved], given[moved]) or right[moved].mean() <= 0.5:
+        return
+    if _knows_more(labels[rest], order[predicted[rest]], len(classes), seed):
         yield _ordered("in an order of no usual kind", order, right, classes)
 
 
@@ -255,6 +287,7 @@ def _by_encoding(
     precision: str,
     runtime: Runtime,
     encodings: Sequence[tuple[str, nn.Module]],
+    seed: int,
 ) -> Iterable[Rival]:
     """Find the encodings of inputs with which the network is right far more often.
 
@@ -266,8 +299,11 @@ def _by_encoding(
     labels = few.labels.numpy()
     given = _predicted(model, few, domain, precision, runtime) == labels
     for name, other in encodings:
-        right = _predicted(other, few, domain, precision, runtime) == labels
+        predicted = _predicted(other, few, domain, precision, runtime)
+        right = predicted == labels
         if sign_p_value(right, given) > SURE / len(encodings):
+            continue
+        if not _knows_more(labels, predicted, len(few.classes), seed, len(encodings)):
             continue
         well = right.mean() >= FINE and 1 - right.mean() <= (1 - given.mean()) / 2
         if well or right.mean() >= 2 * given.mean():
@@ -281,12 +317,8 @@ def _by_encoding(
 def _knows_nothing(
     accuracy: Interval, chance: float, labels: Counts, predicted: Counts, seed: int
 ) -> str:
-    """Say why a network is no better than guessing; "" where it is.
-
-    The floor is what guessing reaches and a twentieth of what it misses, at most twice guessing,
-    so that a poor network of many classes is above it.
-    """
-    floor = min(chance + LITTLE * (1 - chance), 2 * chance)
+    """Say why a network is no better than guessing; "" where it is."""
+    floor = _floor(chance)
     rng = stream(seed, "plausibility", "guessing")
     unsure = guessing_p_value(labels, predicted, rng) > GUESSING
     if not unsure and accuracy.high >= floor:
