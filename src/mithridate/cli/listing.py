@@ -48,7 +48,7 @@ def _methods(name: str, kind: Any) -> Table:
     for method_name, method in find(kind).items():
         fields = dataclasses.fields(cast(Any, method))
         settings = "\n".join(f"{field.name}={default(field)}" for field in fields)
-        also = method.names()[1:] if comes_with_us(method) else (f"from {method.__module__}",)
+        also = method.aliases() if comes_with_us(method) else (f"from {method.__module__}",)
         names = "\n  ".join((method_name, *also))
         source = (method.summary(), method.paper, *method.links)
         table.add_row(names, settings, "\n".join(filter(None, source)))

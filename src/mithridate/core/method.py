@@ -55,8 +55,12 @@ class Method:
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Every name by which it is found: its own, those of `known_as`, and its earliest."""
-        known = vars(cls).get("known_as", ())
-        return tuple(dict.fromkeys((cls.name(), *known, earliest(cls.__name__))))
+        return tuple(dict.fromkeys((cls.name(), *cls.aliases(), earliest(cls.__name__))))
+
+    @classmethod
+    def aliases(cls) -> tuple[str, ...]:
+        """The other names that the field has for it; the earliest spelling is found, not told."""
+        return tuple(vars(cls).get("known_as", ()))
 
     @classmethod
     def summary(cls) -> str:

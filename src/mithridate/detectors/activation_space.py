@@ -44,7 +44,11 @@ class ActivationSpace(Detector):
         CannotJudge: where the model cannot be looked into.
     """
 
-    paper = "Katzir and Elovici, Detecting Adversarial Perturbations Through Spatial Behavior, 2018"
+    paper = (
+        "Katzir and Elovici, Detecting Adversarial Perturbations Through Spatial Behavior in "
+        "Activation Spaces, 2018"
+    )
+    links = ("https://arxiv.org/abs/1811.09043",)
     assumes = (
         "early layers place malicious inputs with their true class and late ones with another, at "
         "a depth where clean inputs rarely switch"

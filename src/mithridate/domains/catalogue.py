@@ -135,9 +135,6 @@ def _find(folder: Path, known: NamedSet, split: str) -> Source | None:
 
 
 def _with_domain(source: Source, known: NamedSet) -> Source:
-    if known.groups_in_class and source.groups is not None:
-        pairs = torch.stack([source.data.labels, source.groups], dim=1)
-        source = replace(source, groups=torch.unique(pairs, dim=0, return_inverse=True)[1])
     if known.flip is None:
         return source
     return replace(source, domain=domain_named(known.domain, flip=known.flip))

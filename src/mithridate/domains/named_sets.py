@@ -35,14 +35,12 @@ class NamedSet:
         classes: for files that do not name them.
         batches: the members of an archive that make up each split.
         domain: by its name.
-        groups_in_class: whether groups are numbered anew in each class, as the tracks of GTSRB are.
     """
 
     splits: dict[str, tuple[Download, ...]]
     flip: bool | None = False
     classes: tuple[str, ...] = ()
     batches: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    groups_in_class: bool = False
     domain: str = "image"
 
 
@@ -71,7 +69,7 @@ SETS = {
         batches={"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
                  "test": ("test_batch.bin",)},
     ),
-    "gtsrb": NamedSet({"train": (), "test": ()}, groups_in_class=True),
+    "gtsrb": NamedSet({"train": (), "test": ()}),
     "mnist": NamedSet(
         _idx("https://ossci-datasets.s3.amazonaws.com/mnist/", (
             (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),

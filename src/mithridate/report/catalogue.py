@@ -78,7 +78,7 @@ def section(kind: type[Method]) -> Iterator[str]:
     yield "| name | also | what it does | source |"
     yield "|---|---|---|---|"
     for name, method in methods.items():
-        also = ", ".join(f"`{other}`" for other in method.names()[1:])
+        also = ", ".join(f"`{other}`" for other in method.aliases())
         cells = (
             f"[`{name}`](#{name})", also, method.summary(), source(method.paper, method.links),
         )  # fmt: skip

@@ -54,7 +54,6 @@ def test_images_and_their_class_names_are_read(save):
     assert source.names[3] == f"{path.name} row 3"
     for i, image in enumerate(source.data.inputs):
         assert np.array_equal(image.permute(1, 2, 0), pixels(i))
-    assert source.groups is not None and source.groups.tolist() == [0, 0, 1, 1, 2, 2]
     assert isinstance(source.domain, ImageDomain)
 
 
@@ -63,7 +62,7 @@ def test_images_as_plain_bytes_are_read(save, kind):
     cells = pa.array([encoded(pixels(i)) for i in range(4)], kind)
     source = read(save(pa.table({"img": cells, "label": [0, 1, 0, 1]})))
     assert torch.equal(source.data.inputs[2], torch.from_numpy(pixels(2)).permute(2, 0, 1))
-    assert source.data.classes == ("0", "1") and source.groups is None
+    assert source.data.classes == ("0", "1")
 
 
 @pytest.mark.parametrize(
@@ -420,12 +419,11 @@ def test_offsets_that_point_elsewhere_are_found(tmp_path):
 def test_batches_and_row_groups_are_joined(tmp_path):
     n = 2500
     texts, labels = [f"text {i % 7} {i}" for i in range(n)], [i % 3 for i in range(n)]
-    table = pa.table({"text": texts, "label": labels, "track": list(range(n))})
+    table = pa.table({"text": texts, "label": labels})
     path = make_parquet(tmp_path / "a.parquet", table, row_group_size=1100,
                         dictionary_pagesize_limit=2000)  # fmt: skip
     source = read(path)
     assert source.data.inputs.tolist() == texts and source.data.labels.tolist() == labels
-    assert source.groups.tolist() == list(range(n))
 
 
 @pytest.mark.parametrize("name", ["cifar10", "mnist", "gtsrb", "sst2", "ag-news"])

@@ -75,10 +75,17 @@ def test_values_up_to_one_are_scaled_and_noted(path, kind):
     assert any("255" in note for note in source.notes)
 
 
-def test_class_names_and_groups_are_read(path):
+def test_class_names_and_what_is_of_each_example_are_kept(path):
     make_npz(path, x=IMAGES, y=LABELS, classes=["no", "yes"], track=[0, 0, 1, 1, 2, 2], more=[1])
     source = read(path)
-    assert source.data.classes == ("no", "yes") and source.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert source.data.classes == ("no", "yes") and source.layout.rest["track"].tolist() == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+    ]
     assert any("'more'" in note for note in source.notes)
 
 

@@ -46,8 +46,6 @@ from mithridate.domains.formats.schemas import Shard, merged
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
 from mithridate.domains.registry import Table, reader_of
 
-GROUPS = ("track", "group", "group_id", "groups")
-
 
 def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = "") -> Source:
     """Read the shards one after the other as one data set."""
@@ -81,7 +79,7 @@ def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = 
         own = own_ids(rest.column_names, set(joined), lambda c: rest.column(c).to_pylist())
     return reading.finish(
         format, inputs, labels.index[kept], labels.classes, [names[row] for row in kept], layout,
-        _groups(rest), own,
+        own,
     )  # fmt: skip
 
 
@@ -268,13 +266,3 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         for column, field in zip(batch.columns, schema, strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _groups(rest: pa.Table | None) -> np.ndarray[Any, Any] | None:
-    for name in GROUPS:
-        if rest is not None and name in rest.column_names:
-            column = rest.column(name)
-            if pa.types.is_integer(column.type) and not column.null_count:
-                groups: np.ndarray[Any, Any] = column.to_numpy()
-                return groups
-    return None

@@ -26,6 +26,7 @@ from mithridate.domains.formats.walk import unreadable
 
 CLASSES = ("classes", "class_names", "label_names")
 GROUPS = ("groups", "group", "track")
+"""Numbers of examples that belong together, such as frames of one track: a copy keeps them."""
 SPLITS = {"train": ("train",), "test": ("test",), "validation": ("validation", "valid", "val")}
 CHUNK = 1024
 
@@ -102,9 +103,8 @@ def _read(archive: zipfile.ZipFile, name: str, reading: Reading) -> Source:
         rest=None if groups is None else {group: groups[kept]}, details=Details(axes, known),
     )  # fmt: skip
     return reading.finish(
-        "npz", pixels, labels.index[kept], labels.classes, [names[row] for row in kept], layout,
-        None if groups is None else groups[kept],
-    )  # fmt: skip
+        "npz", pixels, labels.index[kept], labels.classes, [names[row] for row in kept], layout
+    )
 
 
 def _split(arrays: list[str], reading: Reading) -> str:

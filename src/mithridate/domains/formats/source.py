@@ -109,7 +109,6 @@ class Source:
             "jsonl".
         skipped: files passed over because their name says that they are no data.
         notes: what was decided on the way, one sentence each.
-        groups: int64[n], which examples belong together (frames of one track), or None.
         own_ids: how the source itself names its examples, or None.
     """
 
@@ -121,7 +120,6 @@ class Source:
     origin: Path
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    groups: torch.Tensor | None = None
     layout: Layout = Layout()
     own_ids: OwnIds | None = None
 
@@ -178,10 +176,9 @@ class Reading:
         classes: Sequence[str],
         names: Sequence[str],
         layout: Layout,
-        groups: np.ndarray[Any, Any] | None = None,
         own: OwnIds | None = None,
     ) -> Source:
-        """Put together what was read: inputs[n], labels int64[n], names[n], groups int64[n].
+        """Put together what was read: inputs[n], labels int64[n], names[n].
 
         Raises:
             DataError: where nothing is left, or only one class where classes are needed.
@@ -206,7 +203,6 @@ class Reading:
             origin=self.root,
             skipped=tuple(self.skipped),
             notes=tuple(self.notes),
-            groups=None if groups is None else torch.from_numpy(groups.astype(np.int64)),
             layout=layout,
             own_ids=own,
         )
