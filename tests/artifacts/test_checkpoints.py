@@ -137,6 +137,7 @@ def test_plain_things_beside_the_weights_are_a_warning_and_no_danger(kind, new, 
     assert not report.of("danger")
     plain = "plain arrays" if "numpy" in kind else "plain settings"
     assert any(plain in finding.what for finding in report.of("warning"))
+    assert report.answer == "clean"
 
 
 class Bomb:

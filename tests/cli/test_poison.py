@@ -298,7 +298,8 @@ def test_cover_examples_may_carry_another_trigger(small, tmp_path):
         (("--trigger", "word-trigger"), "word-trigger is for text data, and .* holds image data; "
          "triggers for image data: .*patch-trigger"),
         (("--attack", "wanett"), r"unknown attack 'wanett': did you mean wanet"),
-        (("--trigger", "wanet"), "wanet is a named attack, not a trigger"),
+        (("--trigger", "wanet"), "wanet is an attack of the literature, not a trigger: "
+         "use --attack wanet"),
         (("--attack", "badnets", "--trigger", "patch-trigger"), "--attack NAME or --trigger NAME"),
         ((), "--attack NAME or --trigger NAME"),
         (("--attack", "badnets", "--set", "goal.target=clas 1"), "did you mean 'class 1'"),

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 
+import numpy
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -48,6 +49,18 @@ def test_nan_weights_are_flagged_unless_values_are_left_out(tmp_path):
     save_file({"a": torch.tensor([1.0, float("nan")])}, tmp_path / "m")
     assert inside("scan", "file", tmp_path / "m").returncode == 1
     assert inside("scan", "file", tmp_path / "m", "--no-values").returncode == 0
+
+
+def test_a_number_of_numpy_beside_the_weights_is_told_and_flags_nothing(tmp_path):
+    whole = {"best_acc": numpy.float64(0.91), "state_dict": {"a": torch.ones(2)}}
+    torch.save(whole, tmp_path / "m.pt")
+    done = inside("scan", "file", tmp_path / "m.pt", "--json", tmp_path / "o.json")
+    assert done.returncode == 0, done.stdout
+    assert "Verdict: CLEAN, with warnings" in done.stdout and "plain arrays" in done.stdout
+    findings = json.loads((tmp_path / "o.json").read_text())["findings"]
+    assert {(each["severity"], each["harmless"]) for each in findings} == {("warning", True)}
+    torch.save({**whole, "weight": torch.tensor([float("nan")])}, tmp_path / "m.pt")
+    assert inside("scan", "file", tmp_path / "m.pt").returncode == 1
 
 
 def test_a_program_is_a_danger_unless_it_is_expected(tmp_path):

@@ -171,6 +171,14 @@ def test_files_that_are_broken_or_could_harm_are_not_opened(data, tmp_path, name
     assert name in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_program_is_refused_with_what_helps_on_the_command_line(data, tmp_path):
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(str(tmp_path / "traced.pt"))
+    done = inside("scan", "model", tmp_path / "traced.pt", "--data", data / "trusted.npz", *CHEAP,
+                  "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 2 and "Save the weights where the program was made" in done.stderr
+    assert "no flag opens a program" in done.stderr and "code=True" not in done.stderr
+
+
 def test_a_folder_of_hugging_face_is_scanned_with_its_own_configuration(data, tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.ResNetConfig(

@@ -8,7 +8,7 @@ import pytest
 
 from mithridate.core.method import Repair
 from mithridate.pipelines.damage import ClassDamage, Damage
-from mithridate.report.card import Work, page, record, write_card
+from mithridate.report.card import NetworkWork, page, record, write_card
 from mithridate.stats.intervals import proportion
 from mithridate.trainers.standard import Standard
 from report.example import HOSTILE, pictures, scan_of
@@ -43,7 +43,7 @@ def repair(**more):
     """A repair of a network that knows three classes, with suspects."""
     suspects, trusted = pictures(60), pictures(40, seed=1)
     scans = (scan_of(suspects, trusted), scan_of(suspects, trusted, "cannot judge"))
-    work = Work(
+    work = NetworkWork(
         "repair", Mend(), "resnet9", suspects.classes, "image",
         {"model": "m.safetensors", "trusted": "t.npz", "data": "d.npz"},
         {"seconds": 1234.5, "forward": 60000.0, "backward": 30000.0},
@@ -55,7 +55,7 @@ def repair(**more):
 
 def training(**more):
     """Ordinary training without trusted examples."""
-    work = Work(
+    work = NetworkWork(
         "train", Standard(), "", ("cat", "dog", "owl"), "image", {"data": "d.npz"},
         {"seconds": 3.0, "forward": 600.0, "backward": 600.0}, data=pictures(60),
     )  # fmt: skip

@@ -24,12 +24,14 @@ class Finding:
         what: was found.
         where: in the file.
         todo: what to do about it.
+        harmless: whether a warning is of something odd that harms nobody, which flags no file.
     """
 
     severity: Severity
     what: str
     where: str = ""
     todo: str = ""
+    harmless: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,12 @@ class Log:
     cut: bool = False
     bomb: bool = False
 
-    def add(self, severity: Severity, what: str, where: str = "", todo: str = "") -> None:
+    def add(
+        self, severity: Severity, what: str, where: str = "", todo: str = "",
+        harmless: bool = False,
+    ) -> None:  # fmt: skip
         """Keep a finding once, or count it where there are many of its kind."""
-        finding = Finding(severity, _short(what), _short(where), todo)
+        finding = Finding(severity, _short(what), _short(where), todo, harmless)
         if self.counts[severity] < KEPT and finding in self.findings:
             return
         self.counts[severity] += 1
@@ -97,6 +102,10 @@ class Log:
     def warning(self, what: str, where: str = "", todo: str = "get the file again") -> None:
         """Something that is broken or odd."""
         self.add("warning", what, where, todo)
+
+    def oddity(self, what: str, where: str, todo: str) -> None:
+        """Something that is odd and harms nobody: a warning that flags no file."""
+        self.add("warning", what, where, todo, harmless=True)
 
     def unknown(self, what: str, where: str = "", todo: str = "") -> None:
         """Something that could not be looked at."""
@@ -150,8 +159,11 @@ class FileReport:
 
     @property
     def answer(self) -> str:
-        """Say "flagged" for a danger or a warning, "cannot judge" for the unseen, or "clean"."""
-        if self.of("danger") or self.of("warning"):
+        """Say "flagged" for a danger or what is broken, "cannot judge" for the unseen, or "clean".
+
+        A warning of something that harms nobody changes nothing.
+        """
+        if self.of("danger") or any(not warning.harmless for warning in self.of("warning")):
             return "flagged"
         return "cannot judge" if self.of("unknown") else "clean"
 

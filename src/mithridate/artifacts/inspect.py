@@ -181,7 +181,8 @@ def _look_inside_jail(kind: str, file: BinaryIO, size: int, folder: Path, log: L
         return
     for each in answer["findings"]:
         severity = next(known for known in SEVERITIES if known == each["severity"])
-        log.add(severity, str(each["what"]), str(each["where"]), str(each["todo"]))
+        what, where, todo = (str(each[key]) for key in ("what", "where", "todo"))
+        log.add(severity, what, where, todo, harmless=bool(each["harmless"]))
     if kind == "onnx":
         judge_beside(answer["beside"], folder, log)
 

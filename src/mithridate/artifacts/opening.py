@@ -24,7 +24,7 @@ from mithridate.artifacts.pickle_values import Described, Named
 from mithridate.artifacts.torch_tensors import Builder, of_archive, of_old_file
 from mithridate.artifacts.torchao_weights import class_of, dequantise, unflatten
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
-from mithridate.core.spelling import option
+from mithridate.core.spelling import option, spoken
 from mithridate.domains.elsewhere import Elsewhere
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "network.", "net.")
@@ -85,12 +85,17 @@ def open_parts(
         ) from None
 
 
+IN_PYTHON = ", or let a limited process take them out: open_weights(path, code=True)"
+NO_FLAG = "; no flag opens a program (docs/model_files.md says how Python takes out its weights)"
+"""What helps whoever has a program where weights are needed, by the language of the caller."""
+
+
 def no_weights(report: FileReport) -> UnsafeData:
     """Say what to do with a program where weights are needed."""
     return UnsafeData(
         f"{report.path!r}: expected weights, found {PROGRAMS[report.format]}: a program, which is "
-        "not opened. Save the weights, torch.save(model.state_dict(), ...), or take them out in a "
-        "limited process: in Python, mithridate.artifacts.opening.opened(path, code=True)"
+        "not opened. Save the weights where the program was made, torch.save(model.state_dict(), "
+        f"...){spoken(IN_PYTHON, NO_FLAG)}"
     )
 
 

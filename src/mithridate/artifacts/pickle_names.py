@@ -88,7 +88,7 @@ def _report_name(path: str, place: int, is_called: bool, where: str, log: Log) -
         return
     if HARMLESS.fullmatch(path):
         what = "plain arrays" if path.startswith("numpy") else "plain settings"
-        log.warning(
+        log.oddity(
             f"the pickle names {path}: {what}, which torch's safe loader refuses", where,
             "the weights are read without it; save tensors by name as safetensors",
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mithridate.report.overlapping import checked_first
 from mithridate.report.quoting import shorten, spell_invisible
 from mithridate.report.record import clean_expected
 from mithridate.report.signs import in_words
+from mithridate.stats.enrichment import fewest_permutations
 
 SIGNS = 5
 """Signs on the terminal; the report holds more."""
@@ -140,10 +142,14 @@ def _smallest(finding: ClassFinding) -> float:
 def print_needed(result: DataScan, data: Dataset, scanner: DataScanner, seed: int) -> None:
     """Say how many trusted examples would let this scan answer."""
     rankings = max(1, len(result.judged))
-    needed = trusted_needed(data, rankings, scanner.smallest, scanner.level, seed)
-    asked = f"a backdoor of {scanner.smallest:.1%} of the data (--smallest)"
+    if scanner.permutations < fewest_permutations(scanner.level):
+        return  # no number of examples helps, and the verdict says what does
+    needed, share = trusted_needed(data, rankings, scanner.smallest, scanner.level, seed)
+    asked = f"a backdoor of {scanner.smallest:.1%} of the data (--smallest {scanner.smallest:g})"
     if needed is None:
-        say(f"No number of trusted examples would be enough to rule out {asked}; ask for less.")
+        larger = math.ceil(1000 * share) / 1000 if share < 1 else None
+        how = f"ask for a larger one, --smallest {larger:g}" if larger else "get more data"
+        say(f"No number of trusted examples would be enough to rule out {asked}: {how}.")
         return
     say(
         f"To rule out {asked}, a scan needs about {needed:,} trusted examples, drawn like the "

@@ -5,6 +5,7 @@ Axes: n examples.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from mithridate.attacks.selections import RandomSelection, Selection
 from mithridate.cli.poison import WhichAttack
 from mithridate.cli.settings import split
 from mithridate.cli.terminal import note
-from mithridate.core.errors import MethodError
+from mithridate.core.errors import MethodError, UnknownMethod
 from mithridate.core.method import Trigger
 from mithridate.core.registry import domain_of, find, find_attack, find_attacks, resolve
 from mithridate.core.settings import build, name_near, read_settings
@@ -43,10 +44,24 @@ def check_names(asked: WhichAttack) -> None:
     for part, kind in KINDS.items():
         name = getattr(asked, part)
         if name is not None:
-            resolve(kind, name)
+            _check_part(part, kind, name)
     split(asked.set or [], KINDS)
     if asked.attack is not None:
         _on_data(asked.attack)
+
+
+def _check_part(part: str, kind: Any, name: str) -> None:
+    """Raise UnknownMethod for a name that there is not, which may be that of an attack."""
+    try:
+        resolve(kind, name)
+    except UnknownMethod as error:
+        with contextlib.suppress(UnknownMethod):
+            attack = find_attack(name).name
+            raise UnknownMethod(
+                f"{attack} is an attack of the literature, not a {part.replace('_', ' ')}: use "
+                f"--attack {attack}"
+            ) from None
+        raise error from None
 
 
 def attack_of(asked: WhichAttack, where: str, source: Source) -> Poisoning:

@@ -19,7 +19,7 @@ from mithridate.core.errors import DataError
 from mithridate.core.spelling import option
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.weights_place import WeightsPlace
-from mithridate.report.card import SCHEMA, Work, write_card
+from mithridate.report.card import SCHEMA, NetworkWork, write_card
 from mithridate.report.quoting import shorten, spell_invisible
 
 MARK = "card.json"
@@ -64,7 +64,7 @@ def ours(out: Path) -> bool:
 
 
 def write(
-    model: nn.Module, kept: kept_network.Note, work: Work, out: Path, seed: int,
+    model: nn.Module, kept: kept_network.Note, work: NetworkWork, out: Path, seed: int,
     place: WeightsPlace | None = None,
 ) -> None:  # fmt: skip
     """Write the network and its card, each file whole or not at all, and say what is known.

@@ -35,6 +35,11 @@ def option(name: str, value: object = None) -> str:
     return _spelling.get()(name, value)
 
 
+def spoken(python: str, otherwise: str) -> str:
+    """Choose between two texts: one for whoever calls from Python, and one for anybody else."""
+    return python if _spelling.get() is as_argument else otherwise
+
+
 def raised(limit: str) -> str:
     """Advise to raise a limit, in the words of whoever reads the message."""
     return f"raise {option(f'limits.{limit}')} if that is meant"

@@ -5,6 +5,8 @@ Axes: n suspect and m trusted examples, D detectors, C classes.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
@@ -16,10 +18,24 @@ DRAWS = 599
 """Permutations behind the estimate: at level 0.05 the threshold is the 29th smallest value."""
 
 
+class Needed(NamedTuple):
+    """What a scan needs to say "clean".
+
+    Attributes:
+        trusted: How many trusted examples; None where no number is enough.
+        share: The smallest share of the data that a backdoor may have to be seen with so many, or
+            with more than anybody has; above 1 where none would be seen.
+
+    """
+
+    trusted: int | None
+    share: float
+
+
 def trusted_needed(
     data: Dataset, rankings: int, smallest: float, level: float, seed: int
-) -> int | None:
-    """Estimate how many trusted examples let a scan say "clean"; None where no number would.
+) -> Needed:
+    """Estimate how many trusted examples let a scan say "clean".
 
     Found by running the test on `rankings` random rankings, with growing numbers of trusted
     examples that are spread over the classes as the suspects are, until a backdoor of the share
@@ -27,12 +43,13 @@ def trusted_needed(
     """
     sizes = torch.bincount(data.labels, minlength=len(data.classes)).numpy()
     asked = smallest * len(data)
-    m = 2 * int((sizes > 0).sum())
+    m, least = 2 * int((sizes > 0).sum()), np.inf
     while m <= 4 * len(data):
-        if _visible(sizes, m, rankings, level, seed) <= asked:
-            return m
+        least = min(least, _visible(sizes, m, rankings, level, seed))
+        if least <= asked:
+            return Needed(m, least / len(data))
         m = int(np.ceil(1.25 * m))
-    return None
+    return Needed(None, least / len(data))
 
 
 def _visible(

@@ -18,6 +18,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.method import Detector, State
 from mithridate.core.scores import Scores, Verdict, conformal_p_values
+from mithridate.core.spelling import option
 from mithridate.core.view import View
 from mithridate.pipelines.exchange import Difference
 from mithridate.pipelines.naming import ClassList, Naming, listing, order_class
@@ -251,7 +252,7 @@ class Rule:
             why = (
                 f"{self.permutations} permutations, whose finest p-value is {tested.finest_p:.3g}, "
                 f"are too few for the level {self.level:g}: a backdoor of any size could have been "
-                f"missed; ask for at least {fewest_permutations(self.level)}"
+                f"missed; ask for {option('permutations', fewest_permutations(self.level))} or more"
             )
         elif worst > self.smallest * len(data):
             why = (

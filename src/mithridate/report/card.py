@@ -32,8 +32,8 @@ ROWS = 12  # classes in the table before the rest is folded away
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
-    """What was done to a network.
+class NetworkWork:
+    """What was done to a network, with what, and what came out.
 
     Attributes:
         verb: "train" or "repair".
@@ -88,7 +88,7 @@ class Work:
 
 
 def write_card(
-    work: Work, folder: Path, *, sha256: str, command: str = "", seed: int = 0
+    work: NetworkWork, folder: Path, *, sha256: str, command: str = "", seed: int = 0
 ) -> dict[str, Any]:
     """Write card.html and card.json into a folder, the latter last; returns the record.
 
@@ -103,7 +103,7 @@ def write_card(
     return content
 
 
-def record(work: Work, *, sha256: str, command: str = "", seed: int = 0) -> dict[str, Any]:
+def record(work: NetworkWork, *, sha256: str, command: str = "", seed: int = 0) -> dict[str, Any]:
     """Give all of the work as plain values that strict JSON can hold."""
     content: dict[str, Any] = {
         "schema": SCHEMA,

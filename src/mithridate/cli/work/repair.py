@@ -32,7 +32,7 @@ from mithridate.pipelines.repaired import RepairOutcome
 from mithridate.pipelines.scan import Saw
 from mithridate.pipelines.suspect_file import SuspectFile
 from mithridate.pipelines.weights_place import find_place
-from mithridate.report.card import Work
+from mithridate.report.card import NetworkWork
 from mithridate.report.quoting import spell_invisible
 from mithridate.stats.intervals import Interval
 
@@ -126,9 +126,9 @@ def what_was_read(source: Source, trusted: Dataset, data: Dataset | None) -> Non
 def work_of(
     job: ReadyRepair, outcome: RepairOutcome, network: str, origins: dict[str, str],
     accuracy: Interval | None,
-) -> Work:  # fmt: skip
+) -> NetworkWork:  # fmt: skip
     """Put what was done into a card."""
-    return Work(
+    return NetworkWork(
         "repair", job.repair, network, job.network.trusted.classes, job.network.domain.name,
         origins, outcome.cost, data=job.data, trusted=job.network.trusted,
         measured=outcome.measured, damage=outcome.damage,

@@ -36,7 +36,8 @@ def run(*, path: str, json: Path | None, code: bool, values: bool) -> int:
 def told(report: FileReport) -> None:
     """Print a report."""
     say(f"{shorten(spell_invisible(report.path), 120)}: {report.format}, {report.size:,} bytes")
-    say(f"Verdict: {report.answer.upper()}")
+    told_beside = report.answer == "clean" and len(report.of("warning"))
+    say(f"Verdict: {report.answer.upper()}{', with warnings' if told_beside else ''}")
     if report.findings:
         table = grid("severity", "found", "where", "what to do")
         for finding in report.findings:

@@ -25,7 +25,7 @@ from mithridate.core.settings import build
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.ready_training import ReadyTraining, check_then
-from mithridate.report.card import Work
+from mithridate.report.card import NetworkWork
 
 
 def run(
@@ -97,12 +97,12 @@ def agreed(job: ReadyTraining, yes: bool) -> bool:
 def work_on(
     job: ReadyTraining, trusted: Dataset | None, origins: dict[str, str],
     rejected: tuple[tuple[str, str], ...],
-) -> tuple[nn.Module, Work]:  # fmt: skip
+) -> tuple[nn.Module, NetworkWork]:  # fmt: skip
     """Train, showing how far it is, and measure; gives the network and what was done."""
     resumed = job.unfinished
     with Watch() as watch:
         made = job.made(watch.step, watch.epochs)
-    work = Work(
+    work = NetworkWork(
         "train", job.trainer, job.network, job.data.classes, job.domain.name, origins, made.cost,
         data=job.data, trusted=trusted, measured=job.measured, damage=made.damage,
         scans=() if made.scan is None else (made.scan,), then=job.then, ended=made.ended,
