@@ -25,7 +25,7 @@ def test_the_page_names_every_method_with_all_its_settings():
             assert method.summary() in page
             assert all(f"| `{f.name}` |" in page for f in fields(method))
             assert all(f"]({link})" in page for link in method.links)
-            assert all(f"`{name}`" in page for name in method.names())
+            assert all(f"`{name}`" in page for name in (method.name(), *method.aliases()))
 
 
 def test_the_page_says_what_methods_compute_and_what_settings_mean():
