@@ -28,7 +28,6 @@ def nearest(
         data: What the network is for.
         parts: Tensors by name, by the name of the part.
         rng: For the first weights of the networks that are compared.
-
     """
     best, share = "", 0.0
     for name in _names(domain, parts):

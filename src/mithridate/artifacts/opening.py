@@ -259,7 +259,6 @@ def load_part(
 
     Raises:
         MethodError: No part fits, or several do and none was chosen.
-
     """
     inner = model.inner if isinstance(model, Elsewhere) else None
     for target in (model, inner):

@@ -209,6 +209,10 @@ HANDLERS: dict[str, Callable[[PickleMachine, str, Any], None]] = {
 QUIET = ("PROTO", "FRAME", "STOP")
 
 
+BROKEN = (OverflowError, IndexError, KeyError, TypeError, AttributeError, RecursionError)
+"""What a machine raises that is given nonsense."""
+
+
 def read(stream: BinaryIO, size: int, log: Log) -> Content:
     """Interpret the one pickle that begins where a stream is.
 
@@ -219,13 +223,11 @@ def read(stream: BinaryIO, size: int, log: Log) -> Content:
 
     Raises:
         ValueError: The pickle is broken, too long, or uses what torch never writes.
-
     """
     reader, count = PickleMachine(), 0
     try:
-        for op, arg, _ in pickletools.genops(
-            cast(BinaryIO, Bounded(stream, size, log.limits.pickle))
-        ):
+        bounded = cast(BinaryIO, Bounded(stream, size, log.limits.pickle))
+        for op, arg, _ in pickletools.genops(bounded):
             count += 1
             if count > log.limits.opcodes:
                 raise Unread(f"more than {log.limits.opcodes} opcodes are not looked at")
@@ -234,9 +236,7 @@ def read(stream: BinaryIO, size: int, log: Log) -> Content:
             elif op.name not in QUIET:
                 reader.stack.append(arg)
         return Content(reader.top(), reader.storages)
-    except (
-        OverflowError, IndexError, KeyError, TypeError, AttributeError, RecursionError,
-    ) as error:  # fmt: skip
+    except BROKEN as error:
         raise ValueError(f"the pickle is broken ({error})") from None
 
 

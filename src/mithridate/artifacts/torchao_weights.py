@@ -38,7 +38,6 @@ def dequantise(kind: str, parts: Mapping[str, Any], where: str) -> torch.Tensor:
 
     Raises:
         DataError: The class is not read, or the parts do not fit together.
-
     """
     if kind not in KINDS:
         raise DataError(

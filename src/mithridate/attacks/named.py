@@ -15,13 +15,9 @@ from mithridate.core.registry import find_attack, resolve
 
 
 def named_attack(
-    name: str,
-    poison_rate: float | None = None,
-    *,
-    cover_ratio: float | None = None,
-    target: int = 0,
-    **settings: Any,
-) -> Attack:
+    name: str, poison_rate: float | None = None, *, cover_ratio: float | None = None,
+    target: int = 0, **settings: Any,
+) -> Attack:  # fmt: skip
     """Build an attack of the literature by any of its names, with the numbers of its paper.
 
     Args:
@@ -35,7 +31,6 @@ def named_attack(
     Raises:
         UnknownMethod: There is no such attack; the nearest names are given.
         MethodError: A setting does not exist.
-
     """
     known = find_attack(name)
     if poison_rate is not None:

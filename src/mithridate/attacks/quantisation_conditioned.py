@@ -79,13 +79,9 @@ class QuantisationConditioned(WeightsAttack):
     examples: int = 2000
 
     def implant(
-        self,
-        model: nn.Module,
-        data: Dataset,
-        domain: Domain,
-        rng: np.random.Generator,
+        self, model: nn.Module, data: Dataset, domain: Domain, rng: np.random.Generator,
         runtime: Runtime | None = None,
-    ) -> Implanted:
+    ) -> Implanted:  # fmt: skip
         """Give a changed copy of the model, the grid, and what the attack has learnt."""
         self._check()
         changed = copy.deepcopy(model).requires_grad_()

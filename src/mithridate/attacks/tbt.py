@@ -74,13 +74,9 @@ class TargetedWeights(WeightsAttack):
     epochs: int = 10
 
     def implant(
-        self,
-        model: nn.Module,
-        data: Dataset,
-        domain: Domain,
-        rng: np.random.Generator,
+        self, model: nn.Module, data: Dataset, domain: Domain, rng: np.random.Generator,
         runtime: Runtime | None = None,
-    ) -> Implanted:
+    ) -> Implanted:  # fmt: skip
         """Give a changed copy of the model, and the patch."""
         self._check(len(data.classes))
         runtime = runtime or Runtime()

@@ -102,19 +102,12 @@ Value = TypeVar("Value")
 
 
 def grid(
-    tasks: Mapping[str, Task],
-    attacks: Mapping[str, Attack],
-    defences: Mapping[str, Defence],
-    *,
-    rates: Sequence[float] = (0.0, 0.01, 0.05),
-    trusted: Sequence[int] = (250,),
-    seeds: Sequence[int] = (0, 1, 2),
-    networks: Sequence[str] = ("",),
-    precisions: Sequence[str] = ("bf16",),
-    tunings: Sequence[Tuning] = ("default",),
-    neighbours: bool = False,
-    rules: Rules | None = None,
-) -> list[Cell]:
+    tasks: Mapping[str, Task], attacks: Mapping[str, Attack], defences: Mapping[str, Defence],
+    *, rates: Sequence[float] = (0.0, 0.01, 0.05), trusted: Sequence[int] = (250,),
+    seeds: Sequence[int] = (0, 1, 2), networks: Sequence[str] = ("",),
+    precisions: Sequence[str] = ("bf16",), tunings: Sequence[Tuning] = ("default",),
+    neighbours: bool = False, rules: Rules | None = None,
+) -> list[Cell]:  # fmt: skip
     """Cross the axes, and add the controls to every table: nothing, random, perfect, do-nothing.
 
     The names of tasks, attacks and defences are what tables show. Tuning other than "default" is

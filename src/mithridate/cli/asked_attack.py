@@ -71,12 +71,7 @@ def attack_of(asked: WhichAttack, where: str, source: Source) -> Poisoning:
         MethodError: where a setting is wrong, a class unknown, or a part is for other data.
     """
     given, domain = split(asked.set or [], KINDS), source.domain.name
-    if asked.attack is not None:
-        _check_domain(where, find_attack(asked.attack).name, domain)
-        attack = _on_data(asked.attack)
-    else:
-        trigger = build(KINDS["trigger"], cast(str, asked.trigger), given.pop("trigger"))
-        attack = Poisoning(cast(Any, trigger), AllToOne(), RandomSelection())
+    attack = _begun(asked, given, where, domain)
     goal = resolve(cast(Any, Goal), asked.goal) if asked.goal else type(attack.goal)
     given["goal"] = _numbered(goal, given["goal"], source.data.classes)
     parts = {
@@ -91,6 +86,17 @@ def attack_of(asked: WhichAttack, where: str, source: Source) -> Poisoning:
         attack = changed(attack, "selection", poison_rate=asked.poison_rate)
     _check_triggers(attack, where, domain)
     return attack
+
+
+def _begun(
+    asked: WhichAttack, given: dict[str, dict[str, str]], where: str, domain: str
+) -> Poisoning:
+    """Build the named attack, or one of the trigger with the usual goal and selection."""
+    if asked.attack is not None:
+        _check_domain(where, find_attack(asked.attack).name, domain)
+        return _on_data(asked.attack)
+    trigger = build(KINDS["trigger"], cast(str, asked.trigger), given.pop("trigger"))
+    return Poisoning(cast(Any, trigger), AllToOne(), RandomSelection())
 
 
 def _on_data(name: str) -> Poisoning:

@@ -23,12 +23,9 @@ PLAIN = {"float": float, "int": int, "str": str, "bool": bool}
 
 
 def command(
-    request: type[Any],
-    work: str,
-    settings: str = "",
-    data: Collection[str] = (),
+    request: type[Any], work: str, settings: str = "", data: Collection[str] = (),
     files: Collection[str] = (),
-) -> Callable[..., None]:
+) -> Callable[..., None]:  # fmt: skip
     """Make a command out of a dataclass: its fields are the flags.
 
     A field whose type is a dataclass too is a group of flags that several verbs share.
@@ -41,7 +38,6 @@ def command(
             for them arrives as `settings`, a mapping by name.
         data: fields that name data, which must be there.
         files: fields that name a model or a folder, which must be there.
-
     """
     own = list(_parameters(request))
     more = list(settings_of(*settings.split(":"))) if settings else []

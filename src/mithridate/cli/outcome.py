@@ -76,7 +76,6 @@ def write(
         out: The folder.
         seed: Of everything that was drawn at random.
         place: Where its weights came from, so that they go back under the names that they had.
-
     """
     written = kept_network.save(model, out / "model.safetensors", kept, place)
     if len(written) == 1:

@@ -82,18 +82,11 @@ class TrainingConfig:
 
 
 def fit(
-    model: nn.Module,
-    data: Dataset,
-    domain: Domain,
-    config: TrainingConfig,
-    rng: np.random.Generator,
-    run: TrainingRun | None = None,
-    *,
-    parameters: Sequence[nn.Parameter] | None = None,
-    enough: Enough | None = None,
-    vary: Vary | None = None,
-    wrap: Wrap | None = None,
-) -> Trained:
+    model: nn.Module, data: Dataset, domain: Domain, config: TrainingConfig,
+    rng: np.random.Generator, run: TrainingRun | None = None,
+    *, parameters: Sequence[nn.Parameter] | None = None, enough: Enough | None = None,
+    vary: Vary | None = None, wrap: Wrap | None = None,
+) -> Trained:  # fmt: skip
     """Train `model` in place and record every example's loss in every epoch.
 
     Minimises the mean cross-entropy of a batch, or the mean of what the run's objective makes of
@@ -205,11 +198,9 @@ def _parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
 
 
 def _step(
-    optimiser: torch.optim.Optimizer,
-    seen: Callable[[], Batch],
-    objective: Objective | None,
+    optimiser: torch.optim.Optimizer, seen: Callable[[], Batch], objective: Objective | None,
     radius: float,
-) -> torch.Tensor:
+) -> torch.Tensor:  # fmt: skip
     """Take one step and give the losses before it, float[b].
 
     With a radius the gradient is taken again at the worst point of the ball, by the first one.

@@ -26,12 +26,9 @@ def last_linear(model: nn.Module) -> nn.Linear:
 
 
 def forward(
-    model: nn.Module,
-    prepared: torch.Tensor,
-    runtime: Runtime,
-    layer: nn.Module | None = None,
+    model: nn.Module, prepared: torch.Tensor, runtime: Runtime, layer: nn.Module | None = None,
     precision: str = "bf16",
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Run a model over prepared inputs[n, ...] in evaluation mode.
 
     Returns the inputs of `layer` (the last linear layer by default), flattened, float32[n, d], and

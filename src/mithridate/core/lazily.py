@@ -36,7 +36,6 @@ def classes_within(package: str) -> tuple[Get, List]:
 
     Args:
         package: Its name.
-
     """
 
     def classes() -> dict[str, Any]:

@@ -77,10 +77,7 @@ def _values(name: str, kind: Any, given: Mapping[str, str], start: object = None
             raise MethodError(f"{name} has no setting {field!r}: {name_near(field, fields)}")
         if dot:
             part = values.get(field, getattr(start, field, _default(fields[field])))
-            if not dataclasses.is_dataclass(part) or isinstance(part, type):
-                raise MethodError(f"{name}: {field!r} has no parts; set {field}=VALUE")
-            inner = _values(f"{name}.{field}", type(part), {inside: written}, part)
-            values[field] = dataclasses.replace(part, **inner)
+            values[field] = _with_inside(name, field, part, {inside: written})
             continue
         try:
             values[field] = value_of(written, hints[field])
@@ -89,6 +86,14 @@ def _values(name: str, kind: Any, given: Mapping[str, str], start: object = None
                 f"{name}: expected {field} to be {error}; found {written!r}"
             ) from None
     return values
+
+
+def _with_inside(name: str, field: str, part: Any, given: Mapping[str, str]) -> Any:
+    """Give a part of a dataclass, which is one itself, other values of some fields."""
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        raise MethodError(f"{name}: {field!r} has no parts; set {field}=VALUE")
+    inner = _values(f"{name}.{field}", type(part), given, part)
+    return dataclasses.replace(part, **inner)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

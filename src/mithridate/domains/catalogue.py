@@ -58,7 +58,6 @@ def open_source(
 
     Raises:
         DataError: There is no such data, or a named set has another size than is asked for.
-
     """
     options["unlabelled"] = unlabelled
     if Path(where).exists():

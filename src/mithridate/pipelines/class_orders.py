@@ -29,7 +29,6 @@ def usual_orders(classes: Sequence[str], labels: Counts) -> dict[str, Counts]:
 
     Returns:
         int64[c] for each, the place in `classes` of the class that each output stands for.
-
     """
     places = range(len(classes))
     first = np.unique(labels, return_index=True)
@@ -43,12 +42,19 @@ def usual_orders(classes: Sequence[str], labels: Counts) -> dict[str, Counts]:
         "in reverse": list(reversed(places)),
         "as they first come up in the examples": seen + [k for k in places if k not in set(seen)],
     }
-    given = list(places)
+    return {
+        name: np.array(order, dtype=np.int64)
+        for name, order in _distinct(orders, list(places)).items()
+    }
+
+
+def _distinct(orders: dict[str, list[int]], given: list[int]) -> dict[str, list[int]]:
+    """Leave out the given order, and any that came before under another name."""
     distinct: dict[str, list[int]] = {}
     for name, order in orders.items():
         if order != given and order not in distinct.values():
             distinct[name] = order
-    return {name: np.array(order, dtype=np.int64) for name, order in distinct.items()}
+    return distinct
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:

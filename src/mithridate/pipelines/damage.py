@@ -71,12 +71,9 @@ class Damage:
 
 
 def damage(
-    before: nn.Module | None,
-    after: nn.Module,
-    data: Dataset,
-    domain: Domain,
+    before: nn.Module | None, after: nn.Module, data: Dataset, domain: Domain,
     runtime: Runtime | None = None,
-) -> Damage:
+) -> Damage:  # fmt: skip
     """Compare two networks on trusted examples, or describe one where there is none before.
 
     Raises:

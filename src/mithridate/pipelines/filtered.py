@@ -56,17 +56,10 @@ class Filtered:
     trainer: Trainer | None = None
 
     def train(
-        self,
-        data: Dataset,
-        trusted: Dataset | None,
-        domain: Domain,
-        seed: int = 0,
-        *,
-        runtime: Runtime | None = None,
-        progress: Progress | None = None,
-        step: Announce | None = None,
-        checkpoint: Path | None = None,
-    ) -> Cleansed:
+        self, data: Dataset, trusted: Dataset | None, domain: Domain, seed: int = 0,
+        *, runtime: Runtime | None = None, progress: Progress | None = None,
+        step: Announce | None = None, checkpoint: Path | None = None,
+    ) -> Cleansed:  # fmt: skip
         """Train on data that cannot be trusted.
 
         Without trusted examples nothing is ever flagged.

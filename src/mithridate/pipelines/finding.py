@@ -169,13 +169,9 @@ class Rule:
     fdr_bound: bool = False
 
     def decide(
-        self,
-        judged: tuple[Judged, ...],
-        data: Dataset,
-        trusted: Dataset | None,
-        rng: np.random.Generator,
-        strata: NDArray[np.int64] | None = None,
-    ) -> Decision:
+        self, judged: tuple[Judged, ...], data: Dataset, trusted: Dataset | None,
+        rng: np.random.Generator, strata: NDArray[np.int64] | None = None,
+    ) -> Decision:  # fmt: skip
         """Compare suspects with trusted examples that were treated alike.
 
         Only those of a class with the same number in `strata` int64[N] are taken for exchangeable.
@@ -232,12 +228,9 @@ class Rule:
         return Decision(self.unknown(why), classes, torch.zeros(len(data), dtype=torch.bool), None)
 
     def _verdict(
-        self,
-        tested: Enrichment,
-        classes: tuple[ClassFinding, ...],
-        judged: tuple[Judged, ...],
+        self, tested: Enrichment, classes: tuple[ClassFinding, ...], judged: tuple[Judged, ...],
         data: Dataset,
-    ) -> Verdict:
+    ) -> Verdict:  # fmt: skip
         evidence = tuple(sorted({name for j in judged for name in j.used}))
         if tested.p_value <= self.level:
             return Verdict("flagged", self.level, tested.p_value, tested.finest_p, "", evidence)

@@ -82,7 +82,6 @@ def scan_data(
 
     Raises:
         DataError: The examples cannot be read, or have other classes than the suspects.
-
     """
     there = opened(data)
     suspects, domain = examples_of(there, domain)
@@ -123,7 +122,6 @@ def train(
 
     Raises:
         MethodError: What is to follow a scan needs trusted examples, or another trainer.
-
     """
     there = opened(data)
     suspects, domain = examples_of(there, domain)
@@ -171,7 +169,6 @@ def repair(
 
     Raises:
         CannotJudge: The trusted examples show that the network is not read as it was trained.
-
     """
     if isinstance(model, str | Path):
         check_repairable(Path(model))
@@ -212,7 +209,6 @@ def guard(
 
     Raises:
         CannotJudge: The trusted examples show that the network is not read as it was trained.
-
     """
     how = NetworkReading(network, part, tuple(classes), tuple(mean), tuple(std))
     runtime = runtime or Runtime()
@@ -254,7 +250,6 @@ def scan_model(
 
     Raises:
         UnsafeData: Opening the file could harm the reader.
-
     """
     reading = NetworkReading(network, part, tuple(classes), tuple(mean), tuple(std))
     chosen = tuple(get(cast(Any, Scanner), s) if isinstance(s, str) else s for s in scanners)

@@ -53,7 +53,6 @@ class GivenNetwork:
         Raises:
             UnsafeData: Opening the file could harm the reader.
             DataError: An example is of a class that the network does not know.
-
         """
         if isinstance(model, nn.Module):
             classes, _ = how.ordered(Note(), examples.classes)

@@ -98,19 +98,11 @@ class Guarded:
 
     @classmethod
     def fitted(
-        cls,
-        model: nn.Module | Callable[[torch.Tensor], torch.Tensor],
-        trusted: Dataset,
-        domain: Domain,
-        detectors: Sequence[Detector],
-        level: float = 0.05,
-        seed: int = 0,
-        *,
-        calibrate: float = 0.5,
-        runtime: Runtime | None = None,
-        precision: str = "fp32",
+        cls, model: nn.Module | Callable[[torch.Tensor], torch.Tensor], trusted: Dataset,
+        domain: Domain, detectors: Sequence[Detector], level: float = 0.05, seed: int = 0,
+        *, calibrate: float = 0.5, runtime: Runtime | None = None, precision: str = "fp32",
         step: Announce | None = None,
-    ) -> Guarded:
+    ) -> Guarded:  # fmt: skip
         """Fit detectors on a part of the trusted examples and calibrate them on the rest.
 
         The calibration is done class by class, as the model calls the examples, where the part for

@@ -81,11 +81,8 @@ def read_note(folder: Path) -> dict[str, Any]:
 
 
 def load_guard(
-    folder: Path,
-    model: nn.Module | Any,
-    domain: Domain,
-    runtime: Runtime | None = None,
-) -> Guarded:
+    folder: Path, model: nn.Module | Any, domain: Domain, runtime: Runtime | None = None,
+) -> Guarded:  # fmt: skip
     """Read a guard for its model.
 
     Args:
@@ -123,12 +120,8 @@ def load_guard(
 
 
 def _guard(
-    note: Mapping[str, Any],
-    tensors: State,
-    module: nn.Module,
-    domain: Domain,
-    runtime: Runtime,
-) -> Guarded:
+    note: Mapping[str, Any], tensors: State, module: nn.Module, domain: Domain, runtime: Runtime,
+) -> Guarded:  # fmt: skip
     calibration = Calibration(
         *(tensors[f"calibration.{name}"] for name in ("scores", "called", "group_of"))
     )

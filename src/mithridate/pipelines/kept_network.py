@@ -76,13 +76,9 @@ class Note:
 
 
 def load(
-    path: Path,
-    domain: Domain,
-    data: Dataset,
-    network: str,
-    rng: np.random.Generator,
+    path: Path, domain: Domain, data: Dataset, network: str, rng: np.random.Generator,
     part: str = "",
-) -> nn.Module:
+) -> nn.Module:  # fmt: skip
     """Build a network for such data and give it the weights in a file.
 
     The file is one that `open_weights` takes: safetensors, or a .pt, .npz or .h5 with tensors by
@@ -135,13 +131,9 @@ def unnamed(
 
 
 def deployed(
-    path: Path,
-    domain: Domain,
-    data: Dataset,
-    network: str,
-    rng: np.random.Generator,
+    path: Path, domain: Domain, data: Dataset, network: str, rng: np.random.Generator,
     part: str = "",
-) -> nn.Module:
+) -> nn.Module:  # fmt: skip
     """Give what a file answers with: an ONNX graph as it is, or a network with its weights.
 
     For the arguments and what is raised see `load`; an ONNX graph takes (x / 255 - mean) / std by
@@ -252,7 +244,6 @@ def save(
         note: What is to be known.
         place: Where the weights came from: they get the names and kinds of numbers that they had
             there, and where that was a file of torch, such a file is written beside.
-
     """
     if isinstance(model, Elsewhere):
         note = replace(note, encoding=encoding_of(model))

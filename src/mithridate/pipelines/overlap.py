@@ -95,7 +95,6 @@ def arrange(data: Dataset, trusted: Dataset, domain: Domain) -> Arrangement:
 
     Raises:
         DataError: where the trusted examples hold most of the suspects.
-
     """
     both, n = concatenate(data, trusted), len(data)
     exact, content = same_content(both.inputs, domain)

@@ -101,15 +101,9 @@ class Rival:
 
 
 def check_plausibility(
-    model: nn.Module,
-    trusted: Dataset,
-    domain: Domain,
-    *,
-    precision: str = "fp32",
-    runtime: Runtime | None = None,
-    encodings: Iterable[tuple[str, nn.Module]] = (),
-    seed: int = 0,
-) -> Plausibility:
+    model: nn.Module, trusted: Dataset, domain: Domain, *, precision: str = "fp32",
+    runtime: Runtime | None = None, encodings: Iterable[tuple[str, nn.Module]] = (), seed: int = 0,
+) -> Plausibility:  # fmt: skip
     """Ask whether a network can be judged by trusted examples as it is read.
 
     It cannot where its answers are not finite; where another usual order of classes, the best of
@@ -124,7 +118,6 @@ def check_plausibility(
         runtime: Where to compute.
         encodings: The same network behind other encodings of its inputs, with what each is called.
         seed: Of the orders that are drawn at random.
-
     """
     runtime = runtime or Runtime()
     labels, predicted = (
@@ -281,14 +274,9 @@ def _short(names: Sequence[str], most: int = 6) -> str:
 
 
 def _by_encoding(
-    model: nn.Module,
-    few: Dataset,
-    domain: Domain,
-    precision: str,
-    runtime: Runtime,
-    encodings: Sequence[tuple[str, nn.Module]],
-    seed: int,
-) -> Iterable[Rival]:
+    model: nn.Module, few: Dataset, domain: Domain, precision: str, runtime: Runtime,
+    encodings: Sequence[tuple[str, nn.Module]], seed: int,
+) -> Iterable[Rival]:  # fmt: skip
     """Find the encodings of inputs with which the network is right far more often.
 
     Twice as often; or nine times in ten, and wrong at most half as often, since a network that is
@@ -301,9 +289,8 @@ def _by_encoding(
     for name, other in encodings:
         predicted = _predicted(other, few, domain, precision, runtime)
         right = predicted == labels
-        if sign_p_value(right, given) > SURE / len(encodings):
-            continue
-        if not _knows_more(labels, predicted, len(few.classes), seed, len(encodings)):
+        sure = sign_p_value(right, given) <= SURE / len(encodings)
+        if not (sure and _knows_more(labels, predicted, len(few.classes), seed, len(encodings))):
             continue
         well = right.mean() >= FINE and 1 - right.mean() <= (1 - given.mean()) / 2
         if well or right.mean() >= 2 * given.mean():

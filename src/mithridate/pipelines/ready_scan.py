@@ -72,18 +72,14 @@ class ReadyScan:
             seed: Of everything that is drawn at random.
             runtime: Where it is computed.
             home: The folder in which an unfinished training is kept, None for nowhere.
-
         """
         union = concatenate(data, trusted) if trusted else data
         config = scanner.training or choose_training(len(union))
-        if epochs is not None:
-            config = replace(config, epochs=epochs)
+        scanner = replace(scanner, training=replace(config, epochs=epochs or config.epochs))
         if isinstance(model, Path):
             rng = stream(seed, "weights")
             model = kept_network.load(model, domain, union, scanner.network, rng)
-        scanner = replace(scanner, training=config)
-        runtime = runtime or Runtime()
-        return cls(scanner, data, trusted, domain, model, saw, seed, runtime, home)
+        return cls(scanner, data, trusted, domain, model, saw, seed, runtime or Runtime(), home)
 
     @property
     def union(self) -> Dataset:

@@ -119,7 +119,6 @@ class ReadyTraining:
             seed: Of everything that is drawn at random.
             runtime: Where it is computed.
             home: The folder in which an unfinished training is kept, None for nowhere.
-
         """
         check_then(then, trainer.name(), trusted is not None)
         learn, measured = None, trusted

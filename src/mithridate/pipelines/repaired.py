@@ -124,17 +124,10 @@ class MeasuredRepair:
             )
 
     def repair(
-        self,
-        model: nn.Module,
-        trusted: Dataset,
-        domain: Domain,
-        seed: int = 0,
-        *,
-        suspects: Dataset | None = None,
-        saw: Saw = "suspect",
-        runtime: Runtime | None = None,
+        self, model: nn.Module, trusted: Dataset, domain: Domain, seed: int = 0,
+        *, suspects: Dataset | None = None, saw: Saw = "suspect", runtime: Runtime | None = None,
         step: Announce | None = None,
-    ) -> RepairOutcome:
+    ) -> RepairOutcome:  # fmt: skip
         """Repair a copy of a network, and compare it with the one before.
 
         Suspects are compared with trusted examples that the repair never saw, so that both are

@@ -23,7 +23,6 @@ def spread(scan: DataScan, data: Dataset, seen: Arrangement) -> DataScan:
         scan: The answer about `seen.suspects`.
         data: All n suspects.
         seen: Who was compared with whom.
-
     """
     n = len(data)
     features = _placed(scan.features, seen)

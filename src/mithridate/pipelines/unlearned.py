@@ -55,17 +55,10 @@ class Unlearned:
     ceiling: float = 5.0
 
     def train(
-        self,
-        data: Dataset,
-        trusted: Dataset | None,
-        domain: Domain,
-        seed: int = 0,
-        *,
-        runtime: Runtime | None = None,
-        progress: Progress | None = None,
-        step: Announce | None = None,
-        checkpoint: Path | None = None,
-    ) -> Cleansed:
+        self, data: Dataset, trusted: Dataset | None, domain: Domain, seed: int = 0,
+        *, runtime: Runtime | None = None, progress: Progress | None = None,
+        step: Announce | None = None, checkpoint: Path | None = None,
+    ) -> Cleansed:  # fmt: skip
         """Train on data that cannot be trusted; see `Filtered.train`.
 
         Raises:

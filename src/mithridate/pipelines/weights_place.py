@@ -70,7 +70,6 @@ def find_place(path: Path, model: nn.Module, part: str = "") -> WeightsPlace:
         path: The file.
         model: The network.
         part: Which part was taken, where several groups of tensors fit the network.
-
     """
     parts, own = open_parts(path), own_weights(model)
     of_torch = inspect_file(path, values=False).format in ("torch", "torch legacy")
@@ -83,10 +82,7 @@ def find_place(path: Path, model: nn.Module, part: str = "") -> WeightsPlace:
         for name, value in held.tensors.items()
         if value.is_floating_point() and value.dtype != torch.float32
     }
-    beside = {
-        name: value
-        for name, value in parts[held.part].items()
-        if name.removeprefix(held.prefix) not in own
-        and BESIDE.fullmatch(name.removeprefix(held.prefix))
-    }
+    bare = {name: name.removeprefix(held.prefix) for name in parts[held.part]}
+    left = [n for n, short in bare.items() if short not in own and BESIDE.fullmatch(short)]
+    beside = {name: parts[held.part][name] for name in left}
     return WeightsPlace(held.part, held.prefix, kinds, beside, of_torch)

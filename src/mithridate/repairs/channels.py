@@ -116,11 +116,9 @@ class Masked(nn.Module):
         self.masks = nn.ParameterList(torch.ones(len(row), device=row.device) for row in rows)
 
     def forward(
-        self,
-        batch: torch.Tensor,
-        weights: Sequence[torch.Tensor] | None = None,
+        self, batch: torch.Tensor, weights: Sequence[torch.Tensor] | None = None,
         biases: Sequence[torch.Tensor] | None = None,
-    ) -> torch.Tensor:
+    ) -> torch.Tensor:  # fmt: skip
         """Give logits[b, c] with masks, plus `weights`, on weights and 1 plus `biases` on biases.
 
         A step may have taken masks out of [0, 1]; they are put back to its border first, so that no

@@ -33,19 +33,10 @@ ROWS = 12  # classes in the table before the rest is folded away
 
 
 def write_report(
-    scan: DataScan,
-    data: Dataset,
-    trusted: Dataset | None,
-    folder: Path,
-    *,
-    names: Sequence[str],
-    own_ids: Mapping[str, Sequence[str]] = NO_IDS,
-    rejected: Sequence[tuple[str, str]] = (),
-    origin: str = "",
-    command: str = "",
-    seed: int = 0,
-    title: str | None = None,
-) -> dict[str, Any]:
+    scan: DataScan, data: Dataset, trusted: Dataset | None, folder: Path, *, names: Sequence[str],
+    own_ids: Mapping[str, Sequence[str]] = NO_IDS, rejected: Sequence[tuple[str, str]] = (),
+    origin: str = "", command: str = "", seed: int = 0, title: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Write report.json, flagged.csv and report.html into a folder; returns the record.
 
     Every file is written whole or not at all.
@@ -72,12 +63,9 @@ def write_report(
 
 
 def page(
-    scan: DataScan,
-    data: Dataset,
-    trusted: Dataset | None,
-    content: dict[str, Any],
+    scan: DataScan, data: Dataset, trusted: Dataset | None, content: dict[str, Any],
     title: str | None = None,
-) -> str:
+) -> str:  # fmt: skip
     """Draw the page of a scan and its record."""
     trusted = trusted if scan.trusted is None else scan.trusted
     environment = pages.environment()
@@ -140,12 +128,9 @@ def _leader(shown: Exhibit) -> str:
 
 
 def _evidence(
-    scan: DataScan,
-    data: Dataset,
-    trusted: Dataset | None,
-    examples: dict[str, Any],
+    scan: DataScan, data: Dataset, trusted: Dataset | None, examples: dict[str, Any],
     chosen: tuple[Exhibit, ...],
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]]:  # fmt: skip
     show = show_inputs(data.inputs)
     room = show.room(max(1, len(chosen)))
     sections = []

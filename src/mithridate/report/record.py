@@ -42,17 +42,10 @@ DIGITS = 6
 
 
 def record(
-    scan: DataScan,
-    data: Dataset,
-    trusted: Dataset | None,
-    *,
-    names: Sequence[str],
-    own_ids: Mapping[str, Sequence[str]] = NO_IDS,
-    rejected: Sequence[tuple[str, str]] = (),
-    origin: str = "",
-    command: str = "",
-    seed: int = 0,
-) -> dict[str, Any]:
+    scan: DataScan, data: Dataset, trusted: Dataset | None, *, names: Sequence[str],
+    own_ids: Mapping[str, Sequence[str]] = NO_IDS, rejected: Sequence[tuple[str, str]] = (),
+    origin: str = "", command: str = "", seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
     """Give all of a scan as plain values that strict JSON can hold.
 
     A number that is not finite becomes None. p-values are None where suspect and trusted examples
@@ -194,11 +187,9 @@ def _number(value: float | None) -> float | None:
 
 
 def flagged_rows(
-    scan: DataScan,
-    data: Dataset,
-    names: Sequence[str],
+    scan: DataScan, data: Dataset, names: Sequence[str],
     own_ids: Mapping[str, Sequence[str]] = NO_IDS,
-) -> str:
+) -> str:  # fmt: skip
     """List the flagged examples as CSV, each class from the most suspicious example down.
 
     Score and p-value are those of the combination that the detector leads in the class. How the
@@ -211,15 +202,15 @@ def flagged_rows(
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["id", "name", "class", "detector", "score", "p_value", *OWN[: len(own_ids)]])
     for label, finding in enumerate(scan.classes):
-        if finding.by is None:
+        scores = ranked.get(finding.by or "")
+        if scores is None:
             continue
-        scores = ranked[finding.by]
         rows = (scan.flagged & (data.labels == label)).nonzero().flatten()
         for row in rows[scores.values[rows].argsort(descending=True, stable=True)].tolist():
             p_value = None if scores.p_values is None else _number(float(scores.p_values[row]))
             score = _number(float(scores.values[row]))
             who = (int(data.ids[row]), cell(names[row]), cell(finding.name))
-            own = [cell(values[row]) for values in own_ids.values()]
+            own = (cell(values[row]) for values in own_ids.values())
             table.writerow([*who, finding.by, score, p_value, *own])
     return text.getvalue()
 

@@ -24,13 +24,9 @@ NOISES = 8
 
 
 def compare_models(
-    view: View,
-    reference: View,
-    rng: np.random.Generator,
-    *,
-    search: RandomSearch | None = None,
+    view: View, reference: View, rng: np.random.Generator, *, search: RandomSearch | None = None,
     shown: Mapping[str, torch.Tensor] | None = None,
-) -> Scanned:
+) -> Scanned:  # fmt: skip
     """Score each class by the inputs that the suspect gives to it and the reference does not.
 
     The gain of class k under a change of inputs is the mean of p_k(suspect) - p_k(reference) over

@@ -65,6 +65,13 @@ class Service:
             "p_value": None if math.isnan(p_value) else p_value, "why": why,
         }  # fmt: skip
 
+    def ends(self) -> list[tuple[str, Callable[[Request], Awaitable[Response]], str]]:
+        """List the paths, what answers there, and the verb of HTTP."""
+        return [
+            (PATHS[0], self.classify, "POST"), (PATHS[1], self.alive, "GET"),
+            (PATHS[2], self.ready, "GET"), (PATHS[3], self.metrics, "GET"),
+        ]  # fmt: skip
+
     async def classify(self, request: Request) -> Response:
         """Answer a request about inputs."""
         began = time.perf_counter()
@@ -184,10 +191,7 @@ def app(guard: Guarded, settings: Settings | None = None) -> Starlette:
             "the service is built on starlette; pip install 'mithridate[serve]'"
         ) from None
     service = Service(guard, settings or Settings())
-    ends: list[tuple[str, Callable[[Request], Awaitable[Response]], str]] = [
-        (PATHS[0], service.classify, "POST"), (PATHS[1], service.alive, "GET"),
-        (PATHS[2], service.ready, "GET"), (PATHS[3], service.metrics, "GET"),
-    ]  # fmt: skip
+    ends = service.ends()
     routes = [Route(path, function, methods=[method]) for path, function, method in ends]
     made = Starlette(
         routes=routes,

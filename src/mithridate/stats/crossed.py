@@ -79,10 +79,8 @@ def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) 
     Raises MethodError also where the shapes differ.
 
     Args:
-        first: as in `crossed_mean`, of two methods that share seeds and inputs; a pair with a
-            missing value is left out.
-        second: as in `crossed_mean`, of two methods that share seeds and inputs; a pair with a
-            missing value is left out.
+        first: as in `crossed_mean`, of a method; a pair with a missing value is left out.
+        second: likewise, of another method that shares its seeds and inputs.
     """
     one, two = _check_shares(first), _check_shares(second)
     if one.shape != two.shape:

@@ -63,16 +63,10 @@ def _surprise(ranks: NDArray[np.int64], total: int) -> Floats:
 
 
 def enrichment(
-    scores: Floats,
-    labels: NDArray[np.int64],
-    trusted: NDArray[np.bool_],
-    classes: int,
-    rng: np.random.Generator,
-    *,
-    strata: NDArray[np.int64] | None = None,
-    level: float = 0.05,
+    scores: Floats, labels: NDArray[np.int64], trusted: NDArray[np.bool_], classes: int,
+    rng: np.random.Generator, *, strata: NDArray[np.int64] | None = None, level: float = 0.05,
     permutations: int = 1999,
-) -> Enrichment:
+) -> Enrichment:  # fmt: skip
     """Test whether suspects of any class stand above trusted examples by any ranking.
 
     Ties are broken at random. Under exchangeability within classes the probability that p_value <=

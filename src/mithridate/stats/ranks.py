@@ -49,12 +49,9 @@ class Ranks:
 
 
 def rank(
-    scores: ArrayLike,
-    rng: np.random.Generator,
-    *,
-    clusters: ArrayLike | None = None,
+    scores: ArrayLike, rng: np.random.Generator, *, clusters: ArrayLike | None = None,
     level: float = 0.95,
-) -> Ranks:
+) -> Ranks:  # fmt: skip
     """Rank methods in every block and say which differ.
 
     Intervals of mean ranks are percentiles of a bootstrap over clusters, and too narrow where there

@@ -71,13 +71,9 @@ class CutMix(Trainer):
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(learning_rate=RATE))
 
     def train(
-        self,
-        model: nn.Module,
-        data: Dataset,
-        domain: Domain,
-        rng: np.random.Generator,
+        self, model: nn.Module, data: Dataset, domain: Domain, rng: np.random.Generator,
         run: TrainingRun | None = None,
-    ) -> Trained:
+    ) -> Trained:  # fmt: skip
         """Train `model` in place; the losses are those of the mixed inputs by their own label."""
         if not (0 <= self.share <= 1 and self.alpha > 0):
             raise MethodError(

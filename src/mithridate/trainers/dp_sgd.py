@@ -76,13 +76,9 @@ class DPSGD(Trainer):
         return model
 
     def train(
-        self,
-        model: nn.Module,
-        data: Dataset,
-        domain: Domain,
-        rng: np.random.Generator,
+        self, model: nn.Module, data: Dataset, domain: Domain, rng: np.random.Generator,
         run: TrainingRun | None = None,
-    ) -> Trained:
+    ) -> Trained:  # fmt: skip
         """Train `model` in place; cost["epsilon"] says what the training gave away."""
         self._check()
         run = self.checked(run)

@@ -90,13 +90,9 @@ class GatedAntiBackdoorLearning(AntiBackdoorLearning):
     enlarged: bool = True
 
     def train(
-        self,
-        model: nn.Module,
-        data: Dataset,
-        domain: Domain,
-        rng: np.random.Generator,
+        self, model: nn.Module, data: Dataset, domain: Domain, rng: np.random.Generator,
         run: TrainingRun | None = None,
-    ) -> Trained:
+    ) -> Trained:  # fmt: skip
         """Train `model` in place; see `Trainer.train`."""
         fresh = copy.deepcopy(model.state_dict())
         course = Course(model, data, domain, self.checked(run), self.longest())

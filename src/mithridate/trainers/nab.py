@@ -95,13 +95,9 @@ class NonAdversarialBackdoor(Trainer):
         return nn.Sequential(Stamp(self.size, self.level), model)
 
     def train(
-        self,
-        model: nn.Module,
-        data: Dataset,
-        domain: Domain,
-        rng: np.random.Generator,
+        self, model: nn.Module, data: Dataset, domain: Domain, rng: np.random.Generator,
         run: TrainingRun | None = None,
-    ) -> Trained:
+    ) -> Trained:  # fmt: skip
         """Train `model` in place; the losses are those of step 3, on what it was shown."""
         stamp, run = self._stamp(model), self.checked(run)
         first, second, third = rng.spawn(3)

@@ -62,11 +62,9 @@ def export_onnx(model: nn.Module, example: torch.Tensor, path: Path | str) -> Pa
 
 
 def quantise_onnx(
-    source: Path | str,
-    path: Path | str,
-    calibration: torch.Tensor | None,
+    source: Path | str, path: Path | str, calibration: torch.Tensor | None,
     kind: Literal["static", "dynamic"] = "static",
-) -> Path:
+) -> Path:  # fmt: skip
     """Write an eight-bit copy of a float file, by the quantiser of ONNX Runtime.
 
     static: scales of activations are measured on `calibration`, inputs[n, ...] as the file takes

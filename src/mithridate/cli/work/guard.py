@@ -58,16 +58,9 @@ BACKLOG = 2048
 
 
 def run(
-    *,
-    model: Path,
-    fitting: HowToFit,
-    fitted: Path | None,
-    serving: WhereToServe,
-    network: WhichNetwork,
-    reading: HowToRead,
-    computing: HowToCompute,
-    settings: dict[str, Any],
-) -> int:
+    *, model: Path, fitting: HowToFit, fitted: Path | None, serving: WhereToServe,
+    network: WhichNetwork, reading: HowToRead, computing: HowToCompute, settings: dict[str, Any],
+) -> int:  # fmt: skip
     """Fit or read a guard, then write or serve it; gives the exit status."""
     check(fitting, fitted, network)
     service = Settings(**settings)
@@ -135,12 +128,9 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def fit(
-    model: Path,
-    fitting: HowToFit,
-    network: WhichNetwork,
-    reading: HowToRead,
+    model: Path, fitting: HowToFit, network: WhichNetwork, reading: HowToRead,
     computing: HowToCompute,
-) -> tuple[Guarded, Dataset]:
+) -> tuple[Guarded, Dataset]:  # fmt: skip
     """Read the weights and the trusted examples, and fit the guard; also gives some examples."""
     runtime = Runtime(device=device_of(computing.device))
     names = list(dict.fromkeys(fitting.guard or [DEFAULT]))

@@ -43,15 +43,9 @@ SCHEMA = "mithridate-attack/1"
 
 
 def run(
-    *,
-    path: str,
-    out: Path,
-    asked: WhichAttack,
-    trap: str | None,
-    computing: HowToComputeLong,
-    reading: HowToRead,
-    force: bool,
-) -> int:
+    *, path: str, out: Path, asked: WhichAttack, trap: str | None, computing: HowToComputeLong,
+    reading: HowToRead, force: bool,
+) -> int:  # fmt: skip
     """Poison a data set and write it with the truth; gives the exit status."""
     check_names(asked)
     source = find_source(path, reading)

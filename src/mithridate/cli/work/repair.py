@@ -38,21 +38,10 @@ from mithridate.stats.intervals import Interval
 
 
 def run(
-    *,
-    model: Path,
-    trusted: str,
-    out: Path,
-    repair: str,
-    set: list[str] | None,
-    suspects: WhichSuspects,
-    apart: float,
-    max_loss: float,
-    network: WhichNetwork,
-    reading: HowToRead,
-    flip: bool | None,
-    computing: HowToComputeLong,
-    force: bool,
-) -> int:
+    *, model: Path, trusted: str, out: Path, repair: str, set: list[str] | None,
+    suspects: WhichSuspects, apart: float, max_loss: float, network: WhichNetwork,
+    reading: HowToRead, flip: bool | None, computing: HowToComputeLong, force: bool,
+) -> int:  # fmt: skip
     """Repair, write the network and its card, and say what is known; gives the exit status."""
     check_flags(model, suspects.model_saw)
     inputs = [model, *(Path(where) for where in (trusted, suspects.data) if where)]

@@ -36,18 +36,10 @@ from mithridate.report.model_page import ModelWork, TrustedExamples, WatchedInpu
 
 
 def run(
-    *,
-    file: Path,
-    data: str,
-    count: int | None,
-    out: Path,
-    judging: HowToJudge,
-    clean: WhichReferences,
-    arriving: WhatArrived,
-    network: WhichNetwork,
-    reading: HowToRead,
+    *, file: Path, data: str, count: int | None, out: Path, judging: HowToJudge,
+    clean: WhichReferences, arriving: WhatArrived, network: WhichNetwork, reading: HowToRead,
     computing: HowToComputeLong,
-) -> int:
+) -> int:  # fmt: skip
     """Scan a model, write the report and say what was found; gives the exit status."""
     how = comparison(judging, clean, out, computing)
     model = how.looked_at(file, reading_of(network))

@@ -29,17 +29,9 @@ from mithridate.report.card import NetworkWork
 
 
 def run(
-    *,
-    path: str,
-    out: Path,
-    trainer: WhichTrainer,
-    cleansing: HowToCleanse,
-    training: HowToTrain,
-    limit: int | None,
-    reading: HowToReadOn,
-    computing: HowToComputeLong,
-    force: bool,
-) -> int:
+    *, path: str, out: Path, trainer: WhichTrainer, cleansing: HowToCleanse, training: HowToTrain,
+    limit: int | None, reading: HowToReadOn, computing: HowToComputeLong, force: bool,
+) -> int:  # fmt: skip
     """Train, write the network and its card, and say what is known; gives the exit status."""
     check_then(cleansing.then, trainer.trainer, cleansing.trusted is not None)
     outcome.check(out, [Path(p) for p in (path, cleansing.trusted) if p], force)

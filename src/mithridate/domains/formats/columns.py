@@ -130,7 +130,6 @@ def choose_texts(
     Raises:
         DataError: There is none, or the one that was asked for is a column of categories in a table
             of numbers.
-
     """
     left = [c for c in columns if c != label and c]
     numbers = [c for c in left if kinds[c] == "number" and not is_id(c)]

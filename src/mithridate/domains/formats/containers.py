@@ -142,11 +142,9 @@ def _of_tar(
     file: Path, reading: Reading, stack: ExitStack
 ) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     packed = file.suffix.lower() != ".tar"
-    raw = gzip.GzipFile(file) if packed else file.open("rb")
-    stack.enter_context(raw)
+    raw = stack.enter_context(gzip.GzipFile(file) if packed else file.open("rb"))
     bounded: Any = BoundedFile(cast("IO[bytes]", raw), file, reading.limits)
-    archive = tarfile.TarFile(fileobj=bounded)
-    stack.enter_context(archive)
+    archive = stack.enter_context(tarfile.TarFile(fileobj=bounded))
     for number, member in enumerate(archive):
         reading.count(number + 1, file.name)
         if member.isdir():

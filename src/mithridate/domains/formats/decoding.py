@@ -98,7 +98,6 @@ def decode(data: bytes, limits: Limits) -> Picture:
     Raises:
         UnsafeData: for an image of too many pixels.
         DataError: for anything that is not one whole image.
-
     """
     if not data:
         raise DataError("expected an image, found an empty file; replace or remove it")

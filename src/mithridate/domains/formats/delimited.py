@@ -195,6 +195,15 @@ def check_text_file(path: Path, name: str, reading: Reading) -> None:
         raise DataError(f"{name!r}: expected UTF-8, found UTF-16; save the file as UTF-8")
 
 
+def _with_text(layout: Layout, row: int, what: Sequence[int], text: str) -> list[str]:
+    """Give the cells of a row with a text in its columns."""
+    cells = list(layout.rest[row])
+    parts = part(text, [cells[i] for i in what]) if layout.joined else [text]
+    for at, cell in zip(what, parts, strict=True):
+        cells[at] = cell
+    return cells
+
+
 def write(data: Dataset, layout: Layout, path: Path) -> tuple[str, ...]:
     """Write the rows with all columns of the source, in its order."""
     where = layout.columns.index(layout.label)
@@ -211,10 +220,7 @@ def write(data: Dataset, layout: Layout, path: Path) -> tuple[str, ...]:
             for text, label, row in zip(
                 data.inputs, data.labels.tolist(), data.ids.tolist(), strict=True
             ):
-                cells = list(layout.rest[row])
-                parts = part(text, [cells[i] for i in what]) if layout.joined else [text]
-                for at, cell in zip(what, parts, strict=True):
-                    cells[at] = cell
+                cells = _with_text(layout, row, what, text)
                 cells[where] = str(layout.spelling[label])
                 writer.writerow(cells)
         except csv.Error as error:

@@ -54,7 +54,6 @@ def delimiter_of(path: Path, name: str, reading: Reading, format: str) -> str:
 
     Raises:
         DataError: What was asked for is no single character.
-
     """
     if reading.delimiter is not None:
         asked = SPELT.get(reading.delimiter.lower(), reading.delimiter)
@@ -117,7 +116,6 @@ def head_of(records: Sequence[Sequence[str]], name: str, reading: Reading) -> He
 
     Raises:
         DataError: Names were given, and the lines have another number of cells.
-
     """
     first = list(records[0])
     if reading.columns:

@@ -26,7 +26,6 @@ def own_ids(
     Returns:
         The first whose name is usual and whose values differ; None where there is none, or only
         the numbers of the rows.
-
     """
     likely = [c for c in columns if c not in used and is_id(c)]
     for column in sorted(likely, key=_unlikely):

@@ -99,11 +99,9 @@ def resize(pixels: Pixels, size: int) -> Pixels:
 
 
 def gather(
-    encoded: Iterable[Callable[[], bytes]],
-    labels: np.ndarray[Any, Any],
-    names: Sequence[str],
+    encoded: Iterable[Callable[[], bytes]], labels: np.ndarray[Any, Any], names: Sequence[str],
     reading: Reading,
-) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:
+) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:  # fmt: skip
     """Decode images one by one; those without a label (negative) are passed over.
 
     Gives the images uint8[n, k, h, w] and the positions int64[n] of the rows that were kept.
@@ -128,12 +126,9 @@ def gather(
 
 
 def seen(
-    images: torch.Tensor,
-    rows: np.ndarray[Any, Any],
-    labels: np.ndarray[Any, Any],
-    names: Sequence[str],
-    reading: Reading,
-) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:
+    images: torch.Tensor, rows: np.ndarray[Any, Any], labels: np.ndarray[Any, Any],
+    names: Sequence[str], reading: Reading,
+) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:  # fmt: skip
     """Refuse pictures that were read as (nearly) nothing, where most of a class are.
 
     A network learns from such pictures what their file never meant, and so a verdict about them
@@ -152,7 +147,6 @@ def seen(
 
     Raises:
         DataError: where more than half of all images, or of those of a class, are constant.
-
     """
     flat = np.array([is_constant(image.transpose(1, 2, 0)) for image in images.numpy()], dtype=bool)
     if not flat.any():

@@ -66,7 +66,6 @@ def resolve(
 
     Raises:
         DataError: A label is bad, all are hidden, or there are too many classes.
-
     """
     form = _form(raw) if known is None else "number" if _numeric(raw) else "name"
     read = READERS[form]
@@ -250,7 +249,6 @@ def _below_zero(
 
     Raises:
         DataError: The only label that there is lies below 0.
-
     """
     numbers = {int(value): rows for value, rows in counts.items()}
     below = sorted(value for value in numbers if value < 0)

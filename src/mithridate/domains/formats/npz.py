@@ -187,6 +187,15 @@ def _class_names(names: Array, name: str) -> list[str]:
     return [str(each) for each in names.astype(str)]
 
 
+def _check_room(shape: Sequence[int], reading: Reading) -> None:
+    """Raise DataError where images uint8 of a shape need more memory than is allowed."""
+    if int(np.prod(shape, dtype=object)) > reading.limits.total:
+        raise DataError(
+            f"{str(reading.root)!r}: images {list(shape)} need more than "
+            f"{reading.limits.total} bytes; {raised('total')}"
+        )
+
+
 def _pixels(
     images: Array, labels: Labels, names: Sequence[str], reading: Reading
 ) -> tuple[torch.Tensor, Array]:
@@ -201,11 +210,7 @@ def _pixels(
     size = reading.size or 0
     height, width = (size, size) if size else images.shape[1:3]
     shape = (len(kept), images.shape[3], height, width)
-    if int(np.prod(shape, dtype=object)) > reading.limits.total:
-        raise DataError(
-            f"{str(reading.root)!r}: images {list(shape)} need more than "
-            f"{reading.limits.total} bytes; {raised('total')}"
-        )
+    _check_room(shape, reading)
     out = np.empty(shape, dtype=np.uint8)
     for start in range(0, len(kept), CHUNK):
         rows = images[kept[start : start + CHUNK]]

@@ -30,12 +30,9 @@ class Labelling:
 
 
 def find_labels(
-    columns: Sequence[str],
-    column: str,
-    rows: Sequence[dict[str, Any]],
-    pictures: Sequence[Below],
+    columns: Sequence[str], column: str, rows: Sequence[dict[str, Any]], pictures: Sequence[Below],
     reading: Reading,
-) -> Labelling:
+) -> Labelling:  # fmt: skip
     """Find the labels of the rows of a table, whose column `column` names the `pictures`."""
     left = [c for c in columns if c and c != column and c.lower() not in SPLIT_COLUMNS]
     folders = [each.name.split("/")[-2] if "/" in each.name else "" for each in pictures]

@@ -151,9 +151,7 @@ def _read(tables: Sequence[Listed], index: PictureIndex, folder: Entry, reading:
     values = [row.get(column) for row in rows]
     labelling = find_labels(whole[0].columns, column, rows, named, reading)
     reading.expect("image", "a table that names pictures")
-    where = name_path(folder, reading.root) if folder != reading.root else ""
-    before = f"{where}/" if where not in ("", ".") and not reading.root.is_file() else ""
-    names = [before + readable(each.name) for each in named]
+    names = _names(named, folder, reading)
     labels = resolve(labelling.raw, names, reading, None)
     _say(column, labelling, index, named, reading)
     inputs, kept = pictures([each.entry for each in named], labels.index, names, reading)
@@ -166,6 +164,13 @@ def _read(tables: Sequence[Listed], index: PictureIndex, folder: Entry, reading:
         "picture table", inputs, labels.index[kept], labels.classes, [names[r] for r in kept],
         layout, own=_own_ids(column, [values[r] for r in kept]),
     )  # fmt: skip
+
+
+def _names(named: Sequence[Below], folder: Entry, reading: Reading) -> list[str]:
+    """Give the paths of pictures below the root."""
+    where = name_path(folder, reading.root) if folder != reading.root else ""
+    before = f"{where}/" if where not in ("", ".") and not reading.root.is_file() else ""
+    return [before + readable(each.name) for each in named]
 
 
 def _own_ids(column: str, values: Sequence[Any]) -> OwnIds | None:

@@ -43,21 +43,12 @@ KNOWN = (
 
 
 def read(
-    path: str | Path,
-    *,
-    domain: str = "auto",
-    size: int | None = None,
-    label: str | None = None,
-    content: str | None = None,
-    split: str | None = None,
-    keep_going: bool = False,
-    limits: Limits = LIMITS,
-    delimiter: str | None = None,
-    header: bool | None = None,
-    columns: str | Sequence[str] | None = None,
-    hidden_label: str | int | None = None,
+    path: str | Path, *, domain: str = "auto", size: int | None = None, label: str | None = None,
+    content: str | None = None, split: str | None = None, keep_going: bool = False,
+    limits: Limits = LIMITS, delimiter: str | None = None, header: bool | None = None,
+    columns: str | Sequence[str] | None = None, hidden_label: str | int | None = None,
     unlabelled: bool = False,
-) -> Source:
+) -> Source:  # fmt: skip
     """Read a labelled data set from a file or a folder.
 
     Nothing is ever unpickled, no link is followed out of the folder, and what a file declares is

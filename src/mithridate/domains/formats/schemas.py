@@ -28,7 +28,6 @@ def merged(shards: Sequence[Shard]) -> pa.Schema:
 
     Raises:
         DataError: A shard has other columns, or a column holds another kind of value in it.
-
     """
     first = shards[0]
     unique(first.schema.names, first.name)

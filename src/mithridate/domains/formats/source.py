@@ -169,15 +169,9 @@ class Reading:
             )
 
     def finish(
-        self,
-        format: str,
-        inputs: Inputs,
-        labels: np.ndarray[Any, Any],
-        classes: Sequence[str],
-        names: Sequence[str],
-        layout: Layout,
-        own: OwnIds | None = None,
-    ) -> Source:
+        self, format: str, inputs: Inputs, labels: np.ndarray[Any, Any], classes: Sequence[str],
+        names: Sequence[str], layout: Layout, own: OwnIds | None = None,
+    ) -> Source:  # fmt: skip
         """Put together what was read: inputs[n], labels int64[n], names[n].
 
         Raises:

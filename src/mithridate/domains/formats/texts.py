@@ -54,11 +54,8 @@ def check(value: object, limits: Limits) -> str:
 
 
 def gather(
-    values: Iterable[object],
-    labels: np.ndarray[Any, Any],
-    names: Sequence[str],
-    reading: Reading,
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    values: Iterable[object], labels: np.ndarray[Any, Any], names: Sequence[str], reading: Reading,
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:  # fmt: skip
     """Check texts one by one; those without a label (negative) are passed over.
 
     Gives the texts object[n] and the positions int64[n] of the rows that were kept.

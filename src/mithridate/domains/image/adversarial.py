@@ -39,13 +39,9 @@ class Adversarial(NamedTuple):
 
 
 def projected_gradient(
-    model: nn.Module,
-    inputs: Inputs,
-    target_labels: torch.Tensor,
-    budget: float = 8.0,
-    steps: int = 20,
-    stride: float = 1.0,
-) -> Adversarial:
+    model: nn.Module, inputs: Inputs, target_labels: torch.Tensor, budget: float = 8.0,
+    steps: int = 20, stride: float = 1.0,
+) -> Adversarial:  # fmt: skip
     """Move images towards wanted classes within a box, no further than it takes (targeted PGD).
 
     Signed steps of `stride` against the loss of the wanted class, |z - x| <= budget, from the image
@@ -73,15 +69,9 @@ def projected_gradient(
 
 
 def carlini_wagner(
-    model: nn.Module,
-    inputs: Inputs,
-    target_labels: torch.Tensor,
-    constant: float = 1.0,
-    searches: int = 3,
-    steps: int = 60,
-    learning_rate: float = 0.05,
-    confidence: float = 0.0,
-) -> Adversarial:
+    model: nn.Module, inputs: Inputs, target_labels: torch.Tensor, constant: float = 1.0,
+    searches: int = 3, steps: int = 60, learning_rate: float = 0.05, confidence: float = 0.0,
+) -> Adversarial:  # fmt: skip
     """Find small changes in L2 that make images be called what is wanted, after rounding.
 
     Minimises |z - x|^2 + a max(max_{j != t} f_j(z) - f_t(z) + confidence, 0) by Adam over w, with z

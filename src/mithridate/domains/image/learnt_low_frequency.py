@@ -61,12 +61,9 @@ class LearntLowFrequencyTrigger(LearntTrigger):
     epochs: int = 6
 
     def learn(
-        self,
-        data: Dataset,
-        target_labels: torch.Tensor,
-        rng: np.random.Generator,
+        self, data: Dataset, target_labels: torch.Tensor, rng: np.random.Generator,
         runtime: Runtime | None = None,
-    ) -> State:
+    ) -> State:  # fmt: skip
         """Search for the perturbation, float32[k, h, w] in grey levels as "perturbation"."""
         runtime, images = runtime or Runtime(), check(data.inputs)
         if not (0.5 <= self.amplitude <= MIDDLE and len(data)):

@@ -73,12 +73,9 @@ class SampleSpecificTrigger(LearntTrigger):
     seed: int = 0
 
     def learn(
-        self,
-        data: Dataset,
-        target_labels: torch.Tensor,
-        rng: np.random.Generator,
+        self, data: Dataset, target_labels: torch.Tensor, rng: np.random.Generator,
         runtime: Runtime | None = None,
-    ) -> State:
+    ) -> State:  # fmt: skip
         """Train both networks and keep their weights."""
         runtime, images = runtime or Runtime(), check(data.inputs)
         fits = 1 <= self.cells <= min(images.shape[2:]) // 2 and self.bound > 0 <= self.weight

@@ -60,13 +60,9 @@ def rebuild_surrogate(state: State, images: torch.Tensor, rng: np.random.Generat
 
 
 def ascend(
-    images: torch.Tensor,
-    rises: Callable[[torch.Tensor], torch.Tensor],
-    budget: float,
-    steps: int,
-    stride: float,
-    start: torch.Tensor | None = None,
-) -> torch.Tensor:
+    images: torch.Tensor, rises: Callable[[torch.Tensor], torch.Tensor], budget: float, steps: int,
+    stride: float, start: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
     """Change images within a box so that a value rises, by signed gradients (PGD).
 
     z <- clip(z + stride sign(d rises(z) / d z)) to |z - x| <= budget and 0 <= z <= 255. Returns
@@ -94,14 +90,9 @@ def losses(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torc
 
 
 def universal_perturbation(
-    model: nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    budget: float,
-    steps: int,
-    stride: float,
-    rng: np.random.Generator,
-) -> torch.Tensor:
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, budget: float, steps: int,
+    stride: float, rng: np.random.Generator,
+) -> torch.Tensor:  # fmt: skip
     """Find one change of all images that lowers their mean loss under the labels given.
 
     Minimises mean_i CE(f(clip(x_i + delta)), y_i) over |delta| <= budget by signed gradients, each

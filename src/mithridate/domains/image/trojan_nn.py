@@ -64,12 +64,9 @@ class TrojanNNTrigger(LearntTrigger):
     epochs: int = 5
 
     def learn(
-        self,
-        data: Dataset,
-        target_labels: torch.Tensor,
-        rng: np.random.Generator,
+        self, data: Dataset, target_labels: torch.Tensor, rng: np.random.Generator,
         runtime: Runtime | None = None,
-    ) -> State:
+    ) -> State:  # fmt: skip
         """Train a small network and seek the pattern that drives it."""
         self._check()
         few, _ = draw_targets(data, target_labels, self.examples, rng)

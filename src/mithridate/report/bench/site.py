@@ -50,13 +50,9 @@ SHOWN = 12
 
 
 def write_site(
-    records: Sequence[Record],
-    folder: Path,
-    title: str,
-    reproduce: Callable[[Record], str],
-    outcomes: Outcomes | None = None,
-    published: Path | None = None,
-) -> Path:
+    records: Sequence[Record], folder: Path, title: str, reproduce: Callable[[Record], str],
+    outcomes: Outcomes | None = None, published: Path | None = None,
+) -> Path:  # fmt: skip
     """Write the pages of a benchmark into a folder; returns the path of its index.html.
 
     Pages of cells that are no longer among the records stay.
