@@ -9,8 +9,8 @@ INPUTS := pyproject.toml constraints/dev.txt
 export OMP_NUM_THREADS = 1
 # Neighbouring tests on one process share what their fixtures made.
 PYTEST := pytest -n 2 --dist worksteal
-# What the oldest versions can do in a few minutes: the core, the statistics and the figures of merit.
-QUICK := tests/core tests/statistics
+# What the oldest versions can do in a few minutes: the core, the statistics and the reading of files.
+QUICK := tests/core tests/statistics tests/domains/formats
 
 .PHONY: demo test test-lowest check docs format clean
 .DELETE_ON_ERROR:

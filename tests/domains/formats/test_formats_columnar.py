@@ -69,7 +69,7 @@ def test_images_as_plain_bytes_are_read(save, kind):
     "kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
 )
 def test_texts_are_read(save, kind):
-    table = text_table().set_column(0, "text", pa.array(TEXTS).cast(kind))
+    table = text_table().set_column(0, "text", pa.array(TEXTS, kind))
     source = read(save(table))
     assert source.data.inputs.tolist() == TEXTS and source.data.labels.tolist() == LABELS
     assert source.data.inputs.dtype == object and source.domain.name == "text"
@@ -77,7 +77,7 @@ def test_texts_are_read(save, kind):
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int8(), pa.string())])
 def test_labels_may_be_names(save, kind):
-    names = pa.array(["pos", "neg", "pos", "neg", "neg", "pos"]).cast(kind)
+    names = pa.array(["pos", "neg", "pos", "neg", "neg", "pos"], kind)
     source = read(save(text_table().set_column(1, "label", names)))
     assert source.data.classes == ("neg", "pos") and source.data.labels.tolist() == [
         1,

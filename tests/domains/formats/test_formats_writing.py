@@ -112,7 +112,7 @@ def test_parquet_keeps_columns_types_and_metadata(tmp_path):
 
 
 def test_categories_of_labels_are_kept(tmp_path):
-    labels = pa.array(["no", "yes"] * 3).cast(pa.dictionary(pa.int8(), pa.string()))
+    labels = pa.array(["no", "yes"] * 3, pa.dictionary(pa.int8(), pa.string()))
     path = tmp_path / "a.feather"
     feather.write_feather(text_table().set_column(1, "label", labels), str(path))
     source = read(path)
