@@ -114,6 +114,11 @@ def _is_sensible(storage: Storage, where: str, log: Log) -> bool:
     return True
 
 
+def _is_none(program: Program) -> bool:
+    """Whether bytes behind a pickle are no pickle at all."""
+    return bool(program.error) and not (program.cut or program.names or program.hidden)
+
+
 def look_at_pickles(file: BinaryIO, size: int, log: Log, values: bool) -> str:
     """Read the pickles that a file consists of; gives "torch legacy" or "pickle"."""
     file.seek(0)
@@ -124,8 +129,7 @@ def look_at_pickles(file: BinaryIO, size: int, log: Log, values: bool) -> str:
         quiet = Log(log.limits, opcodes=log.opcodes) if programs else log
         program = disassemble(file, size - begin, quiet)
         log.opcodes = quiet.opcodes
-        blank = program.error and not program.cut and not program.names and not program.hidden
-        if programs and blank:
+        if programs and _is_none(program):
             log.warning(f"{size - begin:,} bytes follow the pickle and are none", f"byte {begin}")
             break
         judge_program(program, f"pickle {len(programs) + 1}", log, size)
@@ -135,12 +139,12 @@ def look_at_pickles(file: BinaryIO, size: int, log: Log, values: bool) -> str:
     else:
         if file.tell() < size:
             log.unknown(f"more than {MANY} pickles follow one another")
-    if not _legacy(programs):
-        if any(program.storages for program in programs):
-            log.warning("the pickle expects tensors that are not in the file")
-        return "pickle"
-    _after(file, size, programs, log, values)
-    return "torch legacy"
+    if _legacy(programs):
+        _after(file, size, programs, log, values)
+        return "torch legacy"
+    if any(program.storages for program in programs):
+        log.warning("the pickle expects tensors that are not in the file")
+    return "pickle"
 
 
 def _legacy(programs: list[Program]) -> bool:

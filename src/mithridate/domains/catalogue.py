@@ -94,10 +94,9 @@ def load_named(name: str, split: str = "train", download: bool = True) -> Source
     known = _known(name, split)
     if name == "digits":
         return _digits(split)
-    for place in places():
-        source = _find(place / name, known, split)
-        if source is not None:
-            return _with_domain(source, known)
+    there = (_find(place / name, known, split) for place in places())
+    if (source := next((s for s in there if s is not None), None)) is not None:
+        return _with_domain(source, known)
     if not download or not known.splits[split]:
         raise DataError(_where_to_put(name, known, split))
     folder = places()[-1] / name

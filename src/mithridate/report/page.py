@@ -94,16 +94,15 @@ def _facts(scan: DataScan, data: Dataset) -> dict[str, Any]:
 
     first, more: the class with the smallest p-value, and how many others lie below the level;
     visible, visible_share: the worst class's smallest visible backdoor; blind: classes in which
-    none is visible; list_needed: how many examples the first class's list must hold at the finest
-    p-value, N / (fdr (m + 1)); share_asked, asked, needed: 1 % of the data, and how many trusted
-    examples of an average class a list of so many needs, N / (fdr k) - 1.
+    none is visible; list_needed: the fewest examples of the first class's list at the finest
+    p-value, N / (fdr (m + 1)); asked, needed: 1 % of the data, and how many trusted examples of an
+    average class a list of so many needs, N / (fdr k) - 1.
     """
     held = [c for c in scan.classes if c.suspects]
     seen = [c.visible for c in held if c.visible is not None]
     first = min(held, key=lambda c: (smallest(c), -c.flagged))
     fdr, level = max(scan.fdr, 1e-9), max(scan.verdict.level, 1e-9)
-    average = len(data) / len(held)
-    asked = max(1, round(0.01 * len(data)))
+    average, asked = len(data) / len(held), max(1, round(0.01 * len(data)))
     return {
         "held": len(held),
         "visible": max(seen, default=None),

@@ -78,24 +78,18 @@ class Service:
         try:
             decisions, single = await self._classified(request, began)
         except Refused as error:
-            return json_response(error.status, {"error": error.sentence})
+            return _failed(error.status, error.sentence)
         except QueueFull:
-            return json_response(
-                429, {"error": "too many requests wait; try again"}, {"Retry-After": "1"}
-            )
+            return _failed(429, "too many requests wait; try again", {"Retry-After": "1"})
         except Closed:
-            return json_response(503, {"error": "shutting down"}, {"Retry-After": "5"})
+            return _failed(503, "shutting down", {"Retry-After": "5"})
         except TimeoutError:
-            return json_response(
-                504, {"error": f"no answer within {self.settings.timeout:g} seconds"}
-            )
+            return _failed(504, f"no answer within {self.settings.timeout:g} seconds")
         except _hung_up():
-            return json_response(
-                400, {"error": "the connection was closed before the request was whole"}
-            )
+            return _failed(400, "the connection was closed before the request was whole")
         except Exception:
             LOG.exception("a request failed")
-            return json_response(500, {"error": "the guard failed, so nothing was accepted"})
+            return _failed(500, "the guard failed, so nothing was accepted")
         finally:
             self.meters.latency.observe(time.perf_counter() - began)
         return json_response(200, decisions[0] if single else {"results": list(decisions)})
@@ -166,6 +160,11 @@ def _hung_up() -> type[Exception]:
     from starlette.requests import ClientDisconnect
 
     return ClientDisconnect
+
+
+def _failed(status: int, said: str, headers: dict[str, str] | None = None) -> Response:
+    """Answer that there is no judgement, and why."""
+    return json_response(status, {"error": said}, headers)
 
 
 def json_response(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
