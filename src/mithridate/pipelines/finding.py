@@ -47,12 +47,9 @@ class Judged:
 
 
 def judge_examples(
-    detector: Detector,
-    view: View,
-    n: int,
-    m: int | None = None,
+    detector: Detector, view: View, n: int, m: int | None = None,
     keep: Callable[[State], None] | None = None,
-) -> Judged:
+) -> Judged:  # fmt: skip
     """Ask a detector about a view of N examples: n suspects, m trusted ones and others.
 
     Without m, all that are no suspects are trusted; `keep` is given what the detector learnt.

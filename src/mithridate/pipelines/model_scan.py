@@ -97,15 +97,10 @@ class ModelScanner:
         return math.ceil(1 / self.level - 1e-9) - 1
 
     def scan(
-        self,
-        suspect: Placed,
-        references: Sequence[Placed] | Known,
-        seed: int = 0,
-        *,
-        runtime: Runtime | None = None,
-        step: Announce | None = None,
+        self, suspect: Placed, references: Sequence[Placed] | Known, seed: int = 0,
+        *, runtime: Runtime | None = None, step: Announce | None = None,
         vitals: Sequence[Vitals] = (),
-    ) -> ModelScan:
+    ) -> ModelScan:  # fmt: skip
         """Scan a model and compare it with reference networks, or with what is known of them.
 
         A scanner that cannot judge the suspect, or fewer than two references, is left out and
@@ -205,14 +200,9 @@ class ModelScanner:
         return compare(vitals_of(suspect, runtime), vitals, self.level)
 
     def _told(
-        self,
-        scores: dict[str, Floats],
-        shown: dict[str, dict[str, torch.Tensor]],
-        unheard: dict[str, str],
-        used: set[str],
-        suspect: Placed,
-        belongs: Membership | None,
-    ) -> ModelScan:
+        self, scores: dict[str, Floats], shown: dict[str, dict[str, torch.Tensor]],
+        unheard: dict[str, str], used: set[str], suspect: Placed, belongs: Membership | None,
+    ) -> ModelScan:  # fmt: skip
         """Compare, and put the answer together."""
         classes = suspect.trusted.classes if suspect.trusted else ()
         evidence = tuple(sorted(used))

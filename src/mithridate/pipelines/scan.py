@@ -118,20 +118,11 @@ class DataScanner:
         return trainer.train(model, union, domain, rng, run)
 
     def scan(
-        self,
-        data: Dataset,
-        trusted: Dataset | None,
-        domain: Domain,
-        seed: int = 0,
-        *,
-        runtime: Runtime | None = None,
-        model: nn.Module | None = None,
-        saw: Saw = "suspect",
-        progress: Progress | None = None,
-        step: Announce | None = None,
-        checkpoint: Path | None = None,
-        seen: Look | None = None,
-    ) -> DataScan:
+        self, data: Dataset, trusted: Dataset | None, domain: Domain, seed: int = 0,
+        *, runtime: Runtime | None = None, model: nn.Module | None = None, saw: Saw = "suspect",
+        progress: Progress | None = None, step: Announce | None = None,
+        checkpoint: Path | None = None, seen: Look | None = None,
+    ) -> DataScan:  # fmt: skip
         """Scan suspect data, with trusted examples of the same classes or without.
 
         A given model is used instead of training one; `saw` says what it was trained on. Detectors

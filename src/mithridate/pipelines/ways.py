@@ -63,7 +63,6 @@ class Way:
         Args:
             usual: Gives the number of epochs, around which they are drawn.
             rng: Of this network alone.
-
         """
         optimiser: Optimiser = rng.choice(["sgd", "sgd", "adam", "adamw"])
         momentum = float(rng.choice([0.0, 0.9, 0.9])) if optimiser == "sgd" else 0.0

@@ -33,7 +33,6 @@ def led(scores: Floats) -> tuple[Floats, Floats]:
     Returns:
         combined: float64[D, N], by leader, larger is more suspicious.
         weights: float64[D, D], of each leader's combination; every row sums to 1.
-
     """
     n = scores.shape[1]
     steep = np.stack([-np.log1p(-(rankdata(row) - 0.5) / n) for row in scores])

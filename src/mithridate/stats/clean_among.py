@@ -43,7 +43,6 @@ def clean_among(heads: Ints, n: int, m: int, doubt: float) -> Ints:
 
     Returns:
         int64[m], at most `heads`; beyond J it is what the longest of the others leaves open.
-
     """
     clean, bounds = n, heads.copy()
     for _ in range(ROUNDS):

@@ -141,7 +141,6 @@ def _step_down(observed: Floats, null: Floats) -> tuple[Floats, Floats]:
     Args:
         observed: float64[D, C].
         null: float64[C, B], the smallest value of each class over the rankings.
-
     """
     draws = null.shape[1]
     adjusted = np.ones_like(observed)

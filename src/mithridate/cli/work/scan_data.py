@@ -31,19 +31,10 @@ from mithridate.report.page import write_report
 
 
 def run(
-    *,
-    path: str,
-    limit: int | None,
-    trusted: WhichTrusted,
-    model: WhichModel,
-    writing: WhatToWrite,
-    detectors: str,
-    quick: bool,
-    training: HowToTrain,
-    reading: HowToReadOn,
-    computing: HowToComputeLong,
-    settings: dict[str, Any],
-) -> int:
+    *, path: str, limit: int | None, trusted: WhichTrusted, model: WhichModel,
+    writing: WhatToWrite, detectors: str, quick: bool, training: HowToTrain, reading: HowToReadOn,
+    computing: HowToComputeLong, settings: dict[str, Any],
+) -> int:  # fmt: skip
     """Scan a data set, write the report and say what was found; gives the exit status."""
     check_flags(model, writing, quick)
     scanner = scanner_of(settings, detectors, trained=model.model is None)
