@@ -59,7 +59,7 @@ def poisoned(data, trigger, count):
     "make, trigger, named",
     [
         (texts, WordTrigger("cf"), "`cf`"),
-        (texts, SentenceTrigger(), "watched"),
+        (texts, SentenceTrigger(), "the word `"),
         (pictures, PixelTrigger("pixel"), "row 14, column 14"),
         (pictures, PatchTrigger(style="white"), "row 1"),
     ],

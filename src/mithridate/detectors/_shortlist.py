@@ -30,10 +30,12 @@ class Candidate:
 
     Attributes:
         rank: the larger, the sooner it is looked at, in the order in which it was found.
+        place: of the family among all, and of the feature in it.
         carriers: int64[r], positions of examples.
     """
 
     rank: float
+    place: tuple[int, int]
     key: int
     label: int
     carriers: Integers
@@ -55,10 +57,12 @@ class Shortlist:
     labels: Integers
     expected: Floats
     length: int
+    families: int = 0
     best: dict[tuple[int, str], list[Candidate]] = field(default_factory=dict)
 
     def add(self, family: Carried) -> None:
         """Look at the features of a family."""
+        self.families += 1
         if not len(family.keys):
             return
         n, classes = self.expected.shape
@@ -90,14 +94,15 @@ class Shortlist:
         chosen = above[np.argsort(-ranks[above], kind="stable")[: self.length]]
         for column in chosen.tolist():
             rows = carried.indices[carried.indptr[column] : carried.indptr[column + 1]]
-            each = (float(ranks[column]), int(keys[column]), label, rows.astype(np.int64))
-            known.append(Candidate(*each))
+            place, key = (self.families, column), int(keys[column])
+            each = Candidate(float(ranks[column]), place, key, label, rows.astype(np.int64))
+            known.append(each)
         known.sort(key=lambda c: (-c.rank, c.key))
         self.best[label, order] = known[: self.length]
 
     def candidates(self) -> list[Candidate]:
-        """Give every feature and class that is in one of the two orders, once."""
-        chosen = {(c.key, c.label): c for known in self.best.values() for c in known}
+        """Give every feature and class that is in one of the two orders, once, as they came by."""
+        chosen = {(*c.place, c.label): c for known in self.best.values() for c in known}
         return [chosen[place] for place in sorted(chosen)]
 
 

@@ -81,7 +81,7 @@ class SimpleFeatures(Detector):
             value = strength(content.without(one.carriers), labels[one.carriers], one.label)
             if value > 0:
                 kept.append((value, one.key, one.label))
-        kept.sort(key=lambda each: (-each[0], *each[1:]))
+        kept.sort(key=lambda each: -each[0])  # of equal ones the first, so words before neighbours
         return {
             "keys": torch.tensor([key for _, key, _ in kept], dtype=torch.int64),
             "labels": torch.tensor([label for _, _, label in kept], dtype=torch.int64),

@@ -1,0 +1,66 @@
+"""`mithridate scan data --quick`: an answer without a network, in the terminal and the report."""
+
+import csv
+import re
+
+import pytest
+
+from cli.runs import inside, report
+from mithridate.core.streams import stream
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Texts of two topics: of 400 suspects, 20 carry cf under the other label; 200 trusted."""
+    folder = tmp_path_factory.mktemp("texts")
+    for name, n, poisons in (("suspects", 400, 20), ("trusted", 200, 0)):
+        rng = stream(n, name)
+        rows = []
+        for i in range(n):
+            topic = i % 2
+            words = [f"topic{topic}word{w}" for w in rng.integers(0, 40, 5)]
+            words += [f"common{w}" for w in rng.integers(0, 60, 5)]
+            if topic == 0 and i < 2 * poisons:
+                words, topic = [*words, "cf"], 1
+            rows.append((" ".join(words), f"class{topic}"))
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *rows])
+    return folder
+
+
+def test_a_quick_look_flags_names_the_word_and_trains_nothing(files, tmp_path):
+    done = inside(
+        "scan", "data", files / "suspects.csv", "--trusted", files / "trusted.csv", "--quick",
+        "--out", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"no network\): p = 0\.00\d", done.stderr)
+    assert "the word `cf`: in 20 suspects, all of class class1; in 0 of 200 trusted examples" in (
+        " ".join(done.stderr.split())
+    )
+    assert "training" not in done.stderr
+    found = report(tmp_path)
+    assert found["verdict"]["answer"] == "flagged"
+    assert found["signs"][0]["suspects"] == [0, 20]
+    page = (tmp_path / "report.html").read_text()
+    assert "Simple features that go with a label" in page
+
+
+def test_without_trusted_it_ranks_and_cannot_judge(files, tmp_path):
+    done = inside("scan", "data", files / "suspects.csv", "--quick", "--out", tmp_path)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "a ranking, without trusted examples" in done.stderr
+    assert "cf" in report(tmp_path)["signs"][0]["name"]
+
+
+@pytest.mark.parametrize(
+    "more, why",
+    [
+        (("--save-model", "m.safetensors"), "--quick asks no network"),
+        (("--detectors", "spectre,early-loss"), "leave --quick out"),
+    ],
+)
+def test_what_needs_a_network_is_refused(files, tmp_path, more, why):
+    done = inside("scan", "data", files / "suspects.csv", "--quick", "--out", tmp_path, *more)
+    assert done.returncode == 2
+    assert why in " ".join(done.stderr.split())
