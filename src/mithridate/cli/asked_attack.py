@@ -5,7 +5,6 @@ Axes: n examples.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import typing
 from collections.abc import Mapping
@@ -55,13 +54,14 @@ def _check_part(part: str, kind: Any, name: str) -> None:
     try:
         resolve(kind, name)
     except UnknownMethod as error:
-        with contextlib.suppress(UnknownMethod):
+        try:
             attack = find_attack(name).name
-            raise UnknownMethod(
-                f"{attack} is an attack of the literature, not a {part.replace('_', ' ')}: use "
-                f"--attack {attack}"
-            ) from None
-        raise error from None
+        except UnknownMethod:
+            raise error from None
+        raise UnknownMethod(
+            f"{attack} is an attack of the literature, not a {part.replace('_', ' ')}: use "
+            f"--attack {attack}"
+        ) from None
 
 
 def attack_of(asked: WhichAttack, where: str, source: Source) -> Poisoning:
