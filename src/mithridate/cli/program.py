@@ -23,6 +23,7 @@ from mithridate.cli.bench import (
     BenchVerify,
 )
 from mithridate.cli.demo import Demo
+from mithridate.cli.draw import DrawExamples
 from mithridate.cli.flags import as_flag, command
 from mithridate.cli.guard import GuardNetwork
 from mithridate.cli.poison import PoisonData
@@ -82,6 +83,7 @@ app.command("guard")(
     )
 )
 app.command("poison")(command(PoisonData, f"{WORK}.poison:run", data=("path", "trap")))
+app.command("draw")(command(DrawExamples, f"{WORK}.draw:run", data=("path",)))
 app.command("demo")(command(Demo, f"{WORK}.demo:run"))
 app.command("methods")(listing.methods)
 app.command("sets")(listing.sets)

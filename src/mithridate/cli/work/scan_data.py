@@ -6,6 +6,7 @@ Axes: n suspect and m trusted examples.
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from mithridate.cli import answer, status, terminal
@@ -23,6 +24,7 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, check_target, write
 from mithridate.pipelines import kept_network
+from mithridate.pipelines.drawing import DATA, recorded
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.quick_look import Look
 from mithridate.pipelines.ready_scan import ReadyScan
@@ -110,7 +112,13 @@ def trusted_of(
         if which.trusted_count is not None:
             raise DataError("--trusted-count draws from the examples of --trusted, which is absent")
         return None
-    trusted = trusted_beside(source, which.trusted, reading)
+    folder = Path(which.trusted)
+    drawn = recorded(folder)
+    if drawn is None:
+        trusted = trusted_beside(source, which.trusted, reading)
+    else:
+        trusted = trusted_beside(source, str(folder / DATA), reading)
+        answer.print_drawn(drawn, trusted, source.data)
     return draw_examples(trusted, which.trusted_count, seed, "trusted")
 
 

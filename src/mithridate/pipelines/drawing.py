@@ -1,0 +1,124 @@
+"""Examples drawn from suspects for somebody to check, and the record by which they are known again.
+
+Axes: n suspects, k drawn examples.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mithridate.core.data import Dataset
+from mithridate.core.errors import DataError
+from mithridate.core.files import write_json
+from mithridate.core.fingerprint import digests, fingerprint
+from mithridate.core.streams import stream
+
+RECORD, DATA = "drawn.json", "data"
+"""The record and the folder of the examples, in the folder that is written."""
+
+SCHEMA = "mithridate-draw/1"
+LARGEST = 2**26
+"""Bytes of a record that is read."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Which examples were drawn.
+
+    Attributes:
+        source: The SHA-256 of the suspects, as `core.fingerprint` has it.
+        seed: From which they were drawn.
+        ids: Of the drawn, [k].
+        classes: The name of the class of each, [k].
+        digests: Of each raw input, hexadecimal, [k].
+
+    """
+
+    source: str
+    seed: int
+    ids: tuple[int, ...]
+    classes: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    @staticmethod
+    def of(data: Dataset, chosen: Dataset, seed: int) -> Drawn:
+        """Record what was chosen of some data."""
+        return Drawn(
+            fingerprint(data),
+            seed,
+            tuple(chosen.ids.tolist()),
+            tuple(chosen.classes[label] for label in chosen.labels.tolist()),
+            tuple(each.hex() for each in digests(chosen.inputs)),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write the record into a folder."""
+        write_json(folder / RECORD, {"schema": SCHEMA, **asdict(self)})
+
+    def rejected(self, checked: Dataset) -> tuple[int, ...]:
+        """Give the ids of those that are not among the checked examples any more, as they were."""
+        names = (checked.classes[label] for label in checked.labels.tolist())
+        there = set(zip(names, (each.hex() for each in digests(checked.inputs)), strict=True))
+        known = zip(self.ids, zip(self.classes, self.digests, strict=True), strict=True)
+        return tuple(number for number, each in known if each not in there)
+
+
+def draw_by_class(data: Dataset, count: int, seed: int) -> Dataset:
+    """Draw so many examples at random, of each class its share and at least one, in their order.
+
+    Raises:
+        DataError: where there are fewer examples, or fewer are asked for than there are classes.
+
+    """
+    sizes = torch.bincount(data.labels, minlength=len(data.classes)).numpy()
+    held = int((sizes > 0).sum())
+    if not held <= count <= len(data):
+        raise DataError(
+            f"expected to draw {held} to {len(data)} examples, one of each class at least; found "
+            f"{count}"
+        )
+    wanted = np.where(sizes > 0, np.maximum(1, np.floor(count * sizes / len(data))), 0).astype(int)
+    while wanted.sum() != count:
+        step = 1 if wanted.sum() < count else -1
+        missing = step * (count * sizes / len(data) - wanted)
+        missing[(sizes == 0) | (wanted == sizes) if step > 0 else wanted <= 1] = -np.inf
+        wanted[missing.argmax()] += step
+    rng = stream(seed, "draw", "checked")
+    rows = [
+        rng.permutation(np.flatnonzero(data.labels.numpy() == label))[:many]
+        for label, many in enumerate(wanted)
+    ]
+    return data.subset(np.sort(np.concatenate(rows)))
+
+
+def recorded(folder: Path) -> Drawn | None:
+    """Read the record in a folder; None where there is none.
+
+    Raises:
+        DataError: where it is none of ours, or damaged.
+
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is too large")
+        content: Any = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+            raise ValueError("it is of another kind")
+        columns = [tuple(content[name]) for name in ("ids", "classes", "digests")]
+        if len({len(column) for column in columns}) != 1:
+            raise ValueError("its columns differ in length")
+        return Drawn(str(content["source"]), int(content["seed"]), *columns)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"{str(path)!r}: expected the record of `mithridate draw`, found another file "
+            f"({error}); draw again, or give the folder {DATA!r} beside it"
+        ) from None
