@@ -231,7 +231,7 @@ def test_a_repair_is_measured_on_examples_that_it_never_saw():
     assert found.damage.before.value == 1 and found.damage.after.value == pytest.approx(1 / 3)
     assert found.damage.changed.value == pytest.approx(2 / 3)
     assert found.scans is found.changed is None
-    assert found.used == ("clean",) and found.cost["forward"] == 4
+    assert found.used == ("clean", "model") and found.cost["forward"] == 4
 
 
 def test_a_repair_that_costs_more_than_is_asked_gives_the_old_network_back():
@@ -239,7 +239,7 @@ def test_a_repair_that_costs_more_than_is_asked_gives_the_old_network_back():
     kept = MeasuredRepair(Zero(), max_loss=0.66).repair(model, data, DOMAIN)
     assert kept.undone and kept.model is model
     lost = kept.damage.fall
-    assert lost.value == pytest.approx(2 / 3) and 0.3 < lost.low < 0.6 < 0.7 < lost.high < 1
+    assert lost.value == pytest.approx(2 / 3) and 0.1 < lost.low < 0.6 < 0.7 < lost.high < 1
     allowed = MeasuredRepair(Zero(), max_loss=2 / 3).repair(model, data, DOMAIN)
     assert not allowed.undone and allowed.model is not model
     with pytest.raises(MethodError, match="max_loss"):
