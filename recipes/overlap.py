@@ -1,6 +1,6 @@
 """Measure what copies among the trusted examples of a scan do, and how often copies are missed.
 
-    python recipes/overlap.py worlds      # about half an hour of one core; resumable
+    python recipes/overlap.py worlds      # about ten minutes of one core; resumable
     python recipes/overlap.py copies      # minutes; how often images and texts are taken for copies
     python recipes/overlap.py sources     # minutes; when examples are called of another source
     python recipes/overlap.py table
