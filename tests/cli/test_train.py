@@ -25,7 +25,7 @@ def data(tmp_path_factory):
     stamped(images, labels, 24)
     save_npz(folder / "poisoned.npz", images, labels)
     save_npz(folder / "small.npz", images[:60], labels[:60])
-    save_npz(folder / "trusted.npz", *shapes(120, 2))
+    save_npz(folder / "trusted.npz", *shapes(200, 2))
     return folder
 
 
@@ -66,7 +66,7 @@ def test_what_was_flagged_is_dropped_and_the_card_says_so(dropped):
     found = card(out)
     assert found["scans"][0]["answer"] == "flagged" and found["scans"][0]["flagged"] >= 15
     assert f"without {found['scans'][0]['flagged']} flagged examples" in found["ended"]
-    assert found["measured"] == found["damage"]["after"]["n"] == 36
+    assert found["measured"] == found["damage"]["after"]["n"] == 60
     assert found["damage"]["before"]["value"] > 0.8 and found["damage"]["after"]["value"] > 0.8
     digest = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
     assert found["network"]["sha256"] == digest
@@ -76,7 +76,7 @@ def test_what_was_flagged_is_dropped_and_the_card_says_so(dropped):
 def test_cost_is_said_before_and_what_is_unknown_after(dropped):
     done, out = dropped
     assert "training by standard on cpu, twice where the scan flags something: about" in done.stderr
-    assert "Accuracy on 36 trusted examples set apart:" in done.stdout
+    assert "Accuracy on 60 trusted examples set apart:" in done.stdout
     assert "What remains unknown:\n- No triggered input was tried" in done.stdout
     assert f"wrote {out / 'card.html'}" in done.stdout
 
