@@ -2,7 +2,7 @@
 
 import copy
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -123,6 +123,18 @@ def answer(domain: str, repair: Repair) -> Answer:
     return Answer(result, frozenset(shown.used), model, untouched)
 
 
+def shortened(repair):
+    """The same repair, and those that it is made of, with at most two epochs."""
+    changes = {}
+    for field in fields(repair):
+        value = getattr(repair, field.name)
+        if isinstance(value, Repair):
+            changes[field.name] = shortened(value)
+        elif field.name == "epochs":
+            changes[field.name] = min(2, value)
+    return replace(repair, **changes)
+
+
 def test_every_repair_is_tried():
     assert {type(repair) for _, repair in CASES} == set(every(Repair).values())
     assert {domain for domain, _ in CASES} == set(DOMAINS)
@@ -175,6 +187,7 @@ def test_a_clean_network_stays_accurate(domain, repair):
 @each
 def test_stream_and_evidence_decide_every_bit(domain, repair):
     """Again with only what it asked for, and with a model in evaluation mode."""
+    repair = shortened(repair)
     first = answer(domain, repair)
     assert first.used <= set(EVIDENCE)
     needless: dict[str, Any] = {} if "clean" in first.used else {"clean": None}
@@ -206,7 +219,7 @@ def test_few_trusted_examples_give_a_finite_network_or_a_clear_error(domain, rep
     assert len(trusted) > len(one_class) > 10
     for clean in (*(trusted.subset(range(size)) for size in (0, 1, 2, 11)), one_class):
         try:
-            result = repair.repair(view(domain, clean=clean), stream(0, "repair"))
+            result = shortened(repair).repair(view(domain, clean=clean), stream(0, "repair"))
         except MithridateError as error:
             assert len(clean) < 10 or len(clean.labels.unique()) < 2, "11 of all classes are enough"
             if len(clean) < 10:

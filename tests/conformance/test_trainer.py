@@ -67,7 +67,7 @@ def test_it_learns_what_can_be_learnt(domain, trainer):
 @each
 def test_the_stream_decides_every_bit(domain, trainer):
     before = torch.random.get_rng_state()
-    first, again = (train(domain, trainer, labelled(domain)) for _ in range(2))
+    first, again = (train(domain, shortened(trainer), labelled(domain)) for _ in range(2))
     assert torch.equal(first.losses, again.losses)
     weights, others = first.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
@@ -79,7 +79,7 @@ class Stopped(Exception):
 
 
 def shortened(trainer):
-    """The same trainer with fewer epochs, where it says how many: each of them is stopped at."""
+    """The same trainer with fewer epochs, where it says how many."""
     if hasattr(trainer, "ascent_epochs"):
         trainer = replace(trainer, ascent_epochs=2)
     config = getattr(trainer, "training", None)
@@ -133,7 +133,7 @@ def test_an_objective_is_minimised_or_refused(domain, trainer):
 def test_edges_give_a_finite_model_or_a_clear_error(domain, trainer):
     whole = labelled(domain)
     for data in (whole.subset([0, 1]), whole.subset(whole.labels == 2)):
-        model = train(domain, trainer, data).model
+        model = train(domain, shortened(trainer), data).model
         _, logits = forward(model, DOMAINS[domain].prepare(data.inputs), Runtime())
         assert torch.isfinite(logits).all()
     for size in (0, 1):
