@@ -263,5 +263,7 @@ def test_unknown_names_and_splits_are_refused():
 @pytest.mark.parametrize("name", ["digits", "mnist", "cifar10", "gtsrb", "sst2", "ag-news"])
 def test_the_domain_of_a_named_set_is_that_of_its_data(name, data_folder, monkeypatch):
     monkeypatch.setenv("MITHRIDATE_DATA", str(data_folder))
-    assert catalogue.domain_of(name) == catalogue.load_named(name, "test", download=False).domain.name
+    assert (
+        catalogue.domain_of(name) == catalogue.load_named(name, "test", download=False).domain.name
+    )
     assert catalogue.domain_of("some/folder") == ""
