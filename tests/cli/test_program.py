@@ -65,7 +65,9 @@ def test_the_flags_of_a_scan_are_the_plain_fields_of_the_scanner():
     for name, flag in flags.items():
         kind, option = typing.get_args(flag.annotation)
         assert kind is hints[name]
-        assert option.default == f"--{name}", "the first argument of an option is its flag"
+        assert option.default == f"--{name.replace('_', '-')}", (
+            "the first argument of an option is its flag"
+        )
 
 
 def test_settings_are_spelt_as_whoever_calls_writes_them():

@@ -13,7 +13,8 @@ QUICK = ("--epochs", 1, "--detectors", "spectral-signatures")
 def table(path, n, start=0):
     """A table of reviews without column names, semicolons between its cells."""
     rows = [
-        f"r{start + i};{2 * (i % 2) - 1};{WORDS[i % 5]} film, number {i} of them" for i in range(n)
+        f"r{k};{2 * (k % 2) - 1};{WORDS[k % 5]} film, number {k * 3571 % 10007} of them"
+        for k in range(start, start + n)
     ]
     path.write_text("\n".join(rows) + "\n")
     return path
@@ -50,7 +51,10 @@ def test_too_few_permutations_are_the_reason_that_is_given(tables, tmp_path):
         "--permutations", 19, "--out", tmp_path / "out",
     )  # fmt: skip
     assert done.returncode == 3, done.stdout + done.stderr
-    assert "19 permutations" in done.stdout and "at least 39" in done.stdout
+    assert (
+        "19 permutations" in done.stdout
+        and "--permutations 39 of 'mithridate scan data' or more" in done.stdout
+    )
     assert "no trusted example" not in done.stdout
 
 

@@ -52,7 +52,7 @@ def dropped(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("train") / "out"
     done = mithridate(
         "train", data / "poisoned.npz", "--trusted", data / "trusted.npz", "--then", "drop",
-        "--epochs", 6, "--out", out,
+        "--epochs", 12, "--out", out,
     )  # fmt: skip
     return done, out
 
@@ -70,7 +70,7 @@ def test_what_was_flagged_is_dropped_and_the_card_says_so(dropped):
     assert found["damage"]["before"]["value"] > 0.8 and found["damage"]["after"]["value"] > 0.8
     digest = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
     assert found["network"]["sha256"] == digest
-    assert found["cost"]["forward"] > 6 * 240 and found["cost"]["seconds"] > 0
+    assert found["cost"]["forward"] > 12 * 240 and found["cost"]["seconds"] > 0
 
 
 def test_cost_is_said_before_and_what_is_unknown_after(dropped):

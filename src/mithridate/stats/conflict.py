@@ -59,9 +59,9 @@ class ContentModel:
         lengths = np.diff(self.pieces.indptr)
         own = np.repeat(self.labels, lengths)
         count = self.counts[self.pieces.indices, own]
-        gone = np.bincount(
-            np.repeat(every, lengths), np.log(count / (count + 1)), len(every)
-        )  # a count holds the example itself, so it is never 0
+        places = np.repeat(every, lengths)
+        # A count holds the example itself, so it is never 0; of no places NumPy gives integers.
+        gone = np.bincount(places, np.log(count / (count + 1)), len(every)).astype(float)
         total = self.totals[self.labels]
         size = self.sizes[self.labels]
         gone += lengths * np.log(total / (total - lengths)) + np.log(size / (size + 1))
