@@ -121,7 +121,7 @@ def test_settings_and_another_network_reach_the_training(data, tmp_path):
     assert found["method"]["config"]["training"]["learning_rate"] == 0.05
     assert found["method"]["config"]["training"]["epochs"] == 1
     assert found["cost"]["backward"] == 60
-    assert found["damage"]["before"] is None and found["measured"] == 120
+    assert found["damage"]["before"] is None and found["measured"] == 200
     assert found["network"]["name"] == "resnet9:4"
 
 
