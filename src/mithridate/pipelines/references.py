@@ -116,10 +116,12 @@ class CleanNetworks(Protocol):
 
     @property
     def unscanned(self) -> int:
-        """How many of them have to be scanned."""
+        """How many of them have to be scanned: all, where no scores are known."""
+        return self.count
 
     def expected(self) -> Expected:
-        """Estimate how long it takes to make all of them."""
+        """Estimate how long it takes to make all of them: no time, where they are there."""
+        return {}
 
     def beside(self, place: Place, step: Announce) -> Sequence[Placed] | Known:
         """Give what a model is compared with.
@@ -224,7 +226,7 @@ class TrainedReferences:
 
 
 @dataclass(frozen=True, eq=False)
-class GivenReferences:
+class GivenReferences(CleanNetworks):
     """Clean networks that somebody else trained, as a folder of their weights.
 
     Attributes:
@@ -263,22 +265,13 @@ class GivenReferences:
         """Say where they come from."""
         return f"{self.count} networks from {self.folder}"
 
-    @property
-    def unscanned(self) -> int:
-        """All of them have to be scanned."""
-        return self.count
-
-    def expected(self) -> Expected:
-        """Nothing has to be made."""
-        return {}
-
     def beside(self, place: Place, step: Announce) -> Sequence[Placed]:
         """Read all of them."""
         return [place(self.read(path)) for path in self.files]
 
 
 @dataclass(frozen=True, eq=False)
-class HeldReferences:
+class HeldReferences(CleanNetworks):
     """Clean networks that are there already.
 
     Attributes:
@@ -297,15 +290,6 @@ class HeldReferences:
     def origin(self) -> str:
         """Say where they come from."""
         return f"{self.count} networks that were given"
-
-    @property
-    def unscanned(self) -> int:
-        """All of them have to be scanned."""
-        return self.count
-
-    def expected(self) -> Expected:
-        """Nothing has to be made."""
-        return {}
 
     def beside(self, place: Place, step: Announce) -> Sequence[Placed]:
         """Give all of them."""
