@@ -20,6 +20,7 @@ from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.evidence import Evidence
 from mithridate.bench.steps.poison import Poison
 from mithridate.bench.steps.train import Train
+from mithridate.bench.syntax import without_prose
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.detectors.early_loss import EarlyLoss
@@ -146,11 +147,9 @@ def test_prose_and_layout_change_no_key(edit, before):
 def test_a_docstring_is_prose_wherever_it_stands(tmp_path):
     lines = ["def f(x):", "    'does'", "    return x", "class A:", "    'is'"]
     bare = ["def f(x):", "    return x", "class A:", "    pass"]
-    told, untold = (
-        ast.dump(digest.without_prose(ast.parse("\n".join(text)))) for text in (lines, bare)
-    )
+    told, untold = (ast.dump(without_prose(ast.parse("\n".join(text)))) for text in (lines, bare))
     assert told == untold
-    other = ast.dump(digest.without_prose(ast.parse("def f(x):\n    return 'does'\n")))
+    other = ast.dump(without_prose(ast.parse("def f(x):\n    return 'does'\n")))
     assert "does" in other, "a string that is used is logic"
 
 

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from mithridate.bench.syntax import Code, Import, read_code
 from mithridate.core.errors import MethodError
 
 PACKAGE = Path(__file__).parents[1]
@@ -88,57 +89,48 @@ def _reached(file: Path, ends: Callable[[Path], bool]) -> frozenset[Path]:
 @cache
 def _digest_file(file: Path) -> str:
     """The digest of one file; it holds the file's name, so that two files cannot trade places."""
-    tree = ast.dump(without_prose(parse(file)))
-    return hashlib.blake2b(f"{file.stem}\n{tree}".encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{file.stem}\n{_code(file).spelt}".encode(), digest_size=16).hexdigest()
 
 
-def without_prose(tree: ast.Module) -> ast.Module:
-    """Take away every string that stands alone as a statement: documentation does nothing."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            kept = [s for s in body if not _is_prose(s)]
-            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
-    return tree
+@cache
+def _code(file: Path) -> Code:
+    """What a file says; its text is read once until `forget`."""
+    return read_code(file.read_text("utf-8"))
 
 
-def _is_prose(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+def imports(file: Path) -> tuple[Import, ...]:
+    """All that a file imports, anywhere."""
+    return _code(file).imports
 
 
 @cache
 def imported_by(file: Path) -> frozenset[Path]:
     """The files that may be imported anywhere in a file; `from a import b` may mean a or a.b."""
     imported: set[Path | None] = set()
-    for node in ast.walk(parse(file)):
-        if isinstance(node, ast.Import):
-            homes = [imported_file(alias.name, 0, file) for alias in node.names]
-            imported |= {*homes, *(inside for home in homes for inside in _all_of(home))}
-        elif isinstance(node, ast.ImportFrom):
-            start, home = node.module or "", imported_file(node.module or "", node.level, file)
-            for alias in node.names:
-                name = f"{start}.{alias.name}" if start else alias.name
-                inside = imported_file(name, node.level, file)
-                given = None if inside else _home_of(home, alias.name)
-                imported |= {inside, given, home if given is None else None}
+    for each in imports(file):
+        home = imported_file(each.module, each.level, file)
+        if each.name is None:
+            imported |= {home, *_all_of(home)}
+            continue
+        inside = imported_file(submodule(each), each.level, file)
+        given = None if inside else _home_of(home, each.name)
+        imported |= {inside, given, home if given is None else None}
     return frozenset(path for path in imported if path is not None)
+
+
+def submodule(each: Import) -> str:
+    """The module that is imported where the name is one, e.g. a.b of `from a import b`."""
+    return f"{each.module}.{each.name}" if each.module else str(each.name)
 
 
 def _home_of(package: Path | None, name: str) -> Path | None:
     """The file that a name comes from, which a package imports only when it is asked for."""
     if package is None or not _is_lazy(package):
         return None
-    for node in ast.walk(parse(package)):
-        if isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and key.value == name:
-                    module = value.value if isinstance(value, ast.Constant) else ""
-                    return imported_file(str(module), 0, package) if module else None
-    homes = (file for file in _all_of(package) if name in _classes(file))
+    for key, value in _code(package).pairs:
+        if key == name:
+            return imported_file(str(value), 0, package) if value else None
+    homes = (file for file in _all_of(package) if name in _code(file).classes)
     return next(homes, None)
 
 
@@ -151,15 +143,7 @@ def _all_of(package: Path | None) -> list[Path]:
 
 def _is_lazy(file: Path) -> bool:
     """Whether a package defines what happens where it is asked for a name (PEP 562)."""
-    if file.name != "__init__.py":
-        return False
-    names = (node for node in ast.walk(parse(file)) if isinstance(node, ast.Name))
-    return any(node.id == "__getattr__" for node in names)
-
-
-def _classes(file: Path) -> set[str]:
-    """The classes at the top of a file."""
-    return {node.name for node in parse(file).body if isinstance(node, ast.ClassDef)}
+    return file.name == "__init__.py" and "__getattr__" in _code(file).names
 
 
 def parse(file: Path) -> ast.Module:
@@ -167,27 +151,31 @@ def parse(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"))
 
 
-@cache
 def attributes(file: Path) -> frozenset[str]:
     """Every name that a file's code puts behind a dot."""
-    nodes = ast.walk(parse(file))
-    return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
+    return _code(file).attributes
 
 
-@cache
 def strings(file: Path) -> frozenset[str]:
     """Every string in a file's code."""
-    nodes = ast.walk(without_prose(parse(file)))
-    values = (node.value for node in nodes if isinstance(node, ast.Constant))
-    return frozenset(value for value in values if isinstance(value, str))
+    return _code(file).strings
 
 
 def forget() -> None:
     """Forget what was read, since a file was edited."""
-    for known in (closure, near_files, attributes, strings, _digest_all, _digest_file, imported_by):
+    for known in (
+        closure,
+        near_files,
+        _digest_all,
+        _digest_file,
+        _code,
+        imported_by,
+        imported_file,
+    ):
         known.cache_clear()
 
 
+@cache
 def imported_file(name: str, level: int, importer: Path) -> Path | None:
     """The source file of a module of the package, or of one of the importer's own files.
 

@@ -20,13 +20,14 @@ from mithridate.bench.digest import (
     attributes,
     code_digest,
     imported_file,
+    imports,
     is_border,
     near_files,
-    parse,
     source_file,
     strings,
-    without_prose,
+    submodule,
 )
+from mithridate.bench.syntax import without_prose
 
 Place: TypeAlias = tuple[Path, str]
 """A name at the top of a file; the empty name is what runs whenever the file is imported."""
@@ -73,7 +74,7 @@ def _digest_doors(domain: type | None, whole: frozenset[Path], closed: frozenset
     if not starts:
         return ""
     names = frozenset[str]().union(*(attributes(file) for file in whole))
-    spelt = sorted(ast.dump(node) for node in _trace(frozenset(starts), names, closed))
+    spelt = sorted(_spell(node) for node in _trace(frozenset(starts), names, closed))
     return hashlib.blake2b("\n".join(spelt).encode(), digest_size=16).hexdigest()
 
 
@@ -87,20 +88,20 @@ def forget() -> None:
 def _imported_doors(file: Path) -> frozenset[Place]:
     """The names that a file imports from the modules of domains."""
     imported: set[Place] = set()
-    for node in ast.walk(parse(file)):
-        if isinstance(node, ast.ImportFrom):
-            home = imported_file(node.module or "", node.level, file)
-            if home is not None and is_border(home):
-                imported |= {(home, alias.name) for alias in node.names}
-            for alias in node.names:
-                start = f"{node.module}." if node.module else ""
-                inside = imported_file(f"{start}{alias.name}", node.level, file)
-                if inside is not None and is_border(inside):
-                    imported |= {(inside, name) for name in _bindings(inside)}
-        elif isinstance(node, ast.Import):
-            homes = (imported_file(alias.name, 0, file) for alias in node.names)
-            imported |= {(h, name) for h in homes if h and is_border(h) for name in _bindings(h)}
+    for each in imports(file):
+        home = imported_file(each.module, each.level, file)
+        if each.name is None:
+            imported |= _every_name(home)
+            continue
+        if home is not None and is_border(home):
+            imported.add((home, each.name))
+        imported |= _every_name(imported_file(submodule(each), each.level, file))
     return frozenset(imported)
+
+
+def _every_name(file: Path | None) -> set[Place]:
+    """What the module of a domain binds; of any other file nothing."""
+    return {(file, name) for name in _bindings(file)} if file and is_border(file) else set()
 
 
 def _trace(
@@ -165,9 +166,8 @@ class _Trace:
         """Whatever a piece of code uses by name, directly or not."""
         for name in sorted({"", *_names(node)}):
             yield from self.follow(file, name)
-        for part in ast.walk(node):  # imports inside a function
-            if isinstance(part, (ast.Import, ast.ImportFrom)):
-                yield from self._follow(part, None, file)
+        for part in _imports_inside(node):
+            yield from self._follow(part, None, file)
 
     def _follow(
         self, node: ast.Import | ast.ImportFrom, name: str | None, file: Path
@@ -191,13 +191,19 @@ class _Trace:
 
 @cache
 def _bindings(file: Path) -> dict[str, list[ast.stmt]]:
-    """The statements at the top of a file by the names that they bind.
+    """The statements at the top of a file by the names that they bind."""
+    return _bindings_of(file.read_text("utf-8"))
+
+
+@cache  # by the text, so it and what is known of its statements outlives an edit
+def _bindings_of(text: str) -> dict[str, list[ast.stmt]]:
+    """The same of a text.
 
     What binds no plain name, and what a decorator may do more with than return it, runs whenever
     the file is imported and has the empty name too.
     """
     bound: dict[str, list[ast.stmt]] = {}
-    for node in without_prose(parse(file)).body:
+    for node in without_prose(ast.parse(text)).body:
         names = list(_bound_names(node))
         decorated = getattr(node, "decorator_list", [])
         if not names or any(_spelling(d) not in HARMLESS for d in decorated):
@@ -224,6 +230,18 @@ def _bound_names(node: ast.stmt) -> Iterator[str]:
             yield from (n.id for n in ast.walk(target) if isinstance(n, ast.Name))
 
 
+@cache
+def _spell(node: ast.AST) -> str:
+    return ast.dump(node)
+
+
+@cache
+def _imports_inside(node: ast.AST) -> list[ast.Import | ast.ImportFrom]:
+    """The imports in a piece of code, e.g. in a function."""
+    return [part for part in ast.walk(node) if isinstance(part, (ast.Import, ast.ImportFrom))]
+
+
+@cache
 def _names(node: ast.AST) -> set[str]:
     """Every name and attribute in a piece of code, those that `getattr` spells out included."""
     names: set[str] = set()
