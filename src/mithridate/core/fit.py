@@ -23,6 +23,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.inference import autocast, last_linear
 from mithridate.core.method import Trained
 from mithridate.core.objective import Batch, Objective
+from mithridate.core.optimisers import SGD
 from mithridate.core.streams import seed_torch, stream, torch_generator
 from mithridate.core.training_run import TrainingRun
 
@@ -72,7 +73,7 @@ class TrainingConfig:
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
         """Give the optimiser of some parameters."""
-        return torch.optim.SGD(
+        return SGD(
             parameters,
             lr=self.learning_rate,
             momentum=self.momentum,

@@ -18,6 +18,7 @@ from torch import nn
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.fit import TrainingConfig, Wrap, fit
+from mithridate.core.optimisers import Adam, AdamW
 from mithridate.core.training_run import TrainingRun
 from mithridate.trainers.cutmix import CutMix
 
@@ -143,7 +144,7 @@ def _wrapping(optimiser: Optimiser, training: TrainingConfig) -> Wrap | None:
     """Give what puts another optimiser in the place of the loop's; None for its own."""
     if optimiser == "sgd":
         return None
-    kind = torch.optim.Adam if optimiser == "adam" else torch.optim.AdamW
+    kind = Adam if optimiser == "adam" else AdamW
 
     def wrap(own: torch.optim.SGD) -> torch.optim.Optimizer:
         parameters: Iterable[nn.Parameter] = [p for g in own.param_groups for p in g["params"]]

@@ -16,6 +16,7 @@ from torch import nn
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.inference import features_of, last_linear
+from mithridate.core.optimisers import Adam
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
 from mithridate.core.view import View
@@ -160,7 +161,7 @@ class FeatureInversion:
         """Descend on inputs[g, b, ...] of other classes with features[g, b, d]."""
         moved, rate = [self.scale, self.shift, self.hold], self.method.learning_rate
         rates = (rate, rate * (self.surface.high - self.surface.low), 0.1)
-        optimiser = torch.optim.Adam(
+        optimiser = Adam(
             [{"params": [p], "lr": r} for p, r in zip(moved, rates, strict=True)], betas=(0.5, 0.9)
         )
         for _ in range(self.method.steps):

@@ -14,6 +14,7 @@ from torch import nn
 
 from mithridate.core.data import Inputs
 from mithridate.core.errors import MethodError
+from mithridate.core.optimisers import Adam
 from mithridate.domains.image.surrogate import ascend
 from mithridate.domains.image.triggers import check
 
@@ -115,7 +116,7 @@ def _descend(
     steps, learning_rate, confidence = settings
     origin = images / 255
     place = torch.atanh((2 * origin - 1) * (1 - CLOSE)).requires_grad_()
-    optimiser = torch.optim.Adam([place], lr=learning_rate)
+    optimiser = Adam([place], lr=learning_rate)
     best = images.clone()
     nearest = torch.full((len(images),), torch.inf, device=images.device)
     for _ in range(steps):
