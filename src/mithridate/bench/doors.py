@@ -196,14 +196,14 @@ def _bindings(file: Path) -> dict[str, list[ast.stmt]]:
 
 
 @cache  # by the text, so it and what is known of its statements outlives an edit
-def _bindings_of(text: str) -> dict[str, list[ast.stmt]]:
+def _bindings_of(source: str) -> dict[str, list[ast.stmt]]:
     """The same of a text.
 
     What binds no plain name, and what a decorator may do more with than return it, runs whenever
     the file is imported and has the empty name too.
     """
     bound: dict[str, list[ast.stmt]] = {}
-    for node in without_prose(ast.parse(text)).body:
+    for node in without_prose(ast.parse(source)).body:
         names = list(_bound_names(node))
         decorated = getattr(node, "decorator_list", [])
         if not names or any(_spelling(d) not in HARMLESS for d in decorated):

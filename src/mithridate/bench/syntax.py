@@ -51,9 +51,9 @@ class Code:
 
 
 @cache
-def read_code(text: str) -> Code:
+def read_code(source: str) -> Code:
     """Parse a text; raises SyntaxError where that is not possible."""
-    tree = without_prose(ast.parse(text))
+    tree = without_prose(ast.parse(source))
     nodes = list(ast.walk(tree))
     values = (node.value for node in nodes if isinstance(node, ast.Constant))
     return Code(
