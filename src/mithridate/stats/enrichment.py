@@ -29,6 +29,8 @@ class Enrichment:
             of naming any class that nothing is wrong with, whatever is wrong with others; 1 where a
             class has no trusted example.
         alone: float64[C], p-values of each class by all rankings, as if there were no other class.
+        single: float64[D, C], p-values of each ranking and class among all classes, as they would
+            be if nothing were wrong with any other.
         visible: float64[C], the smallest number of perfectly ranked strangers in a class that this
             test would have seen at `level`, infinite where it could see none.
         finest_p: 1 / (B + 1).
@@ -37,6 +39,7 @@ class Enrichment:
     p_value: float
     adjusted: Floats
     alone: Floats
+    single: Floats
     visible: Floats
     finest_p: float
 
@@ -100,14 +103,17 @@ def enrichment(
         for ranking in ranks:
             null[label] = np.minimum(null[label], _surprise(np.sort(ranking[draws], -1), total))
     adjusted, alone = _step_down(observed, null)
+    least = np.sort(null.min(0))
+    single = (1 + np.searchsorted(least, observed, side="right")) / (permutations + 1)
     for label in set(range(classes)) - set(sizes):
-        adjusted[:, label] = alone[label] = 1.0
+        adjusted[:, label] = alone[label] = single[:, label] = 1.0
     allowed = _allowed(level, permutations)
-    threshold = np.sort(null.min(0))[allowed - 1] if allowed >= 1 else 0.0
+    threshold = least[allowed - 1] if allowed >= 1 else 0.0
     return Enrichment(
         float(adjusted.min(initial=1.0)),
         adjusted,
         alone,
+        single,
         _visible(sizes, classes, float(threshold)),
         1 / (permutations + 1),
     )
