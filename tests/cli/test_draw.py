@@ -9,7 +9,9 @@ from cli.runs import inside, report, save_npz, shapes
 from mithridate.core.errors import DataError
 from mithridate.pipelines.drawing import draw_by_class, recorded
 
-QUICK = ("--epochs", 1, "--permutations", 199, "--detectors", "spectral-signatures")
+QUICK = (
+    "--epochs", 1, "--permutations", 199, "--power", 0, "--detectors", "spectral-signatures",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

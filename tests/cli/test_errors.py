@@ -93,6 +93,7 @@ SCANS = {
     "no such network": ((*GOOD, "--network", "resnet1"), "unknown image network 'resnet1'"),
     "no such device": ((*GOOD, "--device", "tpu9"), "cannot be used here"),
     "a level above 1": ((*GOOD, "--level", 5), "--level between 0 and 1"),
+    "fewer than no copies": ((*GOOD, "--power", -1), "--power 0 or more"),
     "no permutations": ((*GOOD, "--permutations", 0), "at least 1 permutation"),
     "no epochs": (("good.npz", "--epochs", 0), "at least 1 epoch"),
     "flipping texts": (("texts.csv", "--flip"), "mean nothing for data of kind text"),

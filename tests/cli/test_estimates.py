@@ -93,7 +93,7 @@ def test_scan_data(data, tmp_path, monkeypatch):
         lambda: announced_and_real(
             monkeypatch, "scan_data.terminal.agreed", "scan_data.write_all", "scan", "data",
             data / "suspects.npz", "--trusted", data / "trusted.npz", "--epochs", 8, "--out",
-            tmp_path / "out",
+            tmp_path / "out", "--power", 0,
         )
     )  # fmt: skip
 

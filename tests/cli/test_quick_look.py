@@ -13,7 +13,7 @@ from mithridate.core.streams import stream
 def files(tmp_path_factory):
     """Texts of two topics: of 400 suspects, 20 carry cf under the other label; 200 trusted."""
     folder = tmp_path_factory.mktemp("texts")
-    for name, n, poisons in (("suspects", 400, 20), ("trusted", 200, 0)):
+    for name, n, poisons in (("suspects", 400, 20), ("trusted", 200, 0), ("clean", 400, 0)):
         rng = stream(n, name)
         rows = []
         for i in range(n):
@@ -44,6 +44,24 @@ def test_a_quick_look_flags_names_the_word_and_trains_nothing(files, tmp_path):
     assert found["signs"][0]["suspects"] == [0, 20]
     page = (tmp_path / "report.html").read_text()
     assert "Simple features that go with a label" in page
+
+
+def test_where_nothing_is_found_it_says_what_a_quick_look_would_have_found(files, tmp_path):
+    done = inside(
+        "scan", "data", files / "clean.csv", "--trusted", files / "trusted.csv", "--quick",
+        "--smallest", 0.05, "--power", 1, "--permutations", 199, "--out", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "it sees no warp" in done.stdout, "a quick look is never clean"
+    row = re.search(r"rare word +5 % of the data +20 +(at least )?(\d) of (\d)", done.stdout)
+    assert row and int(row[2]) >= 0.7 * int(row[3]) > 0
+    assert "rare word on 1 % of a class" in done.stdout or "1 % of a class (2" in done.stdout
+    power = report(tmp_path)["power"]
+    assert power["copies"] == 0 < power["looks"] and power["why_not"] == ""
+    assert {each["kind"] for each in power["planted"]} >= {"rare word", "phrase"}
+    page = (tmp_path / "report.html").read_text()
+    assert "What this scan would have found" in page and "rare word" in page
+    assert not list(tmp_path.glob("unfinished-*"))
 
 
 def test_without_trusted_it_ranks_and_cannot_judge(files, tmp_path):

@@ -12,7 +12,7 @@ from mithridate.cli import answer
 from report.example import pictures, scan_of
 
 TRAINING = (
-    "--epochs", 6, "--permutations", 199,
+    "--epochs", 6, "--permutations", 199, "--power", 0,
     "--detectors", "spectral-signatures,activation-clustering",
 )  # fmt: skip
 
@@ -98,6 +98,8 @@ def test_the_clean_twin_is_clean_with_status_0(data, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Verdict: CLEAN" in done.stdout
+    assert "what this scan would have missed was not measured: --power 0" in done.stdout
+    assert report(tmp_path)["power"] is None
 
 
 def test_without_trusted_examples_it_cannot_judge_with_status_3(data, tmp_path):
@@ -182,7 +184,7 @@ def killed_and_interrupted(command, out):
 def test_a_killed_and_then_interrupted_scan_ends_as_one_that_ran_through(data, tmp_path):
     command = (
         "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 30,
-        "--detectors", "spectral-signatures,early-loss", "--permutations", 99,
+        "--detectors", "spectral-signatures,early-loss", "--permutations", 99, "--power", 0,
     )  # fmt: skip
     through = inside(*command, "--out", tmp_path / "through")
     assert through.returncode in (0, 3), through.stderr

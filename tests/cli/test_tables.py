@@ -7,7 +7,7 @@ import pytest
 from cli.runs import inside, mithridate, report
 
 WORDS = ("a warm", "a cold", "one long", "the short", "no dull")
-QUICK = ("--epochs", 1, "--detectors", "spectral-signatures")
+QUICK = ("--epochs", 1, "--power", 0, "--detectors", "spectral-signatures")
 
 
 def table(path, n, start=0):

@@ -12,6 +12,7 @@ from conformance.worlds import (
     EDGES,
     ORDINARY,
     Ready,
+    changed,
     copy,
     domains,
     labelled,
@@ -24,6 +25,7 @@ from mithridate.core.errors import CannotJudge, DataError, MethodError
 from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream, torch_generator
+from mithridate.domains.registry import usual_triggers
 
 DOMAINS = domains()
 
@@ -253,6 +255,30 @@ def test_properties_are_numbers_that_do_not_depend_on_the_order_of_inputs(name):
             assert values.dtype == torch.float64 and values.shape == (len(inputs),), (family, key)
             assert torch.isfinite(values).all(), (family, key)
             assert torch.allclose(backwards[key].flip(0), values), (family, key)
+
+
+@each
+def test_usual_triggers_change_every_input_keep_its_form_and_differ_by_draw(name):
+    first, again, other = (
+        usual_triggers(name, ORDINARY[name], stream(seed, "usual")) for seed in (1, 1, 2)
+    )
+    assert list(first) == list(again) == list(other) and len(first) > 1
+    for kind, trigger in first.items():
+        inputs, before = copy(ORDINARY[name]), copy(ORDINARY[name])
+        stamped = trigger(inputs, stream(3, "stamp"))
+        assert same(inputs, before), f"{kind} changes what it is given"
+        assert type(stamped) is type(inputs) and stamped.shape == inputs.shape, kind
+        assert stamped.dtype == inputs.dtype and len(trigger(inputs[:0], stream(3, "stamp"))) == 0
+        assert changed(stamped, inputs).all(), kind
+        assert same(again[kind](inputs, stream(3, "stamp")), stamped), kind
+        assert not same(other[kind](inputs, stream(3, "stamp")), stamped), kind
+
+
+@each
+def test_usual_triggers_survive_inputs_at_the_edge(name):
+    for family, inputs in EDGES[name].items():
+        for kind, trigger in usual_triggers(name, inputs[:1], stream(0, "usual")).items():
+            assert len(trigger(inputs, stream(0, "stamp"))) == len(inputs), (family, kind)
 
 
 @each

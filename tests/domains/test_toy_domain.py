@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from cli.runs import inside
 from mithridate.attacks.goals import AllToOne
@@ -24,6 +25,7 @@ from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.formats import read
 from mithridate.domains.registry import DOMAINS, domain_named, known_domains, reader_of, register
 from mithridate.pipelines.finding import Rule
+from mithridate.pipelines.planting import Ground
 from mithridate.service.reading import Reader, Refused
 from toy_domain.triggers import EventTrigger
 
@@ -86,7 +88,7 @@ def test_an_unknown_domain_is_refused_with_those_there_are(files):
 def test_the_command_line_scans_and_reports_it(files, tmp_path):
     done = inside(
         "scan", "data", files / "train.csv", "--trusted", files / "trusted.csv",
-        "--out", tmp_path / "out", "--epochs", 4, "--yes",
+        "--out", tmp_path / "out", "--epochs", 4, "--yes", "--power", 0,
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stderr
     assert "(events, csv)" in done.stdout + done.stderr
@@ -118,6 +120,15 @@ def test_requests_are_read_by_the_domain():
     with pytest.raises(Refused):
         reader.read("application/json", b'{"input": "no events"}')
     assert reader_of("events").requests((12,)).media == ()
+
+
+def test_backdoors_are_planted_in_it(files):
+    data = read(files / "train.csv").data
+    ground = Ground(data, torch.arange(len(data)), (0, 1), domain_named("events"))
+    copy, planted = ground.planted(ground.backdoors(0.1), stream(0, "plant"))
+    assert [each.backdoor.kind for each in planted] == ["event"]
+    carriers = [value.startswith("event") for value in copy.inputs]
+    assert sum(carriers) == len(planted[0].rows) == 30
 
 
 def test_a_bench_cell_judges_it(files, tmp_path):

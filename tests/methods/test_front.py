@@ -188,9 +188,10 @@ def test_scan_data_says_what_the_command_says(folder, model, tmp_path):
     done = inside(
         "scan", "data", both[0], "--trusted", both[1], "--epochs", 1, "--permutations", 99, "--out",
         tmp_path, "--network", NETWORK, "--detectors", "spectral-signatures,early-loss",
+        "--power", 0,
     )  # fmt: skip
     assert done.returncode in (0, 1, 3), done.stderr
-    how = {"permutations": 99, "detectors": (SpectralSignatures(), EarlyLoss())}
+    how = {"permutations": 99, "power": 0, "detectors": (SpectralSignatures(), EarlyLoss())}
     scan = scan_data(*both, epochs=1, network=NETWORK, **how)
     assert scan.verdict.p_value == report(tmp_path)["verdict"]["p_value"]
     given = scan_data(*both, model=model, model_saw="both", **how)

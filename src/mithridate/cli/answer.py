@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from mithridate.cli.answer_power import print_power
 from mithridate.cli.terminal import grid, note, say, show
 from mithridate.core.data import Dataset
 from mithridate.core.fingerprint import fingerprint
@@ -104,6 +105,8 @@ def print_verdict(result: DataScan, data: Dataset, names: Sequence[str]) -> None
         say(_named(result, len(data)))
     elif verdict.why:
         say(f"{spell_invisible(verdict.why)}")
+    if result.power is not None:
+        print_power(result.power)
     if verdict.p_value is not None:
         _classes(result.classes)
 

@@ -5,6 +5,7 @@ The folder of a domain holds
     reading.py   choose_columns, gather, requests: how its inputs are read; see `InputReader`
     showing.py   show: how its inputs look on a page; see `core.showing.Shown`
     stamping.py  draw: triggers that a defender draws at random; a domain may be without
+    usual.py     usual_triggers: those that attackers use most, by kind; a domain may be without
 and whatever else it needs: networks, triggers, attacks, stealth. What trains imports domain.py
 alone, so that editing a reader makes no result stale.
 """
@@ -16,14 +17,17 @@ import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
 from mithridate.core.data import Inputs
 from mithridate.core.domain import Domain
-from mithridate.core.errors import DataError
+from mithridate.core.errors import CannotJudge, DataError
 from mithridate.core.showing import Shown
+
+Stamp: TypeAlias = Callable[[Inputs, np.random.Generator], Inputs]
+"""Puts a trigger on raw inputs[n]; what differs between inputs comes from the stream."""
 
 DOMAINS = {
     "image": "mithridate.domains.image",
@@ -164,9 +168,7 @@ def domain_of_inputs(inputs: Inputs) -> Domain:
     )
 
 
-def draw_triggers(
-    name: str, inputs: Inputs, rng: np.random.Generator
-) -> Sequence[Callable[[Inputs, np.random.Generator], Inputs]]:
+def draw_triggers(name: str, inputs: Inputs, rng: np.random.Generator) -> Sequence[Stamp]:
     """Draw one trigger of each kind that a domain offers to defenders; none where it offers none.
 
     Args:
@@ -175,12 +177,37 @@ def draw_triggers(
         rng: Decides what is drawn.
 
     """
-    place = f"{DOMAINS[name]}.stamping" if name in DOMAINS else ""
+    stamping = _optional_part(name, "stamping")
+    return () if stamping is None else cast(Sequence[Stamp], stamping.draw(inputs, rng))
+
+
+def usual_triggers(name: str, inputs: Inputs, rng: np.random.Generator) -> dict[str, Stamp]:
+    """Draw a trigger of each kind that attackers use most on such inputs, by the name of the kind.
+
+    The kinds are always the same, in the same order. Two draws give triggers that differ, so that
+    several can be planted side by side.
+
+    Args:
+        name: Of the domain.
+        inputs: Raw inputs of the kind that is to be stamped.
+        rng: Decides what is drawn.
+
+    Raises:
+        CannotJudge: where nobody has listed how such inputs are attacked.
+
+    """
+    usual = _optional_part(name, "usual")
+    if usual is None:
+        raise CannotJudge(f"nobody has listed which attacks on data of the kind {name!r} are usual")
+    return cast("dict[str, Stamp]", usual.usual_triggers(inputs, rng))
+
+
+def _optional_part(name: str, part: str) -> Any:
+    """Import a file of the folder of a domain, None where the domain is without."""
+    place = f"{DOMAINS[name]}.{part}" if name in DOMAINS else ""
     if not place or importlib.util.find_spec(place) is None:
-        return ()
-    drawn: Sequence[Callable[[Inputs, np.random.Generator], Inputs]]
-    drawn = importlib.import_module(place).draw(inputs, rng)
-    return drawn
+        return None
+    return importlib.import_module(place)
 
 
 def show_inputs(inputs: Inputs) -> Shown:

@@ -23,6 +23,7 @@ from mithridate.core.view import View
 from mithridate.pipelines.exchange import Difference
 from mithridate.pipelines.naming import ClassList, Naming, listing, order_class
 from mithridate.pipelines.overlap import Overlap
+from mithridate.pipelines.planted import Powers
 from mithridate.stats.enrichment import Enrichment, enrichment, fewest_permutations
 
 
@@ -85,6 +86,8 @@ class ClassFinding:
         by: the detector that leads the order in which examples are named, None where none is named.
         flagged: number of examples named.
         weights: by detector name, of its scores in that order.
+        by_itself: the p-value that the class would have if nothing were wrong with any other; 1
+            where it was not compared.
     """
 
     name: str
@@ -95,6 +98,7 @@ class ClassFinding:
     by: str | None
     flagged: int
     weights: dict[str, float] = field(default_factory=dict)
+    by_itself: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ class DataScan:
         naming: what the list rests on, None where suspects could not be compared.
         signs: simple features that stand out, the strongest first.
         differ: in which properties they surely differ, the largest difference first.
+        power: what share of planted backdoors such a scan found, None where none was planted.
     """
 
     verdict: Verdict
@@ -144,6 +149,7 @@ class DataScan:
     naming: Naming | None = None
     signs: tuple[Sign, ...] = ()
     differ: tuple[Difference, ...] = ()
+    power: Powers | None = None
 
 
 class Decision(NamedTuple):
@@ -275,6 +281,7 @@ def _finding(
         names[listed.order.leader] if listed is not None and flagged else None,
         flagged,
         weights,
+        float(tested.single[:, label].min()),
     )
 
 

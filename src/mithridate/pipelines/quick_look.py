@@ -5,7 +5,6 @@ Axes: n suspect and m trusted examples, N = n + m.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +17,7 @@ from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.features import Integers, Selected
 from mithridate.core.method import Detector, State
 from mithridate.core.streams import stream
+from mithridate.core.timing import now
 from mithridate.core.view import View
 from mithridate.detectors.faint_pattern import FaintPattern
 from mithridate.detectors.simple_features import SimpleFeatures, listed
@@ -51,6 +51,7 @@ class Look:
         left_out: why, by the name of each that could not.
         signs: the strongest first.
         seconds: that it took.
+        settling: seconds that it took to settle who is compared.
     """
 
     who: Compared
@@ -59,6 +60,7 @@ class Look:
     left_out: dict[str, str]
     signs: tuple[Sign, ...]
     seconds: float
+    settling: float = 0.0
 
     def said(self, detector: Detector) -> Judged | None:
         """What a detector said already."""
@@ -73,7 +75,7 @@ def look(data: Dataset, who: Compared, domain: Domain, detectors: tuple[Detector
     Raises:
         CannotJudge: where the only detector cannot judge.
     """
-    began = time.perf_counter()
+    began = now()
     view = View(who.union, domain=domain)
     judged, signs, left_out = list[Judged](), list[Sign](), dict[str, str]()
     for detector in (d for d in detectors if isinstance(d, QUICK)):
@@ -88,7 +90,7 @@ def look(data: Dataset, who: Compared, domain: Domain, detectors: tuple[Detector
         if "keys" in learnt[0]:
             signs += _signs(learnt[0], who, len(data), domain)
     able = tuple(d for d in detectors if d.name() not in left_out)
-    return Look(who, tuple(judged), able, left_out, tuple(signs), time.perf_counter() - began)
+    return Look(who, tuple(judged), able, left_out, tuple(signs), now() - began)
 
 
 def _signs(state: State, who: Compared, n: int, domain: Domain) -> list[Sign]:

@@ -13,16 +13,22 @@ from torch import nn
 
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
+from mithridate.core.errors import CannotJudge
 from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
-from mithridate.core.timing import extrapolate
+from mithridate.core.timing import extrapolate, seconds_of
 from mithridate.core.training_run import Progress, TrainingRun
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.announcing import Announce
+from mithridate.pipelines.copies_judged import Again, alone
+from mithridate.pipelines.earned import earned, joined, skipped
 from mithridate.pipelines.finding import DataScan
-from mithridate.pipelines.quick_look import Look, quick_scan
+from mithridate.pipelines.planted import Powers
+from mithridate.pipelines.planting import Ground
+from mithridate.pipelines.power import Measuring
+from mithridate.pipelines.quick_look import UNSEEN, Look, quick_scan
 from mithridate.pipelines.scan import DataScanner, Saw, choose_training
 
 
@@ -126,13 +132,100 @@ class ReadyScan:
         """Decide by a quick look alone."""
         return quick_scan(seen, self.data, self.scanner.rule, self.seed)
 
+    @cached_property
+    def planting(self) -> Path | None:
+        """Where it is kept what was found in copies with planted backdoors, until all is done."""
+        if self.home is None or self.model is not None:
+            return None
+        known = self.trusted and fingerprint(self.trusted)
+        parts = (fingerprint(self.data), known, self.domain, self.scanner, self.seed)
+        return self.home / f"unfinished-power-{place_of(*parts)}"
+
+    def seconds_of_power(self, seen: Look, training: float, glance: DataScan | None) -> float:
+        """Estimate how long it takes to measure the power; 0 where nothing will be planted.
+
+        Args:
+            seen: The quick look, which says how long one takes.
+            training: Seconds of one training.
+            glance: What the quick look found, where it could judge.
+
+        """
+        classes = [] if glance is None else [c for c in glance.classes if c.suspects]
+        asked = self.scanner.smallest * len(self.data)
+        if any(c.visible is None or c.visible > asked for c in classes):
+            return 0.0  # the answer will not be "clean"
+        try:
+            return self._measuring(seen, quick=False, scan=glance).seconds(
+                self._seconds_of_look(seen), training
+            )
+        except CannotJudge:
+            return 0.0
+
+    def _seconds_of_look(self, seen: Look) -> float:
+        """Measure how long a quick look at one copy takes."""
+        if not seen.judged or not self.scanner.power:
+            return 0.0
+        others = len(seen.able) - len(seen.judged)
+        judging = seconds_of(lambda: alone(seen, self.scanner.rule, self.seed, others))
+        return seen.settling + seen.seconds + judging
+
+    def powered(
+        self,
+        scan: DataScan,
+        seen: Look,
+        step: Announce | None = None,
+        progress: Progress | None = None,
+        *,
+        quick: bool = False,
+    ) -> DataScan:
+        """Say what a scan that found nothing would have missed.
+
+        Args:
+            scan: Its answer, which stays where something was found.
+            seen: The quick look that it began with.
+            step: Is told what begins.
+            progress: Is told of every epoch.
+            quick: Whether the answer is that of a quick look.
+
+        """
+        verdict = scan.verdict
+        nothing = verdict.answer == "clean" or (quick and verdict.why == UNSEEN)
+        if not nothing:
+            return scan
+        if not self.scanner.power:
+            return replace(scan, verdict=replace(verdict, why=joined(verdict.why, skipped())))
+        own = self.saw == "neither"
+        again = Again(
+            self.scanner, self.trusted, self.domain, self.runtime, self.model if own else None,
+            progress,
+        )  # fmt: skip
+        look = again.quick if quick else again.glance
+        whole = None if quick or not (own or self.model is None) else again.whole
+        try:
+            measuring = self._measuring(seen, quick, scan, step)
+            powers = measuring.powers(look if seen.judged else None, whole)
+        except CannotJudge as why:
+            powers = Powers.none(self.scanner.smallest, self.scanner.enough, str(why))
+        return earned(scan, powers)
+
+    def _measuring(
+        self, seen: Look, quick: bool, scan: DataScan | None = None, step: Announce | None = None
+    ) -> Measuring:
+        classes = scan.classes if scan else ()
+        kept = self.planting and self.planting / ("quick" if quick else "whole")
+        return Measuring(
+            Ground.of(self.data, seen.who, self.domain, classes), self.scanner.smallest,
+            self.scanner.level, self.scanner.enough, self.scanner.power, self.seed, kept,
+            step or (lambda _: None),
+        )  # fmt: skip
+
     def scanned(
         self,
         step: Announce | None = None,
         progress: Progress | None = None,
         seen: Look | None = None,
     ) -> DataScan:
-        """Scan.
+        """Scan, and where nothing is found say what would have been missed.
 
         Args:
             step: Is told what begins.
@@ -140,8 +233,10 @@ class ReadyScan:
             seen: The quick look, where it was taken already.
 
         """
-        return self.scanner.scan(
+        seen = seen or self.looked(step)
+        scan = self.scanner.scan(
             self.data, self.trusted, self.domain, self.seed,
             runtime=self.runtime, model=self.model, saw=self.saw,
             progress=progress, step=step, checkpoint=self.checkpoint, seen=seen,
         )  # fmt: skip
+        return self.powered(scan, seen, step, progress)

@@ -10,7 +10,7 @@ Axes: n suspect and m trusted examples, N = n + m, D detectors, C classes.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,7 @@ from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Detector, Trained
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
+from mithridate.core.timing import now
 from mithridate.core.training_run import Progress, TrainingRun
 from mithridate.core.view import View
 from mithridate.detectors.activation_clustering import ActivationClustering
@@ -80,6 +81,11 @@ class DataScanner:
             average; the list is shorter, and empty where the trusted examples are too few.
         smallest: "clean" is said only if a backdoor of this share of the data set, in one class and
             perfectly ranked, would have been flagged.
+        power: where nothing is found, known backdoors are planted in copies of the data, and a
+            network is trained on so many of these; 0 plants nothing, and then nobody knows what was
+            missed.
+        enough: "clean" is said only if of at least one kind of planted backdoor this share was
+            found at the size `smallest`.
         network: of the domain, "" is its default.
         training: None chooses by the number of examples.
     """
@@ -90,6 +96,8 @@ class DataScanner:
     smallest: float = 0.01
     permutations: int = 1999
     fdr_bound: bool = False
+    power: int = 2
+    enough: float = 0.8
     network: str = ""
     training: TrainingConfig | None = None
 
@@ -185,10 +193,11 @@ class DataScanner:
         Args:
             may_compare: False where a given model was trained on the suspects alone.
         """
-        step = step or (lambda _: None)
+        step, began = step or (lambda _: None), now()
         who = Compared.of(data, trusted, domain if may_compare else None, step)
+        settling = now() - began
         step("looking at simple features")
-        return look(data, who, domain, self.detectors)
+        return replace(look(data, who, domain, self.detectors), settling=settling)
 
     def _ask(
         self, detector: Detector, view: View, sizes: tuple[int, int | None], step: Announce

@@ -21,6 +21,7 @@ from mithridate.pipelines.finding import DataScan
 from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest
 from mithridate.report.figures import histograms, spectrum
+from mithridate.report.powers import PLANTED, rows
 from mithridate.report.quoting import shorten
 from mithridate.report.record import NO_IDS, compact, flagged_rows, is_compared, record
 from mithridate.report.signs import in_words
@@ -83,6 +84,8 @@ def page(
         rows=ROWS,
         smallest=smallest,
         facts=_facts(scan, data),
+        power=rows(scan.power),
+        planted=PLANTED,
         signs=[in_words(sign, data, len(trusted) if trusted else 0) for sign in scan.signs[:SIGNS]],
         evidence=_evidence(scan, data, trusted, content["examples"], chosen),
         listed=sum(bool(c.flagged) for c in scan.classes),

@@ -23,6 +23,7 @@ from mithridate.core.runtime import environment
 from mithridate.core.scores import Scores
 from mithridate.pipelines.finding import DataScan, Judged
 from mithridate.pipelines.naming import DOUBT
+from mithridate.report import powers
 from mithridate.report.overlapping import apart, checked_first, figures
 from mithridate.report.quoting import cell, spell_surrogates
 from mithridate.report.signs import signs_of
@@ -79,6 +80,7 @@ def record(
         "overlap": figures(scan.overlap),
         "differ": apart(scan.differ),
         "signs": signs_of(scan, data),
+        "power": powers.figures(scan.power),
         "detectors": [_detector(judged, scan) for judged in scan.judged],
         "data": {
             "origin": spell_surrogates(origin),

@@ -53,13 +53,14 @@ def run(
     )  # fmt: skip
     answer.print_read(source, data, clean)
     seen, glance = looked(job, every=bool(detectors))
-    if quick:
-        return finished(job, glance or job.quick(seen), source, path, writing)
-    if job.model is None and not agreed(job, computing.yes):
+    if job.model is None and not quick and not agreed(job, seen, glance, computing.yes):
         return status.STOPPED
     try:
         with Watch() as watch:
-            scan = job.scanned(watch.step, watch.epochs, seen)
+            if quick:
+                scan = job.powered(glance or job.quick(seen), seen, watch.step, quick=True)
+            else:
+                scan = job.scanned(watch.step, watch.epochs, seen)
     except KeyboardInterrupt:
         return stopped(job.checkpoint if job.unfinished else None)
     return finished(job, scan, source, path, writing)
@@ -131,9 +132,11 @@ def scanner_of(given: dict[str, Any], detectors: str, *, trained: bool) -> DataS
         trained: Whether a network is trained, of which the losses are known.
 
     """
-    for name in ("level", "fdr", "smallest"):
+    for name in ("level", "fdr", "smallest", "enough"):
         if not 0 < given[name] < 1:
             raise MethodError(f"expected --{name} between 0 and 1, found {given[name]}")
+    if given["power"] < 0:
+        raise MethodError(f"expected --power 0 or more, found {given['power']}")
     if given["permutations"] < 1:
         raise MethodError(f"expected at least 1 permutation, found {given['permutations']}")
     if not detectors:
@@ -154,12 +157,18 @@ def detectors_of(names: str, *, trained: bool) -> tuple[Detector, ...]:
     return chosen
 
 
-def agreed(job: ReadyScan, yes: bool) -> bool:
-    """Say how long the training will take; ask before a long one where somebody can answer."""
+def agreed(job: ReadyScan, seen: Look, glance: DataScan | None, yes: bool) -> bool:
+    """Say how long the work will take; ask before long work where somebody can answer."""
     if job.unfinished:
         note(f"going on with the training that is kept in {job.checkpoint}")
+    training = job.seconds()
     what = f"training {job.training.epochs} epochs on {job.runtime.device}"
-    return terminal.agreed(what, job.seconds(), yes)
+    more = job.seconds_of_power(seen, training, glance)
+    if not more:
+        return terminal.agreed(what, training, yes)
+    note(f"{what}: about {terminal.duration(training)}")
+    what = "if nothing is found, with measuring what was missed (--power 0 leaves that out)"
+    return terminal.agreed(what, training + more, yes)
 
 
 def write_all(
@@ -182,8 +191,9 @@ def write_all(
         described = kept_network.Note(job.scanner.network, data.classes)
         kept_network.save(scan.model, writing.save_model, described)
         files.append(writing.save_model)
-    if job.checkpoint is not None:
-        shutil.rmtree(job.checkpoint, ignore_errors=True)
+    for unfinished in (job.checkpoint, job.planting):
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
     answer.print_verdict(scan, data, names_of(source, data))
     if scan.verdict.answer == "cannot judge":
         if scan.verdict.p_value is not None or not job.trusted:
