@@ -10,6 +10,7 @@ import torch
 
 from conformance.worlds import (
     EDGES,
+    LARGER,
     ORDINARY,
     Ready,
     changed,
@@ -131,7 +132,7 @@ def test_damage_keeps_form_and_argument_and_obeys_its_stream(name, kind):
 @pytest.mark.parametrize("name, kind", damages())
 def test_damage_is_none_at_severity_0_grows_and_treats_every_input_alone(name, kind):
     domain = DOMAINS[name]
-    prepared = domain.prepare(ORDINARY[name])
+    prepared = domain.prepare(LARGER[name])
 
     def damaged(severity, rows=slice(None), seed=0):
         return domain.corrupt(prepared[rows], kind, severity, torch_generator(stream(seed, kind)))

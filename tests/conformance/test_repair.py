@@ -2,7 +2,7 @@
 
 import copy
 import random
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from conformance.worlds import domains, every, learnable, variants
+from conformance.worlds import domains, every, learnable, shortened, variants
 from mithridate.bench.metrics.evaluate import accuracy
 from mithridate.core.data import Dataset
 from mithridate.core.errors import EvidenceWithheld, MethodError, MithridateError
@@ -32,6 +32,9 @@ CASES = [
 ]
 each = pytest.mark.parametrize("domain, repair", CASES, ids=lambda v: str(v)[:60])
 
+NETWORKS = {"image": "resnet9:4"}
+"""What learns the world and costs little to repair, where the default network is large."""
+
 ABOUT_DATA = {"inputs", "labels", "features", "logits"}
 
 
@@ -50,7 +53,7 @@ class World:
 def world(domain: str) -> World:
     whole = learnable(domain, 480)
     data, trusted, test = (whole.subset(range(*ends)) for ends in ((200,), (200, 280), (280, 480)))
-    model = DOMAINS[domain].network(data, "", stream(0, "network"))
+    model = DOMAINS[domain].network(data, NETWORKS.get(domain, ""), stream(0, "network"))
     config = TrainingConfig(epochs=6, batch_size=25, learning_rate=0.05)
     result = fit(model, data, DOMAINS[domain], config, stream(0, "train"))
     return World(model, data, trusted, test, result.losses)
@@ -121,18 +124,6 @@ def answer(domain: str, repair: Repair) -> Answer:
         torch.equal(shown._clean.labels, world(domain).trusted.labels),
     )
     return Answer(result, frozenset(shown.used), model, untouched)
-
-
-def shortened(repair):
-    """The same repair, and those that it is made of, with at most two epochs."""
-    changes = {}
-    for field in fields(repair):
-        value = getattr(repair, field.name)
-        if isinstance(value, Repair):
-            changes[field.name] = shortened(value)
-        elif field.name == "epochs":
-            changes[field.name] = min(2, value)
-    return replace(repair, **changes)
 
 
 def test_every_repair_is_tried():

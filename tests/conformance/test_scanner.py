@@ -21,13 +21,18 @@ CASES = [
 each = pytest.mark.parametrize("domain, scanner", CASES, ids=lambda v: str(v)[:70])
 
 
+NETWORKS = {"image": "resnet9:4"}
+"""What costs little to search, where the default network is large."""
+
+
 @pytest.fixture(scope="module")
 def worlds():
     """An untrained network of every domain and the examples that the defender trusts."""
     found = {}
     for name, domain in DOMAINS.items():
         data = labelled(name, 3, copies=1)
-        found[name] = domain, domain.network(data, "", stream(0, "network")).eval(), data
+        network = domain.network(data, NETWORKS.get(name, ""), stream(0, "network"))
+        found[name] = domain, network.eval(), data
     return found
 
 

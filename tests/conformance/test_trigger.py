@@ -12,6 +12,7 @@ from conformance.worlds import (
     domain_of,
     every,
     same,
+    shortened,
     triggers,
 )
 from mithridate.core.method import Trigger
@@ -65,7 +66,7 @@ def test_torch_and_numpy_randomness_are_left_alone(domain, trigger):
 @each
 def test_it_survives_every_family_of_its_domain(domain, trigger):
     for family, inputs in EDGES[domain].items():
-        stamped = stamp(trigger, inputs)
+        stamped = stamp(shortened(trigger), inputs)
         assert stamped.shape == inputs.shape, family
         assert stamped.dtype == inputs.dtype, family
         if not isinstance(inputs, torch.Tensor):

@@ -73,10 +73,13 @@ def texts(*values: str) -> np.ndarray[Any, Any]:
 Kind = typing.TypeVar("Kind", bound=Method)
 
 ORDINARY: dict[str, Inputs] = {
-    "image": random_bytes("ordinary", 40, 3, 32, 32),
+    "image": random_bytes("ordinary", 40, 3, 16, 16),
     "text": sentences(40),
 }
-"""Forty raw inputs as a user has them, in each domain."""
+"""Forty raw inputs as a user has them, in each domain; images are small, since all is tried."""
+
+LARGER = {**ORDINARY, "image": random_bytes("ordinary", 40, 3, 32, 32)}
+"""The same where a part of a pixel would be nothing, as in the mildest blur."""
 
 SMALL = {"image": "resnet9:2"}
 """Networks for methods that ask a model many questions, where the default one is not small."""
@@ -166,6 +169,18 @@ def variants(method: type[Method], domain: str) -> Iterator[Method]:
     yield method(**firsts)
     for name, values in choices.items():
         yield from (method(**{**firsts, name: value}) for value in values[1:])
+
+
+def shortened(value: Any, most: int = 2) -> Any:
+    """The same method, and those that it is made of, with few epochs and few steps."""
+    changes = {}
+    for field in dataclasses.fields(value):
+        now = getattr(value, field.name)
+        if dataclasses.is_dataclass(now):
+            changes[field.name] = shortened(now, most)
+        elif field.name.endswith(("epochs", "steps")) and isinstance(now, int):
+            changes[field.name] = min(most, now)
+    return dataclasses.replace(value, **changes)
 
 
 def built(kind: type[Method], domain: str) -> list[Method]:
