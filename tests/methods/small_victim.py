@@ -1,5 +1,6 @@
 """A quick victim of attacks on the digits: what it obeys after training on poison."""
 
+from methods.quick_network import quick_network
 from mithridate.bench.metrics.evaluate import attack_success
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.streams import stream
@@ -19,10 +20,10 @@ def split(digits):
     return digits.subset(order[:1397]), digits.subset(order[1397:])
 
 
-def obeyed(attack, train, test, state=None):
+def obeyed(attack, train, test, state=None, name=""):
     """Attack success rate on a small network that was trained on the poisoned data."""
-    poisoned = attack.poison(train, stream(0, "poison"), state).data
-    model = DOMAIN.network(poisoned, "resnet9:4", stream(0, "network"))
+    poisoned, rng = attack.poison(train, stream(0, "poison"), state).data, stream(0, "network")
+    model = DOMAIN.network(poisoned, name, rng) if name else quick_network(poisoned, rng)
     Standard(RECIPE).train(model, poisoned, DOMAIN, stream(0, "train"))
     return attack_success(model, attack, test, DOMAIN, stream(0, "trap"), state=state).value
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from methods.quick_network import quick_network
 from mithridate.attacks.named import named_attack
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import CoveredSelection, RandomSelection
@@ -171,7 +172,7 @@ def test_a_network_obeys_the_full_trigger_and_hardly_the_weak_one(digits):
     train, test = digits.subset(order[:1397]), digits.subset(order[1397:])
     domain, attack = ImageDomain(crop=0.0), named_attack("adaptive-patch", 0.03)
     poisoned = attack.poison(train, stream(0, "poison"))
-    model = domain.network(poisoned.data, "resnet9:8", stream(0, "network"))
+    model = quick_network(poisoned.data, stream(0, "network"))
     config = TrainingConfig(
         epochs=20, batch_size=64, learning_rate=0.1, augment=False, precision="fp32"
     )

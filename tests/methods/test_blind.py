@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from methods.quick_network import quick_network
 from mithridate.attacks.blind import Blind, balance, slope
 from mithridate.attacks.goals import AllToAll, AllToOne, SourceSpecific
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
@@ -137,7 +138,7 @@ def test_a_model_trained_with_it_has_a_backdoor_and_the_data_none(digits):
     train, test = digits.subset(order[:1397]), digits.subset(order[1397:])
     domain, attack, found = ImageDomain(crop=0.0), Blind(PATCH), []
     for attacked in (False, True):
-        model = domain.network(train, "resnet9:8", stream(0, "network"))
+        model = quick_network(train, stream(0, "network"))
         poisoned = attack.poison(train, stream(0, "poison"))
         objective = attack.objective(poisoned, model, stream(0, "a")) if attacked else None
         config = TrainingConfig(

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from methods.quick_network import quick_network
 from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
@@ -95,8 +96,7 @@ def test_without_mixing_it_is_ordinary_training():
     data = dataset(flat(32, 8, 8), torch.arange(32) // 16)
     trainers = (CutMix(share=0.0, training=config), Standard(config))
     mixed, plain = (
-        t.train(domain.network(data, "resnet9:8", stream(0, "n")), data, domain, stream(0, "t"))
-        for t in trainers
+        t.train(quick_network(data, stream(0, "n")), data, domain, stream(0, "t")) for t in trainers
     )
     assert mixed.cost["forward"] == plain.cost["forward"] == 64, "the network is asked once"
     assert mixed.losses[:, 0].mean() == pytest.approx(float(plain.losses[:, 0].mean()), rel=0.3)

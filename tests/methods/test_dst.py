@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from methods.quick_network import quick_network
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -72,7 +73,7 @@ def test_a_small_trigger_is_sensitive_and_is_hardly_learnt():
             seen.append(super().held(sensitivity, labels))
             return seen[-1]
 
-    model = domain.network(poisoned.data, "resnet9:8", stream(0, "network"))
+    model = quick_network(poisoned.data, stream(0, "network"))
     trained = Spied(training=RECIPE).train(model, poisoned.data, domain, stream(0, "train"))
     share = {k: poisoned.truth.poisoned[seen[0] == k].float().mean() for k in (CREDIBLE, POISON)}
     assert share[CREDIBLE] < 0.1 < 0.4 < share[POISON]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from methods.quick_network import quick_network
 from mithridate.attacks.feature_matching import FeatureMatching, distance
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
@@ -164,7 +165,7 @@ def trained(attack, digits, seed):
     order = stream(0, "split").permutation(len(digits))
     train, test = digits.subset(order[:1397]), digits.subset(order[1397:])
     domain, poisoned = ImageDomain(crop=0.0), attack.poison(train, stream(seed, "poison"))
-    model = domain.network(poisoned.data, "resnet9:8", stream(seed, "network"))
+    model = quick_network(poisoned.data, stream(seed, "network"))
     trains = isinstance(attack, FeatureMatching)
     objective = attack.objective(poisoned, model, RNG) if trains else None
     config = TrainingConfig(

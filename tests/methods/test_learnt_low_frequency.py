@@ -83,7 +83,7 @@ def test_poison_takes_that_would_not_with_a_random_pattern_of_the_same_spectrum(
     found = {}
     for trigger in (LearntLowFrequencyTrigger(), LowFrequencyTrigger()):
         attack = Poisoning(trigger, selection=RandomSelection(0.1))
-        model, state = trained(attack, train)
+        model, state = trained(attack, train, quick=True)
         success = attack_success(model, attack, test, domain, stream(0, "trap"), state=state)
         found[trigger.name()] = success.value
         assert accuracy(model, test, domain).value > 0.9

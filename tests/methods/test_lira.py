@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from methods.quick_network import quick_network
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -75,7 +76,7 @@ def test_a_victim_who_trains_afresh_learns_the_noise(attacked):
     attack, state, train, test = attacked
     poisoned = attack.poison(train, stream(0, "poison"), state)
     domain = ImageDomain(crop=0.0)
-    model = domain.network(poisoned.data, "resnet9:8", stream(0, "network"))
+    model = quick_network(poisoned.data, stream(0, "network"))
     fit(model, poisoned.data, domain, RECIPE, stream(0, "train"))
     assert accuracy(model, test, domain).value > 0.9
     assert attack_success(model, attack, test, domain, stream(0, "t"), state=state).value > 0.8

@@ -38,7 +38,7 @@ ATTACK = Poisoning(
 )
 SCANNER = DataScanner(
     (SpectralSignatures(), ActivationClustering()), smallest=0.1, permutations=199,
-    training=TrainingConfig(epochs=8, batch_size=32, learning_rate=0.1),
+    training=TrainingConfig(epochs=8, batch_size=32, learning_rate=0.1), network="resnet9:8",
 )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def success(model, test):
 def test_acting_on_what_a_scan_flags_takes_the_backdoor_out(how, world):
     poisoned, trusted, test = world
     # at the usual tenth of the rate nothing was unlearnt on four of four seeds, as it says itself
-    training = TrainingConfig(epochs=30, batch_size=32, learning_rate=0.1)
+    training = TrainingConfig(epochs=15, batch_size=32, learning_rate=0.1)
     pipeline = Filtered(SCANNER) if how == "drop" else Unlearned(SCANNER, how, training)
     found = pipeline.train(poisoned.data, trusted, DOMAIN)
     assert found.scan.flagged.sum() >= 15

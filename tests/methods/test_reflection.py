@@ -101,6 +101,6 @@ def test_a_network_learns_it(digits):
         ImageDomain(crop=0.0),
         Poisoning(ReflectionTrigger(), selection=RandomSelection(0.1)),
     )
-    model, state = trained(attack, train)
+    model, state = trained(attack, train, quick=True)
     assert attack_success(model, attack, test, domain, stream(0, "trap"), state=state).value > 0.85
     assert accuracy(model, test, domain).value > 0.9

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from methods.quick_network import quick_network
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -80,7 +81,7 @@ def test_a_poisoned_victim_obeys_the_pattern(split, learnt):
     state = {f"{TRIGGER.name()}.pattern": learnt[0]["pattern"]}
     poisoned = attack.poison(train, stream(0, "poison"), state)
     domain = ImageDomain(crop=0.0)
-    model = domain.network(poisoned.data, "resnet9:8", stream(0, "network"))
+    model = quick_network(poisoned.data, stream(0, "network"))
     fit(model, poisoned.data, domain, RECIPE, stream(0, "train"))
     assert accuracy(model, test, domain).value > 0.9
     assert attack_success(model, attack, test, domain, stream(0, "t"), state=state).value > 0.9
