@@ -1,6 +1,7 @@
 """Small sweeps of real cells that several tests read."""
 
 import importlib.util
+import shutil
 import sys
 
 import pytest
@@ -15,9 +16,14 @@ from mithridate.core.runtime import Runtime
 
 
 class Swept:
-    """A plan that was run in this process, and its store."""
+    """A plan that was run in this process, and its store.
 
-    def __init__(self, cells, folder):
+    begun: a store whose answers are taken over.
+    """
+
+    def __init__(self, cells, folder, begun=None):
+        if begun is not None:
+            shutil.copytree(begun.folder, folder, dirs_exist_ok=True)
         self.plan, self.store = make_plan(cells), Store(folder)
         self.ran = run(self.plan, self.store, Serial(self.store.folder, Runtime()))
         self.records = records(self.plan, self.store)

@@ -94,5 +94,5 @@ class Forgetting(Repair):
                 for layer in model.modules():
                     if hasattr(layer, "reset_parameters"):
                         layer.reset_parameters()
-            fit(model, view.clean, view.domain, TrainingConfig(epochs=12, batch_size=64), rng)
+            fit(model, view.clean, view.domain, TrainingConfig(epochs=8, batch_size=64), rng)
         return model

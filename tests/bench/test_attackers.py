@@ -24,27 +24,27 @@ from mithridate.repairs.controls import DoNothing
 RULES = Rules(probe=planted.PROBE, planted=0.3, reacquire=10, budget=2)
 
 
-def swept_with(folder, attacks, defences, **more):
+def swept_with(folder, begun, attacks, defences, **more):
     cells = grid(
         {"digits": planted.TASK}, attacks, defences, rates=(0.0, planted.RATE),
-        trusted=(planted.TRUSTED,), seeds=(0,), rules=RULES, **more,
+        trusted=(planted.TRUSTED,), seeds=(0,), networks=(planted.NETWORK,), rules=RULES, **more,
     )  # fmt: skip
-    return Swept([c for c in cells if "filter" not in c.names[2]], folder)
+    return Swept([c for c in cells if "filter" not in c.names[2]], folder, begun.store)
 
 
 @pytest.fixture(scope="module")
-def learning(tmp_path_factory):
+def learning(swept, tmp_path_factory):
     tunings = ("default", "granted", "oracle")
     defences = {"forgetting": Forgetting()}
     folder = tmp_path_factory.mktemp("learning")
-    return swept_with(folder, {"learning": LEARNING}, defences, tunings=tunings)
+    return swept_with(folder, swept, {"learning": LEARNING}, defences, tunings=tunings)
 
 
 @pytest.fixture(scope="module")
-def bribed(tmp_path_factory):
+def bribed(swept, tmp_path_factory):
     defences = {"forgetting": Forgetting(True)}
     attacks = {"bribe": Bribe(planted.PATCH)}
-    return swept_with(tmp_path_factory.mktemp("bribed"), attacks, defences)
+    return swept_with(tmp_path_factory.mktemp("bribed"), swept, attacks, defences)
 
 
 def ancestors(step):
