@@ -1,4 +1,4 @@
-"""`mithridate demo`, with a shorter training than its own."""
+"""`mithridate demo`, with a larger patch and a shorter training than its own."""
 
 import dataclasses
 import json
@@ -7,6 +7,9 @@ import pytest
 
 from mithridate.cli.work import demo as demonstration
 from mithridate.core.fit import TrainingConfig
+from mithridate.detectors.simple_features import SimpleFeatures
+from mithridate.detectors.spectral_signatures import SpectralSignatures
+from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.stats.intervals import Interval
 
 
@@ -17,10 +20,16 @@ def shown(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         quick = dataclasses.replace(
             demonstration.SCANNER,
-            training=TrainingConfig(epochs=12, batch_size=64),
+            detectors=(SimpleFeatures(), SpectralSignatures()),
+            training=TrainingConfig(epochs=8, batch_size=64),
+            network="resnet9:8",
             permutations=199,
         )
         patch.setattr(demonstration, "SCANNER", quick)
+        large = PatchTrigger(size=3, style="white")  # which so short a training learns
+        for name in ("ATTACK", "CLEAN_TWIN"):
+            attack = dataclasses.replace(getattr(demonstration, name), trigger=large)
+            patch.setattr(demonstration, name, attack)
         lines = []
         patch.setattr(demonstration, "say", lines.append)
         patch.setattr(demonstration, "show", lambda table: lines.append(table))
@@ -36,7 +45,7 @@ def test_the_poison_is_found_and_dropped_and_the_twin_is_not_accused(shown):
     assert poisoned["false"] <= poisoned["at_most"]
     assert poisoned["expected"] <= 0.2 * poisoned["flagged"]
     before, after = poisoned["asr"]
-    assert before[0] > 0.9 and after[0] < 0.1
+    assert before[0] > 0.5 and after[0] < 0.1
     assert twin["verdict"] == "clean"
     assert (twin["flagged"], twin["auroc"]) == (0, None)
     assert twin["asr"][0] == twin["asr"][1], "nothing was dropped, so nothing was trained again"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.runs import inside, mithridate, report, save_npz, save_tree, shapes
+from cli.runs import inside, report, save_npz, save_tree, shapes
 from mithridate.attacks.named import named_attack
 from mithridate.cli.groups import HowToComputeLong
 from mithridate.core.method import LearntTrigger
@@ -32,7 +32,7 @@ def tree(tmp_path_factory):
     save_tree(folder / "before", *shapes(300, 1), name=HOSTILE)
     save_tree(folder / "trusted", *shapes(150, 2), name="t")
     save_tree(folder / "test", *shapes(30, 3), name="e")
-    done = mithridate(
+    done = inside(
         "poison", folder / "before", "--out", folder / "out", *CORNER, "--trap", folder / "test"
     )
     assert done.returncode == 0, done.stderr
@@ -80,7 +80,7 @@ def test_the_trap_holds_triggered_tests_of_other_classes_only(tree):
 
 
 def test_scan_of_the_poisoned_tree_names_it_and_cleans_it(tree, tmp_path):
-    done = mithridate(
+    done = inside(
         "scan", "data", tree / "out" / "data", "--trusted", tree / "trusted", "--epochs", 8,
         "--detectors", "activation-clustering,spectral-signatures", "--permutations", 199,
         "--out", tmp_path / "report", "--cleaned", tmp_path / "cleaned",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cli.runs import inside, mithridate, save_npz, save_tree, shapes, stamped
+from cli.runs import inside, save_npz, save_tree, shapes, stamped
 from cli.test_train import card, same, weights
 
 NET = """from torch import nn
@@ -55,9 +55,9 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def repaired(data, tmp_path_factory):
-    """A real process that repairs with suspects, by the default repair."""
+    """A repair with suspects, by the default repair."""
     out = tmp_path_factory.mktemp("repair") / "out"
-    done = mithridate(
+    done = inside(
         "repair", data / "model" / "model.safetensors", "--trusted", data / "trusted.npz",
         "--data", data / "poisoned.npz", "--model-saw", "neither", "--out", out,
         "--set", "rates=0.02,0.05", "--set", "planting=80",

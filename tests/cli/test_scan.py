@@ -1,4 +1,4 @@
-"""`mithridate scan data` in real processes: verdicts, files, stopping and going on."""
+"""`mithridate scan data`: verdicts, files, and real processes that are stopped and go on."""
 
 import re
 import signal
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from cli.runs import inside, mithridate, report, save_npz, save_tree, shapes, stamped, start
+from cli.runs import inside, report, save_npz, save_tree, shapes, stamped, start
 from mithridate.cli import answer
 from report.example import pictures, scan_of
 
@@ -33,7 +33,7 @@ def data(tmp_path_factory):
 def poisoned_scan(data, tmp_path_factory):
     """A scan of the poisoned set that keeps what it can keep."""
     out = tmp_path_factory.mktemp("scan")
-    done = mithridate(
+    done = inside(
         "scan", "data", data / "poisoned.npz", "--trusted", data / "trusted.npz", *TRAINING,
         "--out", out / "report", "--cleaned", out / "cleaned",
         "--save-model", out / "m.safetensors",
@@ -183,8 +183,9 @@ def killed_and_interrupted(command, out):
 
 def test_a_killed_and_then_interrupted_scan_ends_as_one_that_ran_through(data, tmp_path):
     command = (
-        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 30,
+        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 50,
         "--detectors", "spectral-signatures,early-loss", "--permutations", 99, "--power", 0,
+        "--network", "resnet9:4",
     )  # fmt: skip
     through = inside(*command, "--out", tmp_path / "through")
     assert through.returncode in (0, 3), through.stderr

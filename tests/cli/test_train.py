@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from cli.runs import inside, mithridate, save_npz, save_tree, shapes, stamped, start
+from cli.runs import inside, save_npz, save_tree, shapes, stamped, start
 from mithridate.cli.outcome import check
 from mithridate.core.errors import DataError
 
@@ -48,9 +48,9 @@ def same(one, other):
 
 @pytest.fixture(scope="module")
 def dropped(data, tmp_path_factory):
-    """A real process that scans, drops and trains again."""
+    """A training that scans, drops and trains again."""
     out = tmp_path_factory.mktemp("train") / "out"
-    done = mithridate(
+    done = inside(
         "train", data / "poisoned.npz", "--trusted", data / "trusted.npz", "--then", "drop",
         "--epochs", 12, "--out", out,
     )  # fmt: skip
