@@ -5,10 +5,15 @@ import inspect
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
+
 from architecture.source import DEFENCES, PACKAGE, code_words, docstrings, kinds, modules
 from mithridate.core.registry import find
 
 METHOD, FILE, FUNCTION = 200, 300, 40
+USUAL = 25
+"""Lines of a function, signature and documentation included, that 95 of 100 do not exceed."""
+
 BANNED_FILES = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "base", "tools"}
 DOMAIN_WORDS = {
     "image", "images", "pixel", "pixels", "text", "texts", "word", "words", "sentence",
@@ -66,6 +71,33 @@ def test_functions_have_at_most_40_lines():
         if (size := lines_of_code(function, module.text.splitlines())) > FUNCTION
     ]
     assert not long, "\n".join(long)
+
+
+def span(function):
+    """Lines of a function as a reader meets it."""
+    return function.end_lineno - function.lineno + 1
+
+
+def too_long(trees):
+    """The functions above the usual size, where they are more than 5 of 100; else none."""
+    every = [function for tree in trees for function in functions(tree)]
+    if np.percentile([span(function) for function in every], 95) <= USUAL:
+        return []
+    return [function.name for function in every if span(function) > USUAL]
+
+
+def test_95_of_100_functions_have_at_most_25_lines():
+    assert not too_long(module.tree for module in modules()), "shorten some of these"
+
+
+def test_a_set_of_longer_functions_is_seen():
+    trees = [module.tree for module in modules()]
+    count = sum(len(functions(tree)) for tree in trees)
+    planted = [f"def long_{i}():\n" + "    go()\n" * USUAL for i in range(round(0.06 * count))]
+    trees.append(ast.parse("\n".join(planted)))
+    assert {f"long_{i}" for i in range(len(planted))} <= set(too_long(trees))
+    shorter = [text.replace("    go()\n", "", 1) for text in planted]
+    assert not too_long([*trees[:-1], ast.parse("\n".join(shorter))])
 
 
 def test_lines_of_code_leave_out_documentation():

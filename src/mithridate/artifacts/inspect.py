@@ -71,11 +71,7 @@ def inspect_file(
         size = os.fstat(file.fileno()).st_size
         if not size:
             raise DataError(f"{str(path)!r}: expected a model file, found an empty one")
-        try:
-            kind = _look_at(file, size, place, log, code, values)
-        except (MemoryError, RecursionError):
-            kind = recognise(file, size)
-            log.danger("looking at the file takes more memory than allowed")
+        kind = _look_within_memory(file, size, place, log, code, values)
         if kind in ("torch", "pickle", "torch legacy"):
             _ask_picklescan(place, log)
     return FileReport(str(path), kind, size, log.ended(), log.cut)
@@ -88,6 +84,17 @@ def open_file(place: Path) -> BinaryIO:
     if not stat.S_ISREG(place.stat().st_mode):
         raise DataError(f"{str(place)!r}: expected a file, found a folder or a device")
     return place.open("rb")
+
+
+def _look_within_memory(
+    file: BinaryIO, size: int, place: Path, log: Log, code: bool, values: bool
+) -> str:  # fmt: skip
+    """Look at a file, or say that it takes too much memory; gives its format."""
+    try:
+        return _look_at(file, size, place, log, code, values)
+    except (MemoryError, RecursionError):
+        log.danger("looking at the file takes more memory than allowed")
+        return recognise(file, size)
 
 
 def _look_at(

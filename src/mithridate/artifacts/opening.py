@@ -49,6 +49,11 @@ def open_weights(
         MissingExtra: where a package is needed.
     """
     parts = open_parts(path, code=code, limits=limits)
+    return parts[_chosen(parts, part, path)]
+
+
+def _chosen(parts: dict[str, dict[str, torch.Tensor]], part: str, path: str | Path) -> str:
+    """Name the group of tensors that is asked for, or else the usual one; raises DataError."""
     name = next(iter(parts)) if len(parts) == 1 else usual(parts)
     if part:
         name = next((n for n in parts if n == part or n.endswith(f".{part}")), None)
@@ -58,7 +63,7 @@ def open_weights(
             f"{str(path)!r}: expected the part{asked} with the weights, found {listed(parts)}; "
             f"choose one with {option('part', 'NAME')}"
         )
-    return parts[name]
+    return name
 
 
 def open_parts(
@@ -101,9 +106,15 @@ def no_weights(report: FileReport) -> UnsafeData:
 
 def _refuse(report: FileReport, code: bool) -> None:
     """Raise what speaks against opening a file."""
-    name = repr(report.path)
     if report.format in PROGRAMS and not code:
         raise no_weights(report)
+    _refuse_danger(report)
+    _refuse_format(report)
+
+
+def _refuse_danger(report: FileReport) -> None:
+    """Raise what could harm the reader of a file; raises UnsafeData."""
+    name = repr(report.path)
     for finding in report.of("danger"):
         where = f" in {finding.where}" if finding.where else ""
         raise UnsafeData(f"{name}: {finding.what}{where}, so it was not opened; {finding.todo}")
@@ -112,6 +123,11 @@ def _refuse(report: FileReport, code: bool) -> None:
             f"{name}: expected a pickle that can be read to its end before it is opened, found a "
             "broken or too long one; ask for tensors by name as safetensors"
         )
+
+
+def _refuse_format(report: FileReport) -> None:
+    """Raise why a file of this format gives no tensors by name; raises DataError, MissingExtra."""
+    name = repr(report.path)
     if report.format == "onnx":
         raise DataError(
             f"{name}: expected weights by name, found an ONNX graph; scan model and guard take it "

@@ -44,8 +44,7 @@ def dequantise(kind: str, parts: Mapping[str, Any], where: str) -> torch.Tensor:
             f"{where!r} is a {kind[:60]} of torchao, packed for its own kernels; let torchao "
             "dequantise it, and save the weights"
         )
-    codes, scale, zero = (parts.get(name) for name in ("qdata", "scale", "zero_point"))
-    block = parts.get("block_size")
+    codes, scale, zero, block = map(parts.get, ("qdata", "scale", "zero_point", "block_size"))
     if not isinstance(codes, torch.Tensor) or not isinstance(scale, torch.Tensor):
         raise DataError(f"{where!r}: expected qdata and scale of torchao's {kind}, found none")
     if parts.get("act_pre_scale") is not None:

@@ -32,11 +32,9 @@ def named_attack(
         UnknownMethod: There is no such attack; the nearest names are given.
         MethodError: A setting does not exist.
     """
-    known = find_attack(name)
-    if poison_rate is not None:
-        known = dataclasses.replace(known, poison_rate=poison_rate)
-    if cover_ratio is not None:
-        known = dataclasses.replace(known, cover_ratio=cover_ratio)
+    numbers = {"poison_rate": poison_rate, "cover_ratio": cover_ratio}
+    given: dict[str, Any] = {k: number for k, number in numbers.items() if number is not None}
+    known = dataclasses.replace(find_attack(name), **given)
     form = resolve(cast(Any, Attack), known.form)
     if form is Poisoning:
         return changed(poisoning(known, target), "trigger", **settings)

@@ -106,13 +106,19 @@ def execute(step: Step, bench: Workbench) -> Ended:
             _check_parents(step, bench)
         except NotDone as stopped:
             return _stop(step, bench, stopped)
-        question = Questions(store)(step)
-        with store.claim(f"{question or step.key}-asked") as first:
-            if not first:  # another step asks the same and is being computed
-                return Ended(step.key, "busy")
-            if adopt(step, question, store):
-                return Ended(step.key, store.entry(step.key).status, mine=False)
-            return _compute(step, bench, question)
+        return _answer(step, bench)
+
+
+def _answer(step: Step, bench: Workbench) -> Ended:
+    """Take the answer of a step that asked the same, or compute it."""
+    store = bench.store
+    question = Questions(store)(step)
+    with store.claim(f"{question or step.key}-asked") as first:
+        if not first:  # another step asks the same and is being computed
+            return Ended(step.key, "busy")
+        if adopt(step, question, store):
+            return Ended(step.key, store.entry(step.key).status, mine=False)
+        return _compute(step, bench, question)
 
 
 def _compute(step: Step, bench: Workbench, question: str) -> Ended:

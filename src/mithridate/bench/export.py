@@ -117,17 +117,19 @@ def to_mlflow(records: Iterable[Record], uri: str, experiment: str) -> int:
     client = _mlflow("mlflow").MlflowClient(tracking_uri=uri)
     known = client.get_experiment_by_name(experiment)
     home = known.experiment_id if known else client.create_experiment(experiment)
-    written = 0
-    for record in records:
-        digest = hashlib.blake2b(json.dumps(record.plain(), sort_keys=True).encode()).hexdigest()
-        there = client.search_runs([home], filter_string=f"tags.`{KEY}` = '{record.key}'")
-        if [run.data.tags.get(DIGEST) for run in there] == [digest]:
-            continue
-        for run in there:
-            client.delete_run(run.info.run_id)
-        _log(client, home, record, digest)
-        written += 1
-    return written
+    return sum(_logged(client, home, record) for record in records)
+
+
+def _logged(client: Any, home: str, record: Record) -> bool:
+    """Log a record, unless just that is there; tells whether it was written."""
+    digest = hashlib.blake2b(json.dumps(record.plain(), sort_keys=True).encode()).hexdigest()
+    there = client.search_runs([home], filter_string=f"tags.`{KEY}` = '{record.key}'")
+    if [run.data.tags.get(DIGEST) for run in there] == [digest]:
+        return False
+    for run in there:
+        client.delete_run(run.info.run_id)
+    _log(client, home, record, digest)
+    return True
 
 
 def _log(client: Any, home: str, record: Record, digest: str) -> None:

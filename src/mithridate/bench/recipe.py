@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from mithridate.bench.cell import Cell
 from mithridate.core.errors import MethodError, MithridateError
@@ -25,12 +27,7 @@ def cells_of(recipe: str) -> list[Cell]:
     file = Path(name).resolve()
     if file.suffix != ".py" or not file.is_file():
         raise MethodError(f"a recipe is a Python file such as recipes/smoke.py, found {name!r}")
-    if str(file.parent) not in sys.path:
-        sys.path.insert(0, str(file.parent))
-    module = _import_recipe(file)
-    sweep = getattr(module, function or "sweep", None)
-    if not callable(sweep):
-        raise MethodError(f"{name} has no function {function or 'sweep'!r} that gives the cells")
+    sweep = _function(file, name, function or "sweep")
     try:
         cells = list(sweep())
     except Exception as error:
@@ -46,6 +43,16 @@ def cells_of(recipe: str) -> list[Cell]:
 
 _LOADED: set[str] = set()
 """Names of modules that are recipes, which another recipe of the same name may replace."""
+
+
+def _function(file: Path, name: str, function: str) -> Callable[[], Iterable[Cell]]:
+    """Run a file and give a function in it; raises MethodError where it has none of that name."""
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    sweep = getattr(_import_recipe(file), function, None)
+    if not callable(sweep):
+        raise MethodError(f"{name} has no function {function!r} that gives the cells")
+    return cast(Callable[[], Iterable[Cell]], sweep)
 
 
 def _import_recipe(file: Path) -> ModuleType:

@@ -33,14 +33,7 @@ def check(out: Path, inputs: Sequence[Path], force: bool) -> None:
     earlier result, which stays until the new one is there.
     Raises DataError.
     """
-    place = out.resolve()
-    for each in inputs:
-        origin = each.resolve()
-        if each.exists() and (origin == place or place in origin.parents):
-            raise DataError(
-                f"{str(out)!r} holds {str(each)!r}, which is to be read; choose another folder "
-                "for --out"
-            )
+    _keep_inputs(out, inputs)
     if out.exists() and not out.is_dir():
         raise DataError(f"{str(out)!r}: expected a folder, found a file")
     if not out.exists() or all(path.name.startswith("unfinished-") for path in out.iterdir()):
@@ -52,6 +45,18 @@ def check(out: Path, inputs: Sequence[Path], force: bool) -> None:
         )
     if not force:
         raise DataError(f"{str(out)!r} holds a result already; --force replaces it")
+
+
+def _keep_inputs(out: Path, inputs: Sequence[Path]) -> None:
+    """Raise DataError where the folder holds something that is to be read."""
+    place = out.resolve()
+    for each in inputs:
+        origin = each.resolve()
+        if each.exists() and (origin == place or place in origin.parents):
+            raise DataError(
+                f"{str(out)!r} holds {str(each)!r}, which is to be read; choose another folder "
+                "for --out"
+            )
 
 
 def ours(out: Path) -> bool:

@@ -38,21 +38,23 @@ def classes_within(package: str) -> tuple[Get, List]:
         package: Its name.
     """
 
-    def classes() -> dict[str, Any]:
-        home = importlib.import_module(package)
-        within = pkgutil.iter_modules(home.__path__, f"{package}.")
-        return {
-            name: value
-            for file in within
-            for name, value in vars(importlib.import_module(file.name)).items()
-            if inspect.isclass(value) and value.__module__ == file.name and name[0].isupper()
-        }
-
     def get(name: str) -> Any:
         if name == "__all__":
-            return sorted(classes())
-        if name[:1].isupper() and name in (there := classes()):
+            return sorted(_classes(package))
+        if name[:1].isupper() and name in (there := _classes(package)):
             return there[name]
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return get, lambda: sorted({*vars(importlib.import_module(package)), *classes()})
+    return get, lambda: sorted({*vars(importlib.import_module(package)), *_classes(package)})
+
+
+def _classes(package: str) -> dict[str, Any]:
+    """Import all files of a package and give the classes that are made in them."""
+    home = importlib.import_module(package)
+    within = pkgutil.iter_modules(home.__path__, f"{package}.")
+    return {
+        name: value
+        for file in within
+        for name, value in vars(importlib.import_module(file.name)).items()
+        if inspect.isclass(value) and value.__module__ == file.name and name[0].isupper()
+    }

@@ -99,13 +99,18 @@ def load_named(name: str, split: str = "train", download: bool = True) -> Source
         return _with_domain(source, known)
     if not download or not known.splits[split]:
         raise DataError(_where_to_put(name, known, split))
+    return _with_domain(_fetched(name, known, split), known)
+
+
+def _fetched(name: str, known: NamedSet, split: str) -> Source:
+    """Fetch a set into the last of the places and read it; raises DataError."""
     folder = places()[-1] / name
     for file in known.splits[split]:
         fetch(file, folder, _where_to_put(name, known, split))
     source = _find(folder, known, split)
     if source is None:
         raise DataError(_where_to_put(name, known, split))
-    return _with_domain(source, known)
+    return source
 
 
 def _known(name: str, split: str) -> NamedSet:

@@ -42,10 +42,8 @@ def usual_orders(classes: Sequence[str], labels: Counts) -> dict[str, Counts]:
         "in reverse": list(reversed(places)),
         "as they first come up in the examples": seen + [k for k in places if k not in set(seen)],
     }
-    return {
-        name: np.array(order, dtype=np.int64)
-        for name, order in _distinct(orders, list(places)).items()
-    }
+    distinct = _distinct(orders, list(places))
+    return {name: np.array(order, dtype=np.int64) for name, order in distinct.items()}
 
 
 def _distinct(orders: dict[str, list[int]], given: list[int]) -> dict[str, list[int]]:

@@ -135,8 +135,7 @@ def set_apart(
     """
     if not 0 < portion < 1:
         raise MethodError(
-            f"expected a share between 0 and 1 of the trusted examples to measure by, "
-            f"found {portion}"
+            f"expected a share between 0 and 1 of trusted examples to measure by, found {portion}"
         )
     apart = torch.zeros(len(trusted), dtype=torch.bool)
     for label in trusted.labels.unique().tolist():

@@ -121,15 +121,11 @@ def place_onnx(
         mean: the file takes (x / 255 - mean) / std; without them it takes prepared inputs.
         std: the file takes (x / 255 - mean) / std; without them it takes prepared inputs.
     """
-    from mithridate.artifacts.onnx.adapter import Adapter
-    from mithridate.artifacts.onnx.interpreter import Interpreter
-    from mithridate.artifacts.onnx.logits import without_softmax
-    from mithridate.artifacts.onnx.reading import read
-    from mithridate.artifacts.onnx.runtime import Session
+    from mithridate.artifacts.onnx import Adapter, Interpreter, Session, read, without_softmax
 
     whole = read(file)
     proto = without_softmax(whole)
-    adapter = Adapter(mean=mean or (0.0,), std=std or (1.0,)) if mean or std else None
+    adapter = Adapter.of(mean, std)
     session = Session(proto, adapter)
     try:
         twin: nn.Module | None = Interpreter(proto, adapter)

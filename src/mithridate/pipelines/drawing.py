@@ -69,6 +69,23 @@ class Drawn:
         return tuple(number for number, each in known if each not in there)
 
 
+def _counts(sizes: Any, count: int) -> Any:
+    """Divide a number of examples among classes, to each its share and at least one; int[c].
+
+    Args:
+        sizes: int64[c], of all examples; a class without any gets none.
+        count: In all.
+    """
+    shares = count * sizes / sizes.sum()
+    wanted = np.where(sizes > 0, np.maximum(1, np.floor(shares)), 0).astype(int)
+    while wanted.sum() != count:
+        step = 1 if wanted.sum() < count else -1
+        missing = step * (shares - wanted)
+        missing[(sizes == 0) | (wanted == sizes) if step > 0 else wanted <= 1] = -np.inf
+        wanted[missing.argmax()] += step
+    return wanted
+
+
 def draw_by_class(data: Dataset, count: int, seed: int) -> Dataset:
     """Draw so many examples at random, of each class its share and at least one, in their order.
 
@@ -83,16 +100,10 @@ def draw_by_class(data: Dataset, count: int, seed: int) -> Dataset:
             f"expected to draw {held} to {len(data)} examples, one of each class at least; found "
             f"{count}"
         )
-    wanted = np.where(sizes > 0, np.maximum(1, np.floor(count * sizes / len(data))), 0).astype(int)
-    while wanted.sum() != count:
-        step = 1 if wanted.sum() < count else -1
-        missing = step * (count * sizes / len(data) - wanted)
-        missing[(sizes == 0) | (wanted == sizes) if step > 0 else wanted <= 1] = -np.inf
-        wanted[missing.argmax()] += step
     rng = stream(seed, "draw", "checked")
     rows = [
         rng.permutation(np.flatnonzero(data.labels.numpy() == label))[:many]
-        for label, many in enumerate(wanted)
+        for label, many in enumerate(_counts(sizes, count))
     ]
     return data.subset(np.sort(np.concatenate(rows)))
 

@@ -146,8 +146,7 @@ def deployed(
         return load(path, domain, data, network, rng, part)
     from mithridate.artifacts.onnx import Adapter, Session, read, without_softmax
 
-    mean, std = getattr(domain, "mean", ()), getattr(domain, "std", ())
-    adapter = Adapter(mean=mean or (0.0,), std=std or (1.0,)) if mean or std else None
+    adapter = Adapter.of(getattr(domain, "mean", ()), getattr(domain, "std", ()))
     session = Session(without_softmax(read(path)), adapter)
     answers = session(domain.prepare(data.inputs[:1])).shape[1]
     if answers != len(data.classes):
@@ -252,7 +251,11 @@ def save(
     write_tensors(path, tensors, {"mithridate": json.dumps(asdict(note))})
     if place is None or not place.of_torch:
         return (path,)
-    beside = path.with_suffix(".pt")
+    return path, _save_as_torch(place.nested(tensors), path.with_suffix(".pt"))
+
+
+def _save_as_torch(checkpoint: Any, beside: Path) -> Path:
+    """Write a checkpoint as torch does; gives its path."""
     with replacement(beside) as unfinished:
-        torch.save(place.nested(tensors), unfinished)
-    return path, beside
+        torch.save(checkpoint, unfinished)
+    return beside

@@ -292,13 +292,11 @@ def _by_encoding(
         sure = sign_p_value(right, given) <= SURE / len(encodings)
         if not (sure and _knows_more(labels, predicted, len(few.classes), seed, len(encodings))):
             continue
-        well = right.mean() >= FINE and 1 - right.mean() <= (1 - given.mean()) / 2
-        if well or right.mean() >= 2 * given.mean():
-            yield Rival(
-                float(right.mean()),
-                f"the trusted examples, and on {100 * right.mean():.1f} % of {len(few)} of them "
-                f"{name}",
-            )
+        rate = float(right.mean())
+        well = rate >= FINE and 1 - rate <= (1 - given.mean()) / 2
+        if well or rate >= 2 * given.mean():
+            on = f"the trusted examples, and on {100 * rate:.1f} % of {len(few)} of them {name}"
+            yield Rival(rate, on)
 
 
 def _knows_nothing(

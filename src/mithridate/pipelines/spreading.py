@@ -11,9 +11,21 @@ import torch
 
 from mithridate.core.data import Dataset
 from mithridate.core.scores import Scores
-from mithridate.pipelines.finding import DataScan, Judged
+from mithridate.pipelines.finding import ClassFinding, DataScan, Judged
 from mithridate.pipelines.naming import Naming
 from mithridate.pipelines.overlap import Arrangement
+
+
+def _counted(
+    classes: tuple[ClassFinding, ...], labels: torch.Tensor, flagged: torch.Tensor
+) -> tuple[ClassFinding, ...]:
+    """Count the suspects and the flagged ones of every class anew."""
+    sizes = torch.bincount(labels, minlength=len(classes)).tolist()
+    named = torch.bincount(labels[flagged], minlength=len(classes)).tolist()
+    return tuple(
+        replace(each, suspects=size, flagged=many)
+        for each, size, many in zip(classes, sizes, named, strict=True)
+    )
 
 
 def spread(scan: DataScan, data: Dataset, seen: Arrangement) -> DataScan:
@@ -27,15 +39,10 @@ def spread(scan: DataScan, data: Dataset, seen: Arrangement) -> DataScan:
     n = len(data)
     features = _placed(scan.features, seen)
     flagged = _of_unit(scan.flagged, seen, torch.zeros(n, dtype=torch.bool))
-    sizes = torch.bincount(data.labels, minlength=len(data.classes)).tolist()
-    named = torch.bincount(data.labels[flagged], minlength=len(data.classes)).tolist()
     return replace(
         scan,
         judged=tuple(_judged(judged, seen, n) for judged in scan.judged),
-        classes=tuple(
-            replace(each, suspects=size, flagged=many)
-            for each, size, many in zip(scan.classes, sizes, named, strict=True)
-        ),
+        classes=_counted(scan.classes, data.labels, flagged),
         flagged=flagged,
         features=torch.cat([features[:n], features[seen.trusted]]),
         trusted=seen.both.subset(seen.trusted),

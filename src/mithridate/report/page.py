@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.files import write_text
 from mithridate.core.showing import Shown
 from mithridate.domains.registry import show_inputs
-from mithridate.pipelines.finding import DataScan
+from mithridate.pipelines.finding import ClassFinding, DataScan
 from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest
 from mithridate.report.figures import histograms, spectrum
@@ -72,9 +73,7 @@ def page(
     environment = pages.environment()
     environment.filters.update(short=shorten, p=_p, count=_count, percent=_percent)
     chosen = exhibits(scan, data)
-    ranked = sorted(
-        (c for c in scan.classes if c.suspects), key=lambda c: (smallest(c), -c.flagged)
-    )
+    ranked = sorted((c for c in scan.classes if c.suspects), key=_worst_first)
     return environment.get_template("scan.html").render(
         title=title or content["data"]["origin"] or "a labelled data set",
         record=content,
@@ -97,15 +96,12 @@ def _facts(scan: DataScan, data: Dataset) -> dict[str, Any]:
 
     first, more: the class with the smallest p-value, and how many others lie below the level;
     visible, visible_share: the worst class's smallest visible backdoor; blind: classes in which
-    none is visible; list_needed: the fewest examples of the first class's list at the finest
-    p-value, N / (fdr (m + 1)); asked, needed: 1 % of the data, and how many trusted examples of an
-    average class a list of so many needs, N / (fdr k) - 1.
+    none is visible.
     """
     held = [c for c in scan.classes if c.suspects]
     seen = [c.visible for c in held if c.visible is not None]
-    first = min(held, key=lambda c: (smallest(c), -c.flagged))
-    fdr, level = max(scan.fdr, 1e-9), max(scan.verdict.level, 1e-9)
-    average, asked = len(data) / len(held), max(1, round(0.01 * len(data)))
+    first = min(held, key=_worst_first)
+    level = max(scan.verdict.level, 1e-9)
     return {
         "held": len(held),
         "visible": max(seen, default=None),
@@ -113,12 +109,30 @@ def _facts(scan: DataScan, data: Dataset) -> dict[str, Any]:
         "blind": sum(c.visible is None for c in held),
         "first": first,
         "more": max(0, sum(smallest(c) <= level for c in held) - 1),
-        "list_needed": math.ceil(first.suspects / (fdr * (first.trusted + 1))),
-        "asked": asked,
-        "needed": max(1, math.ceil(average / (fdr * asked) - 1)),
         "list_wants": None if scan.naming is None else scan.naming.needed,
         "once_in": round(1 / level),
+        **_needs(scan, first, len(data), len(held)),
     }
+
+
+def _needs(scan: DataScan, first: ClassFinding, n: int, classes: int) -> dict[str, int]:
+    """Count what a list of flagged examples needs.
+
+    list_needed: the fewest examples of the first class's list at the finest p-value, N / (fdr (m +
+    1)); asked, needed: 1 % of the data, and how many trusted examples of an average class a list of
+    so many needs, N / (fdr k) - 1.
+    """
+    fdr, asked = max(scan.fdr, 1e-9), max(1, round(0.01 * n))
+    return {
+        "list_needed": math.ceil(first.suspects / (fdr * (first.trusted + 1))),
+        "asked": asked,
+        "needed": max(1, math.ceil(n / classes / (fdr * asked) - 1)),
+    }
+
+
+def _worst_first(finding: ClassFinding) -> tuple[float, int]:
+    """Order classes by their smallest p-value, then by how many are flagged."""
+    return smallest(finding), -finding.flagged
 
 
 def _leader(shown: Exhibit) -> str:
@@ -138,17 +152,14 @@ def _evidence(
     sections = []
     for exhibit in chosen:
         contrast = show.contrast(exhibit.suspects, exhibit.typical)
+        cards = partial(_cards, show, exhibit, contrast, scan, examples)
         sections.append(
             {
                 "exhibit": exhibit,
                 "kind": show.kind,
                 "detector": _leader(exhibit),
-                "suspects": _cards(
-                    show, exhibit, exhibit.suspects[:room], contrast, scan, examples
-                ),
-                "typical": _cards(
-                    show, exhibit, exhibit.typical[: room // 2], contrast, scan, examples
-                ),
+                "suspects": cards(exhibit.suspects[:room]),
+                "typical": cards(exhibit.typical[: room // 2]),
                 "ids": data.ids,
                 "contrast": contrast,
                 "spectrum": spectrum(scan, data, trusted, exhibit),
@@ -161,10 +172,10 @@ def _evidence(
 def _cards(
     show: Shown,
     exhibit: Exhibit,
-    rows: torch.Tensor,
     contrast: dict[str, Any],
     scan: DataScan,
     examples: dict[str, Any],
+    rows: torch.Tensor,
 ) -> list[dict[str, Any]]:
     scores = exhibit.scores
     valid = scores.p_values if is_compared(scan) else None

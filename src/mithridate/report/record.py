@@ -209,12 +209,15 @@ def flagged_rows(
             continue
         rows = (scan.flagged & (data.labels == label)).nonzero().flatten()
         for row in rows[scores.values[rows].argsort(descending=True, stable=True)].tolist():
-            p_value = None if scores.p_values is None else _number(float(scores.p_values[row]))
-            score = _number(float(scores.values[row]))
             who = (int(data.ids[row]), cell(names[row]), cell(finding.name))
             own = (cell(values[row]) for values in own_ids.values())
-            table.writerow([*who, finding.by, score, p_value, *own])
+            table.writerow([*who, finding.by, *_score_and_p_value(scores, row), *own])
     return text.getvalue()
+
+
+def _score_and_p_value(scores: Scores, row: int) -> tuple[float | None, float | None]:
+    p_value = None if scores.p_values is None else _number(float(scores.p_values[row]))
+    return _number(float(scores.values[row])), p_value
 
 
 def compact(content: dict[str, Any]) -> str:

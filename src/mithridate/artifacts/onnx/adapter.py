@@ -44,6 +44,11 @@ class Adapter(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
 
+    @classmethod
+    def of(cls, mean: Sequence[float], std: Sequence[float]) -> Adapter | None:
+        """Stand for (x / 255 - mean) / std, or for nothing where both are empty."""
+        return cls(mean=mean or (0.0,), std=std or (1.0,)) if mean or std else None
+
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Scale, standardise and order the axes."""
         shape = (1, -1, *[1] * (batch.ndim - 2))

@@ -54,33 +54,39 @@ class GraphPlan:
     kind: torch.dtype | None = None
 
 
+def _only_input(graph: Any, constants: dict[str, torch.Tensor]) -> Any:
+    """Give the one input that is no constant; raises CannotJudge where there is not just one."""
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1 or graph.sparse_initializer:
+        raise CannotJudge(
+            f"expected one input and no sparse tensors, found {[v.name for v in inputs][:4]}"
+        )
+    return inputs[0]
+
+
 def plan(model: Any, output: str = "") -> GraphPlan:
     """Plan a model of `read`; raises CannotJudge with what is not understood."""
     if model.functions:
         model = library("onnx.inliner").inline_local_functions(model)
     graph = model.graph
     constants = {tensor.name: constant(tensor) for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
-    if len(inputs) != 1 or graph.sparse_initializer:
-        raise CannotJudge(
-            f"expected one input and no sparse tensors, found {[v.name for v in inputs][:4]}"
-        )
+    given = _only_input(graph, constants)
     answer = output or graph.output[0].name
     opset = _opset(model)
     steps = [_step(node, place) for place, node in _needed_nodes(graph.node, answer)]
     steps, layers = _fold_constants(
         _keep_real(expanded(steps, constants), constants), constants, opset
     )
-    known = {inputs[0].name, *constants, *(name for step in steps for name in step.outputs)}
+    known = {given.name, *constants, *(name for step in steps for name in step.outputs)}
     if answer not in known:
         raise CannotJudge(f"the model computes no output {answer!r}")
-    dims = inputs[0].type.tensor_type.shape.dim
+    dims = given.type.tensor_type.shape.dim
     batch = dims[0].dim_value if len(dims) else 0
     used = {name for step in steps for name in step.inputs} | {answer}
     kept = {name: value for name, value in constants.items() if name in used}
-    kind = SMALL.get(inputs[0].type.tensor_type.elem_type)
+    kind = SMALL.get(given.type.tensor_type.elem_type)
     return GraphPlan(
-        inputs[0].name, answer, opset, batch, _note_last_uses(steps, answer), kept, layers, kind
+        given.name, answer, opset, batch, _note_last_uses(steps, answer), kept, layers, kind
     )
 
 
@@ -143,15 +149,21 @@ def _needed_nodes(nodes: Sequence[Any], answer: str) -> list[tuple[int, Any]]:
     return kept[::-1]
 
 
+def _takers(steps: list[Operation]) -> dict[str, set[str]]:
+    """Say who takes each value, as the operator and the place of the input."""
+    takers: dict[str, set[str]] = {}
+    for step in steps:
+        for place, name in enumerate(step.inputs):
+            takers.setdefault(name, set()).add(f"{step.operator} {place}")
+    return takers
+
+
 def _keep_real(steps: list[Operation], constants: dict[str, torch.Tensor]) -> list[Operation]:
     """Let dynamic quantisation give real numbers, of scale 1 and zero point 0, where that is safe.
 
     What a product of whole numbers and its scales then give is the same, and layers see real units.
     """
-    takers: dict[str, set[str]] = {}
-    for step in steps:
-        for place, name in enumerate(step.inputs):
-            takers.setdefault(name, set()).add(f"{step.operator} {place}")
+    takers = _takers(steps)
     whole = {"MatMulInteger 0", "ConvInteger 0", "DequantizeLinear 0"}
     allowed = (
         whole,
@@ -188,16 +200,23 @@ def _fold_constants(
         if merged is not None:
             left[merged[0]] = merged[1]
             continue
-        try:
-            made = layer(step, constants)
-        except Exception as error:  # sizes of a hostile file that fit nowhere
-            raise _failure(step, list(step.inputs), error) from error
-        if made is not None:
-            key = step.inputs[1] if step.inputs[1] not in layers else step.outputs[0]
-            layers[key] = made
-            step = replace(step, layer=key, inputs=step.inputs[:1])
-        left.append(step)
+        left.append(_with_layer(step, constants, layers))
     return left, layers
+
+
+def _with_layer(
+    step: Operation, constants: dict[str, torch.Tensor], layers: dict[str, nn.Module]
+) -> Operation:
+    """Turn the constant weights of a step into one of `layers`, where it has such weights."""
+    try:
+        made = layer(step, constants)
+    except Exception as error:  # sizes of a hostile file that fit nowhere
+        raise _failure(step, list(step.inputs), error) from error
+    if made is None:
+        return step
+    key = step.inputs[1] if step.inputs[1] not in layers else step.outputs[0]
+    layers[key] = made
+    return replace(step, layer=key, inputs=step.inputs[:1])
 
 
 def _uses(steps: list[Operation]) -> dict[str, int]:

@@ -93,9 +93,18 @@ def in_order(graph: Any) -> None:
     Converters append nodes where they please, and runtimes sort them. Where there is a circle the
     nodes stay as they are, and the checker says so.
     """
-    waiting = {name for node in graph.node for name in node.output if name}
-    ready: list[Any] = []
     left = list(graph.node)
+    ready = _sorted_nodes(left)
+    if len(ready) == len(left) and ready != left:
+        copies = [type(node).FromString(node.SerializeToString()) for node in ready]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+
+def _sorted_nodes(left: list[Any]) -> list[Any]:
+    """Give nodes behind those whose outputs they take; what is in a circle is left out."""
+    waiting = {name for node in left for name in node.output if name}
+    ready: list[Any] = []
     takers: dict[str, list[int]] = {}
     lacking = [{n for n in node.input if n in waiting} for node in left]
     for place, names in enumerate(lacking):
@@ -111,10 +120,7 @@ def in_order(graph: Any) -> None:
                 lacking[place].discard(name)
                 if not lacking[place]:
                     heapq.heappush(heap, place)
-    if len(ready) == len(left) and ready != left:
-        copies = [type(node).FromString(node.SerializeToString()) for node in ready]
-        del graph.node[:]
-        graph.node.extend(copies)
+    return ready
 
 
 def _broken(path: Path, error: Exception) -> DataError:

@@ -81,6 +81,16 @@ def _separation(first: torch.Tensor, second: torch.Tensor) -> float:
     return gap / deviation if deviation else (float("inf") if gap else 0.0)
 
 
+def _check_architecture(first: dict[str, nn.Parameter], second: dict[str, nn.Parameter]) -> None:
+    """Raise MethodError where parameters have other names or shapes."""
+    if {k: v.shape for k, v in first.items()} != {k: v.shape for k, v in second.items()}:
+        raise MethodError(
+            "weights can only be compared between models of the same architecture: expected "
+            f"{len(first)} parameters {list(first)[:3]}..., found {len(second)} "
+            f"{list(second)[:3]}... or other shapes"
+        )
+
+
 def weight_distance(before: nn.Module, after: nn.Module) -> dict[str, float]:
     """Measure how far the parameters of a model were changed.
 
@@ -93,12 +103,7 @@ def weight_distance(before: nn.Module, after: nn.Module) -> dict[str, float]:
         MethodError: where the models have different parameters.
     """
     first, second = dict(before.named_parameters()), dict(after.named_parameters())
-    if {k: v.shape for k, v in first.items()} != {k: v.shape for k, v in second.items()}:
-        raise MethodError(
-            "weights can only be compared between models of the same architecture: expected "
-            f"{len(first)} parameters {list(first)[:3]}..., found {len(second)} "
-            f"{list(second)[:3]}... or other shapes"
-        )
+    _check_architecture(first, second)
     sizes, moves = {}, {}
     for name, parameter in first.items():
         old, new = parameter.detach().double().cpu(), second[name].detach().double().cpu()

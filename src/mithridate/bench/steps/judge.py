@@ -85,9 +85,7 @@ class Judge(Step):
         if self.stealth is not None:
             metrics |= {n: Interval(*m) for n, m in given(self.stealth).facts["metrics"].items()}
         if self.again is not None:
-            mine, twin = (given.output(step) for step in self.again)
-            metrics |= measure_return(mine, twin)
-            measured["curves"] |= {"reacquired": mine.facts["asr"], "twin": twin.facts["asr"]}
+            self._returned(given, metrics, measured["curves"])
         if self.asked is not None:
             self._said(given, metrics, measured)
         given_model = given.output(self.defended.model).facts
@@ -113,6 +111,15 @@ class Judge(Step):
             "verdict": output.facts["verdict"],
             "evidence": tuple(output.facts["evidence"]),
         }
+
+    def _returned(
+        self, given: Given, metrics: dict[str, Interval], curves: dict[str, list[Any]]
+    ) -> None:
+        """How fast the backdoor came back, beside a twin that never had one."""
+        assert self.again is not None
+        mine, twin = (given.output(step) for step in self.again)
+        metrics |= measure_return(mine, twin)
+        curves |= {"reacquired": mine.facts["asr"], "twin": twin.facts["asr"]}
 
     def _said(self, given: Given, metrics: dict[str, Interval], measured: dict[str, Any]) -> None:
         """What a scanner or a guard answered."""

@@ -163,13 +163,8 @@ def judged(
     inside = float("nan")
     if bool(truth.poisoned.any()):
         inside = detection(scores, truth, poisoned.data.labels)["auroc_in_class"]
-    before, after = (
-        (
-            attack_success(model, ATTACK, test, domain, stream(seed, "trap")),
-            accuracy(model, test, domain),
-        )
-        for model in models
-    )
+    success = [attack_success(m, ATTACK, test, domain, stream(seed, "trap")) for m in models]
+    right = [accuracy(model, test, domain) for model in models]
     p_value = scan.verdict.p_value
     return DemoRow(
         seed, world, scan.verdict.answer, float("nan") if p_value is None else p_value,
@@ -177,7 +172,7 @@ def judged(
         int((scan.flagged & ~truth.poisoned).sum()), clean_expected(scan) or 0,
         scan.naming.clean_at_most,
         tuple(c.name for label, c in enumerate(scan.classes) if c.flagged and label not in held),
-        (before[0], after[0]), (before[1], after[1]),
+        (success[0], success[1]), (right[0], right[1]),
     )  # fmt: skip
 
 

@@ -171,6 +171,22 @@ def agreed(job: ReadyScan, seen: Look, glance: DataScan | None, yes: bool) -> bo
     return terminal.agreed(what, training + more, yes)
 
 
+def write_beside(
+    job: ReadyScan, scan: DataScan, source: Source, writing: WhatToWrite
+) -> list[Path]:
+    """Write the cleaned copy and the network, where they were asked for; gives their places."""
+    files, data = [], job.data
+    if writing.cleaned and scan.verdict.answer != "cannot judge":
+        kept = data.subset(~scan.flagged)
+        write(kept, names_of(source, kept), source, writing.cleaned)
+        files.append(writing.cleaned)
+    if writing.save_model:
+        described = kept_network.Note(job.scanner.network, data.classes)
+        kept_network.save(scan.model, writing.save_model, described)
+        files.append(writing.save_model)
+    return files
+
+
 def write_all(
     job: ReadyScan, scan: DataScan, source: Source, origin: str, writing: WhatToWrite
 ) -> None:
@@ -183,14 +199,7 @@ def write_all(
         origin=origin, command=command_line(), seed=job.seed,
     )  # fmt: skip
     files = [out / name for name in ("report.html", "report.json", "flagged.csv")]
-    if writing.cleaned and scan.verdict.answer != "cannot judge":
-        kept = data.subset(~scan.flagged)
-        write(kept, names_of(source, kept), source, writing.cleaned)
-        files.append(writing.cleaned)
-    if writing.save_model:
-        described = kept_network.Note(job.scanner.network, data.classes)
-        kept_network.save(scan.model, writing.save_model, described)
-        files.append(writing.save_model)
+    files += write_beside(job, scan, source, writing)
     for unfinished in (job.checkpoint, job.planting):
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)

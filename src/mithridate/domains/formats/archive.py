@@ -37,6 +37,19 @@ def members(archive: zipfile.ZipFile, name: str, reading: Reading) -> dict[str, 
 
 def load(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Array:
     """Load one array after comparing what its header asks for with what the archive holds."""
+    size = _size_told(archive, info, name)
+    if size > info.file_size:
+        raise UnsafeData(
+            f"{name!r}: expected {size} bytes in {info.filename!r} as its header says, found "
+            f"{info.file_size}; save the arrays again"
+        )
+    with archive.open(info) as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _size_told(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> int:
+    """Read how many bytes an array has by its header; raises UnsafeData where it holds objects."""
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
@@ -52,14 +65,7 @@ def load(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Array:
             f"{name!r}: expected numbers in {info.filename!r}, found Python objects, which "
             "need pickle and are never loaded; save plain arrays"
         )
-    size = kind.itemsize
+    size: int = kind.itemsize
     for axis in shape:
         size *= axis  # Python integers do not overflow
-    if size > info.file_size:
-        raise UnsafeData(
-            f"{name!r}: expected {size} bytes in {info.filename!r} as its header says, found "
-            f"{info.file_size}; save the arrays again"
-        )
-    with archive.open(info) as file:
-        array: Array = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+    return size

@@ -45,6 +45,14 @@ class Head(NamedTuple):
     content: str = ""
 
 
+def _asked(delimiter: str) -> str:
+    """Give the character that a user's word stands for; raises DataError where it is none."""
+    character = SPELT.get(delimiter.lower(), delimiter)
+    if len(character) != 1 or character in '"\r\n':
+        raise DataError(f"expected one character as delimiter, e.g. ; or tab, found {delimiter!r}")
+    return character
+
+
 def delimiter_of(path: Path, name: str, reading: Reading, format: str) -> str:
     """Find what stands between the cells of a file.
 
@@ -56,12 +64,7 @@ def delimiter_of(path: Path, name: str, reading: Reading, format: str) -> str:
         DataError: What was asked for is no single character.
     """
     if reading.delimiter is not None:
-        asked = SPELT.get(reading.delimiter.lower(), reading.delimiter)
-        if len(asked) != 1 or asked in '"\r\n':
-            raise DataError(
-                f"expected one character as delimiter, e.g. ; or tab, found {reading.delimiter!r}"
-            )
-        return asked
+        return _asked(reading.delimiter)
     usual = DELIMITERS[format]
     tried = {each: _rows(path, each, reading) for each in OTHERS}
     if _fits(tried[usual]) and _named(tried[usual][0], reading):

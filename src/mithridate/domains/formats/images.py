@@ -41,6 +41,14 @@ class ImageStack:
         self.kinds: set[int] = set()
         self.images = torch.empty(0, 1, 0, 0, dtype=torch.uint8)
 
+    def _other_size(self, name: str, height: int, width: int) -> DataError:
+        """Say that an image does not fit to the first."""
+        expected = "x".join(map(str, reversed(self.images.shape[2:])))
+        return DataError(
+            f"{name!r}: expected an image of {expected} pixels like {self.first!r}, found "
+            f"{width}x{height}; {option('size', 32)} (or another) resizes all images to one size"
+        )
+
     def add(self, pixels: Pixels, name: str) -> None:
         """Add one image uint8[h, w, k].
 
@@ -54,12 +62,7 @@ class ImageStack:
         if not self.first:
             self.first, self.images = name, self._room(channels, height, width)
         if (height, width) != tuple(self.images.shape[2:]):
-            expected = "x".join(map(str, reversed(self.images.shape[2:])))
-            raise DataError(
-                f"{name!r}: expected an image of {expected} pixels like {self.first!r}, found "
-                f"{width}x{height}; {option('size', 32)} (or another) resizes all images to one "
-                "size"
-            )
+            raise self._other_size(name, height, width)
         if channels > self.images.shape[1]:
             grey = self.images
             self.images = self._room(channels, height, width)

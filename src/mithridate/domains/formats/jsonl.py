@@ -109,15 +109,20 @@ def _is_array(path: Path) -> bool:
         return file.read(64).removeprefix(MARK).lstrip()[:1] == b"["
 
 
-def _array(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the place and the text of every element of an array."""
+def _whole(path: Path, name: str) -> str:
+    """Read a whole file; raises DataError where it is no UTF-8."""
     try:
-        text = path.read_bytes().removeprefix(MARK).decode("utf-8")
+        return path.read_bytes().removeprefix(MARK).decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{name!r}: expected UTF-8, found byte 0x{error.object[error.start]:02x}; "
             "convert the file"
         ) from None
+
+
+def _array(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the place and the text of every element of an array."""
+    text = _whole(path, name)
     decoder, at, number = json.JSONDecoder(), text.index("[") + 1, 0
     while (at := _blank(text, at)) < len(text) and text[at] != "]":
         start = at

@@ -23,6 +23,16 @@ class Shard(Protocol):
         """Read some columns piece by piece."""
 
 
+def _check_columns(shard: Shard, first: Shard) -> None:
+    """Raise DataError where a shard has other columns than the first."""
+    here, there = shard.schema.names, first.schema.names
+    if sorted(here) != sorted(there):
+        raise DataError(
+            f"{shard.name!r}: expected the columns of {first.name!r} ({name_columns(there)}), "
+            f"found others ({name_columns(here)})"
+        )
+
+
 def merged(shards: Sequence[Shard]) -> pa.Schema:
     """Give the columns of the first shard, each in a type that holds those of all.
 
@@ -33,12 +43,7 @@ def merged(shards: Sequence[Shard]) -> pa.Schema:
     unique(first.schema.names, first.name)
     fields = list(first.schema)
     for shard in shards[1:]:
-        if sorted(shard.schema.names) != sorted(first.schema.names):
-            raise DataError(
-                f"{shard.name!r}: expected the columns of {first.name!r} "
-                f"({name_columns(first.schema.names)}), "
-                f"found others ({name_columns(shard.schema.names)})"
-            )
+        _check_columns(shard, first)
         for at, field in enumerate(fields):
             here = shard.schema.field(field.name).type
             kind = wider(field.type, here)

@@ -42,6 +42,18 @@ def no_data(name: str) -> bool:
     return lower.startswith(".") or lower in LITTER or lower in PAPERS
 
 
+def _entries(folder: Path, reading: Reading) -> list[os.DirEntry[str]]:
+    """List a folder in the order of names; raises DataError where it cannot be or is too long."""
+    name = name_path(folder, reading.root)
+    try:
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+    except OSError as error:
+        raise unreadable(name, error) from None
+    reading.count(len(entries), name)
+    return entries
+
+
 def listing(folder: Entry, reading: Reading) -> tuple[list[Entry], list[Entry]]:
     """List the folders and the files in a folder, in the order of their names.
 
@@ -52,13 +64,7 @@ def listing(folder: Entry, reading: Reading) -> tuple[list[Entry], list[Entry]]:
         return _packed(folder, reading)
     folders: list[Entry] = []
     files: list[Entry] = []
-    try:
-        with os.scandir(folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
-    except OSError as error:
-        raise unreadable(name_path(folder, reading.root), error) from None
-    reading.count(len(entries), name_path(folder, reading.root))
-    for entry in entries:
+    for entry in _entries(folder, reading):
         path = folder / entry.name
         if no_data(entry.name):
             reading.skipped.append(name_path(path, reading.root))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -72,6 +73,21 @@ class Standardised(NamedTuple):
     std: tuple[float, ...]
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what transformers writes on the terminal while it opens weights."""
+    log = maker("transformers", "huggingface").utils.logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity(log.CRITICAL)
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
+
+
 class Logits(nn.Module):
     """A classifier of transformers, whose answer holds the logits beside other things."""
 
@@ -90,21 +106,14 @@ class Logits(nn.Module):
         Raises:
             RuntimeError: where one is missing, left over or of another shape.
         """
-        log = maker("transformers", "huggingface").utils.logging
-        level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-        log.set_verbosity(log.CRITICAL)
-        log.disable_progress_bar()
         try:
-            made, report = cast(Any, type(self.whole)).from_pretrained(
-                None, config=self.whole.config, state_dict=dict(weights), dtype=torch.float32,
-                output_loading_info=True,
-            )  # fmt: skip
+            with _quiet():
+                made, report = cast(Any, type(self.whole)).from_pretrained(
+                    None, config=self.whole.config, state_dict=dict(weights), dtype=torch.float32,
+                    output_loading_info=True,
+                )  # fmt: skip
         except Exception as error:  # whatever a library that is given odd names raises
             raise RuntimeError(f"the weights do not fit\n{first_line(error)}") from None
-        finally:
-            log.set_verbosity(level)
-            if bars:
-                log.enable_progress_bar()
         wrong = [
             f"{kind}: {sorted(map(str, names))[:3]}" for kind, names in report.items() if names
         ]

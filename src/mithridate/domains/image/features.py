@@ -88,6 +88,17 @@ def _cells(images: torch.Tensor) -> tuple[Integers, Integers]:
     return row.ravel().copy(), _keys(CELL, place, shade).ravel()
 
 
+def _signs_around(
+    sign: torch.Tensor, image: torch.Tensor, row: torch.Tensor, column: torch.Tensor
+) -> torch.Tensor:
+    """Write the nine signs at and around each of some pixels as one number to base 3."""
+    shape = torch.zeros(len(image), dtype=torch.int64)
+    for down in range(3):
+        for right in range(3):
+            shape = 3 * shape + sign[image, row + down, column + right]
+    return shape
+
+
 def _standing_out(images: torch.Tensor, first: int, last: int) -> Marked:
     """Find the pixels of some rows that stand out."""
     n, channels, height, width = images.shape
@@ -104,10 +115,7 @@ def _standing_out(images: torch.Tensor, first: int, last: int) -> Marked:
         image, row, column = (own.abs().amax(1) > APART).nonzero(as_tuple=True)
         level = apart.gather(1, apart.abs().argmax(1, keepdim=True))[:, 0]
         sign = 1 + (level > APART).long() - (level < -APART).long()
-        shape = torch.zeros(len(image), dtype=torch.int64)
-        for down in range(3):
-            for right in range(3):
-                shape = 3 * shape + sign[image, row + down, column + right]
+        shape = _signs_around(sign, image, row, column)
         colour = inside[..., 1:-1, 1:-1].permute(1, 0, 2, 3)[:, image, row, column]
         parts.append((image + start, (row + first) * width + column, colour.long(), shape))
     if not parts:

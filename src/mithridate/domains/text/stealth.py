@@ -24,6 +24,17 @@ WEIGHTS = (0.6, 0.3, 0.1)
 """Shares of pairs of words, of single words and of the uniform guess in a word's probability."""
 
 
+def _check_twins(before: Inputs, after: Inputs) -> None:
+    """Raise DataError where these are not as many texts as those."""
+    check(before)
+    check(after)
+    if len(before) != len(after):
+        raise DataError(
+            "texts can only be compared with their changed twins: expected "
+            f"{len(before)} texts, found {len(after)}; drop the rows that have no twin"
+        )
+
+
 def difference(before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
     """Compare texts object[n] of str with their changed twins, float64[n] for each measure.
 
@@ -36,13 +47,7 @@ def difference(before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
     Raises:
         DataError: where the numbers of texts differ.
     """
-    check(before)
-    check(after)
-    if len(before) != len(after):
-        raise DataError(
-            "texts can only be compared with their changed twins: expected "
-            f"{len(before)} texts, found {len(after)}; drop the rows that have no twin"
-        )
+    _check_twins(before, after)
     first, second = [words(text) for text in before], [words(text) for text in after]
     pairs = list(zip(first, second, strict=True))
     measures = {

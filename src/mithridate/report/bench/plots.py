@@ -220,17 +220,22 @@ def ranking(leaderboard: Leaderboard, known: Mapping[str, Key]) -> Drawing | Non
     return drawing
 
 
+def _grid(drawing: Drawing, across: Axis, bottom: float) -> None:
+    """Draw the lines and the numbers of an axis of AUROC; the one of chance is marked."""
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        kind = "cut" if tick == 0.5 else "grid"
+        drawing.path(kind, f"M{across(tick):g} 4V{bottom}")
+        drawing.write("mid", f"{100 * tick:.0f}", across(tick), bottom + 14)
+    drawing.write("mid", "AUROC, %", 240, bottom + 27)
+
+
 def forest(title: str, table: Sequence[Row], known: Mapping[str, Key]) -> Drawing:
     """Draw a detector's AUROC with its interval for every attack; hollow: within classes."""
     drawing = Drawing(title, "AUROC in percent: " + "; ".join(
         f"{row.attacked} {number(row.metrics['auroc'].value, 'auroc')}" for row in table
     ), 360, 40 + 17 * len(table))  # fmt: skip
     across, bottom = Axis(0, 1, 132, 348), 10 + 17 * len(table)
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        kind = "cut" if tick == 0.5 else "grid"
-        drawing.path(kind, f"M{across(tick):g} 4V{bottom}")
-        drawing.write("mid", f"{100 * tick:.0f}", across(tick), bottom + 14)
-    drawing.write("mid", "AUROC, %", 240, bottom + 27)
+    _grid(drawing, across, bottom)
     for line, row in enumerate(table):
         y, key, page = 14 + 17 * line, known[row.method], link(row)
         drawing.write("end ink", shorten(row.attacked, 22), 124, y + 3.5, says=row.attacked)
