@@ -1,6 +1,7 @@
 """Methods of other packages are found through entry points, and a broken one stops nobody."""
 
 import textwrap
+import warnings
 
 import pytest
 
@@ -86,6 +87,14 @@ def test_a_strangers_methods_are_found_and_a_broken_one_stops_nobody(installed):
     assert set(broken_entry_points()) == {"missing", "broken", "empty"}
     assert "RuntimeError: on [bold]fire" in broken_entry_points()["broken"]
     assert len(told) == 3
+
+
+def test_the_list_tells_of_a_broken_one_once(installed):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        listed = inside("methods", "detector")
+    assert not [each for each in told if each.category is BrokenEntryPoint]
+    assert listed.stderr.count("entry point broken could not be used") == 1
 
 
 @pytest.mark.filterwarnings("ignore::mithridate.core.registry.BrokenEntryPoint")

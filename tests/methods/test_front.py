@@ -1,9 +1,13 @@
 """The jobs as functions: the same answers as the command line gives, since both make one value."""
 
+import dataclasses
+import inspect
 import json
 
+import click
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file
 
 from architecture.walk import Walk
@@ -19,17 +23,91 @@ from mithridate import (
     stream,
     train,
 )
+from mithridate.cli.groups import HowToReadOn
+from mithridate.cli.program import app
 from mithridate.core.errors import CannotJudge, DataError, MethodError
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.spectral_signatures import SpectralSignatures
+from mithridate.domains.text.domain import TextDomain
 from mithridate.pipelines import kept_network
+from mithridate.pipelines.ready_model_scan import ReadyModelScan
 from mithridate.pipelines.ready_repair import ReadyRepair
-from mithridate.pipelines.ready_training import timed
+from mithridate.pipelines.ready_scan import ReadyScan
+from mithridate.pipelines.ready_training import ReadyTraining, timed
+from mithridate.pipelines.scan import DataScanner
 from mithridate.repairs.controls import DoNothing
+from mithridate.service.settings import Settings
 from mithridate.trainers.standard import Standard
 
 NETWORK, EPOCHS = "resnet9:8", 16
 QUICK = {"references": 3, "epochs": 1, "level": 0.3}
+
+
+VERBS = {
+    scan_data: "scan data",
+    scan_model: "scan model",
+    train: "train",
+    repair: "repair",
+    guard: "guard",
+}
+ELSEWHERE = {
+    "scan data": {"path": "data", "device": "runtime"},
+    "scan model": {
+        "file": "model",
+        "data": "trusted",
+        "clean_models": "references",
+        "clean_scores": "references",
+        "device": "runtime",
+    },
+    "train": {"path": "data", "set": "settings", "device": "runtime"},
+    "repair": {"repair": "method", "set": "settings", "device": "runtime"},
+    "guard": {"guard": "detectors", "set": "detectors", "device": "runtime"},
+}
+"""Flags whose work an argument of another name does."""
+
+READING = {field.name for field in dataclasses.fields(HowToReadOn)}
+SERVING = {field.name for field in dataclasses.fields(Settings)}
+LEFT_OUT = {
+    **dict.fromkeys(READING, "`read` takes them, and what it gives is taken here"),
+    **dict.fromkeys(("out", "cleaned", "save_model", "force"), "a function gives values"),
+    "yes": "a function asks no question",
+    **dict.fromkeys(("inputs", "guards"), "`guard` gives what judges inputs"),
+    **dict.fromkeys(("fit_only", "fitted"), "`kept_guard` writes and reads what `guard` gives"),
+    **dict.fromkeys(("host", "port", *SERVING), "a function serves nobody"),
+}
+"""Flags that a function does not have, and why."""
+
+NO_FLAG = {"domain", "step", "progress", "home", "settings"}
+"""Arguments that mean something in Python only."""
+
+
+def flags(verb):
+    """The flags and arguments of a verb, with their defaults."""
+    found = typer.main.get_command(app)
+    for word in verb.split():
+        found = found.get_command(click.Context(found), word)
+    return {each.name: each.default for each in found.params if each.name != "help"}
+
+
+@pytest.mark.parametrize("function", VERBS, ids=VERBS.get)
+def test_a_function_takes_what_its_command_takes(function):
+    verb = VERBS[function]
+    known, said = inspect.signature(function).parameters, flags(verb)
+    assert said, "the verb has no flags"
+    elsewhere = ELSEWHERE[verb]
+    fields = {f.name for f in dataclasses.fields(DataScanner)} if function is scan_data else set()
+    assert set(said) - set(known) - fields - set(elsewhere) <= set(LEFT_OUT), "neither has nor says"
+    assert not set(LEFT_OUT) & set(known), "left out for a reason, and there"
+    assert set(elsewhere) <= set(said) and set(elsewhere.values()) <= set(known)
+    assert set(known) <= set(said) | set(elsewhere.values()) | NO_FLAG
+    alike = [name for name in known if name in said and name not in elsewhere]
+    plain = [name for name in alike if isinstance(known[name].default, bool | int | float)]
+    assert {name: known[name].default for name in plain} == {name: said[name] for name in plain}
+
+
+def test_no_flag_is_left_out_that_no_command_has():
+    every = {name for verb in VERBS.values() for name in flags(verb)}
+    assert set(LEFT_OUT) <= every
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +274,37 @@ def test_scan_data_says_what_the_command_says(folder, model, tmp_path):
     assert scan.verdict.p_value == report(tmp_path)["verdict"]["p_value"]
     given = scan_data(*both, model=model, model_saw="both", **how)
     assert [judged.detector for judged in given.judged] == [SpectralSignatures()]
+
+
+def test_a_scan_takes_a_part_of_the_examples_and_may_be_quick(folder):
+    both = (folder / "suspects.npz", folder / "trusted.npz")
+    scan = scan_data(*both, limit=60, trusted_count=30, quick=True, power=0, permutations=99)
+    assert len(scan.flagged) == 60 and len(scan.trusted) == 30
+    assert scan.verdict.p_value is not None and scan.model is None
+    with pytest.raises(DataError, match=r"suspect examples in 1..150, found 151"):
+        scan_data(both[0], limit=151)
+    with pytest.raises(DataError, match="trusted_count= draws from trusted="):
+        scan_data(both[0], trusted_count=3)
+    with pytest.raises(MethodError, match="quick=True asks no network"):
+        scan_data(*both, quick=True, model="any.safetensors")
+
+
+def test_mirroring_reaches_every_training(folder, model, monkeypatch):
+    seen = []
+    for job, name in ((ReadyTraining, "made"), (ReadyScan, "scanned"), (ReadyRepair, "repaired")):
+        monkeypatch.setattr(job, name, lambda self, *_: seen.append(self))
+    both = (folder / "suspects.npz", folder / "trusted.npz")
+    train(both[0], network=NETWORK, flip=True, limit=40)
+    scan_data(*both, flip=True)
+    repair(model, both[1], "do-nothing", flip=True)
+    assert [job.domain.flip for job in seen[:2]] == [True, True] and len(seen[0].data) == 40
+    assert seen[2].network.domain.flip
+    with pytest.raises(MethodError, match="flip=True and flip=False mean nothing"):
+        train(Dataset(["a", "b"], torch.tensor([0, 1]), torch.arange(2), ("x", "y")),
+              domain=TextDomain(), flip=False)  # fmt: skip
+
+
+def test_a_scan_of_a_model_takes_a_part_of_the_trusted_examples(folder, model, monkeypatch):
+    monkeypatch.setattr(ReadyModelScan, "scanned", lambda self, step: self)
+    job = scan_model(model, folder / "trusted.npz", 3, count=45)
+    assert len(job.trusted) == 45

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -22,9 +23,12 @@ def methods(
     ] = "",
 ) -> None:
     """List the methods and the attacks of the literature, with their names, settings and papers."""
-    from mithridate.core.registry import broken_entry_points, kinds
+    from mithridate.core.registry import BrokenEntryPoint, broken_entry_points, kinds
     from mithridate.core.settings import name_near
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BrokenEntryPoint)  # told once, below the tables
+        broken = broken_entry_points()
     known: dict[str, Any] = {each.kind: each for each in kinds()}
     tables = {**dict.fromkeys(known, _methods), NAMED: _named_attacks}
     if kind and kind not in tables:
@@ -32,7 +36,7 @@ def methods(
         raise typer.Exit(status.ERROR)
     for name in [kind] if kind else sorted(tables):
         show(tables[name](name, known.get(name)))
-    for point, why in broken_entry_points().items():
+    for point, why in broken.items():
         note(f"entry point {point} {why}")
 
 

@@ -9,8 +9,6 @@ from dataclasses import replace
 
 from mithridate.cli.groups import HowToRead
 from mithridate.core.data import Dataset
-from mithridate.core.errors import DataError
-from mithridate.core.streams import stream
 from mithridate.domains.catalogue import open_source
 from mithridate.domains.formats import Source
 from mithridate.domains.formats.arriving import inputs_like
@@ -62,18 +60,3 @@ def arriving_like(trusted: Dataset, where: str, how: HowToRead) -> Dataset:
 def names_of(source: Source, data: Dataset) -> list[str]:
     """Give the names of some rows of a source."""
     return [source.names[row] for row in data.ids.tolist()]
-
-
-def draw_examples(data: Dataset, count: int | None, seed: int, what: str) -> Dataset:
-    """Draw so many examples at random, in their order; all where no number is given.
-
-    Raises:
-        DataError: where there are fewer, or fewer than one is asked for.
-    """
-    if count is None:
-        return data
-    if not 1 <= count <= len(data):
-        raise DataError(f"expected a number of {what} examples in 1..{len(data)}, found {count}")
-    rows = stream(seed, "draw", what).permutation(len(data))[:count]
-    rows.sort()
-    return data.subset(rows)

@@ -1,4 +1,4 @@
-"""Examples drawn from suspects for somebody to check, and the record by which they are known again.
+"""Examples drawn at random: a part of all, or suspects for somebody to check, with their record.
 
 Axes: n suspects, k drawn examples.
 """
@@ -106,6 +106,21 @@ def draw_by_class(data: Dataset, count: int, seed: int) -> Dataset:
         for label, many in enumerate(_counts(sizes, count))
     ]
     return data.subset(np.sort(np.concatenate(rows)))
+
+
+def draw_examples(data: Dataset, count: int | None, seed: int, what: str) -> Dataset:
+    """Draw so many examples at random, in their order; all where no number is given.
+
+    Raises:
+        DataError: where there are fewer, or fewer than one is asked for.
+    """
+    if count is None:
+        return data
+    if not 1 <= count <= len(data):
+        raise DataError(f"expected a number of {what} examples in 1..{len(data)}, found {count}")
+    rows = stream(seed, "draw", what).permutation(len(data))[:count]
+    rows.sort()
+    return data.subset(rows)
 
 
 def recorded(folder: Path) -> Drawn | None:

@@ -16,18 +16,22 @@ from torch import nn
 
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
+from mithridate.core.errors import DataError, MethodError
 from mithridate.core.method import Detector, Repair, Trainer
 from mithridate.core.registry import get
 from mithridate.core.runtime import Runtime
 from mithridate.core.scanner import Scanner
+from mithridate.core.spelling import option
 from mithridate.core.streams import stream
 from mithridate.core.training_run import Progress
 from mithridate.pipelines import damage
 from mithridate.pipelines.announcing import Announce
+from mithridate.pipelines.drawing import draw_examples
 from mithridate.pipelines.examples import Examples, beside, examples_of, opened
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.given_network import GivenNetwork
 from mithridate.pipelines.guarded import Guarded
+from mithridate.pipelines.mirroring import flipped
 from mithridate.pipelines.model_scan import ModelScan, ModelScanner, default_scanners
 from mithridate.pipelines.network_reading import NetworkReading
 from mithridate.pipelines.population import Population
@@ -60,9 +64,11 @@ def split(data: Dataset, apart: float, seed: int = 0) -> tuple[Dataset, Dataset]
 
 def scan_data(
     data: Examples, trusted: Examples | None = None,
-    *, model: Network | None = None, model_saw: Saw = "suspect", epochs: int | None = None,
-    domain: Domain | None = None, seed: int = 0, runtime: Runtime | None = None,
-    step: Announce | None = None, home: Path | None = None, **settings: Any,
+    *, limit: int | None = None, trusted_count: int | None = None, quick: bool = False,
+    model: Network | None = None, model_saw: Saw = "suspect", epochs: int | None = None,
+    flip: bool | None = None, domain: Domain | None = None, seed: int = 0,
+    runtime: Runtime | None = None, step: Announce | None = None, home: Path | None = None,
+    **settings: Any,
 ) -> DataScan:  # fmt: skip
     """Scan labelled data for a backdoor, as `mithridate scan data` does.
 
@@ -70,9 +76,13 @@ def scan_data(
         data: The suspects.
         trusted: Examples that somebody has checked, drawn like the suspects; without them the
             answer is "cannot judge".
+        limit: How many suspects are scanned, drawn at random; None for all.
+        trusted_count: How many trusted examples are used, drawn at random; None for all.
+        quick: Whether to look at simple features only, without a network.
         model: A trained network or its weights, instead of training one.
         model_saw: What that network was trained on.
         epochs: Of the training; None chooses by the number of examples.
+        flip: Whether training may mirror images; None leaves it as the domain has it.
         domain: What the inputs are, needed beside a `Dataset`.
         seed: Of everything that is drawn at random.
         runtime: Where to compute.
@@ -81,22 +91,36 @@ def scan_data(
         **settings: Fields of `DataScanner`, such as level=0.01.
 
     Raises:
-        DataError: The examples cannot be read, or have other classes than the suspects.
+        DataError: The examples cannot be read, are too few, or have other classes than the
+            suspects.
+        MethodError: A quick scan is asked for, and a network given.
     """
+    if quick and model is not None:
+        raise MethodError(f"{option('quick', True)} asks no network; leave {option('model')} out")
+    if trusted is None and trusted_count is not None:
+        raise DataError(
+            f"{option('trusted_count')} draws from {option('trusted')}, which is absent"
+        )
     there = opened(data)
     suspects, domain = examples_of(there, domain)
     known = None if trusted is None else beside(there, opened(trusted), "trusted")
-    given = None if model is None else _file(model)
+    if known is not None:
+        known = draw_examples(known, trusted_count, seed, "trusted")
     job = ReadyScan.of(
-        DataScanner(**settings), suspects, known, domain, model=given, saw=model_saw,
+        DataScanner(**settings), draw_examples(suspects, limit, seed, "suspect"), known,
+        flipped(domain, flip), model=None if model is None else _file(model), saw=model_saw,
         epochs=epochs, seed=seed, runtime=runtime, home=home,
     )  # fmt: skip
-    return job.scanned(step)
+    if not quick:
+        return job.scanned(step)
+    seen = job.looked(step)
+    return job.powered(job.quick(seen), seen, step, quick=True)
 
 
 def train(
     data: Examples, trainer: str | Trainer = "standard", trusted: Examples | None = None,
-    *, then: str = "none", apart: float = 0.3, epochs: int | None = None, network: str = "",
+    *, limit: int | None = None, then: str = "none", apart: float = 0.3,
+    epochs: int | None = None, flip: bool | None = None, network: str = "",
     domain: Domain | None = None, seed: int = 0, runtime: Runtime | None = None,
     step: Announce | None = None, progress: Progress | None = None, home: Path | None = None,
     **settings: Any,
@@ -107,10 +131,12 @@ def train(
         data: The examples.
         trainer: Its name, see `mithridate methods trainer`, or a trainer, which is kept as it is.
         trusted: Examples that somebody has checked; they measure the network.
+        limit: How many examples are trained on, drawn at random; None for all.
         then: What is done with examples that a scan flags: "drop", "relabel" or "unlearn".
         apart: The share of the trusted examples that such a scan may not use.
         epochs: Of the training; None chooses by the number of examples for a trainer that is named
             and not given a `training`.
+        flip: Whether training may mirror images; None leaves it as the domain has it.
         network: The name of the network, "" is the default of the domain.
         domain: What the inputs are, needed beside a `Dataset`.
         seed: Of everything that is drawn at random.
@@ -132,8 +158,9 @@ def train(
     if whole and epochs is None:
         said.add("training.epochs")
     job = ReadyTraining.of(
-        method, suspects, known, domain, network=network, then=then, apart=apart, epochs=epochs,
-        said=said, seed=seed, runtime=runtime, home=home,
+        method, draw_examples(suspects, limit, seed, "suspect"), known, flipped(domain, flip),
+        network=network, then=then, apart=apart, epochs=epochs, said=said, seed=seed,
+        runtime=runtime, home=home,
     )  # fmt: skip
     return job.made(step, progress)
 
@@ -142,8 +169,9 @@ def repair(
     model: Network, trusted: Examples, method: str | Repair = "auto",
     *, data: Examples | None = None, model_saw: Saw = "suspect", apart: float = 0.3,
     max_loss: float = MAX_LOSS, network: str = "", part: str = "", classes: Sequence[str] = (),
-    mean: Sequence[float] = (), std: Sequence[float] = (), domain: Domain | None = None,
-    seed: int = 0, runtime: Runtime | None = None, step: Announce | None = None, **settings: Any,
+    mean: Sequence[float] = (), std: Sequence[float] = (), flip: bool | None = None,
+    domain: Domain | None = None, seed: int = 0, runtime: Runtime | None = None,
+    step: Announce | None = None, **settings: Any,
 ) -> RepairOutcome:  # fmt: skip
     """Repair a network and measure the damage, as `mithridate repair` does.
 
@@ -161,6 +189,7 @@ def repair(
         classes: In the order of the network's outputs, where neither the file nor the data say it.
         mean: Of its inputs, where it is from elsewhere and takes (x / 255 - mean) / std.
         std: See `mean`.
+        flip: Whether training may mirror images; None leaves it as the domain has it.
         domain: What the inputs are, needed beside a `Dataset`.
         seed: Of everything that is drawn at random.
         runtime: Where to compute.
@@ -174,7 +203,8 @@ def repair(
         check_repairable(Path(model))
     how = NetworkReading(network, part, tuple(classes), tuple(mean), tuple(std))
     there, runtime = opened(trusted), runtime or Runtime()
-    given = _given(model, how, there, domain, seed, runtime)
+    examples, domain = examples_of(there, domain)
+    given = _given(model, how, examples, flipped(domain, flip), seed, runtime)
     classes_there = given.trusted.classes
     others = None if data is None else beside(there, opened(data), "suspect", classes_there)
     chosen = get(cast(Any, Repair), method, **settings) if isinstance(method, str) else method
@@ -219,11 +249,12 @@ def guard(
 
 def scan_model(
     model: Network, trusted: Examples, references: Beside = 19,
-    *, precision: str = "fp32", scanners: Sequence[str | Scanner] = (), level: float = 0.05,
-    apart: float = 0.3, epochs: int | None = None, network: str = "", part: str = "",
-    classes: Sequence[str] = (), mean: Sequence[float] = (), std: Sequence[float] = (),
-    domain: Domain | None = None, seed: int = 0, runtime: Runtime | None = None,
-    step: Announce | None = None, home: Path | None = None, varied: bool = True,
+    *, count: int | None = None, precision: str = "fp32", scanners: Sequence[str | Scanner] = (),
+    level: float = 0.05, apart: float = 0.3, epochs: int | None = None, network: str = "",
+    part: str = "", classes: Sequence[str] = (), mean: Sequence[float] = (),
+    std: Sequence[float] = (), domain: Domain | None = None, seed: int = 0,
+    runtime: Runtime | None = None, step: Announce | None = None, home: Path | None = None,
+    varied: bool = True,
 ) -> ModelScan:  # fmt: skip
     """Compare a network with clean ones of its form, as `mithridate scan model` does.
 
@@ -231,6 +262,7 @@ def scan_model(
         model: The network.
         trusted: Examples that somebody has checked.
         references: Clean networks of the same form.
+        count: How many trusted examples are used, drawn at random; None for all.
         precision: Into which float weights are brought first; an ONNX file has its own.
         scanners: Names, see `mithridate methods scanner`, or scanners; () for the ordinary ones.
         level: The probability that a clean network like the references is flagged.
@@ -260,7 +292,8 @@ def scan_model(
             scanner, _clean(references), precision, apart, epochs, seed, runtime or Runtime(),
             home or Path(folder), varied,
         )  # fmt: skip
-        return how.opened(_file(model), reading, examples, domain).scanned(step)
+        some = draw_examples(examples, count, seed, "trusted")
+        return how.opened(_file(model), reading, some, domain).scanned(step)
 
 
 def _file(model: Network) -> Path | nn.Module:

@@ -13,7 +13,6 @@ from mithridate.cli import outcome, status
 from mithridate.cli.answer import print_decisions
 from mithridate.cli.given_network import accuracy_told, reading_of
 from mithridate.cli.groups import HowToComputeLong, HowToRead, WhichNetwork
-from mithridate.cli.mirroring import flipped
 from mithridate.cli.repair import WhichSuspects
 from mithridate.cli.settings import parse_settings
 from mithridate.cli.sources import find_source
@@ -27,6 +26,7 @@ from mithridate.domains.formats import Source
 from mithridate.pipelines.examples import beside
 from mithridate.pipelines.given_network import GivenNetwork
 from mithridate.pipelines.kept_network import Note
+from mithridate.pipelines.mirroring import flipped
 from mithridate.pipelines.ready_repair import ReadyRepair, check_repairable
 from mithridate.pipelines.repaired import RepairOutcome
 from mithridate.pipelines.scan import Saw

@@ -11,11 +11,10 @@ from typing import Any, cast, get_args
 
 from mithridate.cli import answer, status, terminal
 from mithridate.cli.groups import HowToComputeLong, HowToReadOn, HowToTrain
-from mithridate.cli.mirroring import flipped
 from mithridate.cli.places import empty_folder, report_folder
 from mithridate.cli.scan_data import WhatToWrite, WhichModel, WhichTrusted
 from mithridate.cli.settings import methods_named
-from mithridate.cli.sources import draw_examples, find_source, names_of, own_ids_of, trusted_beside
+from mithridate.cli.sources import find_source, names_of, own_ids_of, trusted_beside
 from mithridate.cli.terminal import Watch, command_line, note, say, stopped
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, MethodError
@@ -24,8 +23,9 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, check_target, write
 from mithridate.pipelines import kept_network
-from mithridate.pipelines.drawing import DATA, recorded
+from mithridate.pipelines.drawing import DATA, draw_examples, recorded
 from mithridate.pipelines.finding import DataScan
+from mithridate.pipelines.mirroring import flipped
 from mithridate.pipelines.quick_look import Look
 from mithridate.pipelines.ready_scan import ReadyScan
 from mithridate.pipelines.scan import DataScanner, Saw

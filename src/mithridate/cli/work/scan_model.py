@@ -18,7 +18,7 @@ from mithridate.cli.groups import HowToComputeLong, HowToRead, WhichNetwork
 from mithridate.cli.places import report_folder
 from mithridate.cli.scan_model import HowToJudge, WhatArrived, WhichReferences
 from mithridate.cli.settings import methods_named
-from mithridate.cli.sources import arriving_like, draw_examples, find_source
+from mithridate.cli.sources import arriving_like, find_source
 from mithridate.cli.terminal import Watch, agreed, command_line, note
 from mithridate.core.data import Dataset, of_classes
 from mithridate.core.errors import CannotJudge, MethodError
@@ -27,6 +27,7 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.scanner import Scanner
 from mithridate.core.timing import Countdown, Expected, total
 from mithridate.domains.formats import Source
+from mithridate.pipelines.drawing import draw_examples
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.model_scan import ModelScan, ModelScanner, default_scanners
 from mithridate.pipelines.population import Population

@@ -13,9 +13,8 @@ from torch import nn
 
 from mithridate.cli import answer, outcome, status, terminal
 from mithridate.cli.groups import HowToComputeLong, HowToReadOn, HowToTrain
-from mithridate.cli.mirroring import flipped
 from mithridate.cli.settings import parse_settings
-from mithridate.cli.sources import draw_examples, find_source, trusted_beside
+from mithridate.cli.sources import find_source, trusted_beside
 from mithridate.cli.terminal import Watch, note, stopped
 from mithridate.cli.train import HowToCleanse, WhichTrainer
 from mithridate.core.data import Dataset, concatenate
@@ -24,6 +23,8 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
+from mithridate.pipelines.drawing import draw_examples
+from mithridate.pipelines.mirroring import flipped
 from mithridate.pipelines.ready_training import ReadyTraining, check_then
 from mithridate.report.card import NetworkWork
 
