@@ -163,11 +163,14 @@ def test_hostile_names_are_shown_and_do_nothing():
 def test_the_page_fits_phone_and_desktop_and_runs_nothing(tmp_path):
     evil = page(record(hostile(), sha256="ab" * 32, command=HOSTILE[0] * 5))
     cards = [evil, without_policy(evil), page(made(repair())), page(made(training()))]
+    many = damage(("a class of two words", "Unbrokenlylongnamethatgoeson" * 3, "owl"))
+    cards.append(page(made(repair(damage=many))))
     seen, asked = measure(tmp_path, *((card, size) for card in cards for size in (PHONE, DESKTOP)))
     assert seen["outer"] == "untouched", "a script of the data ran"
     assert not [line for line in asked if "evil.example" in line]
-    assert len(seen["found"]) == 8
+    assert len(seen["found"]) == 10
     for found in seen["found"]:
+        assert set(found["tables"]) <= {0}, "a part of a table is hidden"
         assert found["wide"] <= found["room"], f"scrolls sideways: {found['over']}"
         assert not found["over"] and found["scripts"] == 0
         assert found["title"].startswith(("Repaired by mend", "Trained by standard"))
