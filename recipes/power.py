@@ -47,9 +47,9 @@ DETECTORS = tuple(d for d in default_detectors() if not isinstance(d, Spectre))
 """Those of a scan without the one that takes half of the time of such small worlds."""
 SETS: dict[str, tuple[int, int, int, str, tuple[float, ...]]] = {
     # suspects, trusted, epochs, network, smallest backdoor asked for, by seed in turn
-    "digits": (1000, 400, 8, "resnet9:8", (0.04, 0.032, 0.036)),
-    "sst2": (1200, 600, 6, "", (0.02, 0.01)),
-    "mnist": (1500, 750, 6, "resnet9:4", (0.04, 0.025)),
+    "digits": (600, 400, 6, "resnet9:4", (0.04, 0.03, 0.05)),
+    "sst2": (600, 400, 5, "", (0.04, 0.026)),
+    "mnist": (600, 400, 6, "resnet9:4", (0.05, 0.04)),
 }
 TRIGGERS: dict[str, Trigger] = {
     "patch": PatchTrigger(),
