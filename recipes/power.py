@@ -42,7 +42,7 @@ from mithridate.stats.intervals import proportion
 from simple_features import SyntaxTrigger
 
 FOLDER = "power"
-COPIES, ATTACKERS = 2, 3
+COPIES, ATTACKERS, PERMUTATIONS = 2, 3, 399
 DETECTORS = tuple(d for d in default_detectors() if not isinstance(d, Spectre))
 """Those of a scan without the one that takes half of the time of such small worlds."""
 SETS: dict[str, tuple[int, int, int, str, tuple[float, ...]]] = {
@@ -68,7 +68,11 @@ def ready(name: str, seed: int, data: Dataset, trusted: Dataset) -> ReadyScan:
     """The scan of one world."""
     _, _, epochs, network, smallest = SETS[name]
     scanner = DataScanner(
-        DETECTORS, smallest=smallest[seed % len(smallest)], network=network, power=COPIES
+        DETECTORS,
+        smallest=smallest[seed % len(smallest)],
+        network=network,
+        power=COPIES,
+        permutations=PERMUTATIONS,
     )
     domain = load_named(name).domain
     return ReadyScan.of(scanner, data, trusted, domain, epochs=epochs, seed=seed)

@@ -143,7 +143,7 @@ class Ground:
     def planted(
         self, backdoors: Sequence[Backdoor], rng: np.random.Generator
     ) -> tuple[Dataset, tuple[Planting, ...]]:
-        """Planting backdoors in their order, and around, into classes drawn at random.
+        """Plant backdoors in their order, and around, into classes drawn at random.
 
         Args:
             backdoors: What there is to plant.

@@ -76,7 +76,7 @@ class Measuring:
     step: Announce
 
     def powers(self, look: Judge | None, scan: Judge | None) -> Powers:
-        """Planting and judge.
+        """Plant and judge.
 
         Args:
             look: Asks detectors that need no network; None where none can judge such data.
@@ -167,7 +167,7 @@ class Measuring:
     def _one(
         self, name: str, backdoors: Sequence[Backdoor], judge: Judge
     ) -> list[tuple[str, Trial]]:
-        """Planting and judge one copy, or read what was kept of it."""
+        """Plant and judge one copy, or read what was kept of it."""
         kept = self.kept and self.kept / f"{name}.json"
         if kept and kept.exists():
             return [(name, trial_of(each)) for each in json.loads(kept.read_text("utf-8"))]
