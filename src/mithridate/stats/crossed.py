@@ -24,6 +24,7 @@ by no interval over three.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -173,6 +174,7 @@ def _spread(grid: Floats, level: float) -> _Spread:
     return _Spread(mean, float(np.sqrt(squared)) if squared > ROUNDING else 0.0, quantile, inputs)
 
 
+@cache
 def _student(freedom: int, level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, freedom))
 
