@@ -7,6 +7,8 @@ FLAGS := $(BIN)/typer mithridate.cli.program utils docs --name mithridate --titl
 INPUTS := pyproject.toml constraints/dev.txt
 # Two threads each of two busy processes train 15 times slower on two cores than one thread each.
 export OMP_NUM_THREADS = 1
+# Each of many processes would compile all modules anew, and each run the tests.
+unexport PYTHONDONTWRITEBYTECODE
 # Neighbouring tests on one process share what their fixtures made.
 PYTEST := pytest -n 2 --dist worksteal
 # What the oldest versions can do in a few minutes: the core, the statistics and the reading of files.

@@ -201,12 +201,13 @@ def test_heavy_pictures_and_many_classes_stay_below_three_megabytes(tmp_path):
 
 def test_a_real_scan_of_digits_shows_its_trigger(tmp_path, digits):
     order = stream(0, "split").permutation(len(digits))
-    trusted, clean = digits.subset(order[:500]), digits.subset(order[500:])
-    attack = Poisoning(PatchTrigger(row=-3, column=-3), AllToOne(3), RandomSelection(80))
+    trusted, clean = digits.subset(order[:400]), digits.subset(order[400:1000])
+    attack = Poisoning(PatchTrigger(row=-3, column=-3), AllToOne(3), RandomSelection(60))
     data = attack.poison(clean, stream(0, "poison")).data
-    scan = DataScanner(training=TrainingConfig(epochs=6, batch_size=64)).scan(
-        data, trusted, ImageDomain(), 0
+    scanner = DataScanner(
+        training=TrainingConfig(epochs=6, batch_size=64), network="resnet9:8", permutations=199
     )
+    scan = scanner.scan(data, trusted, ImageDomain(), 0)
     found, html = written(tmp_path, data, trusted, scan)
     assert found["verdict"]["answer"] == "flagged"
     assert [c["name"] for c in found["classes"] if c["flagged"]] == ["3"]

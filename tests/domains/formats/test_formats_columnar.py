@@ -427,10 +427,10 @@ def test_batches_and_row_groups_are_joined(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cifar10", "mnist", "gtsrb", "sst2", "ag-news"])
-def test_real_data_are_read(data_folder, name):
+def test_real_data_are_read(data_folder, real, name):
     path = data_folder / name / "test.parquet"
     features = json.loads(pq.read_schema(path).metadata[b"huggingface"])["info"]["features"]
-    source = read(path, limits=Limits(pixels=32 * 32))
+    source = real(name)
     assert len(source.data) == pq.read_metadata(path).num_rows
     assert list(source.data.classes) == features["label"]["names"]
     assert source.rejected == () and source.skipped == ()

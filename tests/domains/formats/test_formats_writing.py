@@ -286,8 +286,8 @@ def test_any_image_survives(height, width, channels, seed, format):
 
 
 @pytest.mark.parametrize("name", ["cifar10", "gtsrb", "sst2"])
-def test_real_data_survive(data_folder, tmp_path, name):
-    source = read(data_folder / name / "test.parquet")
+def test_real_data_survive(real, tmp_path, name):
+    source = real(name)
     part = source.data.subset(range(0, len(source.data), 40))
     names = [source.names[row] for row in part.ids.tolist()]
     write(part, names, source, tmp_path / "out")
