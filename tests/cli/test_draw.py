@@ -6,6 +6,8 @@ from collections import Counter
 import pytest
 
 from cli.runs import inside, report, save_npz, shapes
+from mithridate.cli.groups import HowToRead
+from mithridate.cli.sources import find_source
 from mithridate.core.errors import DataError
 from mithridate.pipelines.drawing import draw_by_class, recorded
 
@@ -42,7 +44,10 @@ def test_a_scan_trusts_what_was_checked_and_says_what_was_rejected(drawn, tmp_pa
     )  # fmt: skip
     assert "57 of 60 drawn examples were kept as checked" in done.stderr
     assert "3 are gone or were changed" in done.stderr and "1.0% to 13.9%" in done.stderr
-    assert len(report(tmp_path / "report")["overlap"]["vouched"]) == 57
+    found = report(tmp_path / "report")
+    assert len(found["overlap"]["vouched"]) == 57
+    assert found["drawn"]["examples"] == 60 and len(found["drawn"]["rejected"]) == 3
+    assert "3 are gone or were changed" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_every_class_is_drawn_from_and_too_few_are_refused(digits):
@@ -60,3 +65,9 @@ def test_a_damaged_record_is_refused(tmp_path, content):
     (tmp_path / "drawn.json").write_text(content)
     with pytest.raises(DataError, match="draw again"):
         recorded(tmp_path)
+
+
+def test_every_command_takes_the_folder_for_what_was_drawn(drawn):
+    _, folder = drawn
+    read = find_source(str(folder / "checked"), HowToRead())
+    assert read.data.classes == ("0", "1", "2") and len(read.data) > 50

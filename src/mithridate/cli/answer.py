@@ -11,10 +11,8 @@ import torch
 from mithridate.cli.answer_power import print_power
 from mithridate.cli.terminal import grid, note, say, show
 from mithridate.core.data import Dataset
-from mithridate.core.fingerprint import fingerprint
 from mithridate.domains.formats import Source
 from mithridate.pipelines.advice import trusted_needed
-from mithridate.pipelines.drawing import Drawn
 from mithridate.pipelines.finding import ClassFinding, DataScan
 from mithridate.pipelines.naming import DOUBT
 from mithridate.pipelines.scan import DataScanner
@@ -23,7 +21,6 @@ from mithridate.report.quoting import shorten, spell_invisible
 from mithridate.report.record import clean_expected
 from mithridate.report.signs import in_words
 from mithridate.stats.enrichment import fewest_permutations
-from mithridate.stats.intervals import proportion
 
 SIGNS = 5
 """Signs on the terminal; the report holds more."""
@@ -74,22 +71,6 @@ def print_look(quick: DataScan, data: Dataset, trusted: int) -> None:
         note("no feature goes with a label although the rest of its carriers speaks for another")
     for sign in quick.signs[:SIGNS]:
         note(f"  {in_words(sign, data, trusted)}")
-
-
-def print_drawn(drawn: Drawn, checked: Dataset, data: Dataset) -> None:
-    """Say what became of the examples that somebody checked."""
-    if drawn.source != fingerprint(data):
-        note("note: the trusted examples were drawn from other data than these")
-        return
-    gone = len(drawn.rejected(checked))
-    note(f"{len(drawn.ids) - gone:,} of {len(drawn.ids):,} drawn examples were kept as checked")
-    if gone:
-        share = proportion(gone, len(drawn.ids))
-        note(
-            f"note: {gone:,} are gone or were changed, so somebody rejected them: they are not "
-            "trusted and stay among the suspects, of which "
-            f"{share.low:.1%} to {share.high:.1%} are of their kind (95 % interval)"
-        )
 
 
 def print_verdict(result: DataScan, data: Dataset, names: Sequence[str]) -> None:

@@ -12,11 +12,14 @@ from mithridate.core.data import Dataset
 from mithridate.domains.catalogue import open_source
 from mithridate.domains.formats import Source
 from mithridate.domains.formats.arriving import inputs_like
+from mithridate.pipelines.drawing import drawn_in
 from mithridate.pipelines.examples import beside
 
 
 def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Source:
     """Read a file, a folder or a named set, of which "cifar10:test" names a split.
+
+    A folder that `mithridate draw` wrote stands for the examples in it.
 
     Args:
         where: The path or the name.
@@ -28,7 +31,7 @@ def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Sour
             for.
 
     """
-    return open_source(where, how.split, unlabelled=unlabelled, **how.options())
+    return open_source(drawn_in(where), how.split, unlabelled=unlabelled, **how.options())
 
 
 def trusted_beside(source: Source, where: str, how: HowToRead) -> Dataset:

@@ -6,6 +6,7 @@ Axes: n suspects, k drawn examples.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,20 @@ RECORD, DATA = "drawn.json", "data"
 SCHEMA = "mithridate-draw/1"
 LARGEST = 2**26
 """Bytes of a record that is read."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of the examples that were drawn for somebody to check.
+
+    Attributes:
+        drawn: How many there were.
+        rejected: The names of those that were deleted or changed, so somebody rejected them.
+
+    """
+
+    drawn: int
+    rejected: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,12 +76,22 @@ class Drawn:
         """Write the record into a folder."""
         write_json(folder / RECORD, {"schema": SCHEMA, **asdict(self)})
 
-    def rejected(self, checked: Dataset) -> tuple[int, ...]:
-        """Give the ids of those that are not among the checked examples any more, as they were."""
-        names = (checked.classes[label] for label in checked.labels.tolist())
-        there = set(zip(names, (each.hex() for each in digests(checked.inputs)), strict=True))
+    def checked(self, trusted: Dataset, data: Dataset, names: Sequence[str]) -> Checked | None:
+        """Say which are not among the trusted examples any more, as they were.
+
+        Args:
+            trusted: What is left of the drawn examples.
+            data: The suspects; None is given where the examples were drawn from others.
+            names: Of the suspects.
+
+        """
+        if self.source != fingerprint(data):
+            return None
+        classes = (trusted.classes[label] for label in trusted.labels.tolist())
+        there = set(zip(classes, (each.hex() for each in digests(trusted.inputs)), strict=True))
         known = zip(self.ids, zip(self.classes, self.digests, strict=True), strict=True)
-        return tuple(number for number, each in known if each not in there)
+        gone = tuple(names[number] for number, each in known if each not in there)
+        return Checked(len(self.ids), gone)
 
 
 def _counts(sizes: Any, count: int) -> Any:
@@ -121,6 +146,16 @@ def draw_examples(data: Dataset, count: int | None, seed: int, what: str) -> Dat
     rows = stream(seed, "draw", what).permutation(len(data))[:count]
     rows.sort()
     return data.subset(rows)
+
+
+def drawn_in(where: str) -> str:
+    """Give the path of the examples in a folder of `mithridate draw`, and any other path as it is.
+
+    Raises:
+        DataError: where the folder holds a damaged record.
+
+    """
+    return where if recorded(Path(where)) is None else str(Path(where) / DATA)
 
 
 def recorded(folder: Path) -> Drawn | None:

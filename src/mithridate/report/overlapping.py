@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mithridate.pipelines.drawing import Checked
 from mithridate.pipelines.exchange import Difference
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.overlap import Overlap
 from mithridate.report.quoting import shorten, spell_surrogates
+from mithridate.stats.intervals import proportion
 
 NAMED = 20
 """Examples that are named in a sentence or a record."""
@@ -31,6 +33,28 @@ def sentences(overlap: Overlap | None, names: Sequence[str]) -> list[str]:
     if overlap is None:
         return []
     return [*_common(overlap), *_relabelled(overlap, names), *_repeated(overlap)]
+
+
+def describe_checked(checked: Checked | None) -> str:
+    """Say what became of the examples that were drawn for somebody to check.
+
+    Args:
+        checked: None where they were drawn from other data.
+
+    """
+    if checked is None:
+        return "note: the trusted examples were drawn from other data than these"
+    gone = len(checked.rejected)
+    kept = f"{checked.drawn - gone:,} of {checked.drawn:,} drawn examples were kept as checked"
+    if not gone:
+        return kept
+    few = ", ".join(shorten(name, 40) for name in checked.rejected[:3])
+    share = proportion(gone, checked.drawn)
+    return (
+        f"{kept}; {gone:,} are gone or were changed, so somebody rejected them ({few}"
+        f"{', ...' if gone > 3 else ''}): they are not trusted and stay among the suspects, of "
+        f"which {share.low:.1%} to {share.high:.1%} are of their kind (95 % interval)"
+    )
 
 
 def checked_first(scan: DataScan, names: Sequence[str]) -> list[str]:

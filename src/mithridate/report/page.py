@@ -18,6 +18,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.files import write_text
 from mithridate.core.showing import Shown
 from mithridate.domains.registry import show_inputs
+from mithridate.pipelines.drawing import Checked
 from mithridate.pipelines.finding import ClassFinding, DataScan
 from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest
@@ -37,7 +38,8 @@ ROWS = 12  # classes in the table before the rest is folded away
 def write_report(
     scan: DataScan, data: Dataset, trusted: Dataset | None, folder: Path, *, names: Sequence[str],
     own_ids: Mapping[str, Sequence[str]] = NO_IDS, rejected: Sequence[tuple[str, str]] = (),
-    origin: str = "", command: str = "", seed: int = 0, title: str | None = None,
+    checked: Checked | None = None, origin: str = "", command: str = "", seed: int = 0,
+    title: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write report.json, flagged.csv and report.html into a folder; returns the record.
 
@@ -47,6 +49,7 @@ def write_report(
         names: of the n suspect examples.
         own_ids: {column: [n]}, how the data themselves name them, or {}.
         rejected: (name, why) of what could not be read.
+        checked: what became of trusted examples that were drawn from the suspects.
         origin: where the data came from.
         command: what repeats the scan.
 
@@ -54,8 +57,8 @@ def write_report(
         DataError: where there are not n names.
     """
     content = record(
-        scan, data, trusted, names=names, own_ids=own_ids, rejected=rejected, origin=origin,
-        command=command, seed=seed,
+        scan, data, trusted, names=names, own_ids=own_ids, rejected=rejected, checked=checked,
+        origin=origin, command=command, seed=seed,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "report.json", compact(content))

@@ -21,10 +21,11 @@ from mithridate.core.fingerprint import fingerprint
 from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
 from mithridate.core.scores import Scores
+from mithridate.pipelines.drawing import Checked
 from mithridate.pipelines.finding import DataScan, Judged
 from mithridate.pipelines.naming import DOUBT
 from mithridate.report import powers
-from mithridate.report.overlapping import apart, checked_first, figures
+from mithridate.report.overlapping import apart, checked_first, describe_checked, figures
 from mithridate.report.quoting import cell, spell_surrogates
 from mithridate.report.signs import signs_of
 
@@ -45,7 +46,7 @@ DIGITS = 6
 def record(
     scan: DataScan, data: Dataset, trusted: Dataset | None, *, names: Sequence[str],
     own_ids: Mapping[str, Sequence[str]] = NO_IDS, rejected: Sequence[tuple[str, str]] = (),
-    origin: str = "", command: str = "", seed: int = 0,
+    checked: Checked | None = None, origin: str = "", command: str = "", seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Give all of a scan as plain values that strict JSON can hold.
 
@@ -56,6 +57,7 @@ def record(
         names: of the n suspect examples.
         own_ids: by the name of their column, how the data themselves name the n examples.
         rejected: (name, why) of what could not be read.
+        checked: what became of trusted examples that were drawn from the suspects.
         origin: where the data came from.
 
     Raises:
@@ -76,7 +78,14 @@ def record(
             }
             for c in scan.classes
         ],
-        "checked_first": [spell_surrogates(each) for each in checked_first(scan, names)],
+        "checked_first": [
+            *([] if checked is None else [spell_surrogates(describe_checked(checked))]),
+            *(spell_surrogates(each) for each in checked_first(scan, names)),
+        ],
+        "drawn": None if checked is None else {
+            "examples": checked.drawn,
+            "rejected": [spell_surrogates(name) for name in checked.rejected],
+        },
         "overlap": figures(scan.overlap),
         "differ": apart(scan.differ),
         "signs": signs_of(scan, data),

@@ -23,12 +23,13 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, check_target, write
 from mithridate.pipelines import kept_network
-from mithridate.pipelines.drawing import DATA, draw_examples, recorded
+from mithridate.pipelines.drawing import Checked, draw_examples, recorded
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.mirroring import flipped
 from mithridate.pipelines.quick_look import Look
 from mithridate.pipelines.ready_scan import ReadyScan
 from mithridate.pipelines.scan import DataScanner, Saw
+from mithridate.report.overlapping import describe_checked
 from mithridate.report.page import write_report
 
 
@@ -45,7 +46,7 @@ def run(
     if writing.cleaned:
         check_target(writing.cleaned, source)
     data = draw_examples(source.data, limit, computing.seed, "suspect")
-    clean = trusted_of(trusted, source, reading, computing.seed)
+    clean, checked = trusted_of(trusted, source, reading, computing.seed)
     job = ReadyScan.of(
         scanner, data, clean, flipped(source.domain, training.flip), model=model.model,
         saw=cast(Saw, model.model_saw), epochs=training.epochs, seed=computing.seed,
@@ -63,7 +64,7 @@ def run(
                 scan = job.scanned(watch.step, watch.epochs, seen)
     except KeyboardInterrupt:
         return stopped(job.checkpoint if job.unfinished else None)
-    return finished(job, scan, source, path, writing)
+    return finished(job, scan, source, path, writing, checked)
 
 
 def looked(job: ReadyScan, every: bool) -> tuple[Look, DataScan | None]:
@@ -83,10 +84,11 @@ def looked(job: ReadyScan, every: bool) -> tuple[Look, DataScan | None]:
 
 
 def finished(
-    job: ReadyScan, scan: DataScan, source: Source, path: str, writing: WhatToWrite
-) -> int:
+    job: ReadyScan, scan: DataScan, source: Source, path: str, writing: WhatToWrite,
+    checked: Checked | None,
+) -> int:  # fmt: skip
     """Write all that was asked for; gives the exit status."""
-    write_all(job, scan, source, path, writing)
+    write_all(job, scan, source, path, writing, checked)
     return status.OF[scan.verdict.answer]
 
 
@@ -107,20 +109,20 @@ def check_flags(model: WhichModel, writing: WhatToWrite, quick: bool) -> None:
 
 def trusted_of(
     which: WhichTrusted, source: Source, reading: HowToReadOn, seed: int
-) -> Dataset | None:
-    """Read the trusted examples, which have the classes of the suspects."""
+) -> tuple[Dataset | None, Checked | None]:
+    """Read the trusted examples, which have the classes of the suspects.
+
+    Of examples that `mithridate draw` drew from the suspects it is said what became of them.
+    """
     if which.trusted is None:
         if which.trusted_count is not None:
             raise DataError("--trusted-count draws from the examples of --trusted, which is absent")
-        return None
-    folder = Path(which.trusted)
-    drawn = recorded(folder)
-    if drawn is None:
-        trusted = trusted_beside(source, which.trusted, reading)
-    else:
-        trusted = trusted_beside(source, str(folder / DATA), reading)
-        answer.print_drawn(drawn, trusted, source.data)
-    return draw_examples(trusted, which.trusted_count, seed, "trusted")
+        return None, None
+    trusted, drawn = trusted_beside(source, which.trusted, reading), recorded(Path(which.trusted))
+    checked = drawn.checked(trusted, source.data, source.names) if drawn else None
+    if drawn:
+        note(describe_checked(checked))
+    return draw_examples(trusted, which.trusted_count, seed, "trusted"), checked
 
 
 def scanner_of(given: dict[str, Any], detectors: str, *, trained: bool) -> DataScanner:
@@ -188,15 +190,16 @@ def write_beside(
 
 
 def write_all(
-    job: ReadyScan, scan: DataScan, source: Source, origin: str, writing: WhatToWrite
-) -> None:
+    job: ReadyScan, scan: DataScan, source: Source, origin: str, writing: WhatToWrite,
+    checked: Checked | None,
+) -> None:  # fmt: skip
     """Write the report and what else was asked for, then say what was found and where it is."""
     data, out = job.data, writing.out
     write_report(
         scan, data, job.trusted, out, names=names_of(source, data),
         own_ids=own_ids_of(source, data),
         rejected=[(each.name, each.reason) for each in source.rejected],
-        origin=origin, command=command_line(), seed=job.seed,
+        checked=checked, origin=origin, command=command_line(), seed=job.seed,
     )  # fmt: skip
     files = [out / name for name in ("report.html", "report.json", "flagged.csv")]
     files += write_beside(job, scan, source, writing)
