@@ -29,7 +29,7 @@ LARGEST = 2**26
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedDraw:
     """What became of the examples that were drawn for somebody to check.
 
     Attributes:
@@ -76,7 +76,7 @@ class Drawn:
         """Write the record into a folder."""
         write_json(folder / RECORD, {"schema": SCHEMA, **asdict(self)})
 
-    def checked(self, trusted: Dataset, data: Dataset, names: Sequence[str]) -> Checked | None:
+    def checked(self, trusted: Dataset, data: Dataset, names: Sequence[str]) -> CheckedDraw | None:
         """Say which are not among the trusted examples any more, as they were.
 
         Args:
@@ -91,7 +91,7 @@ class Drawn:
         there = set(zip(classes, (each.hex() for each in digests(trusted.inputs)), strict=True))
         known = zip(self.ids, zip(self.classes, self.digests, strict=True), strict=True)
         gone = tuple(names[number] for number, each in known if each not in there)
-        return Checked(len(self.ids), gone)
+        return CheckedDraw(len(self.ids), gone)
 
 
 def _counts(sizes: Any, count: int) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mithridate.pipelines.drawing import Checked
+from mithridate.pipelines.drawing import CheckedDraw
 from mithridate.pipelines.exchange import Difference
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.overlap import Overlap
@@ -35,7 +35,7 @@ def sentences(overlap: Overlap | None, names: Sequence[str]) -> list[str]:
     return [*_common(overlap), *_relabelled(overlap, names), *_repeated(overlap)]
 
 
-def describe_checked(checked: Checked | None) -> str:
+def describe_checked(checked: CheckedDraw | None) -> str:
     """Say what became of the examples that were drawn for somebody to check.
 
     Args:
@@ -55,6 +55,14 @@ def describe_checked(checked: Checked | None) -> str:
         f"{', ...' if gone > 3 else ''}): they are not trusted and stay among the suspects, of "
         f"which {share.low:.1%} to {share.high:.1%} are of their kind (95 % interval)"
     )
+
+
+def drawn(checked: CheckedDraw | None) -> dict[str, Any] | None:
+    """Give what became of the drawn examples as plain values for a record."""
+    if checked is None:
+        return None
+    rejected = [spell_surrogates(name) for name in checked.rejected]
+    return {"examples": checked.drawn, "rejected": rejected}
 
 
 def checked_first(scan: DataScan, names: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.files import write_text
 from mithridate.core.showing import Shown
 from mithridate.domains.registry import show_inputs
-from mithridate.pipelines.drawing import Checked
+from mithridate.pipelines.drawing import CheckedDraw
 from mithridate.pipelines.finding import ClassFinding, DataScan
 from mithridate.report import pages
 from mithridate.report.evidence import Exhibit, exhibits, smallest
@@ -38,7 +38,7 @@ ROWS = 12  # classes in the table before the rest is folded away
 def write_report(
     scan: DataScan, data: Dataset, trusted: Dataset | None, folder: Path, *, names: Sequence[str],
     own_ids: Mapping[str, Sequence[str]] = NO_IDS, rejected: Sequence[tuple[str, str]] = (),
-    checked: Checked | None = None, origin: str = "", command: str = "", seed: int = 0,
+    checked: CheckedDraw | None = None, origin: str = "", command: str = "", seed: int = 0,
     title: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write report.json, flagged.csv and report.html into a folder; returns the record.

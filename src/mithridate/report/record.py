@@ -21,11 +21,11 @@ from mithridate.core.fingerprint import fingerprint
 from mithridate.core.plain import plain
 from mithridate.core.runtime import environment
 from mithridate.core.scores import Scores
-from mithridate.pipelines.drawing import Checked
-from mithridate.pipelines.finding import DataScan, Judged
+from mithridate.pipelines.drawing import CheckedDraw
+from mithridate.pipelines.finding import ClassFinding, DataScan, Judged
 from mithridate.pipelines.naming import DOUBT
 from mithridate.report import powers
-from mithridate.report.overlapping import apart, checked_first, describe_checked, figures
+from mithridate.report.overlapping import apart, checked_first, describe_checked, drawn, figures
 from mithridate.report.quoting import cell, spell_surrogates
 from mithridate.report.signs import signs_of
 
@@ -46,7 +46,7 @@ DIGITS = 6
 def record(
     scan: DataScan, data: Dataset, trusted: Dataset | None, *, names: Sequence[str],
     own_ids: Mapping[str, Sequence[str]] = NO_IDS, rejected: Sequence[tuple[str, str]] = (),
-    checked: Checked | None = None, origin: str = "", command: str = "", seed: int = 0,
+    checked: CheckedDraw | None = None, origin: str = "", command: str = "", seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Give all of a scan as plain values that strict JSON can hold.
 
@@ -69,23 +69,12 @@ def record(
         "schema": SCHEMA,
         "verdict": _verdict(scan),
         "without_trusted": None if trusted is not None and len(trusted) else ABSENCE,
-        "classes": [
-            {
-                "name": spell_surrogates(c.name), "suspects": c.suspects, "trusted": c.trusted,
-                "flagged": c.flagged, "by": c.by, "visible": c.visible,
-                "p_values": {name: _number(p) for name, p in c.p_values.items()},
-                "weights": {name: _number(w) for name, w in c.weights.items()},
-            }
-            for c in scan.classes
-        ],
+        "classes": [_class(each) for each in scan.classes],
         "checked_first": [
             *([] if checked is None else [spell_surrogates(describe_checked(checked))]),
             *(spell_surrogates(each) for each in checked_first(scan, names)),
         ],
-        "drawn": None if checked is None else {
-            "examples": checked.drawn,
-            "rejected": [spell_surrogates(name) for name in checked.rejected],
-        },
+        "drawn": drawn(checked),
         "overlap": figures(scan.overlap),
         "differ": apart(scan.differ),
         "signs": signs_of(scan, data),
@@ -107,6 +96,15 @@ def record(
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": environment(),
         "examples": _examples(scan, data, names, own_ids),
+    }  # fmt: skip
+
+
+def _class(c: ClassFinding) -> dict[str, Any]:
+    return {
+        "name": spell_surrogates(c.name), "suspects": c.suspects, "trusted": c.trusted,
+        "flagged": c.flagged, "by": c.by, "visible": c.visible,
+        "p_values": {name: _number(p) for name, p in c.p_values.items()},
+        "weights": {name: _number(w) for name, w in c.weights.items()},
     }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, check_target, write
 from mithridate.pipelines import kept_network
-from mithridate.pipelines.drawing import Checked, draw_examples, recorded
+from mithridate.pipelines.drawing import CheckedDraw, draw_examples, recorded
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.mirroring import flipped
 from mithridate.pipelines.quick_look import Look
@@ -85,7 +85,7 @@ def looked(job: ReadyScan, every: bool) -> tuple[Look, DataScan | None]:
 
 def finished(
     job: ReadyScan, scan: DataScan, source: Source, path: str, writing: WhatToWrite,
-    checked: Checked | None,
+    checked: CheckedDraw | None,
 ) -> int:  # fmt: skip
     """Write all that was asked for; gives the exit status."""
     write_all(job, scan, source, path, writing, checked)
@@ -109,7 +109,7 @@ def check_flags(model: WhichModel, writing: WhatToWrite, quick: bool) -> None:
 
 def trusted_of(
     which: WhichTrusted, source: Source, reading: HowToReadOn, seed: int
-) -> tuple[Dataset | None, Checked | None]:
+) -> tuple[Dataset | None, CheckedDraw | None]:
     """Read the trusted examples, which have the classes of the suspects.
 
     Of examples that `mithridate draw` drew from the suspects it is said what became of them.
@@ -191,7 +191,7 @@ def write_beside(
 
 def write_all(
     job: ReadyScan, scan: DataScan, source: Source, origin: str, writing: WhatToWrite,
-    checked: Checked | None,
+    checked: CheckedDraw | None,
 ) -> None:  # fmt: skip
     """Write the report and what else was asked for, then say what was found and where it is."""
     data, out = job.data, writing.out
