@@ -13,15 +13,16 @@ and only its ranking is measured.
 
 from __future__ import annotations
 
-import argparse
+import functools
 import itertools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from cells import RESULTS, done, markdown, records, save
+from cells import markdown, records
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
@@ -36,6 +37,7 @@ from mithridate.domains.text.triggers import WordTrigger
 from mithridate.pipelines.scan import DataScan, DataScanner
 from mithridate.stats.enrichment import enrichment
 from mithridate.stats.intervals import Interval, proportion
+from worlds import World, command_line
 
 FOLDER = "false_alarms"
 POOL, TEST = 2_500, 1_000
@@ -132,9 +134,8 @@ def world(name: str, seed: int, m: int, poisoned: bool) -> Any:
     return {**setting, **found, "recipe": vars(RECIPE), "environment": environment()}
 
 
-def run(names: list[str]) -> None:
-    """Run the scans that have no record yet."""
-    torch.set_num_threads(1)
+def worlds(names: list[str]) -> Iterator[World]:
+    """All scans of some sets."""
     seeds = range(max(clean for _, clean, _ in PLAN.values()))
     for twin, seed, name, m in itertools.product((False, True), seeds, names, TRUSTED):
         _, clean, poisoned = PLAN[name]
@@ -143,8 +144,7 @@ def run(names: list[str]) -> None:
         if name == "digits" and m > 250:
             continue  # it has 1,442 examples to train on
         label = f"{name}-{'poisoned' if twin else 'clean'}-m{m}-seed{seed}"
-        if not done(FOLDER, label):
-            save(FOLDER, label, world(name, seed, m, twin))
+        yield label, functools.partial(world, name, seed, m, twin)
 
 
 def share(found: list[bool]) -> str:
@@ -204,19 +204,5 @@ def lists(found: list[Any]) -> str:
     return markdown([*header, "mean share of poison named", "void (attack did not take)"], rows)
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["run", "table"])
-    parser.add_argument("--sets", nargs="+", default=list(PLAN))
-    arguments = parser.parse_args()
-    if arguments.what == "run":
-        run(arguments.sets)
-    text = table()
-    (RESULTS / FOLDER).mkdir(parents=True, exist_ok=True)
-    (RESULTS / FOLDER / "table.md").write_text(text)
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, FOLDER, table, {"run": worlds}, list(PLAN))

@@ -13,9 +13,9 @@ normal scores instead of a network, so that there can be many.
 
 from __future__ import annotations
 
-import argparse
+import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cells import RESULTS, done, markdown, records, save
+from cells import markdown, records
 from mithridate.attacks.goals import AllToAll, AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -43,6 +43,7 @@ from mithridate.pipelines.finding import Decision, Judged, Rule, judge_examples
 from mithridate.pipelines.scan import DataScanner
 from mithridate.stats.enrichment import benjamini_hochberg
 from mithridate.stats.intervals import proportion
+from worlds import World, command_line
 
 FOLDER = "lists"
 FDR = 0.2
@@ -139,14 +140,15 @@ def told(
     }
 
 
-def world(name: str, trigger: Trigger, all_to_all: bool, rate: float, seed: int) -> dict[str, Any]:
+def world(name: str, kind: str, trigger: Trigger, rate: float, seed: int) -> dict[str, Any]:
     """Poison, train, score and list."""
     began = time.process_time()
     n, m, epochs = SIZES[name]
     source = load_named(name)
     rows = source.data.subset(stream(seed, "rows", name).permutation(len(source.data))[: n + m])
     data, trusted = rows.subset(range(n)), rows.subset(range(n, n + m))
-    attack = Poisoning(trigger, AllToAll() if all_to_all else AllToOne(), RandomSelection(rate))
+    goal = AllToAll() if kind == "all-to-all" else AllToOne()
+    attack = Poisoning(trigger, goal, RandomSelection(rate))
     made = attack.poison(data, stream(seed, "poison", name))
     scanner = DataScanner(training=TrainingConfig(epochs=epochs, batch_size=64))
     trained = scanner.train(made.data, trusted, source.domain, seed, Runtime())
@@ -156,26 +158,24 @@ def world(name: str, trigger: Trigger, all_to_all: bool, rate: float, seed: int)
     test = load_named(name, split="test").data.subset(range(TEST))
     rng = stream(seed, "trap", name)
     return {
+        "set": name, "trigger": kind, "rate": rate, "seed": seed,
         "poisons": int(made.truth.poisoned.sum()),
         "attack_success": attack_success(trained.model, attack, test, source.domain, rng),
         "rules": lists(judged, made.data, trusted, made.truth.poisoned, seed, RULE),
         "detectors": [each.detector.name() for each in judged],
         "cpu_seconds": time.process_time() - began,
         "environment": environment(),
-    }
+    }  # fmt: skip
 
 
-def run(sets: list[str]) -> None:
-    """Make the worlds that have no record yet."""
-    torch.set_num_threads(1)
+def worlds(sets: list[str]) -> Iterator[World]:
+    """All worlds of some sets."""
     for seed in range(max(seeds for *_, seeds in PLAN)):
         for name, kind, trigger, rates, seeds in PLAN:
             for rate in rates:
                 label = f"{name}-{kind}-{rate:g}-seed{seed}"
-                if name in sets and seed < seeds and not done(FOLDER, label):
-                    found = world(name, trigger, kind == "all-to-all", rate, seed)
-                    setting = {"set": name, "trigger": kind, "rate": rate, "seed": seed}
-                    save(FOLDER, label, {**setting, **found})
+                if name in sets and seed < seeds:
+                    yield label, functools.partial(world, name, kind, trigger, rate, seed)
 
 
 def simulated(poison: tuple[int, ...], shifts: tuple[float, ...], seed: int) -> dict[str, Any]:
@@ -201,13 +201,18 @@ def simulated(poison: tuple[int, ...], shifts: tuple[float, ...], seed: int) -> 
     return {"poisons": sum(poison), "rules": found}
 
 
-def simulate() -> None:
-    """Make the simulated worlds, a record for each kind."""
-    for kind, (poison, shifts) in SIMULATED.items():
+def simulated_worlds(_: list[str]) -> Iterator[World]:
+    """The simulated worlds, a record for each kind."""
+    for kind in SIMULATED:
         label = "simulated-" + kind.replace(",", "").replace(" ", "-")
-        if not done(FOLDER, label):
-            found = [simulated(poison, shifts, seed) for seed in range(WORLDS)]
-            save(FOLDER, label, {"kind": kind, "worlds": found})
+        yield label, functools.partial(simulations, kind)
+
+
+def simulations(kind: str) -> dict[str, Any]:
+    """Many simulated worlds of one kind."""
+    poison, shifts = SIMULATED[kind]
+    found = [simulated(poison, shifts, seed) for seed in range(WORLDS)]
+    return {"kind": kind, "worlds": found}
 
 
 def share(count: int, n: int) -> str:
@@ -265,21 +270,5 @@ def table() -> str:
     return text + "\n" + markdown(["simulated", "rule", *HEADER], rows)
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["run", "simulate", "table"])
-    parser.add_argument("--sets", nargs="+", default=list(SIZES))
-    arguments = parser.parse_args()
-    if arguments.what == "run":
-        run(arguments.sets)
-    if arguments.what == "simulate":
-        simulate()
-    text = table()
-    (RESULTS / FOLDER).mkdir(parents=True, exist_ok=True)
-    (RESULTS / FOLDER / "table.md").write_text(text)
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, FOLDER, table, {"run": worlds, "simulate": simulated_worlds}, list(SIZES))

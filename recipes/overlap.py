@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cells import RESULTS, done, markdown, records, save
+from cells import done, markdown, records, save
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.core.data import Dataset, concatenate
@@ -42,6 +42,7 @@ from mithridate.pipelines.contents import same_content
 from mithridate.pipelines.exchange import differences, why_not
 from mithridate.pipelines.scan import DataScanner
 from mithridate.stats.intervals import proportion
+from worlds import keep_table
 
 FOLDER = "overlap"
 SUSPECTS, TRUSTED, SHARES = 1000, 400, (0.0, 0.25, 0.5, 1.0)
@@ -335,10 +336,7 @@ def main() -> None:
     what = parser.parse_args().what
     if what != "table":
         {"worlds": worlds, "copies": copies, "sources": sources}[what]()
-    text = table()
-    (RESULTS / FOLDER).mkdir(parents=True, exist_ok=True)
-    (RESULTS / FOLDER / "table.md").write_text(text)
-    print(text)
+    keep_table(FOLDER, table())
 
 
 if __name__ == "__main__":

@@ -13,16 +13,16 @@ GTSRB. Worlds of one set share examples, so they are no independent samples of a
 
 from __future__ import annotations
 
-import argparse
 import functools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from cells import RESULTS, done, markdown, records, save
+from cells import markdown, records
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -39,6 +39,7 @@ from mithridate.pipelines.finding import Rule
 from mithridate.pipelines.quick_look import Look
 from mithridate.pipelines.scan import DataScanner
 from mithridate.stats.intervals import proportion
+from worlds import World, command_line
 
 FOLDER = "simple_features"
 RATES = (0.005, 0.01, 0.03)
@@ -145,9 +146,8 @@ def world(name: str, seed: int, kind: str, rate: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run(names: list[str]) -> None:
-    """Judge the worlds that have no record yet."""
-    torch.set_num_threads(1)
+def worlds(names: list[str]) -> Iterator[World]:
+    """All worlds of some sets."""
     for seed in range(max(plan[3] for plan in PLAN.values())):
         for name in names:
             _, _, seeds, clean, triggers = PLAN[name]
@@ -156,8 +156,7 @@ def run(names: list[str]) -> None:
                 cells += [(kind, rate) for kind in triggers for rate in RATES]
             for kind, rate in cells:
                 label = f"{name}-{kind.replace(' ', '-').replace(',', '')}-{rate}-seed{seed}"
-                if not done(FOLDER, label):
-                    save(FOLDER, label, world(name, seed, kind, rate))
+                yield label, functools.partial(world, name, seed, kind, rate)
 
 
 def share(found: list[bool]) -> str:
@@ -200,19 +199,5 @@ def table() -> str:
     return markdown(header, rows)
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["run", "table"])
-    parser.add_argument("--sets", nargs="+", default=list(PLAN))
-    arguments = parser.parse_args()
-    if arguments.what == "run":
-        run(arguments.sets)
-    text = table()
-    (RESULTS / FOLDER).mkdir(parents=True, exist_ok=True)
-    (RESULTS / FOLDER / "table.md").write_text(text)
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, FOLDER, table, {"run": worlds}, list(PLAN))

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from cells import DOMAIN, RESULTS, average, done, kept, markdown, records, save, train
+from cells import DOMAIN, average, done, kept, markdown, records, save, train
 from mithridate.attacks.goals import AllToOne, SourceSpecific
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -33,6 +33,7 @@ from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.layers import Pool
 from mithridate.domains.image.triggers import PatchTrigger
+from worlds import keep_table
 
 FOLDER = "spectral_blame"
 RECIPE = TrainingConfig(epochs=8)
@@ -155,9 +156,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "run":
         run(arguments.seeds, arguments.again)
-    text = table()
-    (RESULTS / FOLDER / "table.md").write_text(text)
-    print(text)
+    keep_table(FOLDER, table())
 
 
 if __name__ == "__main__":

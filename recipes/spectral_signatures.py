@@ -21,7 +21,6 @@ from typing import Any
 import torch
 
 from cells import (
-    RESULTS,
     average,
     done,
     kept,
@@ -44,6 +43,7 @@ from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PixelTrigger
+from worlds import keep_table
 
 PAIRS = ((0, 2), (1, 3), (3, 5), (7, 4), (2, 5), (8, 6), (9, 2), (3, 7))
 FOLDER = "spectral_signatures"
@@ -226,9 +226,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "run":
         run(arguments.seeds)
-    text = table()
-    (RESULTS / FOLDER / "table.md").write_text(text)
-    print(text)
+    keep_table(FOLDER, table())
 
 
 if __name__ == "__main__":

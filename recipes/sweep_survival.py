@@ -21,13 +21,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from cells import RESULTS, markdown, records, save
+from cells import markdown, records, save
 from mithridate.bench.origin import origin
 from mithridate.bench.plan import Plan, make_plan
 from mithridate.bench.recipe import cells_of
 from mithridate.bench.store import Store
 from mithridate.bench.verify import difference
 from mithridate.core.streams import stream
+from worlds import keep_table
 
 FOLDER, RECIPE, KILLS = "sweep_survival", "recipes/thousand.py", 10
 
@@ -204,10 +205,7 @@ def main() -> None:
         run(arguments.folder, arguments.workers, arguments.seed)
     if arguments.what == "idle":
         idle(arguments.folder, arguments.workers)
-    text = table()
-    (RESULTS / FOLDER).mkdir(parents=True, exist_ok=True)
-    (RESULTS / FOLDER / "table.md").write_text(text)
-    print(text)
+    keep_table(FOLDER, table())
 
 
 if __name__ == "__main__":
