@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,12 +36,12 @@ HOME = (
 )
 """The commands behind the picture of the home page."""
 
-COLOURS = {"home": 96, "tutorials": 32}
-"""Photographs need more."""
+COLOURS, LEVEL = 64, 64
+"""Colours of a picture, and the distance of its greys, so that colours are left for photographs."""
 
 
-def show(page: Path, picture: Path, height: int, width: int, colours: int) -> None:
-    """Open a page in a window of 1280 pixels, and keep what is seen of it in a width of its own."""
+def show(page: Path, picture: Path, height: int) -> None:
+    """Open a page in a browser and keep what is seen of it."""
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder, "whole.png")
         flags = (
@@ -50,11 +51,18 @@ def show(page: Path, picture: Path, height: int, width: int, colours: int) -> No
         )  # fmt: skip
         subprocess.run(["chromium", *flags, page.as_uri()], check=True, capture_output=True)
         with Image.open(whole) as seen:
-            size = (width, round(height * width / seen.width))
-            shown = seen.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-            few = shown.quantize(colours, dither=Image.Dither.NONE)
+            few = few_greys(seen).quantize(COLOURS, dither=Image.Dither.NONE)
             few.save(picture, optimize=True)
     print(picture, picture.stat().st_size, flush=True)
+
+
+def few_greys(seen: Image.Image) -> Image.Image:
+    """Round the greys of text; what is light or has a colour stays."""
+    pixels = np.asarray(seen.convert("RGB")).astype(int)
+    grey = pixels.mean(2, keepdims=True)
+    plain = (np.ptp(pixels, axis=2, keepdims=True) < 24) & (grey < 235)
+    rounded = np.minimum(LEVEL * np.round(grey / LEVEL), 255)
+    return Image.fromarray(np.where(plain, rounded, pixels).astype(np.uint8))
 
 
 def home(folder: Path) -> None:
@@ -63,8 +71,7 @@ def home(folder: Path) -> None:
     for command in HOME:
         done = subprocess.run([*program, *command.split()], cwd=folder, check=False)
         assert done.returncode in (0, 1), command
-    picture = ROOT / "docs" / "images" / "report.png"
-    show(folder / "report" / "report.html", picture, 2720, 880, COLOURS["home"])
+    show(folder / "report" / "report.html", ROOT / "docs" / "images" / "report.png", 2300)
 
 
 def tutorial(name: str, folder: Path) -> None:
@@ -73,8 +80,7 @@ def tutorial(name: str, folder: Path) -> None:
     paths = os.pathsep.join([str(ROOT / "tests"), *sys.path])
     runner = [sys.executable, ROOT / "tests" / "docs" / "tutorial.py", text, folder]
     subprocess.run(runner, check=True, env=os.environ | {"PYTHONPATH": paths})
-    picture = text.with_suffix(".png")
-    show(folder / TUTORIALS[name], picture, 1000, 1280, COLOURS["tutorials"])
+    show(folder / TUTORIALS[name], text.with_suffix(".png"), 1000)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from mithridate.core.fit import TrainingConfig
 from mithridate.core.streams import stream
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.triggers import PatchTrigger
+from mithridate.pipelines.finding import Sign
 from mithridate.pipelines.scan import DataScanner
 from mithridate.report.quoting import spell_invisible
 from report.example import (
@@ -167,6 +168,16 @@ def test_what_detectors_say_is_text_too(tmp_path):
     data, trusted = pictures(120), pictures(150, seed=1)
     _, html = written(tmp_path, data, trusted, scan_of(data, trusted))
     assert "nothing &lt;b&gt;at all&lt;/b&gt;" in html
+
+
+def test_simple_features_after_the_first_are_folded_away(tmp_path):
+    data, trusted = texts(60), texts(30, seed=1)
+    known = len(data.classes) * (1,)
+    signs = tuple(Sign(f"the word `w{i}`", 0, 1.0, known, known) for i in range(14))
+    _, page = written(tmp_path, data, trusted, replace(scan_of(data, trusted), signs=signs))
+    shown, _, folded = page.partition("<summary>7 more</summary>")
+    assert "`w4`" in shown and "`w5`" not in shown
+    assert "`w5`" in folded and "`w11`" in folded and "`w12`" not in page
 
 
 def test_every_picture_and_figure_has_its_words(tmp_path):

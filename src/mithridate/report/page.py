@@ -28,8 +28,8 @@ from mithridate.report.quoting import shorten
 from mithridate.report.record import NO_IDS, compact, flagged_rows, is_compared, record
 from mithridate.report.signs import in_words
 
-SIGNS = 12
-"""Simple features in the list; the record holds all."""
+FIRST_SIGNS, SIGNS = 5, 12
+"""Simple features that are seen at once, and in the whole list; the record holds all."""
 
 PART = 0.1  # of an order, from which on a detector is named beside the leader
 ROWS = 12  # classes in the table before the rest is folded away
@@ -75,7 +75,6 @@ def page(
     trusted = trusted if scan.trusted is None else scan.trusted
     environment = pages.environment()
     environment.filters.update(short=shorten, p=_p, count=_count, percent=_percent)
-    chosen = exhibits(scan, data)
     ranked = sorted((c for c in scan.classes if c.suspects), key=_worst_first)
     return environment.get_template("scan.html").render(
         title=title or content["data"]["origin"] or "a labelled data set",
@@ -88,8 +87,9 @@ def page(
         facts=_facts(scan, data),
         power=rows(scan.power),
         planted=PLANTED,
+        first_signs=FIRST_SIGNS,
         signs=[in_words(sign, data, len(trusted) if trusted else 0) for sign in scan.signs[:SIGNS]],
-        evidence=_evidence(scan, data, trusted, content["examples"], chosen),
+        evidence=_evidence(scan, data, trusted, content["examples"], exhibits(scan, data)),
         listed=sum(bool(c.flagged) for c in scan.classes),
     )
 
