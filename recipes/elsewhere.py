@@ -7,13 +7,20 @@ MNIST at half its size and a small network of three linear layers. Suspects are 
 loops on 2,000 training images (`foreign.py`); references by the library on 1,050 of 1,500 trusted
 test images, whose other 450 the scanners see. Half of the ways were drawn, before anything was
 looked at, to choose the rule by; the others judge it.
+
+The scanner of pairs, its size, steps and examples, and that it took the place of universal-transfer
+were chosen by `choosing`: fresh networks of the ways that rules are chosen by, other numbers and so
+other seeds than any above, beside 19 references that learnt other trusted images. None of the
+networks that judge was looked at.
+
+    python recipes/elsewhere.py choosing --store ANOTHER_FOLDER
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -46,16 +53,21 @@ from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.membership import compare, vitals
 from mithridate.pipelines.model_scan import default_scanners, round_scores
 from mithridate.pipelines.references import References
+from mithridate.scanners.universal_transfer import UniversalTransfer
 from mithridate.scanners.weight_statistics import WeightStatistics
 from mithridate.stats.intervals import proportion
+from mithridate.stats.leaving_out import Floats
 from mithridate.stats.population import standing
 
 NETWORK = f"python:{Path(__file__).with_name('foreign.py')}:build"
 DOMAIN = ImageDomain()
 TRUSTED, SHOWN = 1500, 0.3
+FRESH = 100
+"""The first number of networks that the scanner of pairs was chosen by."""
 ONE_WAY, VARIED = 19, 39
 CLEAN = {"chosen by": 2, "looked at once": 4, "judged by": 5}
 """Clean networks of each way, by what the way is for."""
+CHOOSING = "pairs chosen by"
 
 LOOPS: dict[str, Loop] = {**WAYS, **LATER}
 
@@ -79,6 +91,7 @@ KINDS = {
     ),
     "all-to-all": Kind(PatchTrigger(row=-3, column=-3, style="white"), "next", rate=0.3),
 }
+SCANNERS = (*default_scanners(), UniversalTransfer(), WeightStatistics())
 TOOK, LEVEL = 0.5, 0.05
 """Success of the attack from which on a network counts as backdoored."""
 
@@ -117,10 +130,25 @@ class Suspect:
         return Poisoning(kind.trigger, self.goal, RandomSelection(kind.rate, kind.cover))
 
 
+@dataclass(frozen=True)
+class World:
+    """Trusted examples, references and draws, and the folder in which all is kept."""
+
+    store: Path
+    seed: int = 0
+
+    @property
+    def trusted(self) -> tuple[Dataset, Dataset]:
+        """The trusted examples: those that references learn, and those that scanners see."""
+        return trusted(self.seed)
+
+
 def ways(purpose: str) -> list[str]:
     """The ways that are for something; the first twenty were halved by a draw."""
     if purpose == "judged by":
         return list(LATER)
+    if purpose == CHOOSING:
+        return ways("chosen by")
     order = stream(0, "elsewhere", "split").permutation(len(WAYS))
     half = len(WAYS) // 2
     return [list(WAYS)[i] for i in sorted(order[:half] if purpose == "chosen by" else order[half:])]
@@ -129,6 +157,11 @@ def ways(purpose: str) -> list[str]:
 def suspects(purpose: str) -> Iterator[Suspect]:
     """The networks of these ways."""
     kinds = list(KINDS)
+    if purpose == CHOOSING:
+        for way in ways(purpose):
+            yield from (Suspect(way, kind, FRESH) for kind in ("", *kinds))
+            yield Suspect(way, "", FRESH + 1)
+        return
     for way in ways(purpose):
         for number in range(CLEAN[purpose]):
             yield Suspect(way, "", number)
@@ -147,11 +180,11 @@ def images(split: str) -> Dataset:
 
 
 @cache
-def trusted() -> tuple[Dataset, Dataset]:
-    """The trusted examples: those that references learn, and those that scanners see."""
+def trusted(seed: int) -> tuple[Dataset, Dataset]:
+    """The trusted examples of a world; those of two worlds are others."""
     test = images("test")
-    rows = stream(0, "elsewhere", "trusted").permutation(len(test))[:TRUSTED]
-    return set_apart(test.subset(np.sort(rows)), SHOWN, stream(0, "scan", "apart"))
+    rows = stream(0, "elsewhere", "trusted").permutation(len(test))[4000 * seed :][:TRUSTED]
+    return set_apart(test.subset(np.sort(rows)), SHOWN, stream(seed, "scan", "apart"))
 
 
 @cache
@@ -200,9 +233,9 @@ def blank(path: Path) -> nn.Module:
     return model.eval()
 
 
-def network(suspect: Suspect, store: Path) -> nn.Module:
+def network(suspect: Suspect, world: World) -> nn.Module:
     """Train a suspect, or read it."""
-    path = store / "networks" / f"{suspect.name}.pt"
+    path = world.store / "networks" / f"{suspect.name}.pt"
     if path.exists():
         return blank(path)
     model, data = begun(suspect), learnt(suspect)
@@ -224,12 +257,14 @@ def facts(suspect: Suspect, model: nn.Module) -> dict[str, float]:
     return found
 
 
-def reference(number: int, varied: bool, store: Path) -> nn.Module:
+def reference(number: int, varied: bool, world: World) -> nn.Module:
     """Train a clean reference as a scan does, or read it."""
-    path = store / "networks" / f"{reference_name(number, varied)}.pt"
+    path = world.store / "networks" / f"{reference_name(number, varied)}.pt"
     if path.exists():
         return blank(path)
-    model = References(network=NETWORK, varied=varied).trained(number, trusted()[0], DOMAIN)
+    model = References(network=NETWORK, varied=varied).trained(
+        number, world.trusted[0], DOMAIN, world.seed
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), path)
     return model
@@ -240,18 +275,20 @@ def reference_name(number: int, varied: bool) -> str:
     return f"ref-{'varied' if varied else 'one'}-{number}"
 
 
-def scan(name: str, make: Callable[[], nn.Module], store: Path) -> None:
-    """Scan a network by the scanners of an ordinary scan, and keep what they say."""
-    path = store / "scores" / f"{name}.npz"
-    if path.exists():
+def scan(name: str, make: Callable[[], nn.Module], world: World) -> None:
+    """Scan a network by the scanners that are missing, and keep what they say."""
+    path = world.store / "scores" / f"{name}.npz"
+    found: dict[str, Any] = dict(np.load(path)) if path.exists() else {}
+    missing = [s for s in SCANNERS if not {s.name(), f"why.{s.name()}"} & set(found)]
+    if not missing:
         return
-    model, shown = make(), trusted()[1]
+    model, shown = make(), world.trusted[1]
     view = View(domain=DOMAIN, model=model, clean=shown, precision="fp32")
-    found: dict[str, Any] = {}
-    for scanner in (*default_scanners(), WeightStatistics()):
+    for scanner in missing:
         try:
-            said = scanner.judge(view, stream(0, "model-scan", scanner.name()))
-            found[scanner.name()] = said.scores.values.double().numpy()
+            said = scanner.judge(view, stream(world.seed, "model-scan", scanner.name()))
+            scores = said.scores.values if said.pairs is None else said.pairs
+            found[scanner.name()] = scores.double().numpy()
         except CannotJudge as reason:
             found[f"why.{scanner.name()}"] = np.array(str(reason))
     with torch.no_grad():
@@ -260,17 +297,24 @@ def scan(name: str, make: Callable[[], nn.Module], store: Path) -> None:
     np.savez(path, **found)
 
 
-def run(store: Path) -> None:
-    """Train and scan everything that is not kept."""
-    for varied, count in ((True, VARIED), (False, ONE_WAY)):
+def run(world: World, purposes: Iterable[str], counts: Mapping[bool, int]) -> None:
+    """Train and scan everything that is not kept.
+
+    Args:
+        world: Where.
+        purposes: Of the suspects.
+        counts: How many references, by whether they are varied.
+
+    """
+    for varied, count in counts.items():
         for number in range(count):
-            scan(reference_name(number, varied), partial(reference, number, varied, store), store)
-    for suspect in (suspect for purpose in CLEAN for suspect in suspects(purpose)):
-        path = store / "facts" / f"{suspect.name}.json"
+            scan(reference_name(number, varied), partial(reference, number, varied, world), world)
+    for suspect in (suspect for purpose in purposes for suspect in suspects(purpose)):
+        path = world.store / "facts" / f"{suspect.name}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(facts(suspect, network(suspect, store))))
-        scan(suspect.name, partial(network, suspect, store), store)
+            path.write_text(json.dumps(facts(suspect, network(suspect, world))))
+        scan(suspect.name, partial(network, suspect, world), world)
         print(suspect.name, path.read_text(), flush=True)
 
 
@@ -294,13 +338,15 @@ class Rule:
     scanners: tuple[str, ...] = tuple(scanner.name() for scanner in default_scanners())
 
 
-FORMER = (*Rule.scanners, "weight-statistics")
+FEWER = ("neural-cleanse", "maximum-margin", "universal-transfer")
+FORMER = (*FEWER, "weight-statistics")
 RULES = {
     "before": Rule(False, ONE_WAY, own_scale=False, checked=False, scanners=FORMER),
     "references varied": Rule(True, ONE_WAY, own_scale=False, checked=False, scanners=FORMER),
     "and scale of the network": Rule(True, ONE_WAY, True, checked=False, scanners=FORMER),
-    "and without weight statistics": Rule(True, ONE_WAY, True, checked=False),
-    "and checked, as now": Rule(True, ONE_WAY, True, checked=True),
+    "and without weight statistics": Rule(True, ONE_WAY, True, checked=False, scanners=FEWER),
+    "and checked": Rule(True, ONE_WAY, True, checked=True, scanners=FEWER),
+    "and pairs for universal transfer, as now": Rule(True, ONE_WAY, True, checked=True),
     f"as now, {VARIED} references": Rule(True, VARIED, True, checked=True),
 }
 
@@ -323,19 +369,26 @@ class Judged:
     tail_p: float = 1.0
 
 
-def judge(name: str, rule: Rule, store: Path) -> Judged:
+def rounded(scores: Floats) -> Floats:
+    """Scores as a scan keeps them."""
+    flat = round_scores(Scores(torch.from_numpy(scores.ravel())))
+    return flat.reshape(scores.shape)
+
+
+def judge(name: str, rule: Rule, world: World) -> Judged:
     """Reach a verdict by kept scores, as `ModelScanner` does."""
     names = [name, *(reference_name(i, rule.varied) for i in range(rule.count))]
-    kept = [dict(np.load(store / "scores" / f"{each}.npz")) for each in names]
-    labels = trusted()[1].labels
+    kept = [dict(np.load(world.store / "scores" / f"{each}.npz")) for each in names]
+    labels = world.trusted[1].labels
     own, *others = (vitals(torch.from_numpy(each["logits"]), labels) for each in kept)
     belongs = compare(own, others, LEVEL)
     if rule.checked and belongs is not None and belongs.why:
         return Judged("cannot judge", None)
     heard = [s for s in rule.scanners if s in kept[0]]
     rows = [kept[0], *(each for each in kept[1:] if all(s in each for s in heard))]
-    tables = [np.stack([round_scores(Scores(torch.from_numpy(r[s]))) for r in rows]) for s in heard]
-    found = standing(tables, rule.own_scale)
+    tables = {s: np.stack([rounded(r[s]) for r in rows]) for s in heard}
+    pairs = [x for x in tables.values() if x.ndim == 3]
+    found = standing([x for x in tables.values() if x.ndim == 2], rule.own_scale, pairs)
     if found.finest_p > LEVEL + 1e-12:
         return Judged("cannot judge", found.p_value)
     named = tuple(np.flatnonzero(found.by_class <= LEVEL + 1e-12).tolist())
@@ -348,16 +401,16 @@ def share(hits: int, of: int) -> str:
     return f"{hits}/{of}, {percent(proportion(hits, of))} %"
 
 
-def took(suspect: Suspect, store: Path) -> bool:
+def took(suspect: Suspect, world: World) -> bool:
     """Whether a suspect counts: clean, or with a backdoor that it obeys."""
-    kept = json.loads((store / "facts" / f"{suspect.name}.json").read_text())
+    kept = json.loads((world.store / "facts" / f"{suspect.name}.json").read_text())
     return not suspect.kind or bool(kept["asr"] >= TOOK)
 
 
-def line(rule: str, purpose: str, store: Path) -> list[str]:
+def line(rule: str, purpose: str, world: World) -> list[str]:
     """One row of the table: what a rule says of networks that were trained in some ways."""
-    every = [s for s in suspects(purpose) if took(s, store)]
-    judged = {s: judge(s.name, RULES[rule], store) for s in every}
+    every = [s for s in suspects(purpose) if took(s, world)]
+    judged = {s: judge(s.name, RULES[rule], world) for s in every}
     clean = [judged[s] for s in every if not s.kind]
     cells = [rule, *(share(sum(j.answer == a for j in clean), len(clean))
                      for a in ("flagged", "cannot judge"))]  # fmt: skip
@@ -373,15 +426,15 @@ def line(rule: str, purpose: str, store: Path) -> list[str]:
 HEADER = ["rule", "clean: flagged", "clean: cannot judge", *KINDS]
 
 
-def table(store: Path) -> str:
+def table(world: World) -> str:
     """What each rule says, by what the ways of training were for."""
     parts = []
     for purpose in reversed(CLEAN):
         names = (s.name for s in suspects(purpose))
-        if not all((store / "scores" / f"{name}.npz").exists() for name in names):
+        if not all((world.store / "scores" / f"{name}.npz").exists() for name in names):
             print(f"not run to the end and left out: {purpose}")
             continue
-        rows = [line(rule, purpose, store) for rule in RULES]
+        rows = [line(rule, purpose, world) for rule in RULES]
         told = f"Ways of training that the rule was {purpose}: {'; '.join(ways(purpose))}."
         parts.append(f"{told}\n\n{markdown(HEADER, rows)}")
     return "\n".join(parts)
@@ -390,15 +443,21 @@ def table(store: Path) -> str:
 def main() -> None:
     """Run, or write the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("what", choices=["run", "table", "choosing"])
     parser.add_argument("--store", type=Path, default=Path("elsewhere-store"))
     given = parser.parse_args()
     if given.what == "run":
-        run(given.store)
+        run(World(given.store), CLEAN, {True: VARIED, False: ONE_WAY})
+        return
+    if given.what == "choosing":
+        world = World(given.store, 1)
+        run(world, [CHOOSING], {True: ONE_WAY})
+        rules = [rule for rule, how in RULES.items() if how.varied and how.count == ONE_WAY]
+        print(markdown(HEADER, [line(rule, CHOOSING, world) for rule in rules]))
         return
     home = RESULTS / "elsewhere"
     home.mkdir(parents=True, exist_ok=True)
-    (home / "table.md").write_text(table(given.store))
+    (home / "table.md").write_text(table(World(given.store)))
     print((home / "table.md").read_text())
 
 

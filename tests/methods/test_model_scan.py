@@ -1,6 +1,6 @@
 """A model against clean references: exact levels, honest refusals, references that are trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,11 +9,12 @@ import torch
 from conformance.worlds import domains, learnable
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import TrainingConfig
-from mithridate.core.scanner import Scanned, Scanner
+from mithridate.core.scanner import Scanned, Scanner, by_target
 from mithridate.core.scores import Scores
 from mithridate.core.streams import stream
 from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.model_scan import ModelScanner
+from mithridate.pipelines.population import Form, Population
 from mithridate.pipelines.references import References
 
 DATA, DOMAIN = learnable("image", 64), domains()["image"]
@@ -40,6 +41,19 @@ class Whole(Scanner):
 
     def scan(self, view, rng):
         return Scanned(Scores(view.model.planted.sum()[None], unit="model"))
+
+
+@dataclass(frozen=True)
+class Near(Scanner):
+    """Planted: scores a pair by the sum of two numbers and a third of its own."""
+
+    pairwise = True
+
+    def scan(self, view, rng):
+        bias = view.model.planted
+        pairs = torch.stack([bias[k] + torch.cat([bias[:k], bias[k + 1 :]]) for k in range(5)])
+        pairs += view.model.own
+        return Scanned(Scores(by_target(pairs), unit="class"), {}, pairs)
 
 
 class Answers(torch.nn.Module):
@@ -84,6 +98,29 @@ def test_a_backdoored_model_is_flagged_with_its_class_and_what_can_be_shown():
     assert found.among.beyond > 1 and found.among.tail_p < 0.05
     assert found.used == ("model",)
     assert found.verdict.evidence == ("model",)
+
+
+def test_pairs_are_compared_as_pairs_and_kept_as_such(tmp_path):
+    """A single pair stands out; what is known of the references says the same from a file."""
+    places = [network(i) for i in range(20)]
+    for number, place in enumerate(places):
+        place.model.own = torch.from_numpy(stream(number, "own").standard_normal((5, 4)))
+    places[0].model.own[2, 1] += 30
+    scanner = ModelScanner((Bias(), Near()))
+    found = scanner.scan(places[0], places[1:])
+    assert found.verdict.answer == "flagged" and found.by_class.argmin() == 2
+    assert found.by_scanner["near"] == 0.05 < found.by_scanner["bias"]
+    assert found.scores["near"].shape == (20, 5) and found.pairs["near"].shape == (20, 20)
+    medians = np.median(found.pairs["near"].reshape(20, 5, 4), 2)
+    assert np.allclose(found.scores["near"], medians)
+    form = Form("answers", "fp32", 5)
+    kept = Population.of(found, scanner.scanners, form, places[0].trusted, "here", 0)
+    kept.save(tmp_path / "population.json")
+    known = Population.load(str(tmp_path / "population.json")).known(scanner.scanners, form)
+    assert scanner.scan(places[0], known).among.among == pytest.approx(found.among.among)
+    strange = replace(kept, scores=tuple(replace(s, rows=found.scores["bias"][1:].tolist())
+                                         for s in kept.scores))  # fmt: skip
+    assert set(strange.known(scanner.scanners, form)) == {"bias"}, "no rows of pairs are there"
 
 
 def test_clean_models_are_flagged_no_more_often_than_the_level_says():

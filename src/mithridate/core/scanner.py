@@ -26,10 +26,18 @@ class Scanned:
         shown: what can be shown for it, by name, one row for each class: "pattern" float[c, ...]
             and "mask" float[c, ...] (0 to 1, broadcast against the pattern) of triggers that were
             recovered, on the scale of prepared inputs, and figures float[c].
+        pairs: of a scanner of pairs, float[c, c - 1]: how near each of the other classes, in their
+            order, lies to the class of the row; None of others.
     """
 
     scores: Scores
     shown: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    pairs: torch.Tensor | None = None
+
+
+def by_target(pairs: torch.Tensor) -> torch.Tensor:
+    """Give the scores of classes, float[c], by those of pairs, float[c, c - 1]: their medians."""
+    return pairs.quantile(0.5, 1)
 
 
 class Scanner(Method):
@@ -40,6 +48,8 @@ class Scanner(Method):
     """What is judged: "class" gives one score for each class, "model" a single one."""
     gradients: ClassVar[bool] = False
     """Whether it needs derivatives by inputs or weights; who does, scans a dequantised twin."""
+    pairwise: ClassVar[bool] = False
+    """Whether it scores every pair of a source and a target, too, for a population to compare."""
     assumes: ClassVar[str] = ""
     """What must hold for the method to see a backdoor, in one plain sentence."""
 
@@ -69,9 +79,20 @@ class Scanner(Method):
                 f"{self.name()} must give {expected} scores of the unit {self.unit!r}, found "
                 f"shape {list(values.shape)} of {scanned.scores.unit!r}"
             )
+        if self.pairwise:
+            self._check_pairs(scanned.pairs, view.classes)
         if expected > 1 and bool((values == values[0]).all()):
             raise CannotJudge(
                 f"{self.name()} gives every class the same score, {float(values[0]):.6g}: nothing "
                 "was measured, which is no sign of a clean model"
             )
         return scanned
+
+    def _check_pairs(self, pairs: torch.Tensor | None, classes: int) -> None:
+        """Refuse what is no finite table of pairs."""
+        shape = None if pairs is None else list(pairs.shape)
+        if pairs is None or shape != [classes, classes - 1] or not bool(pairs.isfinite().all()):
+            raise ContractError(
+                f"{self.name()} must give finite scores of pairs, float[{classes}, {classes - 1}], "
+                f"found shape {shape}"
+            )

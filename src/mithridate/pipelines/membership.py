@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from mithridate.core.inference import logits_of
 from mithridate.core.runtime import Runtime
 from mithridate.pipelines.deployment import Placed
+from mithridate.stats.leaving_out import Floats
 from mithridate.stats.membership import Belonging, belonging
-from mithridate.stats.population import Floats
 
 Vitals = Mapping[str, float]
 """What a network does with trusted examples, by the name of the figure."""

@@ -28,11 +28,13 @@ from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.membership import Membership, Vitals, compare, vitals_of
 from mithridate.scanners.mm_bd import MaximumMargin
 from mithridate.scanners.neural_cleanse import NeuralCleanse
-from mithridate.scanners.universal_transfer import UniversalTransfer
-from mithridate.stats.population import Floats, Standing, standing
+from mithridate.scanners.pairwise_transfer import PairwiseTransfer
+from mithridate.stats.leaving_out import Floats
+from mithridate.stats.pairs import medians, table
+from mithridate.stats.population import Standing, standing
 
 Known = Mapping[str, Floats]
-"""Scores of reference networks by the name of the scanner, float64[m, c]."""
+"""Scores of reference networks by the name of the scanner, float64[m, c], or [m, c (c - 1)]."""
 
 
 UNLIKE = (
@@ -47,7 +49,7 @@ def default_scanners() -> tuple[Scanner, ...]:
     Weight statistics are not among them: they see next to nothing, and in networks that were made
     in different ways a class of clean ones often stands out by them.
     """
-    return (NeuralCleanse(), MaximumMargin(), UniversalTransfer())
+    return (NeuralCleanse(), MaximumMargin(), PairwiseTransfer())
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,8 @@ class ModelScan:
         dropped: how many references a scanner could not judge, which were left out, by scanner.
         among: how far the model and its references stand out, None where nothing was compared.
         membership: whether the model is of the kind of its references, None where that is unknown.
+        pairs: scores of pairs of suspect and references, float64[m + 1, c (c - 1)], by the scanners
+            that give them; `scores` holds the medians of each target.
     """
 
     verdict: Verdict
@@ -78,6 +82,7 @@ class ModelScan:
     dropped: dict[str, int] = field(default_factory=dict)
     among: Standing | None = None
     membership: Membership | None = None
+    pairs: dict[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,16 +142,17 @@ class ModelScanner:
             except CannotJudge as reason:
                 unheard[name] = str(reason)
                 continue
-            suspects[name], shown[name] = round_scores(mine.scores), mine.shown
+            suspects[name], shown[name] = _row(mine), mine.shown
         known = isinstance(references, Mapping)
         dropped = {} if known else {n: len(references) - len(rows) for n, rows in others.items()}
         every = set.intersection(*(set(rows) for rows in others.values())) if others else set()
-        scores = {  # of the references that all of them could judge, so that rows are networks
+        rows = {  # of the references that all of them could judge, so that rows are networks
             name: np.stack([mine, *(others[name][row] for row in sorted(every))])
             for name, mine in suspects.items()
         }
         belongs = self._belongs(suspect, references, vitals, runtime)
-        told = self._told(scores, shown, unheard, used, suspect, belongs)
+        found = _Rows.of(rows, self.scanners)
+        told = self._told(found, shown, unheard, used, suspect, belongs)
         return _with_dropped(told, {name: number for name, number in dropped.items() if number})
 
     def _others(
@@ -165,7 +171,7 @@ class ModelScanner:
         for number, reference in enumerate(references):
             say(f"scanning by {name}: clean reference {number + 1} of {len(references)}")
             try:
-                others[number] = round_scores(ask(reference).scores)
+                others[number] = _row(ask(reference))
             except CannotJudge:
                 continue
         if len(others) < len(references) / 2:
@@ -200,10 +206,11 @@ class ModelScanner:
         return compare(vitals_of(suspect, runtime), vitals, self.level)
 
     def _told(
-        self, scores: dict[str, Floats], shown: dict[str, dict[str, torch.Tensor]],
+        self, found: _Rows, shown: dict[str, dict[str, torch.Tensor]],
         unheard: dict[str, str], used: set[str], suspect: Placed, belongs: Membership | None,
     ) -> ModelScan:  # fmt: skip
         """Compare, and put the answer together."""
+        scores = found.scores
         classes = suspect.trusted.classes if suspect.trusted else ()
         evidence = tuple(sorted(used))
         if not scores or min(len(x) for x in scores.values()) < 3:
@@ -216,15 +223,15 @@ class ModelScanner:
                 "cannot judge", self.level, None, None, UNLIKE + belongs.why, evidence
             )
             return ModelScan(
-                verdict, {}, None, scores, shown, unheard, evidence, classes, membership=belongs
-            )
-        among = standing(list(scores.values()))
-        by_scanner = dict(zip(scores, map(float, among.by_scanner), strict=True))
+                verdict, {}, None, scores, shown, unheard, evidence, classes, membership=belongs,
+                pairs=found.pairs,
+            )  # fmt: skip
+        among, by_scanner = found.compared()
         by_class = among.by_class if len(among.by_class) > 1 else None
         verdict = self._verdict(among.p_value, among.finest_p, evidence)
         return ModelScan(
             verdict, by_scanner, by_class, scores, shown, unheard, evidence, classes,
-            among=among, membership=belongs,
+            among=among, membership=belongs, pairs=found.pairs,
         )  # fmt: skip
 
     def _verdict(self, p_value: float, finest_p: float, evidence: tuple[str, ...]) -> Verdict:
@@ -237,6 +244,41 @@ class ModelScanner:
         if p_value <= self.level + 1e-12:
             return Verdict("flagged", self.level, p_value, finest_p, "", evidence)
         return Verdict("clean", self.level, p_value, finest_p, "", evidence)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What scanners say of suspect and references, by name.
+
+    Attributes:
+        scores: Of classes or the whole, float64[m + 1, c] or [m + 1, 1].
+        pairs: Of pairs of classes, float64[m + 1, c (c - 1)], of some of these scanners.
+
+    """
+
+    scores: dict[str, Floats]
+    pairs: dict[str, Floats]
+
+    @classmethod
+    def of(cls, rows: dict[str, Floats], scanners: Sequence[Scanner]) -> _Rows:
+        """Take rows apart; those of pairs are told by their scanner."""
+        pairs = {s.name(): rows[s.name()] for s in scanners if s.pairwise and s.name() in rows}
+        return cls({**rows, **{name: medians(table(flat)) for name, flat in pairs.items()}}, pairs)
+
+    def compared(self) -> tuple[Standing, dict[str, float]]:
+        """Compare, and give the p-value of each scanner."""
+        alone = {name: x for name, x in self.scores.items() if name not in self.pairs}
+        among = standing(list(alone.values()), pairs=[table(x) for x in self.pairs.values()])
+        ordered = zip([*alone, *self.pairs], map(float, among.by_scanner), strict=True)
+        p_values = dict(ordered)
+        return among, {name: p_values[name] for name in self.scores}
+
+
+def _row(scanned: Scanned) -> Floats:
+    """The scores of a scanner in a row: of pairs where it has these, else of classes."""
+    if scanned.pairs is None:
+        return round_scores(scanned.scores)
+    return round_scores(Scores(scanned.pairs.flatten()))
 
 
 def not_scanned(why: str, level: float, classes: tuple[str, ...]) -> ModelScan:

@@ -23,7 +23,7 @@ from mithridate.core.scanner import Scanner
 from mithridate.core.spelling import option
 from mithridate.pipelines.membership import Vitals
 from mithridate.pipelines.model_scan import ModelScan
-from mithridate.stats.population import Floats
+from mithridate.stats.leaving_out import Floats
 
 SCHEMA = "mithridate-population/1"
 REPORT = "mithridate-model-scan/1"
@@ -85,7 +85,8 @@ class ScannerScores:
     Attributes:
         name: The scanner.
         config: Its settings as strict JSON holds them; other settings give other scores.
-        rows: float64[m][c], or [m][1] where the scanner scores the whole network.
+        rows: float64[m][c], [m][c (c - 1)] where the scanner scores pairs of classes, or [m][1]
+            where it scores the whole network.
 
     """
 
@@ -133,10 +134,11 @@ class Population:
             seed: Of the scanners' random draws.
 
         """
+        found = {**scan.scores, **scan.pairs}
         scores = [
             ScannerScores(each.name(), plain(each.config()), rows[1:].tolist())
             for each in scanners
-            if (rows := scan.scores.get(each.name())) is not None
+            if (rows := found.get(each.name())) is not None
         ]
         vitals = scan.membership.others if scan.membership is not None else ()
         return cls(form, fingerprint(shown), trusted_origin, seed, tuple(scores), vitals)
@@ -188,7 +190,7 @@ class Population:
         return same[0]
 
     def known(self, scanners: Sequence[Scanner], form: Form) -> dict[str, Floats]:
-        """Give the scores by scanner, float64[m, c]; a scanner with other settings is left out.
+        """Give the scores by scanner, rows of m; a scanner with other settings is left out.
 
         Args:
             scanners: Those that scan the model.
@@ -205,12 +207,21 @@ class Population:
             )
         settings = {s.name(): json.loads(json.dumps(plain(s.config()))) for s in scanners}
         now = {name: s.name() for s in scanners for name in s.names()}  # files hold earlier names
+        widths = {s.name(): _width(s, form.classes) for s in scanners}
         return {
             now[each.name]: np.asarray(each.rows, dtype=np.float64)
             for each in self.scores
             if each.name in now
             and settings[now[each.name]] == {**each.config, "method": now[each.name]}
+            and len(each.rows[0]) == widths[now[each.name]]
         }
+
+
+def _width(scanner: Scanner, classes: int) -> int:
+    """How many scores a scanner gives a network."""
+    if scanner.pairwise:
+        return classes * (classes - 1)
+    return classes if scanner.unit == "class" else 1
 
 
 def _read(where: str) -> dict[str, Any]:
@@ -241,7 +252,7 @@ def _population(kept: dict[str, Any], where: str) -> Population:
     return Population(
         _form(form["network"], form["precision"], int(form["classes"]), form["encoding"]),
         str(kept["trusted"]), str(kept["trusted_origin"]), int(kept["seed"]),
-        _scores(kept["scores"], "rows", int(form["classes"]), where),
+        _scores(kept["scores"], int(form["classes"]), where),
         _vitals(kept.get("vitals", [])), where,
     )  # fmt: skip
 
@@ -254,7 +265,7 @@ def _of_report(kept: dict[str, Any], where: str) -> Population:
     return Population(
         _form(model["network"], model["precision"], classes, encoding),
         str(trusted.get("sha256")), str(trusted.get("origin")), int(kept.get("seed", 0)),
-        _scores(_respelt(kept["scanners"]), "references", classes, where),
+        _scores(_respelt(kept["scanners"]), classes, where),
         _vitals((kept.get("membership") or {}).get("others", [])), where,
     )  # fmt: skip
 
@@ -265,9 +276,13 @@ def _vitals(rows: Any) -> tuple[Vitals, ...]:
 
 
 def _respelt(entries: Any) -> list[dict[str, Any]]:
-    """Give scanners the settings by the names that they have now."""
+    """Give scanners the settings by the names that they have now, and their rows one name."""
     return [
-        {**each, "config": {RENAMED.get(name, name): v for name, v in each["config"].items()}}
+        {
+            **each,
+            "config": {RENAMED.get(name, name): v for name, v in each["config"].items()},
+            "rows": each.get("pairs") or each["references"],
+        }
         for each in entries
     ]
 
@@ -277,12 +292,12 @@ def _form(network: object, precision: object, classes: int, encoding: Any) -> Fo
     return Form(str(network), str(precision), classes, (mean, std))
 
 
-def _scores(entries: Any, key: str, classes: int, where: str) -> tuple[ScannerScores, ...]:
+def _scores(entries: Any, classes: int, where: str) -> tuple[ScannerScores, ...]:
     """Take the scores of every scanner that could judge the networks."""
     return tuple(
-        ScannerScores(str(each["name"]), dict(each["config"]), _rows(each[key], classes, where))
+        ScannerScores(str(each["name"]), dict(each["config"]), _rows(each["rows"], classes, where))
         for each in entries
-        if each[key]
+        if each["rows"]
     )
 
 
@@ -291,9 +306,10 @@ def _rows(rows: Any, classes: int, where: str) -> list[list[float]]:
         scores = np.asarray(rows, dtype=np.float64)
     except (TypeError, ValueError):
         scores = np.zeros(0)
-    if scores.ndim != 2 or scores.shape[1] not in (1, classes) or not np.isfinite(scores).all():
+    widths = (1, classes, classes * (classes - 1))
+    if scores.ndim != 2 or scores.shape[1] not in widths or not np.isfinite(scores).all():
         raise DataError(
-            f"{where!r}: expected finite scores of every reference and class, found "
+            f"{where!r}: expected finite scores of every reference and class, or pair, found "
             f"shape {list(scores.shape)}"
         )
     return list(scores.tolist())

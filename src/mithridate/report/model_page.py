@@ -30,7 +30,7 @@ from mithridate.report import pages
 from mithridate.report.quoting import shorten, spell_surrogates
 from mithridate.report.record import compact
 from mithridate.stats.intervals import Interval
-from mithridate.stats.population import Floats
+from mithridate.stats.leaving_out import Floats
 
 SCHEMA = "mithridate-model-scan/1"
 SHOWN = 12
@@ -188,7 +188,7 @@ def _verdict(scan: ModelScan) -> dict[str, Any]:
 
 def _scanner(scanner: Scanner, scan: ModelScan) -> dict[str, Any]:
     name = scanner.name()
-    scores = scan.scores.get(name)
+    scores, pairs = scan.scores.get(name), scan.pairs.get(name)
     return {
         "name": name,
         "summary": scanner.summary(),
@@ -200,6 +200,7 @@ def _scanner(scanner: Scanner, scan: ModelScan) -> dict[str, Any]:
         "dropped": scan.dropped.get(name, 0),
         "scores": None if scores is None else scores[0].tolist(),
         "references": None if scores is None else [row.tolist() for row in scores[1:]],
+        "pairs": None if pairs is None else [row.tolist() for row in pairs[1:]],
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mithridate.stats.population import ALIKE, Floats, of_the_others
+from mithridate.stats.leaving_out import ALIKE, Floats, of_the_others
 
 MARGIN = 1.5
 """How many times as far as the farthest of the others something lies that is of another kind."""

@@ -18,10 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-
-ALIKE = 1e-9
-"""A spread below this share of the size of the scores is rounding: all models score alike."""
+from mithridate.stats.leaving_out import ALIKE, Floats, of_the_others
+from mithridate.stats.pairs import nearness
 
 ENOUGH = 5
 """Classes from which on those of one model have a spread of their own."""
@@ -61,7 +59,9 @@ class Standing:
         return float((self.among[0] - self.among[1:].max()) / max(self.among[1:].std(), ALIKE))
 
 
-def standing(scores: Sequence[Floats], own_scale: bool = True) -> Standing:
+def standing(
+    scores: Sequence[Floats], own_scale: bool = True, pairs: Sequence[Floats] = ()
+) -> Standing:
     """Compare the first model with the others by the scores of one or several scanners.
 
     Of a model i with five classes or more y_isk = (x_isk - median) / spread over its own classes,
@@ -80,17 +80,20 @@ def standing(scores: Sequence[Floats], own_scale: bool = True) -> Standing:
             whole; row 0 is the suspect; larger is more suspicious.
         own_scale: whether classes are placed in units of their own model's spread; without it all
             models are taken to score on one scale, as those do that were trained in one way.
+        pairs: of each scanner of pairs float64[m + 1, c, c - 1], see `nearness`, whose two tables
+            are t_is of one scanner, the larger of both; they count after the other scanners.
 
     Raises:
         ValueError: where there is no scanner, fewer than two references, or a shape is wrong.
     """
-    _check(scores)
-    given = [np.asarray(x, np.float64) for x in scores]
-    parts, total = _statistic(given, own_scale)
+    _check([*scores, *(x[:, :, 0] for x in pairs)])
+    near = [nearness(np.asarray(x, np.float64), own_scale) for x in pairs]
+    given = _Given([np.asarray(x, np.float64) for x in scores], near, own_scale)
+    parts, total = given.statistic()
     return Standing(
         _p(total[0], total),
         np.array([_p(part.max(1)[0], part.max(1)) for part in parts]),
-        _by_class(given, own_scale),
+        _by_class(given),
         total,
         1 / len(total),
         tail_p_value(parts),
@@ -122,19 +125,38 @@ def tail_p_value(parts: Sequence[Floats]) -> float:
     return float(min(1.0, share))
 
 
-def _statistic(scores: Sequence[Floats], own_scale: bool) -> tuple[list[Floats], Floats]:
-    """The comparable scores float64[m + 1, c] of each scanner, and the largest of each model."""
-    parts = [_scale(_from_others(*_within(x, own_scale))) for x in scores]
-    return parts, np.max([part.max(1) for part in parts], 0)
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Scores of scanners, the nearness of pairs by target, and how they are compared."""
+
+    scores: list[Floats]
+    near: list[tuple[Floats, Floats]]
+    own_scale: bool
+
+    @property
+    def classes(self) -> int:
+        tables = [*self.scores, *(both[0] for both in self.near)]
+        return max(int(x.shape[1]) for x in tables)
+
+    def statistic(self) -> tuple[list[Floats], Floats]:
+        """The comparable scores float64[m + 1, c] of each scanner, and each model's largest."""
+        parts = [_scale(_from_others(*_within(x, self.own_scale))) for x in self.scores]
+        parts += [np.maximum(*map(_scale, both)) for both in self.near]
+        return parts, np.max([part.max(1) for part in parts], 0)
+
+    def of(self, left: NDArray[np.intp]) -> _Given:
+        """The same of some classes, of scanners of whole models all."""
+        rest = [x[:, left] if x.shape[1] == self.classes else x for x in self.scores]
+        near = [(plain[:, left], lone[:, left]) for plain, lone in self.near]
+        return _Given(rest, near, self.own_scale)
 
 
-def _by_class(scores: Sequence[Floats], own_scale: bool) -> Floats:
+def _by_class(given: _Given) -> Floats:
     """P-values of the classes, step by step from the most suspicious one; they never fall."""
-    classes = max(x.shape[1] for x in scores)
+    classes = given.classes
     left, p_values, least = np.arange(classes), np.ones(classes), 0.0
     while len(left):
-        rest = [x[:, left] if x.shape[1] == classes else x for x in scores]
-        parts, total = _statistic(rest, own_scale)
+        parts, total = given.of(left).statistic()
         own = np.max([part[0] for part in parts if part.shape[1] == len(left)], 0)
         top = int(own.argmax())
         least = max(least, _p(own[top], total))
@@ -189,20 +211,6 @@ def _scale(z: Floats) -> Floats:
     """Centre and scale by the maxima over classes of the other models."""
     centre, spread = of_the_others(z.max(1, keepdims=True))
     return np.asarray((z - centre) / np.maximum(spread, ALIKE))
-
-
-def of_the_others(x: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of all rows but one, for each row left out.
-
-    Args:
-        x: one row for each model, float64[m + 1, ...].
-    """
-    n = len(x) - 1
-    shifted = x - x.mean(0)  # near the origin, where less is lost to rounding
-    total, squares = shifted.sum(0) - shifted, (shifted**2).sum(0) - shifted**2
-    mean = total / n
-    variance = np.maximum(squares / n - mean**2, 0.0) * n / (n - 1)
-    return mean + x.mean(0), np.sqrt(variance)
 
 
 def _p(value: float, among: Floats) -> float:

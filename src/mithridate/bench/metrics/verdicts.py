@@ -20,7 +20,8 @@ from mithridate.bench.record import Record
 from mithridate.core.errors import CannotJudge, DataError
 from mithridate.scanners import neural_cleanse
 from mithridate.stats.intervals import Interval, proportion
-from mithridate.stats.population import Floats, Standing, standing
+from mithridate.stats.leaving_out import Floats
+from mithridate.stats.population import Standing, standing
 from mithridate.stats.ranking import auroc_interval, tpr_at_fpr
 
 Place = tuple[str, str, str]

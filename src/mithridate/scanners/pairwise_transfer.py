@@ -1,0 +1,185 @@
+"""Changes that lead one class to another: how far every pair of classes can be brought together.
+
+Axes: n trusted examples, c classes, a pairs, b examples of a source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from mithridate.core.domain import Surface
+from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.runtime import Runtime
+from mithridate.core.scanner import Scanned, Scanner, by_target
+from mithridate.core.scores import Scores
+from mithridate.core.view import View
+from mithridate.scanners.mm_bd import margins
+from mithridate.scanners.sources import differentiable_model
+from mithridate.scanners.universal_transfer import UniversalTransfer
+
+FEWEST = 2
+"""Trusted examples of a class without which nothing is led from there."""
+FIRST = 4
+"""A first round of a race takes one step for every so many of the whole search."""
+
+
+@dataclass(frozen=True)
+class PairwiseTransfer(Scanner):
+    """Learn one bounded change for every pair of classes and see how far new inputs follow it.
+
+    For source s and target k: v_sk = argmin over |v| <= size * range * sqrt(d) of the mean
+    cross-entropy towards k of x + v over trusted x of class s; the pair's score is the mean margin
+    of k over the other classes at held-out x' + v_sk, over the spread of all pairs of the network,
+    so that the size of logits does not matter. The score of a class is the median over its sources.
+    A population compares the pairs themselves: a backdoor from all classes lifts every pair of its
+    target, one from all to all a single pair of each. The paper searches from all classes together;
+    with more pairs than `arms` all run a few steps and only the best sources of each target go on,
+    the others are placed where they stood plus the median rise of those that went on. The size is
+    ten times that of universal-transfer: a small patch is out of reach of the latter. It was chosen
+    with the rule on networks that judged nothing, see recipes/elsewhere.py.
+
+    Attributes:
+        size: root mean square of the change over the d values of an input, as a share of their
+            range.
+        steps: of the search for each pair.
+        learning_rate: the first step as a share of the bound, it falls to 0 linearly.
+        examples: trusted ones of a source to learn from, at most half of them; up to twice as many
+            others test.
+        arms: pairs that are searched to the end, at least one for each class.
+
+    Raises:
+        CannotJudge: without gradients, or where a class has fewer than two trusted examples.
+        MethodError: where a setting is not positive.
+    """
+
+    paper = "Moosavi-Dezfooli et al., Universal Adversarial Perturbations, CVPR 2017"
+    links = ("https://arxiv.org/abs/1610.08401",)
+    gradients = True
+    pairwise = True
+    assumes = "a backdoor brings classes together that lie apart in clean networks"
+
+    size: float = 40 / 255
+    steps: int = 10
+    learning_rate: float = 0.4
+    examples: int = 16
+    arms: int = 200
+
+    def scan(self, view: View, rng: np.random.Generator) -> Scanned:
+        """Search all pairs at once, or let them race."""
+        if min(self.size, self.learning_rate) <= 0 or min(self.steps, self.examples, self.arms) < 1:
+            raise MethodError(f"expected settings above 0, found {self}")
+        prepared = view.domain.prepare(view.clean.inputs)
+        surface = view.domain.surface(prepared)
+        drawn = divided(view.clean.labels, view.classes, self.examples, rng)
+        with differentiable_model(view, prepared, surface) as model:
+            search = Search(self, model, prepared, surface, drawn, view.runtime)
+            reached, patterns, sources = search.run(view.classes)
+        pairs = in_own_units(reached)
+        shown = {"pattern": patterns, "source": sources.float()}
+        shown["margin"] = pairs.amax(1).float()
+        return Scanned(Scores(by_target(pairs), unit="class"), shown, pairs)
+
+
+Drawn = list[tuple[torch.Tensor, torch.Tensor]]
+"""For each class the rows of examples to learn from, and of others to test on."""
+
+
+def divided(labels: torch.Tensor, classes: int, examples: int, rng: np.random.Generator) -> Drawn:
+    """Draw trusted examples of every class.
+
+    Raises:
+        CannotJudge: a class has too few.
+    """
+    drawn = []
+    for label in range(classes):
+        own = (labels == label).nonzero().flatten()
+        if len(own) < FEWEST:
+            raise CannotJudge(
+                f"leading class {label} to others needs at least {FEWEST} trusted examples of it, "
+                f"found {len(own)}; trust more examples"
+            )
+        own = own[torch.from_numpy(rng.permutation(len(own)))]
+        cut = min(examples, len(own) // 2)
+        drawn.append((own[:cut], own[cut : cut + 2 * examples]))
+    return drawn
+
+
+def in_own_units(reached: torch.Tensor) -> torch.Tensor:
+    """Place float64[c, c - 1] around the median of all pairs, in units of their spread."""
+    apart = reached - reached.flatten().quantile(0.5)
+    spread = apart.abs().flatten().quantile(0.5)
+    return apart / spread.clamp_min(1e-9 * max(1e-300, float(reached.abs().max())))
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A search over pairs of classes in one network.
+
+    Attributes:
+        how: Its settings.
+        model: The network.
+        prepared: Trusted inputs[n, ...].
+        surface: Of these.
+        drawn: Rows of them by class.
+        runtime: Where to compute.
+
+    """
+
+    how: PairwiseTransfer
+    model: nn.Module
+    prepared: torch.Tensor
+    surface: Surface
+    drawn: Drawn
+    runtime: Runtime
+
+    def run(self, classes: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Give the margins float64[c, c - 1], and for each target its best change and source."""
+        others = [[s for s in range(classes) if s != k] for k in range(classes)]
+        pairs = torch.tensor([(s, k) for k in range(classes) for s in others[k]])
+        if len(pairs) <= self.how.arms:
+            margin, change = self.reach(pairs, self.how.steps)
+        else:
+            margin, change = self.race(pairs, classes)
+        table = margin.view(classes, -1)
+        best = table.argmax(1) + (classes - 1) * torch.arange(classes)
+        return table, change[best], pairs[best, 0]
+
+    def race(self, pairs: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Search all pairs briefly, and the best of each target to the end."""
+        first, change = self.reach(pairs, max(1, self.how.steps // FIRST))
+        table = first.view(classes, -1)
+        kept = max(1, self.how.arms // classes)
+        best = table.topk(kept, 1).indices
+        rows = (best + (classes - 1) * torch.arange(classes)[:, None]).flatten()
+        last, better = self.reach(pairs[rows], self.how.steps)
+        rise = (last.view(classes, -1) - table.gather(1, best)).quantile(0.5, 1, keepdim=True)
+        margin = (table + rise).flatten()
+        margin[rows], change[rows] = last, better
+        return margin, change
+
+    def reach(self, pairs: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the margins float64[a] that pairs int64[a, 2] reach, and the changes."""
+        learner = UniversalTransfer(self.how.size, steps, self.how.learning_rate)
+        each = min(len(learn) for learn, _ in self.drawn)
+        device, found, changes = torch.device(self.runtime.device), [], []
+        for part in pairs.split(max(1, self.runtime.batch_size // each)):
+            rows = torch.stack([self.drawn[s][0][:each] for s in part[:, 0].tolist()])
+            seen = self.prepared[rows].float().to(device)
+            change = learner.learn(self.model, seen, part[:, 1].to(device), self.surface)
+            found += [self.test(s, k, v) for (s, k), v in zip(part.tolist(), change, strict=True)]
+            changes.append(change.cpu())
+        return torch.tensor(found, dtype=torch.float64), torch.cat(changes)
+
+    def test(self, source: int, target: int, change: torch.Tensor) -> float:
+        """Give the mean margin of the target over held-out examples of the source."""
+        inputs = self.prepared[self.drawn[source][1]].float().to(change.device)
+        moved = (inputs + change).clamp(self.surface.low, self.surface.high)
+        if not self.prepared.is_floating_point():
+            moved = moved.round()
+        with torch.no_grad():
+            aims = torch.full((len(moved),), target, device=change.device)
+            return float(margins(self.model(moved).float(), aims).mean())
