@@ -42,7 +42,7 @@ def test_a_target_that_all_sources_reach_is_seen_as_it_is_and_leaves_no_single_p
 
 
 def test_few_classes_have_no_pairs_apart_from_rows_and_columns():
-    assert not nearness(drawn(stream(0, "few"), classes=4))[1].any()
+    assert len(nearness(drawn(stream(0, "few"), classes=4))) == 1
     assert nearness(drawn(stream(0, "two"), classes=2))[0].shape == (20, 2)
 
 
@@ -71,6 +71,18 @@ def test_the_verdict_hears_of_pairs():
     scaled = pairs.copy()
     scaled[0] *= 50
     assert standing([other], pairs=[scaled]).among[0] == pytest.approx(found.among[0])
+
+
+def test_what_several_scanners_half_see_adds_up():
+    """Three scanners with a class at the edge of the clean ones; each alone would not flag it."""
+    rng, together, alone = stream(0, "together"), 0, 0
+    for _ in range(40):
+        drawn = rng.standard_normal((3, 40, 10))
+        drawn[:, 0, 7] += 3
+        found = standing(list(drawn))
+        together += found.p_value <= 0.05
+        alone += sum(found.by_scanner <= 0.05) / 3
+    assert together > alone + 8
 
 
 def test_equal_pairs_flag_nothing():

@@ -151,8 +151,8 @@ class ModelScanner:
             for name, mine in suspects.items()
         }
         belongs = self._belongs(suspect, references, vitals, runtime)
-        found = _Rows.of(rows, self.scanners)
-        told = self._told(found, shown, unheard, used, suspect, belongs)
+        said = _Rows.of(rows, self.scanners)
+        told = self._told(said, shown, unheard, used, suspect, belongs)
         return _with_dropped(told, {name: number for name, number in dropped.items() if number})
 
     def _others(
@@ -206,11 +206,11 @@ class ModelScanner:
         return compare(vitals_of(suspect, runtime), vitals, self.level)
 
     def _told(
-        self, found: _Rows, shown: dict[str, dict[str, torch.Tensor]],
+        self, said: _Rows, shown: dict[str, dict[str, torch.Tensor]],
         unheard: dict[str, str], used: set[str], suspect: Placed, belongs: Membership | None,
     ) -> ModelScan:  # fmt: skip
         """Compare, and put the answer together."""
-        scores = found.scores
+        scores = said.scores
         classes = suspect.trusted.classes if suspect.trusted else ()
         evidence = tuple(sorted(used))
         if not scores or min(len(x) for x in scores.values()) < 3:
@@ -224,14 +224,14 @@ class ModelScanner:
             )
             return ModelScan(
                 verdict, {}, None, scores, shown, unheard, evidence, classes, membership=belongs,
-                pairs=found.pairs,
+                pairs=said.pairs,
             )  # fmt: skip
-        among, by_scanner = found.compared()
+        among, by_scanner = said.compared()
         by_class = among.by_class if len(among.by_class) > 1 else None
         verdict = self._verdict(among.p_value, among.finest_p, evidence)
         return ModelScan(
             verdict, by_scanner, by_class, scores, shown, unheard, evidence, classes,
-            among=among, membership=belongs, pairs=found.pairs,
+            among=among, membership=belongs, pairs=said.pairs,
         )  # fmt: skip
 
     def _verdict(self, p_value: float, finest_p: float, evidence: tuple[str, ...]) -> Verdict:

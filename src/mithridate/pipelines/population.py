@@ -134,11 +134,11 @@ class Population:
             seed: Of the scanners' random draws.
 
         """
-        found = {**scan.scores, **scan.pairs}
+        every = {**scan.scores, **scan.pairs}
         scores = [
             ScannerScores(each.name(), plain(each.config()), rows[1:].tolist())
             for each in scanners
-            if (rows := found.get(each.name())) is not None
+            if (rows := every.get(each.name())) is not None
         ]
         vitals = scan.membership.others if scan.membership is not None else ()
         return cls(form, fingerprint(shown), trusted_origin, seed, tuple(scores), vitals)

@@ -165,21 +165,21 @@ class Search:
         """Give the margins float64[a] that pairs int64[a, 2] reach, and the changes."""
         learner = UniversalTransfer(self.how.size, steps, self.how.learning_rate)
         each = min(len(learn) for learn, _ in self.drawn)
-        device, found, changes = torch.device(self.runtime.device), [], []
+        device, reached, changes = torch.device(self.runtime.device), [], []
         for part in pairs.split(max(1, self.runtime.batch_size // each)):
             rows = torch.stack([self.drawn[s][0][:each] for s in part[:, 0].tolist()])
             seen = self.prepared[rows].float().to(device)
             change = learner.learn(self.model, seen, part[:, 1].to(device), self.surface)
-            found += [self.test(s, k, v) for (s, k), v in zip(part.tolist(), change, strict=True)]
+            reached += [self.test(s, k, v) for (s, k), v in zip(part.tolist(), change, strict=True)]
             changes.append(change.cpu())
-        return torch.tensor(found, dtype=torch.float64), torch.cat(changes)
+        return torch.tensor(reached, dtype=torch.float64), torch.cat(changes)
 
-    def test(self, source: int, target: int, change: torch.Tensor) -> float:
-        """Give the mean margin of the target over held-out examples of the source."""
+    def test(self, source: int, aim: int, change: torch.Tensor) -> float:
+        """Give the mean margin of the class aimed at over held-out examples of the source."""
         inputs = self.prepared[self.drawn[source][1]].float().to(change.device)
         moved = (inputs + change).clamp(self.surface.low, self.surface.high)
         if not self.prepared.is_floating_point():
             moved = moved.round()
         with torch.no_grad():
-            aims = torch.full((len(moved),), target, device=change.device)
+            aims = torch.full((len(moved),), aim, device=change.device)
             return float(margins(self.model(moved).float(), aims).mean())

@@ -22,7 +22,7 @@ FEWEST = 5
 """Classes below which a pair is not seen apart from its row and its column."""
 
 
-def nearness(pairs: Floats, own_scale: bool = True) -> tuple[Floats, Floats]:
+def nearness(pairs: Floats, own_scale: bool = True) -> list[Floats]:
     """Compare pairs with the same of other models, and give the largest of each target, twice.
 
     First as they are, around the median of all pairs of their model: a target to which all classes
@@ -36,14 +36,14 @@ def nearness(pairs: Floats, own_scale: bool = True) -> tuple[Floats, Floats]:
         own_scale: Whether pairs are placed in units of their own model's spread.
 
     Returns:
-        Two of float64[m + 1, c]; below five classes the second is zero.
+        Two of float64[m + 1, c]; below five classes only the first.
 
     """
     square = _square(pairs)
     plain = _compare(square - np.nanmedian(square, (1, 2), keepdims=True), own_scale)
     if pairs.shape[1] < FEWEST:
-        return plain, np.zeros_like(plain)
-    return plain, _compare(_polish(square), own_scale)
+        return [plain]
+    return [plain, _compare(_polish(square), own_scale)]
 
 
 def medians(pairs: Floats) -> Floats:

@@ -69,19 +69,22 @@ def standing(
     z_isk = y_isk - the mean over the other models, since some classes are near by nature. With
     fewer classes, or on one scale, z_isk = (x_isk - median - mean) / spread over the other models.
     Then t_is = max_k z_isk; z is centred and scaled by the t of the other models, so that scanners
-    are comparable, and T_i = max_sk of that. p = (1 + #{i > 0 : T_i >= T_0}) / (m + 1), which is
-    exact. Classes are named step by step: the most suspicious one by that p, then the next by the
-    same test without the former in any model, since a class that stands out makes the others look
-    ordinary or not: the step-down maximum of Westfall and Young, Resampling-Based Multiple Testing,
-    1993.
+    are comparable. For a class they speak together: sum_s log(1 + e^z_isk), centred and scaled in
+    the same way, is large where one of them is sure and where several are half sure, and does not
+    fall where one sees nothing. T_i is the largest of these over classes, and of what scanners say
+    of single pairs and of the whole. p = (1 + #{i > 0 : T_i >= T_0}) / (m + 1), which is exact. All
+    of it was chosen on the networks that recipes/elsewhere.py names. Classes are named step by
+    step: the most suspicious one by that p, then the next by the same test without the former in
+    any model, since a class that stands out makes the others look ordinary or not: the step-down
+    maximum of Westfall and Young, Resampling-Based Multiple Testing, 1993.
 
     Args:
         scores: of each scanner float64[m + 1, c], or [m + 1, 1] where it scores the model as a
             whole; row 0 is the suspect; larger is more suspicious.
         own_scale: whether classes are placed in units of their own model's spread; without it all
             models are taken to score on one scale, as those do that were trained in one way.
-        pairs: of each scanner of pairs float64[m + 1, c, c - 1], see `nearness`, whose two tables
-            are t_is of one scanner, the larger of both; they count after the other scanners.
+        pairs: of each scanner of pairs float64[m + 1, c, c - 1]; the first table of `nearness` is
+            a scanner's of classes, the second of single pairs. They come after other scanners.
 
     Raises:
         ValueError: where there is no scanner, fewer than two references, or a shape is wrong.
@@ -89,14 +92,15 @@ def standing(
     _check([*scores, *(x[:, :, 0] for x in pairs)])
     near = [nearness(np.asarray(x, np.float64), own_scale) for x in pairs]
     given = _Given([np.asarray(x, np.float64) for x in scores], near, own_scale)
-    parts, total = given.statistic()
+    tables = given.together()
+    total = _largest(tables)
     return Standing(
         _p(total[0], total),
-        np.array([_p(part.max(1)[0], part.max(1)) for part in parts]),
+        np.array([_p(part.max(1)[0], part.max(1)) for part in given.apart()]),
         _by_class(given),
         total,
         1 / len(total),
-        tail_p_value(parts),
+        tail_p_value(tables),
     )
 
 
@@ -110,7 +114,7 @@ def tail_p_value(parts: Sequence[Floats]) -> float:
     classes of all references are alike, and is no part of the exact test.
 
     Args:
-        parts: comparable scores of each scanner, float64[m + 1, c] or [m + 1, 1].
+        parts: comparable scores, float64[m + 1, c] or [m + 1, 1] each.
     """
     wide = max(part.shape[1] for part in parts)
     most = np.max([np.broadcast_to(part, (len(part), wide)) for part in parts], 0)
@@ -130,25 +134,38 @@ class _Given:
     """Scores of scanners, the nearness of pairs by target, and how they are compared."""
 
     scores: list[Floats]
-    near: list[tuple[Floats, Floats]]
+    near: list[list[Floats]]
     own_scale: bool
 
     @property
     def classes(self) -> int:
-        tables = [*self.scores, *(both[0] for both in self.near)]
+        tables = [*self.scores, *(tables[0] for tables in self.near)]
         return max(int(x.shape[1]) for x in tables)
 
-    def statistic(self) -> tuple[list[Floats], Floats]:
-        """The comparable scores float64[m + 1, c] of each scanner, and each model's largest."""
+    def apart(self) -> list[Floats]:
+        """The comparable scores of each scanner, float64[m + 1, c] or [m + 1, 1]."""
         parts = [_scale(_from_others(*_within(x, self.own_scale))) for x in self.scores]
-        parts += [np.maximum(*map(_scale, both)) for both in self.near]
-        return parts, np.max([part.max(1) for part in parts], 0)
+        return parts + [np.max([_scale(x) for x in tables], 0) for tables in self.near]
+
+    def together(self) -> list[Floats]:
+        """What scanners say of classes in one table, of single pairs and whole models apart."""
+        tables = [_scale(_from_others(*_within(x, self.own_scale))) for x in self.scores]
+        tables += [_scale(near[0]) for near in self.near]
+        of_classes = [x for x in tables if x.shape[1] > 1]
+        wholes = [x for x in tables if x.shape[1] == 1]
+        joint = of_classes if len(of_classes) < 2 else [_scale(np.logaddexp(0, of_classes).sum(0))]
+        return [*joint, *wholes, *(_scale(lone) for near in self.near for lone in near[1:])]
 
     def of(self, left: NDArray[np.intp]) -> _Given:
         """The same of some classes, of scanners of whole models all."""
         rest = [x[:, left] if x.shape[1] == self.classes else x for x in self.scores]
-        near = [(plain[:, left], lone[:, left]) for plain, lone in self.near]
+        near = [[x[:, left] for x in tables] for tables in self.near]
         return _Given(rest, near, self.own_scale)
+
+
+def _largest(tables: Sequence[Floats]) -> Floats:
+    """The largest score of each model, float64[m + 1]."""
+    return np.asarray(np.max([x.max(1) for x in tables], 0))
 
 
 def _by_class(given: _Given) -> Floats:
@@ -156,8 +173,9 @@ def _by_class(given: _Given) -> Floats:
     classes = given.classes
     left, p_values, least = np.arange(classes), np.ones(classes), 0.0
     while len(left):
-        parts, total = given.of(left).statistic()
-        own = np.max([part[0] for part in parts if part.shape[1] == len(left)], 0)
+        tables = given.of(left).together()
+        total = _largest(tables)
+        own = np.max([x[0] for x in tables if x.shape[1] == len(left)], 0)
         top = int(own.argmax())
         least = max(least, _p(own[top], total))
         p_values[left[top]] = least
