@@ -414,16 +414,18 @@ def line(rule: str, purpose: str, world: World) -> list[str]:
     clean = [judged[s] for s in every if not s.kind]
     cells = [rule, *(share(sum(j.answer == a for j in clean), len(clean))
                      for a in ("flagged", "cannot judge"))]  # fmt: skip
+    seen = 0
     for kind in KINDS:
         own = [s for s in every if s.kind == kind]
         hits = [s for s in own if judged[s].answer == "flagged"]
         right = [s for s in hits if kind == "all-to-all" or s.wanted in judged[s].named]
         unsure = sum(judged[s].answer == "cannot judge" for s in own)
         cells.append(f"{len(right)} of {len(own)}" + (f", {unsure} unsure" if unsure else ""))
-    return cells
+        seen += len(right)
+    return [*cells, share(seen, len(every) - len(clean))]
 
 
-HEADER = ["rule", "clean: flagged", "clean: cannot judge", *KINDS]
+HEADER = ["rule", "clean: flagged", "clean: cannot judge", *KINDS, "all backdoored"]
 
 
 def table(world: World) -> str:

@@ -2,9 +2,11 @@
 
     python recipes/shipped_population.py   # writes pipelines/populations/digits.json
 
-39 networks learn the training digits, each in a way of its own, and are scanned as anybody would
-scan them, on the test digits, beside a further one; the population.json beside the report is what
-`mithridate scan model --clean-scores digits` reads. With --store FOLDER networks are kept there.
+39 networks learn the training digits as `mithridate train` teaches them, and are scanned as anybody
+would scan them, on the test digits, beside a further one; the population.json beside the report is
+what `mithridate scan model --clean-scores digits` reads. With --store FOLDER networks stay there.
+Networks that each learnt in a way of their own were tried: some were right on 58 % of the digits,
+and a 2x2 patch in a network of `mithridate train` did not stand out among them (p = 0.35).
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def train(number: int, data: Dataset, path: Path) -> None:
     if path.exists():
         return
     named = load_named("digits")
-    model = References(network=NETWORK).trained(number, data, named.domain)
+    model = References(network=NETWORK, varied=False).trained(number, data, named.domain)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept_network.save(model, path, kept_network.Note(NETWORK, data.classes))
     print(path, flush=True)
