@@ -6,7 +6,8 @@
 would scan them, on the test digits, beside a further one; the population.json beside the report is
 what `mithridate scan model --clean-scores digits` reads. With --store FOLDER networks stay there.
 Networks that each learnt in a way of their own were tried: some were right on 58 % of the digits,
-and a 2x2 patch in a network of `mithridate train` did not stand out among them (p = 0.35).
+and a 2x2 patch in a network of `mithridate train` did not stand out among them (p = 0.35). One that
+was made otherwise, by fewer epochs say, gets "cannot judge".
 """
 
 from __future__ import annotations
