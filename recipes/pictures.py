@@ -60,7 +60,7 @@ def few_greys(seen: Image.Image) -> Image.Image:
     """Round the greys of text; what is light or has a colour stays."""
     pixels = np.asarray(seen.convert("RGB")).astype(int)
     grey = pixels.mean(2, keepdims=True)
-    plain = (np.ptp(pixels, axis=2, keepdims=True) < 24) & (grey < 235)
+    plain = (np.ptp(pixels, axis=2, keepdims=True) < 24) & (grey < 215)
     rounded = np.minimum(LEVEL * np.round(grey / LEVEL), 255)
     return Image.fromarray(np.where(plain, rounded, pixels).astype(np.uint8))
 
