@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from sklearn.metrics import silhouette_score
 
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
@@ -106,6 +105,8 @@ class ActivationClustering(Detector):
 
         Classes of fewer than four examples, or of equal ones, are left out.
         """
+        from sklearn.metrics import silhouette_score  # which no scan needs, and takes half a second
+
         clusters = []
         for label, index in by_class(view.labels):
             points = self.reduce(view.features.index_select(0, index))[2]
