@@ -51,7 +51,7 @@ from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigg
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.membership import compare, vitals
-from mithridate.pipelines.model_scan import default_scanners, round_scores
+from mithridate.pipelines.model_scan import default_scanners, quick_scanners, round_scores
 from mithridate.pipelines.references import References
 from mithridate.scanners.universal_transfer import UniversalTransfer
 from mithridate.scanners.weight_statistics import WeightStatistics
@@ -348,6 +348,7 @@ RULES = {
     "and checked": Rule(True, ONE_WAY, True, checked=True, scanners=FEWER),
     "and pairs for universal transfer, as now": Rule(True, ONE_WAY, True, checked=True),
     f"as now, {VARIED} references": Rule(True, VARIED, True, checked=True),
+    "as now, quick": Rule(True, ONE_WAY, True, True, tuple(s.name() for s in quick_scanners())),
 }
 
 

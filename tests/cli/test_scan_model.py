@@ -1,7 +1,9 @@
 """`mithridate scan model`: from a file of weights to a verdict and a report, or a refusal."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from mithridate.core.errors import DataError
 from mithridate.core.streams import stream
 from mithridate.domains.catalogue import load_named
 from mithridate.pipelines.damage import set_apart
-from mithridate.pipelines.model_scan import default_scanners
+from mithridate.pipelines.model_scan import QUICK, default_scanners
 from mithridate.pipelines.population import Form, Population
 
 CHEAP = ("--scanners", "weight-statistics", "--epochs", 1, "--network", "resnet9:4", "--yes")
@@ -120,6 +122,18 @@ def test_the_population_that_comes_with_the_library_is_that_of_the_default_scann
     assert {scores.shape for scores in found.values()} == {(39, 10), (39, 90)}
 
 
+def test_what_a_quick_scan_says_of_itself_is_what_the_record_says():
+    """The row of the table on ways of training that nothing was chosen on comes first."""
+    table = (Path(__file__).parents[2] / "results" / "elsewhere" / "table.md").read_text("utf-8")
+    quick, full = (
+        re.search(rf"\| {row} \| (\d+)/(\d+),.*\| (\d+)/(\d+),[^|]*\|\n", table).groups()
+        for row in ("as now, quick", "and pairs for universal transfer, as now")
+    )
+    flagged, clean, seen, backdoored = quick
+    assert f"flagged {flagged} of {clean} clean ones and {seen} of {backdoored} " in QUICK
+    assert f"with neural-cleanse, {full[0]} and {full[2]}," in QUICK
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "mithridate-model-scan/1"}'])
 def test_a_file_that_is_no_population_is_refused(data, tmp_path, text):
     (tmp_path / "r.json").write_text(text)
@@ -152,6 +166,7 @@ def test_networks_of_ones_own_can_be_the_references_and_guards_watch_what_arrive
         (["--level", 0], "between 0 and 1"),
         (["--references", 1], "at least 2 --references"),
         (["--scanners", "neural-cleanze"], "did you mean neural-cleanse"),
+        (["--scanners", "neural-cleanse", "--quick"], "--quick and --scanners both choose"),
         (["--clean-models", "nowhere"], "a folder with the weights of clean networks"),
         (["--precision", "int3"], "int3"),
     ],

@@ -34,6 +34,14 @@ class HowToJudge:
             "like the references."
         ),
     ] = 0.05
+    quick: Annotated[
+        bool,
+        Flag(
+            "--quick",
+            help="Leave the scanner out that takes longest, neural-cleanse; how often such scans "
+            "were right is said.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,12 @@ from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.given_network import GivenNetwork
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.mirroring import flipped
-from mithridate.pipelines.model_scan import ModelScan, ModelScanner, default_scanners
+from mithridate.pipelines.model_scan import (
+    ModelScan,
+    ModelScanner,
+    default_scanners,
+    quick_scanners,
+)
 from mithridate.pipelines.network_reading import NetworkReading
 from mithridate.pipelines.population import Population
 from mithridate.pipelines.ready_guard import ReadyGuard
@@ -254,7 +259,7 @@ def scan_model(
     part: str = "", classes: Sequence[str] = (), mean: Sequence[float] = (),
     std: Sequence[float] = (), domain: Domain | None = None, seed: int = 0,
     runtime: Runtime | None = None, step: Announce | None = None, home: Path | None = None,
-    varied: bool = True,
+    varied: bool = True, quick: bool = False,
 ) -> ModelScan:  # fmt: skip
     """Compare a network with clean ones of its form, as `mithridate scan model` does.
 
@@ -279,13 +284,15 @@ def scan_model(
         step: Is told what begins.
         home: The folder in which trained references are kept; None throws them away.
         varied: Whether each reference is trained in a way of its own, for a network from elsewhere.
+        quick: Whether the scanner is left out that takes longest; see `model_scan.QUICK`.
 
     Raises:
         UnsafeData: Opening the file could harm the reader.
     """
     reading = NetworkReading(network, part, tuple(classes), tuple(mean), tuple(std))
     chosen = tuple(get(cast(Any, Scanner), s) if isinstance(s, str) else s for s in scanners)
-    scanner = ModelScanner(chosen or default_scanners(), level)
+    usual = quick_scanners if quick else default_scanners
+    scanner = ModelScanner(chosen or usual(), level)
     examples, domain = examples_of(trusted, domain)
     with tempfile.TemporaryDirectory() as folder:
         how = Comparison(

@@ -29,7 +29,13 @@ from mithridate.core.timing import Countdown, Expected, total
 from mithridate.domains.formats import Source
 from mithridate.pipelines.drawing import draw_examples
 from mithridate.pipelines.guarded import Guarded
-from mithridate.pipelines.model_scan import ModelScan, ModelScanner, default_scanners
+from mithridate.pipelines.model_scan import (
+    QUICK,
+    ModelScan,
+    ModelScanner,
+    default_scanners,
+    quick_scanners,
+)
 from mithridate.pipelines.population import Population
 from mithridate.pipelines.ready_model_scan import Comparison, ReadyModelScan
 from mithridate.pipelines.suspect_file import Suspect
@@ -68,6 +74,9 @@ def run(
         return status.STOPPED
     cost = {"seconds": time.perf_counter() - began}
     origin = f"{job.beside.origin}, in the same precision"
+    if judging.quick:
+        note(QUICK)
+        origin = f"{origin}; {QUICK}"
     work = ModelWork(scan, how.scanner.scanners, file_read, trusted, origin, watched, cost)
     answer(work, job.suspect.form, out, computing.seed)
     return status.OF[scan.verdict.answer]
@@ -110,7 +119,10 @@ def comparison(
     report_folder(out)
     if clean.clean_models is not None and clean.clean_scores:
         raise MethodError("--clean-models and --clean-scores both give the references; name one")
-    named = methods_named(cast(Any, Scanner), judging.scanners) or default_scanners()
+    if judging.quick and judging.scanners:
+        raise MethodError("--quick and --scanners both choose the scanners; give one of them")
+    usual = quick_scanners if judging.quick else default_scanners
+    named = methods_named(cast(Any, Scanner), judging.scanners) or usual()
     known = Population.load(clean.clean_scores) if clean.clean_scores else None
     return Comparison(
         ModelScanner(named, judging.level), known or clean.clean_models or clean.references,
