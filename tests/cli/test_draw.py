@@ -10,6 +10,7 @@ from mithridate.cli.groups import HowToRead
 from mithridate.cli.sources import find_source
 from mithridate.core.errors import DataError
 from mithridate.pipelines.drawing import draw_by_class, recorded
+from mithridate.pipelines.examples import opened
 
 QUICK = (
     "--epochs", 1, "--permutations", 199, "--power", 0, "--detectors", "spectral-signatures",
@@ -67,7 +68,8 @@ def test_a_damaged_record_is_refused(tmp_path, content):
         recorded(tmp_path)
 
 
-def test_every_command_takes_the_folder_for_what_was_drawn(drawn):
+def test_every_command_and_function_takes_the_folder_for_what_was_drawn(drawn):
     _, folder = drawn
-    read = find_source(str(folder / "checked"), HowToRead())
-    assert read.data.classes == ("0", "1", "2") and len(read.data) > 50
+    checked = str(folder / "checked")
+    for read in (find_source(checked, HowToRead()), opened(checked)):
+        assert read.data.classes == ("0", "1", "2") and len(read.data) > 50

@@ -13,6 +13,7 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
 from mithridate.domains.catalogue import open_source
 from mithridate.domains.formats import Source
+from mithridate.pipelines.drawing import drawn_in
 
 Examples: TypeAlias = str | Path | Source | Dataset
 """A path, the name of a set ("digits", "digits:test"), what `read` gave, or a data set."""
@@ -27,8 +28,11 @@ THE_SAME = {
 
 
 def opened(data: Examples) -> Source | Dataset:
-    """Read a path or a named set; give what was read or made already as it is."""
-    return data if isinstance(data, Source | Dataset) else open_source(str(data))
+    """Read a path or a named set; give what was read or made already as it is.
+
+    A folder that `mithridate draw` wrote stands for the examples in it.
+    """
+    return data if isinstance(data, Source | Dataset) else open_source(drawn_in(str(data)))
 
 
 def examples_of(data: Examples, domain: Domain | None = None) -> tuple[Dataset, Domain]:
