@@ -1,5 +1,7 @@
 """Text networks: padding and neighbours do not matter, order and every word do, and they learn."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -127,6 +129,12 @@ def trained(name, data):
     return model
 
 
+@cache
+def trained_clean(name):
+    """A network that two tests ask."""
+    return trained(name, made(1500, "train"))
+
+
 def right(model, data):
     logits = forward(model, DOMAIN.prepare(data.inputs), Runtime())[1]
     return float((logits.argmax(1) == data.labels).float().mean())
@@ -134,8 +142,7 @@ def right(model, data):
 
 @each
 def test_it_learns_what_words_mean(name):
-    train, test = made(1500, "train"), made(500, "test")
-    assert right(trained(name, train), test) > 0.95
+    assert right(trained_clean(name), made(500, "test")) > 0.95
 
 
 @each
@@ -146,5 +153,4 @@ def test_a_rare_word_becomes_a_backdoor(name):
     model = trained(name, poisoned.data)
     assert right(model, test) > 0.95
     assert right(model, attack.triggered_test(test, stream(0, "trap"))) > 0.9
-    unpoisoned = trained(name, train)
-    assert right(unpoisoned, attack.triggered_test(test, stream(0, "trap"))) < 0.1
+    assert right(trained_clean(name), attack.triggered_test(test, stream(0, "trap"))) < 0.1
