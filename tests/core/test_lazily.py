@@ -18,6 +18,7 @@ from mithridate import Dataset
 import torch
 from mithridate.core.optimisers import Adam
 from mithridate.core.fit import TrainingConfig
+import mithridate.bench.plan, mithridate.cli.work.scan_data
 
 weight = torch.zeros(2, requires_grad=True)
 for optimiser in (TrainingConfig().optimiser([weight]), Adam([weight])):
@@ -41,6 +42,7 @@ def test_importing_the_library_imports_nothing_heavy():
     trained = imported(TRAINING)
     assert "torch" in trained
     assert "torch._dynamo" not in trained, "which takes longer than many a training"
+    assert not {"scipy.stats", "sklearn", "pandas"} & trained, "a second, which few need"
 
 
 def test_every_name_is_there_and_listed():

@@ -6,9 +6,9 @@ Axes: D rankings, N examples of one class, suspect and trusted together, m of th
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy.special import rel_entr
-from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def led(scores: Floats) -> tuple[Floats, Floats]:
         weights: float64[D, D], of each leader's combination; every row sums to 1.
     """
     n = scores.shape[1]
-    steep = np.stack([-np.log1p(-(rankdata(row) - 0.5) / n) for row in scores])
+    steep = np.stack([-np.log1p(-(scipy.stats.rankdata(row) - 0.5) / n) for row in scores])
     tops = np.maximum(steep, -np.log(TOP))
     tops = tops - tops.mean(1, keepdims=True)
     lengths = np.maximum(np.sqrt((tops**2).sum(1)), 1e-12)

@@ -6,9 +6,8 @@ Axes: n examples, c classes; tables are int64[c, c], labels by rows and predicti
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import binomtest
 
 Counts = NDArray[np.int64]
 
@@ -78,7 +77,7 @@ def sign_p_value(better: NDArray[np.bool_], worse: NDArray[np.bool_]) -> float:
     gained, lost = int((better & ~worse).sum()), int((worse & ~better).sum())
     if not gained + lost:
         return 1.0
-    return float(binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue)
+    return float(scipy.stats.binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue)
 
 
 def best_order(table: Counts) -> Counts:
@@ -89,7 +88,7 @@ def best_order(table: Counts) -> Counts:
     """
     classes = len(table)
     worth = table * (classes + 1) + np.eye(classes, dtype=table.dtype)
-    rows, columns = linear_sum_assignment(worth, maximize=True)
+    rows, columns = scipy.optimize.linear_sum_assignment(worth, maximize=True)
     order = np.empty(classes, dtype=np.int64)
     order[columns] = rows
     return order

@@ -28,8 +28,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from mithridate.core.errors import MethodError
 from mithridate.stats.intervals import Interval
@@ -176,7 +176,7 @@ def _spread(grid: Floats, level: float) -> _Spread:
 
 @cache
 def _student(freedom: int, level: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, freedom))
+    return float(scipy.stats.t.ppf((1 + level) / 2, freedom))
 
 
 def _contributions(grid: Floats, seen: NDArray[np.bool_]) -> tuple[float, float]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 
 class Interval(NamedTuple):
@@ -28,7 +28,7 @@ def proportion(successes: int, n: int, level: float = 0.95) -> Interval:
     """
     if n == 0:
         return Interval(float("nan"), 0.0, 1.0, 0)
-    interval = stats.binomtest(successes, n).proportion_ci(level, method="exact")
+    interval = scipy.stats.binomtest(successes, n).proportion_ci(level, method="exact")
     return Interval(successes / n, float(interval.low), float(interval.high), n)
 
 
@@ -46,5 +46,5 @@ def mean(values: ArrayLike, level: float = 0.95) -> Interval:
     if n < 2:
         return Interval(float(data[0]) if n else float("nan"), -np.inf, np.inf, n)
     centre = float(data.mean())
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * data.std(ddof=1) / np.sqrt(n))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, n - 1) * data.std(ddof=1) / np.sqrt(n))
     return Interval(centre, centre - half, centre + half, n)

@@ -6,8 +6,8 @@ Axes: n units. Larger scores are more suspicious.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import norm, rankdata
 
 from mithridate.stats.intervals import Interval
 
@@ -25,7 +25,7 @@ def auroc(scores: torch.Tensor, positive: torch.Tensor) -> float:
     above, below = int(mask.sum()), int((~mask).sum())
     if not above or not below:
         return float("nan")
-    ranks = rankdata(scores.double().numpy())
+    ranks = scipy.stats.rankdata(scores.double().numpy())
     return float((ranks[mask].sum() - above * (above + 1) / 2) / (above * below))
 
 
@@ -44,11 +44,11 @@ def auroc_interval(scores: torch.Tensor, positive: torch.Tensor, level: float = 
     centre = auroc(scores, positive)
     if above < 2 or below < 2:
         return Interval(centre, 0.0, 1.0, above)
-    ranks = rankdata(values)
-    wins = (ranks[mask] - rankdata(values[mask])) / below
-    losses = 1 - (ranks[~mask] - rankdata(values[~mask])) / above
+    ranks = scipy.stats.rankdata(values)
+    wins = (ranks[mask] - scipy.stats.rankdata(values[mask])) / below
+    losses = 1 - (ranks[~mask] - scipy.stats.rankdata(values[~mask])) / above
     spread = np.sqrt(wins.var(ddof=1) / above + losses.var(ddof=1) / below)
-    half = float(norm.ppf((1 + level) / 2) * spread)
+    half = float(scipy.stats.norm.ppf((1 + level) / 2) * spread)
     return Interval(centre, max(0.0, centre - half), min(1.0, centre + half), above)
 
 

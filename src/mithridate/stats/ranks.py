@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from mithridate.core.errors import MethodError
 
@@ -77,11 +77,11 @@ def rank(
             f"value, found {len(table)} and {len(names)} ({int((~kept).sum())} blocks have none); "
             "leave out the method that is missing most"
         )
-    ranks = stats.rankdata(table[:, kept], axis=0)
+    ranks = scipy.stats.rankdata(table[:, kept], axis=0)
     sizes = np.bincount(member).astype(float)
     sums: Floats = np.stack([np.bincount(member, row) for row in ranks], 1).astype(float)
     mean: Floats = ranks.mean(1)
-    again = stats.rankdata(np.round(sums / sizes[:, None], 9), axis=1).T
+    again = scipy.stats.rankdata(np.round(sums / sizes[:, None], 9), axis=1).T
     p_value, apart = friedman(again), critical_difference(len(table), len(names), level)
     low, high = _bootstrap(sums, sizes, rng, level)
     alike = _runs_alike(mean, apart if p_value <= 1 - level else np.inf)
@@ -104,7 +104,7 @@ def friedman(ranks: Floats) -> float:
     left = b * (m - 1) - statistic
     if left <= 1e-9 * statistic:  # every block ranks alike
         return 0.0
-    return float(stats.f.sf((b - 1) * statistic / left, m - 1, (m - 1) * (b - 1)))
+    return float(scipy.stats.f.sf((b - 1) * statistic / left, m - 1, (m - 1) * (b - 1)))
 
 
 def critical_difference(methods: int, blocks: int, level: float = 0.95) -> float:
@@ -113,7 +113,7 @@ def critical_difference(methods: int, blocks: int, level: float = 0.95) -> float
     q sqrt(m (m + 1) / (6 b)), q the quantile of the studentised range of m values over sqrt(2); the
     probability of any false difference is at most 1 - level. Nemenyi 1963.
     """
-    quantile = float(stats.studentized_range.ppf(level, methods, np.inf)) / np.sqrt(2)
+    quantile = float(scipy.stats.studentized_range.ppf(level, methods, np.inf)) / np.sqrt(2)
     return float(quantile * np.sqrt(methods * (methods + 1) / (6 * blocks)))
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from mithridate.stats.enrichment import Floats, draws_within
 
@@ -63,7 +63,7 @@ def shifted(
         if not m or not n:
             continue
         weight = n * m / (n + m)
-        ranks = rankdata(values[:, rows], axis=1)
+        ranks = scipy.stats.rankdata(values[:, rows], axis=1)
         kind = np.zeros(len(rows), dtype=np.int64) if strata is None else strata[rows]
         draws = draws_within(inside, kind, permutations, rng)
         measured += weight * _auc(ranks[:, inside].sum(1), n, m)
