@@ -73,7 +73,7 @@ def test_scan_model(data, tmp_path, monkeypatch):
         lambda: announced_and_real(
             monkeypatch, "scan_model.agreed", "scan_model.answer", "scan", "model", model,
             "--data", data / "trusted.npz", "--references", 3, "--epochs", 6, "--scanners",
-            "maximum-margin,weight-statistics,universal-transfer", "--out",
+            "maximum-margin,weight-statistics,pairwise-transfer", "--out",
             tmp_path / str(next(runs)),
         )
     )  # fmt: skip
