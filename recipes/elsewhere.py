@@ -13,7 +13,7 @@ were chosen by `choosing`: fresh networks of the ways that rules are chosen by, 
 other seeds than any above, beside 19 references that learnt other trusted images. None of the
 networks that judge was looked at.
 
-    python recipes/elsewhere.py choosing --store ANOTHER_FOLDER
+    python recipes/elsewhere.py choosing --store ANOTHER_FOLDER   # results/elsewhere/choosing.md
 """
 
 from __future__ import annotations
@@ -456,7 +456,11 @@ def main() -> None:
         world = World(given.store, 1)
         run(world, [CHOOSING], {True: ONE_WAY})
         rules = [rule for rule, how in RULES.items() if how.varied and how.count == ONE_WAY]
-        print(markdown(HEADER, [line(rule, CHOOSING, world) for rule in rules]))
+        home = RESULTS / "elsewhere"
+        home.mkdir(parents=True, exist_ok=True)
+        rows = markdown(HEADER, [line(rule, CHOOSING, world) for rule in rules])
+        (home / "choosing.md").write_text(f"{rows}\n")
+        print(rows)
         return
     home = RESULTS / "elsewhere"
     home.mkdir(parents=True, exist_ok=True)
