@@ -1,14 +1,15 @@
 """Measure whether the power that a scan states is the power that it has.
 
-    python recipes/power.py run        # minutes of one core for each world; resumable
+    python recipes/power.py run        # half a minute of one core for each world; resumable
+    python recipes/power.py alone      # the same for worlds that are there; resumable
     python recipes/power.py table
 
 A world is a data set and a seed: suspects and trusted examples drawn at random, one short training.
 The power is measured on the clean suspects, as a scan that finds nothing does: several backdoors at
 once in each copy, with triggers drawn anew. Then attackers poison the same suspects one at a time,
 each with one backdoor in a class drawn at random and the trigger of a paper, and every poisoned set
-is scanned as a whole. What was stated is compared with what was found. Nothing was chosen on these
-seeds.
+is scanned as a whole. What was stated is compared with what was found. `alone` plants what was
+planted there once more, one backdoor in a copy. Nothing was chosen on these seeds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.domains.text.triggers import SentenceTrigger, WordTrigger
-from mithridate.pipelines.planted import Power
+from mithridate.pipelines.copies_judged import Again
+from mithridate.pipelines.planted import Amount, Backdoor, Power
+from mithridate.pipelines.planting import Ground
 from mithridate.pipelines.ready_scan import ReadyScan
 from mithridate.pipelines.scan import DataScanner, default_detectors
 from mithridate.report.powers import figures
@@ -107,10 +110,7 @@ def attacked(
 
 def world(name: str, seed: int) -> dict[str, Any]:
     """State the power of one world, and find out what it is."""
-    n, m, *_ = SETS[name]
-    source = load_named(name)
-    rows = stream(seed, "rows", name).permutation(len(source.data))[: n + m]
-    data, trusted = source.data.subset(rows[:n]), source.data.subset(rows[n:])
+    data, trusted = drawn(name, seed)
     job = ready(name, seed, data, trusted)
     seen = job.looked()
     began = time.process_time()
@@ -134,6 +134,42 @@ def world(name: str, seed: int) -> dict[str, Any]:
         ],
         "scan_seconds": scanned, "power_seconds": measured, "environment": environment(),
     }  # fmt: skip
+
+
+def drawn(name: str, seed: int) -> tuple[Dataset, Dataset]:
+    """The suspects and the trusted examples of one world."""
+    n, m, *_ = SETS[name]
+    source = load_named(name)
+    rows = stream(seed, "rows", name).permutation(len(source.data))[: n + m]
+    return source.data.subset(rows[:n]), source.data.subset(rows[n:])
+
+
+def alone(record: Any) -> dict[str, Any]:
+    """Plant what was planted in a world, one backdoor in a copy, and scan each copy as a whole."""
+    name, seed = record["set"], record["seed"]
+    data, trusted = drawn(name, seed)
+    job = ready(name, seed, data, trusted)
+    ground = Ground.of(data, job.looked().who, job.domain)
+    again = Again(job.scanner, trusted, job.domain, job.runtime)
+    amount, trials = Amount(job.scanner.smallest, of_all=True), list[dict[str, Any]]()
+    for stated in record["stated"]:
+        assert stated["amount"] == amount.told(), "smaller ones cannot be seen in these worlds"
+        for k in range(ATTACKERS):
+            rng = stream(seed, "alone", k, name, stated["kind"])
+            one = replace(ground, labels=(int(rng.choice(ground.labels)),))
+            copy, (plant,) = one.planted([Backdoor(stated["kind"], amount)], rng)
+            p_values = again.whole(copy, 1000 * (k + 1) + seed, None)
+            trials.append({"kind": stated["kind"], "p_value": float(p_values[plant.label])})
+    return {"set": name, "seed": seed, "amount": amount.told(), "trials": trials}
+
+
+def run_alone() -> None:
+    """Plant backdoors alone in the worlds that are there."""
+    torch.set_num_threads(1)
+    for record in sorted(records(FOLDER, "*-seed*"), key=lambda each: each["seed"]):
+        label = f"{record['set']}-alone-{record['seed']}"
+        if not done(FOLDER, label):
+            save(FOLDER, label, alone(record))
 
 
 def run(names: list[str], seeds: int) -> None:
@@ -187,28 +223,35 @@ def by_bin(some: list[Pair]) -> list[list[str]]:
     return rows
 
 
-def table() -> str:
-    """Write what was stated and what was found, by bins and by kind."""
-    every = pairs()
-    header = ["stated power", "attacks", "stated, mean", "found"]
-    text = markdown(header, by_bin(every))
+def planted_alone(name: str, kind: str, amount: str) -> list[bool]:
+    """Which backdoors of a kind and amount were found that were planted alone."""
+    return [
+        trial["p_value"] <= 0.05
+        for record in records(FOLDER, f"{name}-alone-*")
+        for trial in record["trials"]
+        if (record["amount"], trial["kind"]) == (amount, kind)
+    ]
+
+
+def by_kind(every: list[Pair]) -> list[list[str]]:
+    """One row for each data set, kind and amount."""
     rows = []
-    keys = sorted({(r["set"], s["kind"], s["amount"]) for r, s, _ in every})
-    for name, kind, amount in keys:
+    for name, kind, amount in sorted({(r["set"], s["kind"], s["amount"]) for r, s, _ in every}):
         own = [
             (s, a) for r, s, a in every
             if (r["set"], s["kind"], s["amount"]) == (name, kind, amount)
         ]  # fmt: skip
-        poisons = sorted({a["poisons"] for _, a in own})
+        one = planted_alone(name, kind, amount)
         rows.append([
-            name, kind, amount, " to ".join(map(str, sorted({poisons[0], poisons[-1]}))),
+            name, kind, amount, str(own[0][1]["poisons"]),
             share(*(sum(s[key] for s, _ in own[::ATTACKERS]) for key in ("hits", "of"))),
-            share(sum(hit(a) for _, a in own), len(own)),
+            share(sum(one), len(one)), share(sum(hit(a) for _, a in own), len(own)),
         ])  # fmt: skip
-    wide = [
-        "data set", "trigger", "on", "poisons", "planted, several at once", "by an attacker, alone",
-    ]  # fmt: skip
-    text += "\n" + markdown(wide, rows)
+    return rows
+
+
+def by_set() -> list[list[str]]:
+    """One row for each data set: its worlds, their answers and what they cost."""
     rows = []
     for name in SETS:
         own = list(records(FOLDER, f"{name}-seed*"))
@@ -219,22 +262,33 @@ def table() -> str:
                 str(sum(r["answer"] == "clean" == r["then"] for r in own)),
                 f"{np.median([r['scan_seconds'] for r in own]):.0f} s", f"{cost:.1f}",
             ])  # fmt: skip
-    head = [
-        "data set", "worlds", "clean before", "clean with the power", "a scan",
-        "the power, in scans",
+    return rows
+
+
+def table() -> str:
+    """Write what was stated and what was found, by bins, by kind and by data set."""
+    every = pairs()
+    tables = [
+        (["stated power", "attacks", "stated, mean", "found"], by_bin(every)),
+        (["data set", "trigger", "on", "poisons", "planted, several at once", "planted alone",
+          "by an attacker"], by_kind(every)),
+        (["data set", "worlds", "clean before", "clean with the power", "a scan",
+          "the power, in scans"], by_set()),
     ]  # fmt: skip
-    return text + "\n" + markdown(head, rows)
+    return "\n".join(markdown(header, rows) for header, rows in tables)
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("what", choices=["run", "alone", "table"])
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--seeds", type=int, default=20)
     arguments = parser.parse_args()
     if arguments.what == "run":
         run(arguments.sets, arguments.seeds)
+    if arguments.what == "alone":
+        run_alone()
     text = table()
     (RESULTS / FOLDER).mkdir(parents=True, exist_ok=True)
     (RESULTS / FOLDER / "table.md").write_text(text)
