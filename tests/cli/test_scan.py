@@ -183,7 +183,7 @@ def killed_and_interrupted(command, out):
 
 def test_a_killed_and_then_interrupted_scan_ends_as_one_that_ran_through(data, tmp_path):
     command = (
-        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 50,
+        "scan", "data", data / "clean.npz", "--trusted", data / "trusted.npz", "--epochs", 25,
         "--detectors", "spectral-signatures,early-loss", "--permutations", 99, "--power", 0,
         "--network", "resnet9:4",
     )  # fmt: skip
