@@ -20,7 +20,7 @@ from mithridate.domains.text.domain import TextDomain
 from mithridate.pipelines.earned import earned
 from mithridate.pipelines.planted import Amount, Backdoor, Power, Powers, Trial, counted
 from mithridate.pipelines.planting import MOST, Ground
-from mithridate.pipelines.power import WHOLE, Measuring
+from mithridate.pipelines.power import Measuring
 from mithridate.pipelines.quick_look import UNSEEN
 from mithridate.pipelines.ready_scan import ReadyScan
 from mithridate.pipelines.scan import DataScanner
@@ -163,8 +163,8 @@ def test_measuring_that_is_killed_goes_on_where_it_was(ground, tmp_path):
 
 
 def test_the_estimate_counts_looks_and_copies(ground):
-    assert measuring(ground).seconds(3.0, 10.0) == pytest.approx(6 * 3.0 + 2 * WHOLE * 10.0)
-    assert measuring(ground).seconds(0.0, 10.0) == pytest.approx(2 * WHOLE * 10.0)
+    assert measuring(ground).seconds(3.0, 10.0) == pytest.approx(6 * 3.0 + 2 * 10.0)
+    assert measuring(ground).seconds(0.0, 10.0) == pytest.approx(2 * 10.0)
     assert measuring(ground, copies=0).seconds(3.0, 10.0) == 0.0
 
 

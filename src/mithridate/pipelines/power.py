@@ -43,10 +43,6 @@ SURE = 0.9
 """No network is asked where detectors that need none find this share or more."""
 
 
-WHOLE = 2.0
-"""How much longer a scan takes than its training alone, for an estimate; 1.4 to 3 were seen."""
-
-
 GIVEN = "the given network was trained on the suspects themselves and says nothing of copies"
 
 
@@ -110,12 +106,12 @@ class Measuring:
             len({name for name, _ in glances}),
         )
 
-    def seconds(self, look: float, training: float) -> float:
+    def seconds(self, look: float, scan: float) -> float:
         """Estimate how long it takes.
 
         Args:
             look: Seconds of a quick look at one copy, 0 where none is planned.
-            training: Seconds of one training, 0 where none is planned.
+            scan: Seconds of one scan with its training, 0 where none is planned.
 
         Raises:
             CannotJudge: where nothing can be planted.
@@ -128,7 +124,7 @@ class Measuring:
         ]
         tries = len(backdoors) * TRIES * self.copies / self.ground.fits(backdoors)
         looks = min(float(LOOKS * self.copies), tries)
-        return looks * look + self.copies * WHOLE * training
+        return looks * look + self.copies * scan
 
     def _counted(
         self, backdoors: Sequence[Backdoor], named: Sequence[tuple[str, Trial]], quick: bool

@@ -29,6 +29,7 @@ from mithridate.pipelines.planted import Powers
 from mithridate.pipelines.planting import Ground
 from mithridate.pipelines.power import Measuring
 from mithridate.pipelines.quick_look import UNSEEN, Look, quick_scan
+from mithridate.pipelines.rehearsed import seconds_after_training
 from mithridate.pipelines.scan import DataScanner, Saw, choose_training
 
 
@@ -123,6 +124,12 @@ class ReadyScan:
 
         return extrapolate(on_few, 2 * self.training.batch_size, len(union)) * self.training.epochs
 
+    def seconds_after(self, seen: Look) -> float:
+        """Estimate how long features, detectors and the test take after the training."""
+        rng = stream(self.seed, "estimate", "detectors")
+        model = self.model or self.domain.network(self.union, self.scanner.network, rng).eval()
+        return seconds_after_training(self.scanner, seen, self.domain, model, self.runtime)
+
     def looked(self, step: Announce | None = None) -> Look:
         """Look at what needs no network; `step` is told what begins."""
         may_compare = self.model is None or self.saw != "suspect"
@@ -141,12 +148,12 @@ class ReadyScan:
         parts = (fingerprint(self.data), known, self.domain, self.scanner, self.seed)
         return self.home / f"unfinished-power-{place_of(*parts)}"
 
-    def seconds_of_power(self, seen: Look, training: float, glance: DataScan | None) -> float:
+    def seconds_of_power(self, seen: Look, scan: float, glance: DataScan | None) -> float:
         """Estimate how long it takes to measure the power; 0 where nothing will be planted.
 
         Args:
             seen: The quick look, which says how long one takes.
-            training: Seconds of one training.
+            scan: Seconds of a scan with its training.
             glance: What the quick look found, where it could judge.
 
         """
@@ -156,7 +163,7 @@ class ReadyScan:
             return 0.0  # the answer will not be "clean"
         try:
             return self._measuring(seen, quick=False, scan=glance).seconds(
-                self._seconds_of_look(seen), training
+                self._seconds_of_look(seen), scan
             )
         except CannotJudge:
             return 0.0

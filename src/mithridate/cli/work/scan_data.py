@@ -163,14 +163,14 @@ def agreed(job: ReadyScan, seen: Look, glance: DataScan | None, yes: bool) -> bo
     """Say how long the work will take; ask before long work where somebody can answer."""
     if job.unfinished:
         note(f"going on with the training that is kept in {job.checkpoint}")
-    training = job.seconds()
-    what = f"training {job.training.epochs} epochs on {job.runtime.device}"
-    more = job.seconds_of_power(seen, training, glance)
+    scan = job.seconds() + job.seconds_after(seen)
+    what = f"training {job.training.epochs} epochs on {job.runtime.device} and asking detectors"
+    more = job.seconds_of_power(seen, scan, glance)
     if not more:
-        return terminal.agreed(what, training, yes)
-    note(f"{what}: about {terminal.duration(training)}")
+        return terminal.agreed(what, scan, yes)
+    note(f"{what}: about {terminal.duration(scan)}")
     what = "if nothing is found, with measuring what was missed (--power 0 leaves that out)"
-    return terminal.agreed(what, training + more, yes)
+    return terminal.agreed(what, scan + more, yes)
 
 
 def write_beside(
