@@ -160,3 +160,25 @@ def test_the_metadata_of_torchao_are_as_they_were_when_this_was_written(tmp_path
         note = json.loads(file.metadata()["1.weight"])
     assert note["_type"] == "Int8Tensor" and note["_data"]["block_size"] == [1, 64]
     assert set(load_file(tmp_path / "m")) >= {"1._weight_qdata", "1._weight_scale", "1.bias"}
+
+
+CALLED = b"\x80\x02c__builtin__\ngetattr\nq\x00"
+TAKEN = b"ctorchao.quantization.quant_primitives\nMappingType\nX\x09\x00\x00\x00SYMMETRIC"
+
+
+@pytest.mark.parametrize(
+    "program, answer",
+    [
+        (CALLED + TAKEN + b"\x86R.", "clean"),  # as Python 3.11.0 to 3.11.3 writes a member
+        (CALLED + TAKEN + b"\x86R0h\x00" + TAKEN + b"\x86R.", "clean"),
+        (CALLED + TAKEN + b"\x86R0h\x00.", "flagged"),  # handed on as a value, too
+        (CALLED + TAKEN.replace(b"SYMMETRIC", b"__bases__") + b"\x86R.", "flagged"),
+        (CALLED + TAKEN.replace(b"MappingType", b"quantization") + b"\x86R.", "flagged"),
+        (CALLED + b"ccollections\nOrderedDict\nX\x09\x00\x00\x00SYMMETRIC\x86R.", "flagged"),
+    ],
+)
+def test_a_member_of_a_known_enumeration_may_be_taken_by_its_name(program, answer, tmp_path):
+    path = tmp_path / "settings.pkl"
+    path.write_bytes(program)
+    report = inspect_file(path)
+    assert report.answer == answer, report.findings

@@ -56,7 +56,7 @@ def test_poison_is_flagged_with_status_1(poisoned_scan):
 def test_what_is_read_and_how_long_it_takes_is_said_before(poisoned_scan):
     done, _ = poisoned_scan
     assert re.search(r"read 300 suspect examples .*uint8 1x8x8.* 3 classes; .*: 150", done.stderr)
-    assert re.search(r"training 6 epochs on cpu: about \d+ s", done.stderr)
+    assert re.search(r"training 6 epochs on cpu and asking detectors: about \d+ s", done.stderr)
 
 
 def test_the_cleaned_copy_lacks_exactly_what_is_named(poisoned_scan):

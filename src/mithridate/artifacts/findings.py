@@ -73,6 +73,7 @@ class Log:
     Attributes:
         opcodes: read so far.
         cut: whether a pickle was not read to its end.
+        excused: names that stand in one of its pickles for what runs nothing.
         bomb: whether an archive is not worth unpacking.
     """
 
@@ -82,6 +83,7 @@ class Log:
     opcodes: int = 0
     cut: bool = False
     bomb: bool = False
+    excused: set[str] = field(default_factory=set)
 
     def add(
         self, severity: Severity, what: str, where: str = "", todo: str = "",

@@ -22,6 +22,8 @@ class Program:
     Attributes:
         names: imported, with the place of the first mention.
         calls: those of them that are called.
+        fetched: how often `getattr` is fetched, to be called or to be handed on.
+        members: how often it is called for a member of a known enumeration, which runs nothing.
         storages: expected elsewhere.
         strings: short ones, in order.
         value: the result where it is a constant.
@@ -36,6 +38,8 @@ class Program:
 
     names: dict[str, int] = field(default_factory=dict)
     calls: set[str] = field(default_factory=set)
+    fetched: int = 0
+    members: int = 0
     storages: list[Storage] = field(default_factory=list)
     strings: list[str] = field(default_factory=list)
     value: Any = None

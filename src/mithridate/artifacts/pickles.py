@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import _compat_pickle
 import pickletools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from mithridate.artifacts.findings import Log
-from mithridate.artifacts.pickle_names import ALLOCATES, STORAGES
+from mithridate.artifacts.pickle_names import ALLOCATES, ENUMERATIONS, GETATTR, STORAGES
 from mithridate.artifacts.pickle_program import Program, Storage
 from mithridate.artifacts.pickle_stream import Bounded, Unread
 
@@ -110,11 +111,20 @@ class PickleReading:
         module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
         path = f"{_compat_pickle.IMPORT_MAPPING.get(module, module)}.{name}"
         self.program.names.setdefault(path, place)
-        self.stack.append(Name(path))
+        self.fetch(Name(path))
+
+    def fetch(self, value: Any) -> None:
+        """Put a name or a value of the memory on the stack."""
+        self.program.fetched += isinstance(value, Name) and value.path == GETATTR
+        self.stack.append(value)
 
     def call(self, what: Any, given: Any) -> None:
         """Note a call, and put its unknown result on the stack."""
         if isinstance(what, Name):
+            if what.path == GETATTR and _is_member(given):
+                self.program.members += 1
+                self.stack.append(UNKNOWN)
+                return
             self.program.calls.add(what.path)
             if ALLOCATES.fullmatch(what.path):
                 asked = max(1, _reserved(given))
@@ -134,6 +144,18 @@ class PickleReading:
         else:
             self.program.storages.append(Storage("", "", -1))
         self.stack.append(UNKNOWN)
+
+
+def _is_member(given: Any) -> bool:
+    """Whether arguments of `getattr` are an enumeration that is known and the name of a member."""
+    items = given.items if isinstance(given, SizedValue) else ()
+    return (
+        len(items) == 2
+        and isinstance(items[0], Name)
+        and ENUMERATIONS.fullmatch(items[0].path) is not None
+        and isinstance(items[1], str)
+        and re.fullmatch(r"[A-Z][A-Z0-9_]*", items[1]) is not None
+    )
 
 
 def _names(r: PickleReading, op: str, arg: Any, place: int) -> None:
@@ -169,7 +191,7 @@ def _tuples(r: PickleReading, op: str, arg: Any, place: int) -> None:
 
 def _memory(r: PickleReading, op: str, arg: Any, place: int) -> None:
     if op.endswith("GET"):
-        r.stack.append(r.memo.get(arg, UNKNOWN))
+        r.fetch(r.memo.get(arg, UNKNOWN))
     elif not r.stack:
         raise ValueError("it keeps a value of an empty stack")
     else:
@@ -186,6 +208,7 @@ def _others(r: PickleReading, op: str, arg: Any, place: int) -> None:
         top = r.pop()
         r.push(top)
         r.push(top)
+        r.program.fetched += isinstance(top, Name) and top.path == GETATTR
     elif op == "MARK":
         r.push(MARK)
     elif op == "POP":
