@@ -25,8 +25,8 @@ FEW = 800
 GROWTH = 0.5
 """Power of the number of examples that detectors and the test are taken to grow with.
 
-Between 800 and 40,000 examples spectre took about as long, or longer in proportion, as the network
-had learnt much or little; a rehearsal cannot know that.
+A compromise: spectre takes hardly longer for more examples where the network has learnt much, and
+longer in proportion where it has learnt little, which a rehearsal cannot know.
 """
 
 
