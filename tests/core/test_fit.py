@@ -140,6 +140,24 @@ def test_the_rate_rises_and_falls():
     assert math.isclose(TrainingConfig(learning_rate=0.4, warmup=0.0).at(0, 9), 0.36)
 
 
+def test_a_flat_rate_is_the_same_in_every_step():
+    config = replace(PLAIN, schedule="flat")
+    assert {config.at(step, 99) for step in range(99)} == {PLAIN.learning_rate}
+    slow, fast = network(), train(config)
+    torch.testing.assert_close(fast.losses, literal(slow, world(), config), rtol=1e-4, atol=1e-5)
+
+
+def test_a_last_smaller_batch_can_be_left_out():
+    order = torch.arange(30)
+    assert [len(rows) for rows in PLAIN.batches(order)] == [10, 10, 10]
+    config = replace(PLAIN, drop_last=True)
+    assert [len(rows) for rows in config.batches(order)] == [8, 8, 8]
+    assert [len(rows) for rows in config.batches(order[:5])] == [5], "one batch at least"
+    result = train(config)
+    assert (~result.losses.isnan()).sum(0).tolist() == [24, 24]
+    assert result.cost["forward"] == 48
+
+
 NOISY = TrainingConfig(epochs=5, batch_size=8, learning_rate=0.1)
 
 

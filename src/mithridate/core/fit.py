@@ -6,10 +6,12 @@ Axes: n examples, b examples of a batch, d features, c classes, e epochs.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -51,6 +53,9 @@ class TrainingConfig:
             (Foret et al., Sharpness-Aware Minimization, ICLR 2021).
         batch_statistics: whether the network is in training mode; without it batch normalisation
             uses and keeps its running moments and nothing drops out.
+        schedule: "cycle", up and down linearly, or "flat", the same rate in every step.
+        drop_last: whether batches hold exactly `batch_size` examples, so that a last smaller one
+            is left out of an epoch; else all are visited, in batches of nearly equal size.
     """
 
     epochs: int = 10
@@ -64,12 +69,22 @@ class TrainingConfig:
     precision: str = "bf16"
     sam_radius: float = 0.0
     batch_statistics: bool = True
+    schedule: Literal["cycle", "flat"] = "cycle"
+    drop_last: bool = False
 
     def at(self, step: int, steps: int) -> float:
-        """The learning rate of one step: up and down linearly."""
+        """The learning rate of one step."""
+        if self.schedule == "flat":
+            return self.learning_rate
         done = (step + 1) / (steps + 1)
         rising = done / max(self.warmup, 1e-9)
         return self.learning_rate * min(rising, (1 - done) / max(1 - self.warmup, 1e-9))
+
+    def batches(self, order: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Divide the examples of an epoch, int64[n] in their order, into batches."""
+        whole = max(1, len(order) // self.batch_size)
+        kept = order[: whole * self.batch_size] if self.drop_last else order
+        return kept.tensor_split(whole)
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
         """Give the optimiser of some parameters."""
@@ -134,7 +149,8 @@ def fit(
         state.save(done, ended)
         if run.progress:
             run.progress(done, config.epochs)
-    passes = float(n * (done - first) * (2 if config.sam_radius else 1))
+    visited = sum(map(len, config.batches(torch.arange(n))))
+    passes = float(visited * (done - first) * (2 if config.sam_radius else 1))
     cost = {"seconds": time.perf_counter() - began, "forward": passes, "backward": passes}
     return Trained(model.eval(), losses[:, :done], cost)
 
@@ -162,16 +178,19 @@ class _Loop:
         return digest.hexdigest()
 
     def epoch(self, number: int) -> torch.Tensor:
-        """Visit every example once and give its loss before the step that it took part in."""
+        """Visit every example once and give its loss before the step that it took part in.
+
+        The loss of an example that `drop_last` leaves out is not a number.
+        """
         n, config, device = len(self.labels), self.training, self.prepared.device
-        losses, batches = torch.zeros(n), max(1, n // config.batch_size)
+        losses = torch.full((n,), math.nan)
         place = stream(self.seed, "epoch", number)
         noise = torch_generator(place, device)
-        order = torch.from_numpy(place.permutation(n)).to(device)
+        parts = config.batches(torch.from_numpy(place.permutation(n)).to(device))
         with self.run.runtime.active(), seed_torch(place, device):
-            for step, rows in enumerate(order.tensor_split(batches), number * batches):
+            for step, rows in enumerate(parts, number * len(parts)):
                 for group in self.optimiser.param_groups:
-                    group["lr"] = config.at(step, config.epochs * batches)
+                    group["lr"] = config.at(step, config.epochs * len(parts))
                 batch = self.vary(self.prepared[rows], rows, noise)
                 seen = partial(_forward, self.model, batch, self.labels[rows], rows, config)
                 now = _step(self.optimiser, seen, self.run.objective, config.sam_radius)

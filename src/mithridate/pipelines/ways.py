@@ -30,15 +30,6 @@ LENGTHS = (0.25, 1.6)
 
 
 @dataclass(frozen=True)
-class Steady(TrainingConfig):
-    """The same with one learning rate from the first step to the last."""
-
-    def at(self, step: int, steps: int) -> float:
-        """The learning rate, whichever the step."""
-        return self.learning_rate
-
-
-@dataclass(frozen=True)
 class Way:
     """How one network is trained.
 
@@ -79,7 +70,7 @@ class Way:
             precision=usual.precision,
         )
         if rng.random() < 0.5:
-            training = Steady(**vars(training))
+            training = replace(training, schedule="flat")
         mixed = 0.5 if rng.random() < 0.15 else 0.0
         share = float(rng.uniform(0.5, 1.0)) if rng.random() < 0.4 else 1.0
         return cls(training, optimiser, mixed, share, _between(rng, 0.6, 1.5))

@@ -66,7 +66,7 @@ def build_network(data: Dataset, split: Split, network: str, seed: int) -> nn.Mo
 def pack_trained(trained: Trained) -> Output:
     """Keep a trained model and the mean loss of every epoch."""
     tensors = {f"model.{k}": v for k, v in trained.model.state_dict().items()}
-    curve = [round(float(x), 6) for x in trained.losses.mean(0)]
+    curve = [round(float(x), 6) for x in trained.losses.nanmean(0)]
     return Output({**tensors, "losses": trained.losses}, {"loss": curve})
 
 
