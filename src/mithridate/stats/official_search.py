@@ -2,10 +2,10 @@
 
 As the code of Khaddaj et al. (ICML 2023) has it: random starts of each size, passes of 100 swaps,
 each of the least member for the best other, and a score that counts how often an example was a
-member at size k, over k. Its arithmetic differs from the definition in three places, which are kept
-here: the gain of an example that comes has the wrong sign at A_ii, a swap leaves out the pair's own
-A_in,out + A_out,in, and the value that ends a start subtracts the first k entries of the diagonal in
-place of the members' and doubles the rest. Axes: n examples, k members.
+member at size k, over k. Its arithmetic differs from the definition in three places, which are
+kept: the gain of an example that comes has the wrong sign at A_ii, a swap leaves out the pair's own
+A_in,out + A_out,in, and the value that ends a start subtracts the first k entries of the diagonal
+in place of the members' and doubles the rest. Axes: n examples, k members.
 """
 
 from __future__ import annotations
