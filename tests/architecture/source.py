@@ -21,7 +21,16 @@ PACKAGE = ROOT / "src" / "mithridate"
 LAYERS = (
     ("core", "stats"),
     ("domains",),
-    ("attacks", "detectors", "scanners", "trainers", "repairs", "aggregators", "artifacts"),
+    (
+        "attacks",
+        "detectors",
+        "scanners",
+        "trainers",
+        "repairs",
+        "aggregators",
+        "clients",
+        "artifacts",
+    ),
     ("pipelines",),
     ("bench",),
     ("report",),

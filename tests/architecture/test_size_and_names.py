@@ -20,7 +20,7 @@ DOMAIN_WORDS = {
     "sentences", "token", "tokens", "tabular", "audio", "waveform", "spectrogram",
 }  # fmt: skip
 NEUTRAL = ("core", "stats", "attacks", "detectors", "scanners", "trainers", "repairs",
-           "aggregators", "pipelines", "bench")  # fmt: skip
+           "aggregators", "clients", "pipelines", "bench")  # fmt: skip
 SECRETS = {
     "poison_rate", "poisoning_rate", "rate_poisoned", "n_poison", "target", "target_label",
     "target_class", "source_class", "trigger", "attack", "truth",

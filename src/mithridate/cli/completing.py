@@ -9,7 +9,17 @@ from pathlib import Path
 
 from mithridate.core.names import kebab
 
-PLACES = ("core", "attacks", "domains", "detectors", "scanners", "trainers", "repairs")
+PLACES = (
+    "core",
+    "attacks",
+    "domains",
+    "detectors",
+    "scanners",
+    "trainers",
+    "repairs",
+    "aggregators",
+    "clients",
+)
 """The folders that hold kinds of methods and methods."""
 
 NAMED = "named-attack"

@@ -22,7 +22,9 @@ from mithridate.core.errors import MethodError, MithridateError, UnknownMethod, 
 from mithridate.core.method import Attack, Method
 from mithridate.core.named import NamedAttack
 
-HOMES = ("domains", "attacks", "detectors", "scanners", "trainers", "repairs")
+HOMES = (
+    "domains", "attacks", "detectors", "scanners", "trainers", "repairs", "aggregators", "clients",
+)  # fmt: skip
 """The packages that hold methods."""
 
 GROUP = "mithridate.methods"
