@@ -59,9 +59,9 @@ class Aggregated(NamedTuple):
     Attributes:
         step: float32[p], what the global parameters move by, before the server's rate.
         state: what the next round is given.
-        trust: float32[m], the weight of each client against the largest: 0 left out, 1 counted in
-            full; None where nobody is weighed.
-        suspicion: float32[m], what clients are ranked by, larger is more suspicious; None where
+        trust: float32[m], the weight of each client against the largest, its examples apart: 0 left
+            out, 1 counted in full; None where nobody is weighed.
+        suspicion: float64[m], what clients are ranked by, larger is more suspicious; None where
             nobody is ranked. Where it is None and trust is not, clients are ranked by 1 - trust.
     """
 
@@ -132,21 +132,22 @@ class Aggregator(Method):
                 f"{self.name()}: expected Aggregated(step, state, ...) from step, found "
                 f"{type(answer).__name__}"
             )
-        self._finite("step", answer.step, (p,))
-        for name in ("trust", "suspicion"):
-            if getattr(answer, name) is not None:
-                self._finite(name, getattr(answer, name), (m,))
+        self._finite("step", answer.step, (p,), torch.float32)
+        if answer.trust is not None:
+            self._finite("trust", answer.trust, (m,), torch.float32)
+        if answer.suspicion is not None:
+            self._finite("suspicion", answer.suspicion, (m,), torch.float64)
         if answer.trust is not None and not bool(((answer.trust >= 0) & (answer.trust <= 1)).all()):
             raise ContractError(f"{self.name()}: trust must lie in 0..1")
         if not all(isinstance(value, torch.Tensor) for value in answer.state.values()):
             raise ContractError(f"{self.name()}: a state holds plain tensors and nothing else")
         return answer
 
-    def _finite(self, name: str, value: object, shape: tuple[int, ...]) -> None:
-        """Refuse what is no finite float32 tensor of a shape."""
-        if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
+    def _finite(self, name: str, value: object, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        """Refuse what is no finite tensor of a shape and type."""
+        if not isinstance(value, torch.Tensor) or value.dtype != dtype:
             of = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
-            raise ContractError(f"{self.name()}: {name} must be a float32 tensor, found {of}")
+            raise ContractError(f"{self.name()}: {name} must be a tensor of {dtype}, found {of}")
         if value.shape != shape or not bool(value.isfinite().all()):
             raise ContractError(
                 f"{self.name()}: {name} must be finite, of shape {list(shape)}; found shape "
