@@ -133,6 +133,7 @@ def test_truth_is_imported_by_attacks_and_bench_only():
 
 GRADIENTS = {
     "core/fit.py": "the one training loop",
+    "core/gradient.py": "one pass without a step, by which clients look for a subspace",
     "attacks/blind.py": "weighs two losses by their gradients, inside the one loop",
     "attacks/quantisation_conditioned.py": "holds weights between two roundings after each step",
     "attacks/tbt.py": "ranks weights by their gradient, and moves a patch",

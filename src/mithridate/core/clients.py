@@ -195,6 +195,17 @@ class ClientAttack(Method):
         """
         return None
 
+    def mask(self, mask: torch.Tensor, known: Known) -> torch.Tensor | None:
+        """Give the numbers that the attacker trains and claims where clients isolate themselves.
+
+        Args:
+            mask: bool[p], what it held after the last round, or at first.
+
+        Returns:
+            bool[p]; None where it searches as honest clients do.
+        """
+        return None
+
     def submit(self, update: torch.Tensor, known: Known, rng: np.random.Generator) -> torch.Tensor:
         """Give what is sent instead of the trained update, float32[p]; the argument stays."""
         return update

@@ -102,6 +102,17 @@ class Trigger(Method):
         """Stamp every input: raw to raw, same shape, the argument left untouched."""
         raise lacking(self, "__call__")
 
+    def divided(self, parts: int) -> tuple[Trigger, ...]:
+        """Give parts of the trigger, for attackers who share it between them.
+
+        Raises:
+            MethodError: where it is not divided.
+        """
+        raise MethodError(
+            f"{self.name()} cannot be divided among attackers; take a trigger that can, such as "
+            "plus-trigger"
+        )
+
 
 class LearntTrigger(Trigger):
     """A trigger that is learnt from data before it can stamp anything."""

@@ -1,0 +1,91 @@
+"""What a server writes down of a federation, round by round and client by client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ClientLine:
+    """What the server saw of one client in one round.
+
+    Attributes:
+        client: Its number.
+        refused: Why it was left out at the door; empty where it was let in.
+        norm: Of its update.
+        cosine: Of its update and the step, None in a void round.
+        trust: The weight that the aggregator gave it against the largest, 0 for left out; None
+            where it weighs nobody.
+        suspicion: What the aggregator ranks it by, larger is more suspicious; None where it ranks
+            nobody.
+        overlap: Share of its mask that lies in the consensus of the round, None without masks.
+        loss: Its mean loss in its last epoch.
+    """
+
+    client: int
+    refused: str = ""
+    norm: float | None = None
+    cosine: float | None = None
+    trust: float | None = None
+    suspicion: float | None = None
+    overlap: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class RoundLine:
+    """One round.
+
+    Attributes:
+        number: From 0.
+        clients: Those that were asked.
+        void: Why the model was left as it was; empty where it moved.
+        seen: What was measured of each model after the round, by its form.
+        seconds: That it took.
+    """
+
+    number: int
+    clients: tuple[ClientLine, ...]
+    void: str = ""
+    seen: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def plain(self) -> dict[str, Any]:
+        """Give the line as JSON holds it."""
+        return asdict(self)
+
+    @staticmethod
+    def read(raw: Mapping[str, Any]) -> RoundLine:
+        """Read what `plain` gave."""
+        clients = tuple(ClientLine(**line) for line in raw["clients"])
+        return RoundLine(**{**raw, "clients": clients})
+
+
+def doubts(lines: Sequence[RoundLine]) -> dict[int, float]:
+    """Give how much each client was doubted over all rounds, larger is more; {} where nobody was.
+
+    The mean rank of its suspicion, or of 1 - trust, among the clients of a round, in [0, 1]; who
+    was refused at the door ranks first.
+    """
+    ranks: dict[int, list[float]] = {}
+    for line in lines:
+        values = {c.client: _doubt(c) for c in line.clients}
+        known = {client: v for client, v in values.items() if v is not None}
+        if len(set(known.values())) < 2:
+            continue
+        for client, value in known.items():
+            below = sum(v < value for v in known.values())
+            ties = sum(v == value for v in known.values()) - 1
+            ranks.setdefault(client, []).append((below + ties / 2) / (len(known) - 1))
+    return {client: sum(r) / len(r) for client, r in sorted(ranks.items())}
+
+
+def _doubt(line: ClientLine) -> float | None:
+    """What a client is ranked by in one round, None where nothing is said of it."""
+    if line.refused:
+        return float("inf")
+    if line.suspicion is not None:
+        return line.suspicion
+    return None if line.trust is None else 1 - line.trust
