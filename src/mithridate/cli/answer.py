@@ -34,7 +34,7 @@ def print_read(source: Source, data: Dataset, trusted: Dataset | None) -> None:
     shape = ""
     if isinstance(data.inputs, torch.Tensor):
         shape = f", {data.inputs.dtype} {'x'.join(map(str, data.inputs.shape[1:]))}"
-    of = f" of {len(source.data):,}" if len(data) < len(source.data) else ""
+    of = f" of {len(source.names):,}" if len(data) < len(source.names) else ""
     note(
         f"read {len(data):,}{of} suspect examples ({source.domain.name}, {source.format}{shape}), "
         f"{len(data.classes)} classes; trusted examples: {len(trusted) if trusted else 0:,}"

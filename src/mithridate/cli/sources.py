@@ -12,11 +12,14 @@ from mithridate.core.data import Dataset
 from mithridate.domains.catalogue import open_source
 from mithridate.domains.formats import Source
 from mithridate.domains.formats.arriving import inputs_like
+from mithridate.domains.formats.source import Draw
 from mithridate.pipelines.drawing import drawn_in
 from mithridate.pipelines.examples import beside
 
 
-def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Source:
+def find_source(
+    where: str, how: HowToRead, *, unlabelled: bool = False, draw: Draw | None = None
+) -> Source:
     """Read a file, a folder or a named set, of which "cifar10:test" names a split.
 
     A folder that `mithridate draw` wrote stands for the examples in it.
@@ -25,22 +28,25 @@ def find_source(where: str, how: HowToRead, *, unlabelled: bool = False) -> Sour
         where: The path or the name.
         how: How a file or a folder is read; its split counts where the name says none.
         unlabelled: Whether labels may be absent.
+        draw: Says which examples are kept, see `drawing`; None keeps all.
 
     Raises:
         DataError: There is no such data, or a named set of images has another size than is asked
             for.
 
     """
-    return open_source(drawn_in(where), how.split, unlabelled=unlabelled, **how.options())
+    return open_source(
+        drawn_in(where), how.split, unlabelled=unlabelled, draw=draw, **how.options()
+    )
 
 
-def trusted_beside(source: Source, where: str, how: HowToRead) -> Dataset:
+def trusted_beside(source: Source, where: str, how: HowToRead, draw: Draw | None = None) -> Dataset:
     """Read trusted examples, which have the classes of the suspects in `source`.
 
     Raises:
         DataError: where they are the suspects themselves, or of other classes.
     """
-    return beside(source, find_source(where, how), "trusted")
+    return beside(source, find_source(where, how, draw=draw), "trusted")
 
 
 def own_ids_of(source: Source, data: Dataset) -> dict[str, list[str]]:

@@ -24,7 +24,7 @@ from mithridate.core.spelling import option
 from mithridate.domains.formats import Layout, Source, read
 from mithridate.domains.formats.idx import read_cifar, read_idx
 from mithridate.domains.formats.npz import Details
-from mithridate.domains.formats.source import Reading
+from mithridate.domains.formats.source import Draw, Reading
 from mithridate.domains.named_sets import (
     SETS,
     Download,
@@ -67,7 +67,7 @@ def open_source(
     if before and Path(before).exists():
         return read(before, split=part, **options)
     if is_named(name):
-        source = load_named(name, split=part or "train")
+        source = load_named(name, split=part or "train", draw=options.get("draw"))
         size, shape = options.get("size"), list(getattr(source.data.inputs, "shape", ()))[2:]
         if size is not None and shape != [size, size]:
             raise DataError(
@@ -78,7 +78,9 @@ def open_source(
     raise DataError(describe_missing(where, name))
 
 
-def load_named(name: str, split: str = "train", download: bool = True) -> Source:
+def load_named(
+    name: str, split: str = "train", download: bool = True, draw: Draw | None = None
+) -> Source:
     """Give a named set: digits, cifar10, gtsrb, mnist, fashion-mnist, sst2 or ag-news.
 
     The digits come with scikit-learn: of each class, in their order, every fifth is for testing.
@@ -86,6 +88,7 @@ def load_named(name: str, split: str = "train", download: bool = True) -> Source
     Args:
         split: "train" or "test", of sst2 also "validation".
         download: whether the network may be used.
+        draw: gives the rows to keep of so many examples that there are.
 
     Raises:
         DataError: where a name or split is unknown, or nothing was found: then it says which file
@@ -93,21 +96,21 @@ def load_named(name: str, split: str = "train", download: bool = True) -> Source
     """
     known = _known(name, split)
     if name == "digits":
-        return _digits(split)
-    there = (_find(place / name, known, split) for place in places())
+        return _digits(split, draw)
+    there = (_find(place / name, known, split, draw) for place in places())
     if (source := next((s for s in there if s is not None), None)) is not None:
         return _with_domain(source, known)
     if not download or not known.splits[split]:
         raise DataError(_where_to_put(name, known, split))
-    return _with_domain(_fetched(name, known, split), known)
+    return _with_domain(_fetched(name, known, split, draw), known)
 
 
-def _fetched(name: str, known: NamedSet, split: str) -> Source:
+def _fetched(name: str, known: NamedSet, split: str, draw: Draw | None) -> Source:
     """Fetch a set into the last of the places and read it; raises DataError."""
     folder = places()[-1] / name
     for file in known.splits[split]:
         fetch(file, folder, _where_to_put(name, known, split))
-    source = _find(folder, known, split)
+    source = _find(folder, known, split, draw)
     if source is None:
         raise DataError(_where_to_put(name, known, split))
     return source
@@ -124,17 +127,17 @@ def _known(name: str, split: str) -> NamedSet:
     return SETS[name]
 
 
-def _find(folder: Path, known: NamedSet, split: str) -> Source | None:
+def _find(folder: Path, known: NamedSet, split: str, draw: Draw | None) -> Source | None:
     """Read a split where its files are there."""
     columns = folder / f"{split}.parquet"
     if columns.is_file():
-        return read(columns)
+        return read(columns, draw=draw)
     files = [folder / file.file for file in known.splits[split]]
     if not files or not all(file.is_file() for file in files):
         return None
     if known.batches:
-        return read_cifar(files[0], known.batches[split], known.classes)
-    return read_idx(files[0], files[1], known.classes)
+        return read_cifar(files[0], known.batches[split], known.classes, draw)
+    return read_idx(files[0], files[1], known.classes, draw)
 
 
 def _with_domain(source: Source, known: NamedSet) -> Source:
@@ -198,7 +201,7 @@ def _copy(response: IO[bytes], out: IO[bytes], file: Download) -> str:
     return digest.hexdigest()
 
 
-def _digits(split: str) -> Source:
+def _digits(split: str, draw: Draw | None) -> Source:
     """The digits of scikit-learn: 8x8 grey, values 0..16 scaled to 0..255 and rounded."""
     from sklearn.datasets import load_digits
 
@@ -213,7 +216,7 @@ def _digits(split: str) -> Source:
         file="data.npz", content="images", label="labels", spelling=tuple(range(10)),
         details=Details("NHW", "classes"),
     )  # fmt: skip
-    source = Reading(Path("digits")).finish(
+    source = Reading(Path("digits"), draw=draw).finish(
         "npz", torch.from_numpy(pixels), labels[rows], tuple("0123456789"),
         [f"digits row {row}" for row in rows], layout,
     )  # fmt: skip

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.core.files import write_json
 from mithridate.core.fingerprint import digests, fingerprint
 from mithridate.core.streams import stream
+from mithridate.domains.formats.source import Draw
 
 RECORD, DATA = "drawn.json", "data"
 """The record and the folder of the examples, in the folder that is written."""
@@ -139,13 +141,21 @@ def draw_examples(data: Dataset, count: int | None, seed: int, what: str) -> Dat
     Raises:
         DataError: where there are fewer, or fewer than one is asked for.
     """
+    draw = drawing(count, seed, what)
+    return data if draw is None else data.subset(draw(len(data)))
+
+
+def drawing(count: int | None, seed: int, what: str) -> Draw | None:
+    """Say which of some examples `draw_examples` draws, for a reader that decodes no others."""
     if count is None:
-        return data
-    if not 1 <= count <= len(data):
-        raise DataError(f"expected a number of {what} examples in 1..{len(data)}, found {count}")
-    rows = stream(seed, "draw", what).permutation(len(data))[:count]
-    rows.sort()
-    return data.subset(rows)
+        return None
+
+    def rows_of(there: int) -> NDArray[np.int64]:
+        if not 1 <= count <= there:
+            raise DataError(f"expected a number of {what} examples in 1..{there}, found {count}")
+        return np.sort(stream(seed, "draw", what).permutation(there)[:count])
+
+    return rows_of
 
 
 def drawn_in(where: str) -> str:

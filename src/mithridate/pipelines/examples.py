@@ -5,6 +5,7 @@ Axes: n examples.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
 from mithridate.domains.catalogue import open_source
 from mithridate.domains.formats import Source
-from mithridate.pipelines.drawing import drawn_in
+from mithridate.pipelines.drawing import draw_examples, drawing, drawn_in
 
 Examples: TypeAlias = str | Path | Source | Dataset
 """A path, the name of a set ("digits", "digits:test"), what `read` gave, or a data set."""
@@ -27,12 +28,25 @@ THE_SAME = {
 """What is said where examples are compared with themselves, by what they should be."""
 
 
-def opened(data: Examples) -> Source | Dataset:
+def opened(
+    data: Examples, count: int | None = None, seed: int = 0, what: str = "suspect"
+) -> Source | Dataset:
     """Read a path or a named set; give what was read or made already as it is.
 
     A folder that `mithridate draw` wrote stands for the examples in it.
+
+    Args:
+        data: The examples in any form.
+        count: How many of them are drawn at random, see `draw_examples`; None for all.
+        seed: Of the draw.
+        what: They are, "suspect" or "trusted".
+
     """
-    return data if isinstance(data, Source | Dataset) else open_source(drawn_in(str(data)))
+    if isinstance(data, Dataset):
+        return draw_examples(data, count, seed, what)
+    if isinstance(data, Source):
+        return replace(data, data=draw_examples(data.data, count, seed, what))
+    return open_source(drawn_in(str(data)), draw=drawing(count, seed, what))
 
 
 def examples_of(data: Examples, domain: Domain | None = None) -> tuple[Dataset, Domain]:

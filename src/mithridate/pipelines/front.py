@@ -26,7 +26,6 @@ from mithridate.core.streams import stream
 from mithridate.core.training_run import Progress
 from mithridate.pipelines import damage
 from mithridate.pipelines.announcing import Announce
-from mithridate.pipelines.drawing import draw_examples
 from mithridate.pipelines.examples import Examples, beside, examples_of, opened
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.given_network import GivenNetwork
@@ -106,13 +105,13 @@ def scan_data(
         raise DataError(
             f"{option('trusted_count')} draws from {option('trusted')}, which is absent"
         )
-    there = opened(data)
+    there = opened(data, limit, seed)
     suspects, domain = examples_of(there, domain)
-    known = None if trusted is None else beside(there, opened(trusted), "trusted")
-    if known is not None:
-        known = draw_examples(known, trusted_count, seed, "trusted")
+    known = None
+    if trusted is not None:
+        known = beside(there, opened(trusted, trusted_count, seed, "trusted"), "trusted")
     job = ReadyScan.of(
-        DataScanner(**settings), draw_examples(suspects, limit, seed, "suspect"), known,
+        DataScanner(**settings), suspects, known,
         flipped(domain, flip), model=None if model is None else _file(model), saw=model_saw,
         epochs=epochs, seed=seed, runtime=runtime, home=home,
     )  # fmt: skip
@@ -154,7 +153,7 @@ def train(
     Raises:
         MethodError: What is to follow a scan needs trusted examples, or another trainer.
     """
-    there = opened(data)
+    there = opened(data, limit, seed)
     suspects, domain = examples_of(there, domain)
     known = None if trusted is None else beside(there, opened(trusted), "trusted")
     method = get(cast(Any, Trainer), trainer, **settings) if isinstance(trainer, str) else trainer
@@ -163,7 +162,7 @@ def train(
     if whole and epochs is None:
         said.add("training.epochs")
     job = ReadyTraining.of(
-        method, draw_examples(suspects, limit, seed, "suspect"), known, flipped(domain, flip),
+        method, suspects, known, flipped(domain, flip),
         network=network, then=then, apart=apart, epochs=epochs, said=said, seed=seed,
         runtime=runtime, home=home,
     )  # fmt: skip
@@ -293,13 +292,12 @@ def scan_model(
     chosen = tuple(get(cast(Any, Scanner), s) if isinstance(s, str) else s for s in scanners)
     usual = quick_scanners if quick else default_scanners
     scanner = ModelScanner(chosen or usual(), level)
-    examples, domain = examples_of(trusted, domain)
+    some, domain = examples_of(opened(trusted, count, seed, "trusted"), domain)
     with tempfile.TemporaryDirectory() as folder:
         how = Comparison(
             scanner, _clean(references), precision, apart, epochs, seed, runtime or Runtime(),
             home or Path(folder), varied,
         )  # fmt: skip
-        some = draw_examples(examples, count, seed, "trusted")
         return how.opened(_file(model), reading, some, domain).scanned(step)
 
 

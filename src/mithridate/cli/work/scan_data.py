@@ -23,7 +23,7 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.domains.formats import Source, check_target, write
 from mithridate.pipelines import kept_network
-from mithridate.pipelines.drawing import CheckedDraw, draw_examples, recorded
+from mithridate.pipelines.drawing import CheckedDraw, draw_examples, drawing, recorded
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.mirroring import flipped
 from mithridate.pipelines.quick_look import Look
@@ -42,10 +42,9 @@ def run(
     check_flags(model, writing, quick)
     scanner = scanner_of(settings, detectors, trained=model.model is None)
     runtime = Runtime(device=device_of(computing.device))
-    source = find_source(path, reading)
+    source, data = suspects_of(path, reading, limit, computing.seed, trusted.trusted)
     if writing.cleaned:
         check_target(writing.cleaned, source)
-    data = draw_examples(source.data, limit, computing.seed, "suspect")
     clean, checked = trusted_of(trusted, source, reading, computing.seed)
     job = ReadyScan.of(
         scanner, data, clean, flipped(source.domain, training.flip), model=model.model,
@@ -107,6 +106,20 @@ def check_flags(model: WhichModel, writing: WhatToWrite, quick: bool) -> None:
         raise MethodError("--quick asks no network; leave --model and --save-model out")
 
 
+def suspects_of(
+    path: str, reading: HowToReadOn, limit: int | None, seed: int, trusted: str | None
+) -> tuple[Source, Dataset]:
+    """Read the suspects, and draw so many; those that are not drawn are not decoded.
+
+    Trusted examples that were drawn from the suspects are known by the digest of all of these.
+    """
+    if trusted is None or recorded(Path(trusted)) is None:
+        source = find_source(path, reading, draw=drawing(limit, seed, "suspect"))
+        return source, source.data
+    source = find_source(path, reading)
+    return source, draw_examples(source.data, limit, seed, "suspect")
+
+
 def trusted_of(
     which: WhichTrusted, source: Source, reading: HowToReadOn, seed: int
 ) -> tuple[Dataset | None, CheckedDraw | None]:
@@ -118,11 +131,14 @@ def trusted_of(
         if which.trusted_count is not None:
             raise DataError("--trusted-count draws from the examples of --trusted, which is absent")
         return None, None
-    trusted, drawn = trusted_beside(source, which.trusted, reading), recorded(Path(which.trusted))
+    drawn = recorded(Path(which.trusted))
+    draw = None if drawn else drawing(which.trusted_count, seed, "trusted")
+    trusted = trusted_beside(source, which.trusted, reading, draw)
     checked = drawn.checked(trusted, source.data, source.names) if drawn else None
     if drawn:
         note(describe_checked(checked))
-    return draw_examples(trusted, which.trusted_count, seed, "trusted"), checked
+        trusted = draw_examples(trusted, which.trusted_count, seed, "trusted")
+    return trusted, checked
 
 
 def scanner_of(given: dict[str, Any], detectors: str, *, trained: bool) -> DataScanner:

@@ -27,7 +27,7 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.scanner import Scanner
 from mithridate.core.timing import Countdown, Expected, total
 from mithridate.domains.formats import Source
-from mithridate.pipelines.drawing import draw_examples
+from mithridate.pipelines.drawing import drawing
 from mithridate.pipelines.guarded import Guarded
 from mithridate.pipelines.model_scan import (
     QUICK,
@@ -50,10 +50,10 @@ def run(
     """Scan a model, write the report and say what was found; gives the exit status."""
     how = comparison(judging, clean, out, computing)
     model = how.looked_at(file, reading_of(network))
-    source = find_source(data, reading)
+    source = find_source(data, reading, draw=drawing(count, computing.seed, "trusted"))
     print_decisions(source)
     model = model.among(source.data.classes)
-    everything = trusted_examples(source, count, model.classes, computing.seed)
+    everything = trusted_examples(source, model.classes)
     watch = Watching.of(arriving, reading, everything)
     job = how.ready(model, model.how, everything, source.domain)
     say_opened(job, model.onnx)
@@ -131,11 +131,9 @@ def comparison(
     )  # fmt: skip
 
 
-def trusted_examples(
-    source: Source, count: int | None, classes: tuple[str, ...], seed: int
-) -> Dataset:
+def trusted_examples(source: Source, classes: tuple[str, ...]) -> Dataset:
     """Give the trusted examples, with the classes of the model in its order."""
-    trusted = draw_examples(of_classes(source.data, classes, "trusted"), count, seed, "trusted")
+    trusted = of_classes(source.data, classes, "trusted")
     note(
         f"read {len(trusted):,} trusted examples ({source.domain.name}, {source.format}), "
         f"{len(trusted.classes)} classes"

@@ -23,7 +23,7 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
-from mithridate.pipelines.drawing import draw_examples
+from mithridate.pipelines.drawing import drawing
 from mithridate.pipelines.mirroring import flipped
 from mithridate.pipelines.ready_training import ReadyTraining, check_then
 from mithridate.report.card import NetworkWork
@@ -39,8 +39,8 @@ def run(
     given = parse_settings(trainer.set or [])
     method: Trainer = build(cast(Any, Trainer), trainer.trainer, given)
     try:
-        source = find_source(path, reading)
-        data = draw_examples(source.data, limit, computing.seed, "suspect")
+        source = find_source(path, reading, draw=drawing(limit, computing.seed, "suspect"))
+        data = source.data
         trusted = trusted_of(cleansing.trusted, source, reading, data)
         job = ReadyTraining.of(
             method, data, trusted, flipped(source.domain, training.flip), network=trainer.network,

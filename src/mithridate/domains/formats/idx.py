@@ -17,18 +17,20 @@ import torch
 
 from mithridate.core.errors import DataError
 from mithridate.domains.formats.npz import Details
-from mithridate.domains.formats.source import Layout, Reading, Source
+from mithridate.domains.formats.source import Draw, Layout, Reading, Source
 
 RECORD = 1 + 3 * 32 * 32
 BATCH = 10_000
 
 
-def read_idx(images: Path, labels: Path, classes: Sequence[str]) -> Source:
+def read_idx(
+    images: Path, labels: Path, classes: Sequence[str], draw: Draw | None = None
+) -> Source:
     """Read a file of grey images [n, h, w] and one of labels [n]; a copy is written as npz."""
     pixels, numbers = _idx(images, 3), _idx(labels, 1)
     if len(pixels) != len(numbers):
         raise DataError(f"{labels.name!r}: expected {len(pixels)} labels, found {len(numbers)}")
-    return _source(images, torch.from_numpy(pixels[:, None]), numbers, classes, "NHW")
+    return _source(images, torch.from_numpy(pixels[:, None]), numbers, classes, "NHW", draw)
 
 
 def _idx(path: Path, axes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -57,7 +59,9 @@ def _exactly(file: IO[bytes] | gzip.GzipFile, size: int, name: str) -> bytes:
     return data
 
 
-def read_cifar(archive: Path, batches: Sequence[str], classes: Sequence[str]) -> Source:
+def read_cifar(
+    archive: Path, batches: Sequence[str], classes: Sequence[str], draw: Draw | None = None
+) -> Source:
     """Read some batches of the CIFAR-10 archive; nothing is extracted to disk."""
     arrays: dict[str, np.ndarray[Any, np.dtype[np.uint8]]] = {}
     try:
@@ -78,7 +82,7 @@ def read_cifar(archive: Path, batches: Sequence[str], classes: Sequence[str]) ->
         raise DataError(f"{archive.name!r}: expected {missing[0]!r} in it, found it missing")
     rows = np.concatenate([arrays[name] for name in batches])
     pixels = torch.from_numpy(rows[:, 1:].reshape(-1, 3, 32, 32).copy())
-    return _source(archive, pixels, rows[:, 0], classes, "NHWC")
+    return _source(archive, pixels, rows[:, 0], classes, "NHWC", draw)
 
 
 def _source(
@@ -87,10 +91,12 @@ def _source(
     labels: np.ndarray[Any, Any],
     classes: Sequence[str],
     axes: str,
+    draw: Draw | None,
 ) -> Source:
     names = [f"{path.name} row {row}" for row in range(len(pixels))]
     layout = Layout(
         file="data.npz", content="images", label="labels", spelling=tuple(range(len(classes))),
         details=Details(axes, "classes"),
     )  # fmt: skip
-    return Reading(path).finish("npz", pixels, labels.astype(np.int64), classes, names, layout)
+    reading = Reading(path, draw=draw)
+    return reading.finish("npz", pixels, labels.astype(np.int64), classes, names, layout)

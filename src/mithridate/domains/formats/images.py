@@ -17,7 +17,7 @@ from PIL import Image
 from mithridate.core.errors import DataError
 from mithridate.core.spelling import option
 from mithridate.domains.formats.decoding import TRAITS, Pixels, decode, is_constant
-from mithridate.domains.formats.source import Reading
+from mithridate.domains.formats.source import Reading, TooFewSeen
 
 
 def encode(image: torch.Tensor) -> bytes:
@@ -103,17 +103,27 @@ def resize(pixels: Pixels, size: int) -> Pixels:
 
 def gather(
     encoded: Iterable[Callable[[], bytes]], labels: np.ndarray[Any, Any], names: Sequence[str],
-    reading: Reading,
+    reading: Reading, wanted: np.ndarray[Any, Any] | None = None,
 ) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:  # fmt: skip
     """Decode images one by one; those without a label (negative) are passed over.
 
-    Gives the images uint8[n, k, h, w] and the positions int64[n] of the rows that were kept.
+    Gives the images uint8[n, k, h, w] and the positions int64[n] of the rows that were kept. Where
+    examples are drawn ahead, the images are those of the drawn ones alone, and positions of all.
+
+    Args:
+        encoded: Give the file of each image, [m].
+        labels: int64[m].
+        names: [m].
+        reading: What was asked for.
+        wanted: bool[m], where it is known already what is drawn.
+
     """
-    stack = ImageStack(int((labels >= 0).sum()), reading)
+    wanted = reading.wanted(labels) if wanted is None else wanted
+    stack = ImageStack(int(wanted.sum()), reading)
     kept: list[int] = []
     special: Counter[str] = Counter()
     for row, fetch in enumerate(encoded):
-        if labels[row] < 0:
+        if not wanted[row]:
             continue
         try:
             picture = decode(fetch(), reading.limits)
@@ -125,7 +135,8 @@ def gather(
         special.update(picture.traits)
     reading.notes += [f"{special[trait]} images {TRAITS[trait]}." for trait in TRAITS
                       if special[trait]]  # fmt: skip
-    return seen(stack.tensor(), np.array(kept, dtype=np.int64), labels, names, reading)
+    images, rows = seen(stack.tensor(), np.array(kept, dtype=np.int64), labels, names, reading)
+    return images, np.flatnonzero(labels >= 0) if reading.draws_ahead else rows
 
 
 def seen(
@@ -150,6 +161,7 @@ def seen(
 
     Raises:
         DataError: where more than half of all images, or of those of a class, are constant.
+        TooFewSeen: where that is so of drawn images, which may be very few.
     """
     flat = np.array([is_constant(image.transpose(1, 2, 0)) for image in images.numpy()], dtype=bool)
     if not flat.any():
@@ -161,6 +173,8 @@ def seen(
     if share.max() <= 0.5 and flat.mean() <= 0.5:
         reading.notes.append(f"{said}, first {first!r}.")
         return images, rows
+    if reading.draws_ahead:
+        raise TooFewSeen(said)
     why = "; ".join(note for note in reading.notes if "as a pipeline on Pillow reads" in note)
     for row in rows[flat].tolist():
         reading.reject(

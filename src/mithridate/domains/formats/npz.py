@@ -199,7 +199,10 @@ def _check_room(shape: Sequence[int], reading: Reading) -> None:
 def _pixels(
     images: Array, labels: Labels, names: Sequence[str], reading: Reading
 ) -> tuple[torch.Tensor, Array]:
-    """Turn images [n, h, w, k] into uint8[m, k, h, w]; gives the kept rows int64[m] too."""
+    """Turn images [n, h, w, k] into uint8[m, k, h, w]; gives the kept rows int64[m] too.
+
+    Where examples are drawn ahead, the images are those of the drawn ones alone.
+    """
     good = labels.index >= 0
     if images.dtype.kind == "f":
         for row in np.flatnonzero(good & ~_finite(images)).tolist():
@@ -207,18 +210,20 @@ def _pixels(
             good[row] = False
     kept = np.flatnonzero(good)
     scale = _scale(images, kept, reading)
+    drawn = np.flatnonzero(reading.wanted(labels.index)) if reading.draws_ahead else kept
     size = reading.size or 0
     height, width = (size, size) if size else images.shape[1:3]
-    shape = (len(kept), images.shape[3], height, width)
+    shape = (len(drawn), images.shape[3], height, width)
     _check_room(shape, reading)
     out = np.empty(shape, dtype=np.uint8)
-    for start in range(0, len(kept), CHUNK):
-        rows = images[kept[start : start + CHUNK]]
+    for start in range(0, len(drawn), CHUNK):
+        rows = images[drawn[start : start + CHUNK]]
         pixels = (np.rint(rows * scale) if scale != 1 else rows).astype(np.uint8)
         if pixels.shape[1:3] != (height, width):
             pixels = np.stack([resize(each, size) for each in pixels])
         out[start : start + CHUNK] = pixels.transpose(0, 3, 1, 2)
-    return seen(torch.from_numpy(out), kept, labels.index, names, reading)
+    shown, left = seen(torch.from_numpy(out), drawn, labels.index, names, reading)
+    return shown, kept if reading.draws_ahead else left
 
 
 def _finite(images: Array) -> Array:

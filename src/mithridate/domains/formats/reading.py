@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mithridate.core.errors import DataError
@@ -31,7 +32,15 @@ from mithridate.domains.formats.layouts import (
     refuse_configurations,
 )
 from mithridate.domains.formats.parquet import ParquetShard
-from mithridate.domains.formats.source import LIMITS, SUFFIXES, Limits, Reading, Source
+from mithridate.domains.formats.source import (
+    LIMITS,
+    SUFFIXES,
+    Draw,
+    Limits,
+    Reading,
+    Source,
+    TooFewSeen,
+)
 from mithridate.domains.formats.splits import SPLITS, choose_split, split_words
 from mithridate.domains.formats.walk import Entry, listing, name_path
 from mithridate.domains.registry import DOMAINS
@@ -47,7 +56,7 @@ def read(
     content: str | None = None, split: str | None = None, keep_going: bool = False,
     limits: Limits = LIMITS, delimiter: str | None = None, header: bool | None = None,
     columns: str | Sequence[str] | None = None, hidden_label: str | int | None = None,
-    unlabelled: bool = False,
+    unlabelled: bool = False, draw: Draw | None = None,
 ) -> Source:  # fmt: skip
     """Read a labelled data set from a file or a folder.
 
@@ -68,6 +77,8 @@ def read(
             label is a class.
         unlabelled: labels may be absent, and all examples may be of one class, as with what arrives
             at a service.
+        draw: gives the rows to keep of so many examples that there are; the others are not even
+            decoded, unless `keep_going` asks which of them are broken.
 
     Raises:
         DataError: which names the file or the row, what was expected, what was found and what to
@@ -77,13 +88,20 @@ def read(
     reading = Reading(
         _root(path), _domain(domain), _size(size), label, content, _split(split), keep_going,
         limits, delimiter, header, names_of(columns),
-        None if hidden_label is None else str(hidden_label), unlabelled,
+        None if hidden_label is None else str(hidden_label), unlabelled, draw,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decoders warn about what is checked here anyway
-        if reading.root.is_file():
-            return _read_alone(reading.root, reading)
-        return _read_folder(reading.root, reading, depth=0)
+        try:
+            return _read(replace(reading, rejected=[], skipped=[], notes=[]))
+        except TooFewSeen:
+            return _read(replace(reading, ahead=False))
+
+
+def _read(reading: Reading) -> Source:
+    if reading.root.is_file():
+        return _read_alone(reading.root, reading)
+    return _read_folder(reading.root, reading, depth=0)
 
 
 def _root(path: str | Path) -> Path:

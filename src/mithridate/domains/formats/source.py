@@ -5,13 +5,14 @@ Axes: n examples, k channels, h rows, w columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Domain
@@ -42,6 +43,9 @@ class Limits:
 
 
 LIMITS = Limits()
+
+Draw = Callable[[int], NDArray[np.int64]]
+"""Of so many examples, gives the rows of those that are wanted, ascending."""
 
 SUFFIXES = {
     ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".npz": "npz",
@@ -100,10 +104,11 @@ class Source:
     """A data set as it was found.
 
     Attributes:
-        data: images uint8[n, k, h, w] with k = 1 or 3, or texts object[n]; ids are 0..n-1.
+        data: images uint8[n, k, h, w] with k = 1 or 3, or texts object[n]; ids are 0..n-1, or of
+            drawn examples their rows among all that there are.
         domain: the one to use.
-        names: of each example, a path below the origin or "train.parquet row 17", rows counted from
-            0.
+        names: of each example that there is, by its id, a path below the origin or "train.parquet
+            row 17", rows counted from 0.
         rejected: single bad examples left out, on request only.
         format: "tree", "picture table", "webdataset", "parquet", "arrow", "npz", "csv", "tsv" or
             "jsonl".
@@ -124,6 +129,10 @@ class Source:
     own_ids: OwnIds | None = None
 
 
+class TooFewSeen(DataError):
+    """Drawn examples alone look like nothing: all must be decoded before that can be said."""
+
+
 @dataclass
 class Reading:
     """One reading of a data set: what was asked, and what was met on the way."""
@@ -141,6 +150,8 @@ class Reading:
     columns: tuple[str, ...] = ()
     hidden: str | None = None
     unlabelled: bool = False
+    draw: Draw | None = None
+    ahead: bool = True
     rejected: list[Rejected] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -151,6 +162,28 @@ class Reading:
             way_out = f"{option('keep_going', True)} lists such examples and reads on"
             raise kind(f"{name!r}: {reason} ({way_out})")
         self.rejected.append(Rejected(name, reason))
+
+    @property
+    def draws_ahead(self) -> bool:
+        """Whether examples are drawn before any is decoded.
+
+        Where broken ones are left out, nobody knows how many there are before all were decoded.
+        """
+        return self.draw is not None and self.ahead and not self.keep_going
+
+    def wanted(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say which rows are decoded: those with a label that are drawn.
+
+        Args:
+            labels: int64[n], negative where a row has none.
+
+        """
+        good: NDArray[np.bool_] = labels >= 0
+        if self.draw is None or not self.draws_ahead or not good.any():
+            return good
+        drawn = np.zeros(len(good), dtype=bool)
+        drawn[np.flatnonzero(good)[self.draw(int(good.sum()))]] = True
+        return drawn
 
     def expect(self, domain: str, format: str) -> None:
         """Refuse a format that cannot hold what was asked for."""
@@ -174,6 +207,8 @@ class Reading:
     ) -> Source:  # fmt: skip
         """Put together what was read: inputs[n], labels int64[n], names[n].
 
+        Of drawn examples, those are kept; the inputs may be of these alone already.
+
         Raises:
             DataError: where nothing is left, or only one class where classes are needed.
         """
@@ -187,7 +222,16 @@ class Reading:
                 f"{left}; check the path and the label column"
             )
         column = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64))
-        data = Dataset(inputs, column, torch.arange(len(column)), tuple(classes))
+        ids = torch.arange(len(column))
+        if self.draw is not None:
+            ids = torch.from_numpy(self.draw(len(column)))
+            whole = len(inputs) == len(column)
+            inputs = (
+                inputs[ids if isinstance(inputs, torch.Tensor) else ids.numpy()]
+                if whole
+                else inputs
+            )
+        data = Dataset(inputs, column[ids], ids, tuple(classes))
         return Source(
             data=data,
             domain=domain_of_inputs(inputs),

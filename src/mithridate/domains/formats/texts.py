@@ -58,13 +58,15 @@ def gather(
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:  # fmt: skip
     """Check texts one by one; those without a label (negative) are passed over.
 
-    Gives the texts object[n] and the positions int64[n] of the rows that were kept.
+    Gives the texts object[n] and the positions int64[n] of the rows that were kept. Where examples
+    are drawn ahead, the texts are those of the drawn ones alone, and positions of all.
     """
+    wanted = reading.wanted(labels)
     texts: list[str] = []
     kept: list[int] = []
     size = 0
     for row, value in enumerate(values):
-        if labels[row] < 0:
+        if not wanted[row]:
             continue
         try:
             texts.append(check(value, reading.limits))
@@ -81,6 +83,8 @@ def gather(
     refuse_names(texts, reading)
     inputs = np.empty(len(texts), dtype=object)
     inputs[:] = texts
+    if reading.draws_ahead:
+        return inputs, np.flatnonzero(labels >= 0)
     return inputs, np.array(kept, dtype=np.int64)
 
 

@@ -73,15 +73,18 @@ def pictures(
     reading: Reading,
 ) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:
     """Decode pictures, in the order in which they lie in an archive; see `images.gather`."""
+    wanted = reading.wanted(labels)
     places = [entry.at if isinstance(entry, ArchiveEntry) else 0 for entry in entries]
     order = np.argsort(np.array(places, dtype=np.int64), kind="stable")
     fetches = (partial(contents, entries[row], reading) for row in order)
-    inputs, kept = gather(fetches, labels[order], [names[row] for row in order], reading)
+    in_order = [names[row] for row in order]
+    inputs, kept = gather(fetches, labels[order], in_order, reading, wanted[order])
     rows = order[kept]
-    back = np.argsort(rows)
-    if (back[1:] > back[:-1]).all():
-        return inputs, rows
-    return inputs[torch.from_numpy(back)], rows[back]
+    decoded = order[wanted[order]] if reading.draws_ahead else rows
+    back = np.argsort(decoded)
+    if not (back[1:] > back[:-1]).all():
+        inputs = inputs[torch.from_numpy(back)]
+    return inputs, np.sort(rows)
 
 
 def _images(folder: Entry, reading: Reading) -> list[Entry]:

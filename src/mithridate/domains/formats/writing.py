@@ -122,8 +122,8 @@ def _check(data: Dataset, names: Sequence[str], like: Source, folder: Path) -> N
         raise DataError(f"{where}expected the classes of the source, found others")
     if isinstance(data.inputs, torch.Tensor) != isinstance(like.data.inputs, torch.Tensor):
         raise DataError(f"{where}expected the kind of inputs that the source has, found another")
-    if len(data) and not 0 <= int(data.ids.min()) <= int(data.ids.max()) < len(like.data):
+    if len(data) and not 0 <= int(data.ids.min()) <= int(data.ids.max()) < len(like.names):
         raise DataError(
-            f"{where}expected ids of the source, 0..{len(like.data) - 1}, found "
+            f"{where}expected ids of the source, 0..{len(like.names) - 1}, found "
             f"{int(data.ids.min())}..{int(data.ids.max())}"
         )
