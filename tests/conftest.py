@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+os.environ["MITHRIDATE_PIXELS"] = "0"  # nothing is left in the home of whoever tests
 
 import numpy as np
 import pytest

@@ -22,7 +22,7 @@ MITHRIDATE = [sys.executable, "-c", "from mithridate.cli import main; main()"]
 def environment(**more: str) -> dict[str, str]:
     """The variables of a process, without those that change what is tested."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MITHRIDATE", "COLUMNS"))}
-    return {**kept, "OMP_NUM_THREADS": "1", **more}
+    return {**kept, "OMP_NUM_THREADS": "1", "MITHRIDATE_PIXELS": "0", **more}
 
 
 def mithridate(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:

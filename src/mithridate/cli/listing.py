@@ -77,10 +77,19 @@ def _named_attacks(name: str, kind: Any) -> Table:
     return table
 
 
-def sets() -> None:
-    """List the data sets that are known by name, and where they are looked for."""
+def sets(
+    forget_pixels: Annotated[
+        bool,
+        typer.Option("--forget-pixels", help="Delete the decoded pictures that are kept."),
+    ] = False,
+) -> None:
+    """List the data sets that are known by name, where they are looked for, and what is kept."""
+    from mithridate.domains.kept_pixels import forget
     from mithridate.domains.named_sets import SETS, places
 
+    if forget_pixels:
+        say(f"Deleted {forget() / 2**20:.1f} MiB of decoded pictures.")
+        return
     table = grid("name", "splits", "from the network")
     for name, known in SETS.items():
         official = sorted({file.url for files in known.splits.values() for file in files})
@@ -91,3 +100,15 @@ def sets() -> None:
     for place in places():
         say(f"  {place}")
     say("The environment variable MITHRIDATE_DATA names a folder that is looked in first.")
+    _say_kept()
+
+
+def _say_kept() -> None:
+    """Say how many decoded pictures are kept, and how to have fewer."""
+    from mithridate.domains.kept_pixels import VARIABLE, bytes_allowed, bytes_kept, folder_of_pixels
+
+    say(
+        f"Decoded pictures are kept in {folder_of_pixels()}: {bytes_kept() / 2**20:.1f} of at "
+        f"most {bytes_allowed() / 2**20:.0f} MiB. {VARIABLE} sets this size, 0 keeps none; "
+        "--forget-pixels deletes them."
+    )

@@ -21,7 +21,7 @@ from domains.formats.made import (
 )
 from mithridate.core.errors import DataError
 from mithridate.domains.catalogue import load_named, open_source
-from mithridate.domains.formats import images, read, write
+from mithridate.domains.formats import picture_blocks, read, write
 from mithridate.pipelines.drawing import draw_examples, drawing
 
 IMAGES = np.stack([pixels(i) for i in range(6)])
@@ -54,9 +54,9 @@ FORMATS = {
 @pytest.fixture
 def decoded(monkeypatch):
     """Counts the pictures that are decoded."""
-    seen, decode = [], images.decode
+    seen, decode = [], picture_blocks.decode
     monkeypatch.setattr(
-        images, "decode", lambda data, limits: (seen.append(1), decode(data, limits))[1]
+        picture_blocks, "decode", lambda data, limits: (seen.append(1), decode(data, limits))[1]
     )
     return seen
 

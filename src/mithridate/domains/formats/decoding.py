@@ -88,6 +88,14 @@ def _is_flat(values: Pixels) -> bool:
     return bool(together.max() >= SHARE * values.size)
 
 
+def resize(pixels: Pixels, size: int) -> Pixels:
+    """Resize uint8[h, w, k] to uint8[size, size, k] with Pillow's bilinear filter."""
+    grey = pixels.shape[2] == 1
+    image = Image.fromarray(pixels[:, :, 0] if grey else pixels)
+    resized = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+    return resized[:, :, None] if grey else resized
+
+
 def decode(data: bytes, limits: Limits) -> Picture:
     """Decode one image; its size is taken from the header and checked before any pixel.
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from mithridate.core.errors import DataError
 from mithridate.core.spelling import option
-from mithridate.domains.formats.decoding import TRAITS, Pixels, decode, is_constant
+from mithridate.domains.formats.decoding import TRAITS, Pixels, is_constant
+from mithridate.domains.formats.picture_blocks import Refused, decoded
 from mithridate.domains.formats.source import Reading, TooFewSeen
 
 
@@ -31,8 +32,7 @@ def encode(image: torch.Tensor) -> bytes:
 class ImageStack:
     """Images of one size, collected in one piece of memory.
 
-    Where grey and RGB images meet, all become RGB. With `size` every image is resized to size x
-    size, bilinearly; without it all must have the size of the first.
+    Where grey and RGB images meet, all become RGB. All must have the size of the first.
     """
 
     def __init__(self, capacity: int, reading: Reading) -> None:
@@ -55,9 +55,6 @@ class ImageStack:
         Raises:
             DataError: where its size is not that of the first, or memory would run out.
         """
-        size = self.reading.size
-        if size and pixels.shape[:2] != (size, size):
-            pixels = resize(pixels, size)
         height, width, channels = pixels.shape
         if not self.first:
             self.first, self.images = name, self._room(channels, height, width)
@@ -93,14 +90,6 @@ class ImageStack:
         return self.images[: self.count]
 
 
-def resize(pixels: Pixels, size: int) -> Pixels:
-    """Resize uint8[h, w, k] to uint8[size, size, k] with Pillow's bilinear filter."""
-    grey = pixels.shape[2] == 1
-    image = Image.fromarray(pixels[:, :, 0] if grey else pixels)
-    resized = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    return resized[:, :, None] if grey else resized
-
-
 def gather(
     encoded: Iterable[Callable[[], bytes]], labels: np.ndarray[Any, Any], names: Sequence[str],
     reading: Reading, wanted: np.ndarray[Any, Any] | None = None,
@@ -121,27 +110,26 @@ def gather(
     wanted = reading.wanted(labels) if wanted is None else wanted
     stack = ImageStack(int(wanted.sum()), reading)
     kept: list[int] = []
+    flat: list[bool] = []
     special: Counter[str] = Counter()
-    for row, fetch in enumerate(encoded):
-        if not wanted[row]:
+    for picture in decoded(encoded, wanted, reading.size, reading.limits):
+        if isinstance(picture, Refused):
+            reading.reject(names[picture.row], str(picture.why), type(picture.why))
             continue
-        try:
-            picture = decode(fetch(), reading.limits)
-        except DataError as error:
-            reading.reject(names[row], str(error), type(error))
-            continue
-        stack.add(picture.pixels, names[row])
-        kept.append(row)
+        stack.add(picture.pixels, names[picture.row])
+        kept.append(picture.row)
+        flat.append(picture.constant)
         special.update(picture.traits)
     reading.notes += [f"{special[trait]} images {TRAITS[trait]}." for trait in TRAITS
                       if special[trait]]  # fmt: skip
-    images, rows = seen(stack.tensor(), np.array(kept, dtype=np.int64), labels, names, reading)
+    at, nothing = np.array(kept, dtype=np.int64), np.array(flat, dtype=bool)
+    images, rows = seen(stack.tensor(), at, labels, names, reading, nothing)
     return images, np.flatnonzero(labels >= 0) if reading.draws_ahead else rows
 
 
 def seen(
     images: torch.Tensor, rows: np.ndarray[Any, Any], labels: np.ndarray[Any, Any],
-    names: Sequence[str], reading: Reading,
+    names: Sequence[str], reading: Reading, flat: np.ndarray[Any, Any] | None = None,
 ) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:  # fmt: skip
     """Refuse pictures that were read as (nearly) nothing, where most of a class are.
 
@@ -155,6 +143,7 @@ def seen(
         labels: int64[m], classes.
         names: of the examples, [m].
         reading: what was asked for.
+        flat: bool[n], which of them are constant, where that is known.
 
     Returns:
         The images and rows that are left.
@@ -163,7 +152,9 @@ def seen(
         DataError: where more than half of all images, or of those of a class, are constant.
         TooFewSeen: where that is so of drawn images, which may be very few.
     """
-    flat = np.array([is_constant(image.transpose(1, 2, 0)) for image in images.numpy()], dtype=bool)
+    if flat is None:
+        each = (is_constant(image.transpose(1, 2, 0)) for image in images.numpy())
+        flat = np.fromiter(each, dtype=bool, count=len(images))
     if not flat.any():
         return images, rows
     of_class = np.unique(labels[rows], return_inverse=True)[1]

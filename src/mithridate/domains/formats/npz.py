@@ -18,7 +18,8 @@ from mithridate.core.errors import DataError
 from mithridate.core.spelling import option, raised
 from mithridate.domains.formats.archive import Array, load, members
 from mithridate.domains.formats.columns import IMAGES, LABELS, name_columns
-from mithridate.domains.formats.images import resize, seen
+from mithridate.domains.formats.decoding import resize
+from mithridate.domains.formats.images import seen
 from mithridate.domains.formats.labels import Labels, resolve
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
 from mithridate.domains.formats.walk import name_path as path_shown
