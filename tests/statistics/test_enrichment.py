@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
+import mithridate.stats.enrichment as stats_enrichment
 from mithridate.stats.enrichment import (
     _step_down,
     _surprise,
@@ -118,3 +119,16 @@ def test_benjamini_hochberg_agrees_with_scipy():
         expected = false_discovery_control(p_values) <= 0.1
         assert (benjamini_hochberg(p_values, 0.1) == expected).all()
     assert not benjamini_hochberg(np.array([]), 0.1).any()
+
+
+def test_tails_from_a_table_are_those_computed_one_by_one(monkeypatch):
+    rng = np.random.default_rng(5)
+    scores, labels = rng.random((2, 90)), np.arange(90) % 2
+    trusted = rng.random(90) < 0.3
+    both = []
+    for table in (8192, 0):
+        monkeypatch.setattr(stats_enrichment, "TABLE", table)
+        rng = np.random.default_rng(6)
+        both.append(enrichment(scores, labels, trusted, 2, rng, permutations=99))
+    assert (both[0].adjusted == both[1].adjusted).all()
+    assert (both[0].visible == both[1].visible).all()

@@ -11,12 +11,16 @@ Axes: N examples, suspect and trusted together; D rankings; C classes; B permuta
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincc
 
 Floats = NDArray[np.float64]
+
+TABLE = 8192
+"""Examples of a class up to which tail probabilities are computed once for every place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +65,21 @@ def _surprise(ranks: NDArray[np.int64], total: int) -> Floats:
     """
     m = ranks.shape[-1]
     above = lengths_of_tops(m)
-    place = ranks[..., above] / total
-    return np.asarray(betaincc(above + 1.0, m - above, place).min(-1))
+    tops = ranks[..., above]
+    if total <= TABLE:
+        return np.asarray(_tails(total, m)[tops, np.arange(len(above))].min(-1))
+    return np.asarray(betaincc(above + 1.0, m - above, tops / total).min(-1))
+
+
+@lru_cache(maxsize=8)
+def _tails(total: int, m: int) -> Floats:
+    """The tail probability at every place of every top, float64[total, tops].
+
+    A place is asked about by every permutation, ranking and class of this size.
+    """
+    above = lengths_of_tops(m)
+    places = np.arange(total)[:, None] / total
+    return np.asarray(betaincc(above + 1.0, m - above, places))
 
 
 def enrichment(
