@@ -89,10 +89,10 @@ class KeptPixels:
             content = path.read_bytes()
         except OSError:
             return None
-        found = _opened(content)
+        block = _opened(content)
         with contextlib.suppress(OSError):
-            os.utime(path) if found else path.unlink()
-        return found
+            os.utime(path) if block else path.unlink()
+        return block
 
     def keep(self, name: str, head: dict[str, Any], pixels: memoryview) -> None:
         """Keep a block, where the disk lets us: what cannot be kept is decoded again, no more."""
@@ -130,14 +130,14 @@ class KeptPixels:
 
 def _files(folder: Path) -> list[tuple[Path, int, float]]:
     """List the files of a folder, with their sizes and when each was used."""
-    found = []
+    listed = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
                 if entry.is_file(follow_symlinks=False):
                     known = entry.stat(follow_symlinks=False)
-                    found.append((Path(entry.path), known.st_size, known.st_mtime))
-    return found
+                    listed.append((Path(entry.path), known.st_size, known.st_mtime))
+    return listed
 
 
 def _opened(content: bytes) -> tuple[dict[str, Any], memoryview] | None:

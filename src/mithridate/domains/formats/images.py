@@ -17,7 +17,7 @@ from PIL import Image
 from mithridate.core.errors import DataError
 from mithridate.core.spelling import option
 from mithridate.domains.formats.decoding import TRAITS, Pixels, is_constant
-from mithridate.domains.formats.picture_blocks import Refused, decoded
+from mithridate.domains.formats.picture_blocks import Undecoded, decoded
 from mithridate.domains.formats.source import Reading, TooFewSeen
 
 
@@ -113,7 +113,7 @@ def gather(
     flat: list[bool] = []
     special: Counter[str] = Counter()
     for picture in decoded(encoded, wanted, reading.size, reading.limits):
-        if isinstance(picture, Refused):
+        if isinstance(picture, Undecoded):
             reading.reject(names[picture.row], str(picture.why), type(picture.why))
             continue
         stack.add(picture.pixels, names[picture.row])

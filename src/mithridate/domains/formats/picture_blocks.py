@@ -58,7 +58,7 @@ class Decoded:
 
 
 @dataclass(frozen=True, eq=False)
-class Refused:
+class Undecoded:
     """A picture that could not be decoded, and why."""
 
     row: int
@@ -68,7 +68,7 @@ class Refused:
 def decoded(
     encoded: Iterable[Callable[[], bytes]], wanted: NDArray[np.bool_], size: int | None,
     limits: Limits,
-) -> Iterator[Decoded | Refused]:  # fmt: skip
+) -> Iterator[Decoded | Undecoded]:  # fmt: skip
     """Decode the pictures that are wanted, in their order.
 
     Args:
@@ -112,13 +112,13 @@ def _fetched(fetch: Callable[[], bytes]) -> Fetched:
         return error
 
 
-def _one(row: int, file: Fetched, size: int | None, limits: Limits) -> Decoded | Refused:
+def _one(row: int, file: Fetched, size: int | None, limits: Limits) -> Decoded | Undecoded:
     if isinstance(file, DataError):
-        return Refused(row, file)
+        return Undecoded(row, file)
     try:
         picture = decode(file, limits)
     except DataError as error:
-        return Refused(row, error)
+        return Undecoded(row, error)
     pixels = picture.pixels
     if size and pixels.shape[:2] != (size, size):
         pixels = resize(pixels, size)
@@ -145,8 +145,8 @@ def _decoder() -> str:
 
 
 def _passed_on(
-    block: Iterator[Decoded | Refused], kept: KeptPixels, name: str
-) -> Iterator[Decoded | Refused]:
+    block: Iterator[Decoded | Undecoded], kept: KeptPixels, name: str
+) -> Iterator[Decoded | Undecoded]:
     """Pass on each picture as it is decoded, and keep those of one shape under a name."""
     pictures: list[Decoded] = []
     room, shape = PIXELS if name else -1, None
@@ -172,12 +172,12 @@ def _keep(kept: KeptPixels, name: str, pictures: list[Decoded]) -> None:
     kept.keep(name, head, np.stack([each.pixels for each in pictures]).data.cast("B"))
 
 
-def _known(kept: KeptPixels, name: str, rows: list[int]) -> list[Decoded | Refused] | None:
+def _known(kept: KeptPixels, name: str, rows: list[int]) -> list[Decoded | Undecoded] | None:
     """Read a block that is kept; None where it is not, or says anything that cannot be."""
-    found = kept.find(name)
-    if found is None:
+    entry = kept.find(name)
+    if entry is None:
         return None
-    head, body = found
+    head, body = entry
     try:
         shape = [int(each) for each in head["shape"]]
         traits = {int(at): tuple(map(str, each)) for at, each in head["traits"].items()}
