@@ -100,6 +100,35 @@ def test_a_variation_keeps_form_and_argument_and_obeys_its_stream(name, verb):
 
 
 @each
+def test_mirrored_inputs_are_given_by_the_caller_and_nothing_else_is(name):
+    prepared, domain = DOMAINS[name].prepare(ORDINARY[name]), DOMAINS[name]
+    some = torch.arange(len(prepared)) % 2 == 0
+    first, other, again = (
+        domain.augment(prepared, torch_generator(stream(1, "mirror")), mirrored)
+        for mirrored in (some, ~some, some)
+    )
+    assert torch.equal(first, again)
+    differ = (first != other).flatten(1).any(1)
+    assert differ.all() or not differ.any(), "all are mirrored in one of the two, or none is"
+
+
+@each
+def test_shrinking_keeps_rows_type_and_argument_and_grows_with_the_share(name):
+    domain = DOMAINS[name]
+    for family, inputs in {"ordinary": ORDINARY[name], **EDGES[name]}.items():
+        prepared = domain.prepare(inputs)
+        before, sizes = prepared.clone(), []
+        for share in (0.5, 0.75, 1.0):
+            small = domain.shrink(prepared, share)
+            assert len(small) == len(prepared) and small.dtype == prepared.dtype, family
+            assert torch.equal(small[3:5], domain.shrink(prepared[3:5], share)), family
+            sizes.append(small.numel())
+        assert sizes == sorted(sizes), family
+        assert torch.equal(small, prepared), family
+        assert torch.equal(prepared, before), family
+
+
+@each
 def test_the_strong_variation_changes_every_ordinary_input_and_differs_by_draw(name):
     prepared = DOMAINS[name].prepare(ORDINARY[name])
     first, second = (

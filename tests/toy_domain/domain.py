@@ -73,7 +73,10 @@ class EventDomain:
             [row + [0] * (self.length - len(row)) for row in cut], dtype=torch.int32
         )
 
-    def augment(self, batch, rng):
+    def augment(self, batch, rng, mirrored=None):
+        return batch
+
+    def shrink(self, batch, share):
         return batch
 
     def distort(self, batch, rng):

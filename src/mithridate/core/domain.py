@@ -72,8 +72,23 @@ class Domain(Protocol):
     def prepare(self, inputs: Inputs) -> torch.Tensor:
         """Turn raw inputs[n] into a compact tensor [n, ...] (bytes or token numbers)."""
 
-    def augment(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """Give a random label-preserving variation of a prepared batch, same shape."""
+    def augment(
+        self, batch: torch.Tensor, rng: torch.Generator, mirrored: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Give a random label-preserving variation of a prepared batch, same shape.
+
+        Args:
+            batch: What is varied.
+            rng: Decides how.
+            mirrored: bool[b], which inputs are given as their mirror image, by a domain that
+                mirrors half of them at random where it is None; other domains pass it over.
+        """
+
+    def shrink(self, batch: torch.Tensor, share: float) -> torch.Tensor:
+        """Give a prepared batch in less detail, its sides this share of what they are.
+
+        The batch as it is where inputs have no resolution; share: in (0, 1].
+        """
 
     def distort(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Give a variation as strong as the labels survive, same shape: it may hide large parts.

@@ -96,6 +96,17 @@ class TrainingConfig:
             nesterov=self.momentum > 0,
         )
 
+    def check(self, model: nn.Module, prepared: torch.Tensor, domain: Domain) -> None:
+        """Refuse a network that cannot be trained so on such prepared inputs; none, as it is."""
+
+    def variation(self, domain: Domain, n: int, epoch: int, seed: int) -> Vary:
+        """Give the domain's own augmentation where it is wanted, for an epoch over n examples."""
+        return lambda batch, _, noise: domain.augment(batch, noise) if self.augment else batch
+
+    def seen(self, batch: torch.Tensor, domain: Domain, epoch: int) -> torch.Tensor:
+        """Give a varied batch as the network sees it in an epoch: as it is."""
+        return batch
+
 
 def fit(
     model: nn.Module, data: Dataset, domain: Domain, config: TrainingConfig,
@@ -130,14 +141,15 @@ def fit(
     if n < 2:
         raise MethodError(f"training needs at least 2 examples, found {n}")
     seed, device = int(rng.integers(2**62)), torch.device(run.runtime.device)
-    model.to(device).train(config.batch_statistics)
+    prepared = domain.prepare(data.inputs).to(device)
+    config.check(model.to(device), prepared, domain)
+    model.train(config.batch_statistics)
     modules = [model, *_modules(run.objective, device)]
     trained = _parameters(modules) if parameters is None else list(parameters)
     optimiser = (wrap or _unwrapped)(config.optimiser(trained))
     loop = _Loop(
-        model, domain.prepare(data.inputs).to(device), data.labels.to(device), config, optimiser,
-        run, vary or _variation(config, domain), seed,
-    )  # fmt: skip
+        model, domain, prepared, data.labels.to(device), config, optimiser, run, vary, seed
+    )
     losses = torch.zeros(n, config.epochs)
     state = Checkpoint(run.checkpoint, modules, optimiser, trained, losses, loop.key())
     began, first = time.perf_counter(), state.restore()
@@ -160,12 +172,13 @@ class _Loop:
     """The steps of a training on prepared inputs[n, ...] with labels int64[n]."""
 
     model: nn.Module
+    domain: Domain
     prepared: torch.Tensor
     labels: torch.Tensor
     training: TrainingConfig
     optimiser: torch.optim.Optimizer
     run: TrainingRun
-    vary: Vary
+    vary: Vary | None
     seed: int
 
     def key(self) -> str:
@@ -187,11 +200,13 @@ class _Loop:
         place = stream(self.seed, "epoch", number)
         noise = torch_generator(place, device)
         parts = config.batches(torch.from_numpy(place.permutation(n)).to(device))
+        vary = self.vary or config.variation(self.domain, n, number, self.seed)
         with self.run.runtime.active(), seed_torch(place, device):
             for step, rows in enumerate(parts, number * len(parts)):
                 for group in self.optimiser.param_groups:
                     group["lr"] = config.at(step, config.epochs * len(parts))
-                batch = self.vary(self.prepared[rows], rows, noise)
+                varied = vary(self.prepared[rows], rows, noise)
+                batch = config.seen(varied, self.domain, number)
                 seen = partial(_forward, self.model, batch, self.labels[rows], rows, config)
                 now = _step(self.optimiser, seen, self.run.objective, config.sam_radius)
                 losses[rows.cpu()] = now
@@ -200,11 +215,6 @@ class _Loop:
 
 def _unwrapped(optimiser: torch.optim.SGD) -> torch.optim.Optimizer:
     return optimiser
-
-
-def _variation(config: TrainingConfig, domain: Domain) -> Vary:
-    """The domain's own augmentation where the configuration wants it."""
-    return lambda batch, _, noise: domain.augment(batch, noise) if config.augment else batch
 
 
 def _modules(objective: Objective | None, device: torch.device) -> list[nn.Module]:

@@ -19,6 +19,7 @@ from torch import nn
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError, MithridateError
+from mithridate.core.fast import FastTraining
 from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Trainer
@@ -32,7 +33,7 @@ from mithridate.pipelines.damage import Damage, damage, set_apart
 from mithridate.pipelines.filtered import Filtered
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.passes import Passes
-from mithridate.pipelines.scan import DataScanner, choose_training
+from mithridate.pipelines.scan import DataScanner, choose_fast, choose_training
 from mithridate.pipelines.training import train
 from mithridate.pipelines.unlearned import Unlearned
 from mithridate.trainers.standard import Standard
@@ -259,7 +260,7 @@ def timed(trainer: Trainer, n: int, epochs: int | None, said: Collection[str]) -
         raise MethodError(f"{trainer.name()} has no epochs to choose; leave {option('epochs')} out")
     if not inside:
         return trainer if epochs is None else cast(Trainer, changed(trainer, epochs=epochs))
-    usual = choose_training(n)
+    usual = (choose_fast if isinstance(config, FastTraining) else choose_training)(n)
     wanted: dict[str, Any] = {"epochs": epochs or usual.epochs, "batch_size": usual.batch_size}
     free: dict[str, Any] = {
         field: value for field, value in wanted.items() if f"training.{field}" not in said

@@ -20,6 +20,7 @@ from torch import nn
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
+from mithridate.core.fast import FastTraining
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Detector, Trained
 from mithridate.core.runtime import Runtime
@@ -68,6 +69,13 @@ def choose_training(n: int) -> TrainingConfig:
     batch = 256 if n >= 20_000 else 128 if n >= 4_000 else 64
     steps_per_epoch = max(1, n // batch)
     return TrainingConfig(epochs=max(8, min(60, round(800 / steps_per_epoch))), batch_size=batch)
+
+
+def choose_fast(n: int) -> FastTraining:
+    """Choose a fast training for n examples: seven tenths of the epochs of `choose_training`."""
+    usual = choose_training(n)
+    epochs = max(5, round(0.7 * usual.epochs))
+    return FastTraining(epochs=epochs, batch_size=256 if n >= 4_000 else 128)
 
 
 @dataclass(frozen=True)

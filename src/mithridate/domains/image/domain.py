@@ -80,8 +80,10 @@ class ImageDomain:
             )
         return inputs
 
-    def augment(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """Shift each image by up to `crop` with reflected edges, and mirror half of them."""
+    def augment(
+        self, batch: torch.Tensor, rng: torch.Generator, mirrored: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Shift each image by up to `crop` with reflected edges, and mirror half or `mirrored`."""
         n, _, height, width = batch.shape
         pad = round(self.crop * height)
         if pad:
@@ -90,12 +92,21 @@ class ImageDomain:
             rows = (top + torch.arange(height, device=batch.device)).view(n, 1, height, 1)
             columns = (left + torch.arange(width, device=batch.device)).view(n, 1, 1, width)
             if self.flip:
-                mirrored = torch.rand((n, 1, 1, 1), generator=rng, device=rng.device) < 0.5
-                columns = torch.where(mirrored, columns.flip(-1), columns)
+                drawn = torch.rand((n, 1, 1, 1), generator=rng, device=rng.device) < 0.5
+                turned = drawn if mirrored is None else mirrored.view(n, 1, 1, 1)
+                columns = torch.where(turned, columns.flip(-1), columns)
             image = torch.arange(n, device=batch.device).view(n, 1, 1, 1)
             channel = torch.arange(batch.shape[1], device=batch.device).view(1, -1, 1, 1)
             return padded[image, channel, rows, columns]
         return batch
+
+    def shrink(self, batch: torch.Tensor, share: float) -> torch.Tensor:
+        """Give images of `share` of the sides, each at least 8 pixels or as it is."""
+        sides = [max(min(side, 8), round(share * side)) for side in batch.shape[2:]]
+        if sides == list(batch.shape[2:]):
+            return batch
+        small = F.interpolate(batch.float(), sides, mode="bilinear", antialias=True)
+        return small.round().to(batch.dtype)
 
     def distort(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Move, turn, light and hide parts of each image; see `strong.py`."""

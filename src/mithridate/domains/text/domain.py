@@ -137,10 +137,16 @@ class TextDomain:
         check(inputs)
         return torch.tensor([len(words(text)) > self.length for text in inputs], dtype=torch.bool)
 
-    def augment(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    def augment(
+        self, batch: torch.Tensor, rng: torch.Generator, mirrored: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Mask each word of int32[b, t] with probability `dropout`; empty places stay empty."""
         dropped = torch.rand(batch.shape, generator=rng, device=batch.device) < self.dropout
         return batch.masked_fill(dropped & (batch != PADDING), MASK)
+
+    def shrink(self, batch: torch.Tensor, share: float) -> torch.Tensor:
+        """Give the batch as it is: words have no resolution."""
+        return batch
 
     def distort(self, batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Mask three tenths of the words of int32[b, t], side by side at a random place.
