@@ -12,8 +12,8 @@ The settings of the fast schedule were chosen on seeds from 100 on, each of whic
 examples, another start and another order than the seeds that are judged here; test examples are
 shared, of which the settings that were tried saw the first 5,000.
 
-A backdoored world is 5,000 suspects, a share of which carries the trigger and the label 1, and 1,000
-trusted examples, scanned by those detectors of `scan data` that look into the network. Both
+A backdoored world is 5,000 suspects, a share of which carries the trigger and the label 1, and
+1,000 trusted examples, scanned by those detectors of `scan data` that look into the network. Both
 schedules face the same poisoned examples and the same permutations.
 """
 
@@ -24,14 +24,16 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from statistics import mean, median
 from typing import Any
 
+from cells import markdown, records
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success, detection
 from mithridate.core.data import Dataset
-from mithridate.core.fit import TrainingConfig
+from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.method import Trigger
 from mithridate.core.runtime import environment
 from mithridate.core.streams import stream
@@ -45,8 +47,8 @@ from mithridate.domains.catalogue import load_named
 from mithridate.domains.formats import Source
 from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
 from mithridate.domains.image.triggers import PatchTrigger, PixelTrigger
-from mithridate.pipelines.finding import Rule
-from mithridate.pipelines.scan import DataScan, DataScanner, choose_fast, choose_training
+from mithridate.pipelines.finding import DataScan, Rule
+from mithridate.pipelines.scan import DataScanner, choose_fast, choose_training
 from worlds import World, command_line
 
 FOLDER = "schedules"
@@ -112,8 +114,6 @@ def learnt(name: str, seed: int, schedule: str) -> dict[str, Any]:
         if 2 * done >= total:
             curve.append([done, round(spent, 2), accuracy(model, tests(name), domain).value])
         began = time.process_time()
-
-    from mithridate.core.fit import fit
 
     fit(model, data, domain, config, stream(seed, "schedules", "fit"), TrainingRun(progress=look))
     return {"training": asdict(config), "curve": curve}
@@ -185,7 +185,115 @@ def backdoors(names: list[str]) -> Iterator[World]:
                 yield label, functools.partial(scanned, kind, rate, seed)
 
 
+def percent(value: float) -> str:
+    """Write a share as a percentage."""
+    return f"{100 * value:.1f}"
+
+
+def both(found: list[Any], ask: Callable[[Any], float], write: Callable[[float], str]) -> str:
+    """Write the mean under the ordinary schedule and under the fast one."""
+    return " / ".join(write(mean(ask(r[schedule]) for r in found)) for schedule in SCHEDULES)
+
+
+def ends(found: list[Any], name: str) -> str:
+    """Write what both schedules reach and cost on one set, seed by seed."""
+    rows = []
+    for r in found:
+        (_, slow, wanted), (_, quick, got) = r["ordinary"]["curve"][-1], r["fast"]["curve"][-1]
+        within = [spent for _, spent, reached in r["fast"]["curve"] if reached >= wanted]
+        rows.append([
+            name, str(r["seed"]), f"{percent(wanted)} in {slow:.1f} s",
+            f"{percent(got)} in {quick:.1f} s", f"{100 * (got - wanted):+.1f}",
+            f"{slow / quick:.2f}", f"{slow / within[0]:.2f}" if within else "not reached",
+        ])  # fmt: skip
+    header = ["set", "seed", "ordinary", "fast", "points", "times cheaper to the end"]
+    return markdown([*header, "times cheaper to the accuracy of the ordinary end"], rows)
+
+
+def summed(found: list[Any], name: str) -> str:
+    """Say in a sentence what the seeds of one set have in common."""
+    last = [(r["ordinary"]["curve"][-1], r["fast"]["curve"][-1]) for r in found]
+    ratios = [slow[1] / quick[1] for slow, quick in last]
+    points = [100 * (quick[2] - slow[2]) for slow, quick in last]
+    reached = sum(point >= 0 for point in points)
+    return (
+        f"{name}, {found[0]['n']:,} examples, {len(found)} seeds: the fast schedule ends "
+        f"{median(ratios):.2f} times cheaper (median; {min(ratios):.2f} to {max(ratios):.2f}) and "
+        f"{mean(points):+.1f} points off (mean; {min(points):+.1f} to {max(points):+.1f}); it "
+        f"reaches what the ordinary one ends with in {reached} of {len(found)}.\n"
+    )
+
+
+def took(found: list[Any]) -> str:
+    """Write which backdoors are learnt and found, by trigger and rate."""
+    rows = []
+    for kind, rate in itertools.product(TRIGGERS, RATES):
+        some = [r for r in found if r["kind"] == kind and r["rate"] == rate]
+        if some:
+            rows.append([
+                kind, f"{100 * rate:g} %", str(len(some)),
+                both(some, lambda r: r["asr"], percent),
+                both(some, lambda r: r["accuracy"], percent),
+                both(some, lambda r: r["cpu_seconds"], lambda x: f"{x:.0f}"),
+                *(verdicts(some, name) for name in some[0]["fast"]["said"]),
+            ])  # fmt: skip
+    names = list(found[0]["fast"]["said"])
+    header = ["trigger", "rate", "seeds", "ASR", "accuracy", "cpu s of the scan"]
+    return markdown([*header, *(f"class found: {name}" for name in names)], rows)
+
+
+def verdicts(found: list[Any], name: str) -> str:
+    """Write in how many worlds the target class was found at the level, by each schedule."""
+    hits = [sum(r[s]["said"][name]["target_p"] <= RULE.level for r in found) for s in SCHEDULES]
+    return f"{hits[0]} / {hits[1]} of {len(found)}"
+
+
+def ranked(found: list[Any]) -> str:
+    """Write how well each detector ranks the poison within its class, by trigger and rate."""
+    rows, names = [], list(found[0]["fast"]["auroc_in_class"])
+    for kind, rate in itertools.product(TRIGGERS, RATES):
+        some = [r for r in found if r["kind"] == kind and r["rate"] == rate]
+        if some:
+            cells = [both(some, lambda r, n=name: r["auroc_in_class"][n], "{:.3f}".format)  # type: ignore[misc]
+                     for name in names]  # fmt: skip
+            rows.append([kind, f"{100 * rate:g} %", str(len(some)), *cells])
+    return markdown(["trigger", "rate", "seeds", *names], rows)
+
+
+def overall(found: list[Any]) -> str:
+    """Say in a sentence what the worlds have in common."""
+    asr = [r["fast"]["asr"] - r["ordinary"]["asr"] for r in found]
+    hits = [sum(r[s]["said"][TOGETHER]["target_p"] <= RULE.level for r in found) for s in SCHEDULES]
+    names = list(found[0]["fast"]["auroc_in_class"])
+    shifts = {
+        name: mean(r["fast"]["auroc_in_class"][name] - r["ordinary"]["auroc_in_class"][name]
+                   for r in found)
+        for name in names
+    }  # fmt: skip
+    told = ", ".join(f"{name} {shift:+.3f}" for name, shift in shifts.items())
+    return (
+        f"Over {len(found)} worlds the attack success of the fast schedule is "
+        f"{100 * mean(asr):+.1f} "
+        f"points from that of the ordinary one (mean; {100 * min(asr):+.1f} to "
+        f"{100 * max(asr):+.1f}), the target class is found in {hits[0]} with the ordinary and in "
+        f"{hits[1]} with the fast network by all detectors together, and AUROC within the class "
+        f"moves by {told} (means).\n"
+    )
+
+
+def table() -> str:
+    """Write all tables and what they say."""
+    parts = []
+    for name in PLAN:
+        if found := records(FOLDER, f"accuracy-{name}-seed*"):
+            parts += [summed(found, name), ends(found, name)]
+    if found := records(FOLDER, "backdoor-*"):
+        parts += [overall(found), "Ordinary / fast, means over seeds.\n", took(found)]
+        parts += ["AUROC of the poison within its class, ordinary / fast.\n", ranked(found)]
+    return "\n".join(parts)
+
+
 if __name__ == "__main__":
     command_line(
-        __doc__, FOLDER, lambda: "", {"accuracy": accuracies, "backdoors": backdoors}, list(PLAN)
+        __doc__, FOLDER, table, {"accuracy": accuracies, "backdoors": backdoors}, list(PLAN)
     )

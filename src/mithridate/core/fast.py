@@ -30,11 +30,13 @@ class FastTraining(TrainingConfig):
         alternate: whether an input is mirrored in every other epoch, and not at random.
     """
 
-    turning: float = 0.24
+    turning: float = 0.12
     shares: tuple[float, ...] = (0.5, 0.75)
     whole: int = 2
     alternate: bool = True
-    batch_size: int = 128
+    epochs: int = 6
+    learning_rate: float = 0.05
+    warmup: float = 0.1
     label_smoothing: float = 0.2
 
     def optimiser(self, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
