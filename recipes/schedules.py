@@ -1,7 +1,6 @@
 """Compare the fast schedule with the ordinary one: cost, accuracy, and which backdoors are learnt.
 
-    python recipes/schedules.py accuracy     # processor seconds and accuracy; resumable
-    python recipes/schedules.py backdoors    # attack success and detection; resumable
+    python recipes/schedules.py run      # hours of one core; resumable
     python recipes/schedules.py table
 
 Both schedules train the same network from the same start on the same examples, one after the other
@@ -53,12 +52,9 @@ from worlds import World, command_line
 
 FOLDER = "schedules"
 TESTS, TRUSTED, SUSPECTS, TARGET = 5_000, 1_000, 5_000, 1
-PLAN = {
-    # examples, seeds
-    "cifar10": (10_000, 5),
-    "mnist": (10_000, 5),
-    "sst2": (10_000, 5),
-}
+SETS = ("cifar10", "sst2", "mnist")
+EXAMPLES = 10_000
+BACKDOORED = "cifar10"
 SCHEDULES: dict[str, Callable[[int], TrainingConfig]] = {
     "ordinary": choose_training, "fast": choose_fast,
 }  # fmt: skip
@@ -102,9 +98,8 @@ def in_turns(seed: int) -> list[str]:
 
 def learnt(name: str, seed: int, schedule: str) -> dict[str, Any]:
     """Train by one schedule, and say what every epoch cost and reached."""
-    n, _ = PLAN[name]
-    data, domain, curve = draw(name, seed, n), source(name, "train").domain, []
-    config, spent = SCHEDULES[schedule](n), 0.0
+    data, domain, curve = draw(name, seed, EXAMPLES), source(name, "train").domain, []
+    config, spent = SCHEDULES[schedule](EXAMPLES), 0.0
     model = domain.network(data, "", stream(seed, "schedules", "init"))
     began = time.process_time()
 
@@ -122,7 +117,7 @@ def learnt(name: str, seed: int, schedule: str) -> dict[str, Any]:
 def compared(name: str, seed: int) -> dict[str, Any]:
     """Train by both schedules."""
     found = {schedule: learnt(name, seed, schedule) for schedule in in_turns(seed)}
-    return {"set": name, "n": PLAN[name][0], "seed": seed, **found, "environment": environment()}
+    return {"set": name, "n": EXAMPLES, "seed": seed, **found, "environment": environment()}
 
 
 def judged(scan: DataScan, data: Dataset, trusted: Dataset, seed: int) -> dict[str, Any]:
@@ -137,22 +132,38 @@ def judged(scan: DataScan, data: Dataset, trusted: Dataset, seed: int) -> dict[s
     return said
 
 
+class Told(list[tuple[str, float]]):
+    """When a scan told what begins, in processor seconds."""
+
+    def __call__(self, what: str) -> None:
+        """Note it."""
+        self.append((what, time.process_time()))
+
+    def seconds(self, start: str) -> float:
+        """Give how long the step took whose announcement starts so."""
+        steps = itertools.pairwise(self)
+        return next(
+            after - before for (what, before), (_, after) in steps if what.startswith(start)
+        )
+
+
 def scanned(kind: str, rate: float, seed: int) -> dict[str, Any]:
     """Scan one backdoored world with a network of each schedule."""
-    rows = draw("cifar10", seed, SUSPECTS + TRUSTED)
+    rows = draw(BACKDOORED, seed, SUSPECTS + TRUSTED)
     clean, trusted = rows.subset(range(SUSPECTS)), rows.subset(range(SUSPECTS, len(rows)))
-    domain, test = source("cifar10", "train").domain, tests("cifar10")
+    domain, test = source(BACKDOORED, "train").domain, tests(BACKDOORED)
     attack = Poisoning(TRIGGERS[kind], AllToOne(TARGET), RandomSelection(rate))
     made = attack.poison(clean, stream(seed, "poison", kind))
     found: dict[str, Any] = {}
     for schedule in in_turns(seed):
         config = SCHEDULES[schedule](len(rows))
         scanner = DataScanner(DETECTORS, training=config, permutations=RULE.permutations)
-        began = time.process_time()
-        scan = scanner.scan(made.data, trusted, domain, seed)
+        began, told = time.process_time(), Told()
+        scan = scanner.scan(made.data, trusted, domain, seed, step=told)
         found[schedule] = {
             "training": asdict(config),
             "cpu_seconds": time.process_time() - began,
+            "training_cpu_seconds": told.seconds("training a network"),
             "accuracy": accuracy(scan.model, test, domain).value,
             "asr": attack_success(scan.model, attack, test, domain, stream(seed, "asr")).value,
             "said": judged(scan, made.data, trusted, seed),
@@ -167,22 +178,28 @@ def scanned(kind: str, rate: float, seed: int) -> dict[str, Any]:
     return {**setting, **found, "environment": environment()}
 
 
-def accuracies(names: list[str]) -> Iterator[World]:
-    """All comparisons of cost and accuracy, seed by seed."""
-    for seed in range(max(seeds for _, seeds in PLAN.values())):
-        for name in names:
-            if seed < PLAN[name][1]:
-                yield f"accuracy-{name}-seed{seed}", functools.partial(compared, name, seed)
+def worlds(names: list[str]) -> Iterator[World]:
+    """All comparisons, seed by seed; two triggers before the other two."""
+    kinds = list(TRIGGERS)
+    for seed in range(SEEDS):
+        yield from accuracies([name for name in names if name != SETS[-1]], seed)
+        yield from backdoors(names, seed, kinds[:2])
+        yield from accuracies([name for name in names if name == SETS[-1]], seed)
+    for seed in range(SEEDS):
+        yield from backdoors(names, seed, kinds[2:])
 
 
-def backdoors(names: list[str]) -> Iterator[World]:
-    """All backdoored worlds; first two triggers, then the other two."""
-    halves = list(TRIGGERS)[:2], list(TRIGGERS)[2:]
-    for kinds in halves:
-        for seed, kind, rate in itertools.product(range(SEEDS), kinds, RATES):
-            if "cifar10" in names:
-                label = f"backdoor-{kind.replace(' ', '-')}-{100 * rate:g}-seed{seed}"
-                yield label, functools.partial(scanned, kind, rate, seed)
+def accuracies(names: list[str], seed: int) -> Iterator[World]:
+    """The comparisons of cost and accuracy of one seed."""
+    for name in names:
+        yield f"accuracy-{name}-seed{seed}", functools.partial(compared, name, seed)
+
+
+def backdoors(names: list[str], seed: int, kinds: list[str]) -> Iterator[World]:
+    """The backdoored worlds of one seed."""
+    for kind, rate in itertools.product(kinds if BACKDOORED in names else [], RATES):
+        label = f"backdoor-{kind.replace(' ', '-')}-{100 * rate:g}-seed{seed}"
+        yield label, functools.partial(scanned, kind, rate, seed)
 
 
 def percent(value: float) -> str:
@@ -234,11 +251,11 @@ def took(found: list[Any]) -> str:
                 kind, f"{100 * rate:g} %", str(len(some)),
                 both(some, lambda r: r["asr"], percent),
                 both(some, lambda r: r["accuracy"], percent),
-                both(some, lambda r: r["cpu_seconds"], lambda x: f"{x:.0f}"),
+                both(some, lambda r: r["training_cpu_seconds"], "{:.0f}".format),
                 *(verdicts(some, name) for name in some[0]["fast"]["said"]),
             ])  # fmt: skip
     names = list(found[0]["fast"]["said"])
-    header = ["trigger", "rate", "seeds", "ASR", "accuracy", "cpu s of the scan"]
+    header = ["trigger", "rate", "seeds", "ASR", "accuracy", "cpu s of training"]
     return markdown([*header, *(f"class found: {name}" for name in names)], rows)
 
 
@@ -284,7 +301,7 @@ def overall(found: list[Any]) -> str:
 def table() -> str:
     """Write all tables and what they say."""
     parts = []
-    for name in PLAN:
+    for name in SETS:
         if found := records(FOLDER, f"accuracy-{name}-seed*"):
             parts += [summed(found, name), ends(found, name)]
     if found := records(FOLDER, "backdoor-*"):
@@ -294,6 +311,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    command_line(
-        __doc__, FOLDER, table, {"accuracy": accuracies, "backdoors": backdoors}, list(PLAN)
-    )
+    command_line(__doc__, FOLDER, table, {"run": worlds}, list(SETS))

@@ -30,12 +30,13 @@ class Watched(Numbers):
 @pytest.mark.parametrize(
     "epochs, shares, whole, wanted",
     [
-        (6, (0.5, 0.75), 2, [0.5, 0.5, 0.75, 0.75, 1, 1]),
-        (5, (0.5, 0.75), 2, [0.5, 0.5, 0.75, 1, 1]),
-        (3, (0.5, 0.75), 2, [0.5, 1, 1]),
-        (2, (0.5,), 2, [1, 1]),
-        (1, (0.5,), 4, [1]),
-        (3, (), 1, [1, 1, 1]),
+        (6, (0.5, 0.75), 1 / 3, [0.5, 0.5, 0.75, 0.75, 1, 1]),
+        (5, (0.5, 0.75), 1 / 3, [0.5, 0.5, 0.75, 1, 1]),
+        (10, (0.5, 0.75), 0.5, [0.5, 0.5, 0.5, 0.75, 0.75, 1, 1, 1, 1, 1]),
+        (3, (0.5, 0.75), 0.0, [0.5, 1, 1]),
+        (2, (0.5,), 0.0, [1, 1]),
+        (1, (0.5,), 1.0, [1]),
+        (3, (), 0.5, [1, 1, 1]),
     ],
 )
 def test_small_inputs_come_first_and_whole_ones_last(epochs, shares, whole, wanted):
@@ -79,7 +80,7 @@ def test_without_alternation_or_augmentation_nothing_is_said_of_mirrors():
 
 def test_the_network_sees_what_the_domain_made_small():
     domain = Watched()
-    trained(FastTraining(epochs=3, batch_size=30, shares=(0.5, 0.75), whole=1), domain)
+    trained(FastTraining(epochs=4, batch_size=30, shares=(0.5, 0.75)), domain)
     assert domain.shares[-2:] == [0.5, 0.75], "in the order of the epochs, after they were tried"
 
 

@@ -34,9 +34,10 @@ from mithridate.pipelines.ready_model_scan import ReadyModelScan
 from mithridate.pipelines.ready_repair import ReadyRepair
 from mithridate.pipelines.ready_scan import ReadyScan
 from mithridate.pipelines.ready_training import ReadyTraining, timed
-from mithridate.pipelines.scan import DataScanner
+from mithridate.pipelines.scan import DataScanner, choose_fast, choose_training
 from mithridate.repairs.controls import DoNothing
 from mithridate.service.settings import Settings
+from mithridate.trainers.fast import Fast
 from mithridate.trainers.standard import Standard
 
 NETWORK, EPOCHS = "resnet9:8", 16
@@ -156,6 +157,16 @@ def test_train_refuses_what_the_command_refuses_in_the_words_of_python(folder):
         timed(Standard(), 10, 3, {"training.epochs"})
     with pytest.raises(DataError, match="is the suspect data set itself"):
         train(folder / "suspects.npz", trusted=folder / "suspects.npz")
+
+
+def test_a_fast_training_takes_fewer_epochs_unless_they_are_given():
+    fast, usual = (timed(trainer, 10_000, None, ()).training for trainer in (Fast(), Standard()))
+    assert (fast, usual) == (choose_fast(10_000), choose_training(10_000))
+    assert fast.epochs < 0.7 * usual.epochs
+    assert timed(Fast(), 10_000, 4, ()).training == dataclasses.replace(fast, epochs=4)
+    assert (
+        timed(Fast(), 10_000, None, ("training.epochs",)).training.epochs == Fast().training.epochs
+    )
 
 
 def test_repair_gives_the_network_of_the_command(folder, model, tmp_path):

@@ -26,13 +26,13 @@ class FastTraining(TrainingConfig):
     Attributes:
         turning: the largest rate of Muon, as a share of the length of a filter bank.
         shares: of the sides of inputs, in (0, 1], from the first epochs on; empty for none.
-        whole: last epochs on whole inputs, at least.
+        whole: share of the epochs, the last ones, that see whole inputs: two epochs at least.
         alternate: whether an input is mirrored in every other epoch, and not at random.
     """
 
     turning: float = 0.12
     shares: tuple[float, ...] = (0.5, 0.75)
-    whole: int = 2
+    whole: float = 1 / 3
     alternate: bool = True
     epochs: int = 6
     learning_rate: float = 0.05
@@ -63,10 +63,10 @@ class FastTraining(TrainingConfig):
 
     def share(self, epoch: int) -> float:
         """Of the sides of inputs that an epoch sees."""
-        small = max(0, self.epochs - self.whole)
-        return (
-            self.shares[epoch * len(self.shares) // small] if epoch < small and self.shares else 1.0
-        )
+        small = self.epochs - max(2, round(self.whole * self.epochs))
+        if epoch >= small or not self.shares:
+            return 1.0
+        return self.shares[epoch * len(self.shares) // small]
 
     def variation(self, domain: Domain, n: int, epoch: int, seed: int) -> Vary:
         """Let the domain vary a batch, an input mirrored in every other epoch."""

@@ -72,13 +72,9 @@ def choose_training(n: int) -> TrainingConfig:
 
 
 def choose_fast(n: int) -> FastTraining:
-    """Choose a fast training for n examples: six tenths of the epochs of `choose_training`.
-
-    The last third of them sees whole inputs, at least two.
-    """
+    """Choose a fast training for n examples: six tenths of the epochs of `choose_training`."""
     epochs = max(5, round(0.6 * choose_training(n).epochs))
-    batch = 256 if n >= 4_000 else 128
-    return FastTraining(epochs=epochs, batch_size=batch, whole=max(2, round(epochs / 3)))
+    return FastTraining(epochs=epochs, batch_size=256 if n >= 4_000 else 128)
 
 
 @dataclass(frozen=True)
