@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from mithridate.core.errors import MethodError
 
-EVIDENCE = ("inputs", "labels", "features", "logits", "losses", "model", "clean", "queries")
+EVIDENCE = (
+    "inputs", "labels", "features", "logits", "losses", "model", "clean", "queries", "attribution",
+)  # fmt: skip
 """The closed list of evidence; a new name needs two methods that use it and no domain word."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from mithridate.core.attribution import margin_gradients
 from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Domain
 from mithridate.core.errors import EvidenceWithheld, MethodError
@@ -100,6 +101,14 @@ class View:
         return self._get("losses", None)
 
     @property
+    def attribution(self) -> torch.Tensor:
+        """How each example's margin moves with the weights, projected, float32[n, r].
+
+        W = G G' says who supports whom in first order; see `core/attribution.py`.
+        """
+        return self._get("attribution", None if self._model is None else self._attributed)
+
+    @property
     def model(self) -> nn.Module:
         """The model itself."""
         self._note("model")
@@ -142,6 +151,12 @@ class View:
     def runtime(self) -> Runtime:
         """Where and how to compute."""
         return self._runtime
+
+    def _attributed(self) -> torch.Tensor:
+        data = self._require("data", self._data)
+        prepared = self._require("domain", self._domain).prepare(data.inputs)
+        assert self._model is not None
+        return margin_gradients(self._model, prepared, data.labels, self._runtime)
 
     def _require(self, name: str, value: Any) -> Any:
         if value is None:
