@@ -132,6 +132,7 @@ def test_truth_is_imported_by_attacks_and_bench_only():
 
 
 GRADIENTS = {
+    "core/attribution.py": "looks at derivatives of margins in a fixed network",
     "core/fit.py": "the one training loop",
     "core/gradient.py": "one pass without a step, by which clients look for a subspace",
     "attacks/blind.py": "weighs two losses by their gradients, inside the one loop",

@@ -99,7 +99,9 @@ def test_words_are_followed_through_their_table():
     for one in x:
         model.zero_grad()
         margins(model(one[None]), torch.tensor([1])).sum().backward()
-        rows.append(torch.cat([model.table.weight.grad.flatten(), model.head.weight.grad.flatten()]))
+        rows.append(
+            torch.cat([model.table.weight.grad.flatten(), model.head.weight.grad.flatten()])
+        )
     exact = torch.stack(rows)
     close = margin_gradients(model, x, torch.ones(3).long(), Runtime(), 2000)
     truth = exact @ exact.T

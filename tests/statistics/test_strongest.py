@@ -86,6 +86,9 @@ def test_the_relaxation_is_the_first_eigenvector(n):
     assert value == pytest.approx(float(values[-1]), rel=1e-6)
     assert abs(float(direction @ vectors[:, -1])) == pytest.approx(1, abs=1e-6)
     assert float((direction**3).sum()) > 0
+    second = strongest.relaxations(w, 2)[1]
+    assert second.value == pytest.approx(float(values[-2]), rel=1e-6)
+    assert abs(float(second.direction @ vectors[:, -2])) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_planted_block_is_recovered():

@@ -48,3 +48,23 @@ class Random(Detector):
     def score(self, state: State, view: View) -> torch.Tensor:
         """Score every example uniformly in 0..1, float64[n]."""
         return torch.from_numpy(stream(self.seed, "random-scores").random(len(view.labels)))
+
+
+@dataclass(frozen=True)
+class GradientNorm(Detector):
+    """Control that scores by the length of the derivative of an example's margin by the weights.
+
+    The score is -|g_i|, of the projected derivative: examples whose answer no weight can move come
+    first. What `strongest-feature` finds beyond that is found by comparing directions.
+    """
+
+    assumes = "the answers to poisoned examples are settled, so that no weight moves them"
+
+    def fit(self, view: View) -> State:
+        """Nothing is learnt."""
+        return {}
+
+    def score(self, state: State, view: View) -> torch.Tensor:
+        """Score every example by the negative length, float64[n]."""
+        squares: torch.Tensor = view.attribution.double().square().sum(1)
+        return -squares.sqrt()

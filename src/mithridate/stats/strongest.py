@@ -102,8 +102,18 @@ class Relaxed(NamedTuple):
 
 
 def relaxed(w: Attributions) -> Relaxed:
-    """Relax the problem to real numbers; the sign is that in which more of the vector is large."""
+    """Relax the problem to real numbers: the first eigenvector; see `relaxations`."""
+    return relaxations(w, 1)[0]
+
+
+def relaxations(w: Attributions, count: int) -> list[Relaxed]:
+    """Give the first eigenvectors of (WC + CW') / 2, the largest value first; at most n - 1.
+
+    A second one is another feature that the first leaves out. The sign of each is that in which
+    more of the vector is large.
+    """
     n = len(w.rows)
+    count = min(count, n - 1)
 
     def product(vector: Any) -> Any:
         x = torch.from_numpy(np.asarray(vector, dtype=np.float64).reshape(-1))
@@ -116,10 +126,13 @@ def relaxed(w: Attributions) -> Relaxed:
     else:
         start = np.random.default_rng(0).standard_normal(n)
         operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
-        values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=1e-7)
-    direction = torch.from_numpy(vectors[:, -1].copy())
-    sign = -1.0 if float((direction**3).sum()) < 0 else 1.0
-    return Relaxed(float(values[-1]), direction * sign)
+        values, vectors = eigsh(operator, k=count, which="LA", v0=start, tol=1e-7)
+    order = np.argsort(-values, kind="stable")[:count]
+    return [_oriented(float(values[i]), torch.from_numpy(vectors[:, i].copy())) for i in order]
+
+
+def _oriented(value: float, direction: torch.Tensor) -> Relaxed:
+    return Relaxed(value, direction * (-1.0 if float((direction**3).sum()) < 0 else 1.0))
 
 
 def rounded(w: Attributions, direction: torch.Tensor, k: int, rounds: int = 30) -> torch.Tensor:
