@@ -12,7 +12,7 @@ from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.streams import seed_torch, stream
 from mithridate.core.view import View
-from mithridate.detectors._cells import Cells, drawn, sizes_up_to
+from mithridate.detectors._cells import ClassEnds, drawn, sizes_up_to
 from mithridate.detectors._slopes import Slopes, choose, excesses, measured
 from mithridate.detectors.strongest_feature import StrongestFeature, difference_of_means
 from mithridate.domains.image.domain import ImageDomain
@@ -33,7 +33,7 @@ class SmallDomain(ImageDomain):
 
 def cells_of_two_classes(n=200):
     place = torch.arange(n) % 2
-    return Cells(
+    return ClassEnds(
         place,
         torch.arange(n).double()[:, None],
         torch.tensor([0, 1]),

@@ -26,7 +26,7 @@ RATES = (0.15, 0.5, 0.85)
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class ClassEnds:
     """Where each example stands in its class.
 
     Attributes:
@@ -107,7 +107,7 @@ def _directions(rows: torch.Tensor, count: int) -> torch.Tensor:
     return directions
 
 
-def cells_of(state: State, view: View, rank: torch.Tensor) -> Cells:
+def cells_of(state: State, view: View, rank: torch.Tensor) -> ClassEnds:
     """Give every example its place and its positions along its class's directions."""
     factors, labels = view.attribution.float(), view.labels
     known = {label: number for number, label in enumerate(state["labels"].tolist())}
@@ -119,7 +119,7 @@ def cells_of(state: State, view: View, rank: torch.Tensor) -> Cells:
         position[rows] = (along / state["spreads"][number]).double()
     held = [int((place == number).sum()) for number in range(len(known))]
     usual = sorted(held)[(len(held) - 1) // 2] if held else 0
-    return Cells(place, position, state["labels"], sizes_up_to(usual // 2), rank)
+    return ClassEnds(place, position, state["labels"], sizes_up_to(usual // 2), rank)
 
 
 def sizes_up_to(most: int) -> tuple[int, ...]:
@@ -128,7 +128,7 @@ def sizes_up_to(most: int) -> tuple[int, ...]:
     return tuple(round(SMALLEST * 2 ** (j / 2)) for j in range(count))
 
 
-def drawn(cells: Cells, trainings: int, rng: np.random.Generator) -> torch.Tensor:
+def drawn(cells: ClassEnds, trainings: int, rng: np.random.Generator) -> torch.Tensor:
     """Draw who takes part in each training, bool[trainings, n].
 
     Of each class a direction is drawn. At each of its two ends a size is drawn, and one rate for

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mithridate.detectors._cells import Cells
+from mithridate.detectors._cells import ClassEnds
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Slopes:
     held_out: torch.Tensor
 
 
-def measured(cells: Cells, chosen: torch.Tensor, margins: torch.Tensor) -> Slopes:
+def measured(cells: ClassEnds, chosen: torch.Tensor, margins: torch.Tensor) -> Slopes:
     """Regress the margins of members that a training did not see on how many it did see.
 
     Beside the set's own count stands that of the rest of its class, and a training weighs by the
@@ -77,14 +77,14 @@ def _slope(
     if len(b) < 4 or np.linalg.matrix_rank(a) < 3:
         return float("nan"), float("nan")
     inverse = np.linalg.inv(a.T @ a)
-    found = inverse @ (a.T @ b)
-    left = b - a @ found
+    fitted = inverse @ (a.T @ b)
+    left = b - a @ fitted
     variance = float(left @ left) / (len(b) - 3)
-    return float(found[1]), float(np.sqrt(max(variance * inverse[1, 1], 0.0)))
+    return float(fitted[1]), float(np.sqrt(max(variance * inverse[1, 1], 0.0)))
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class Standing:
     """Which end of each class is the stronger feature, and of which size.
 
     Attributes:
@@ -104,19 +104,19 @@ def excesses(slopes: Slopes) -> torch.Tensor:
     z = (b - median) / sqrt(spread^2 + error^2); the spread is 1.4826 times the median deviation.
     Sets of unequal size are never compared: what one member is worth falls with their number.
     """
-    found = torch.full_like(slopes.values, torch.nan)
-    for number in range(len(found)):
+    excess = torch.full_like(slopes.values, torch.nan)
+    for number in range(len(excess)):
         others = torch.cat([slopes.values[:number], slopes.values[number + 1 :]]).flatten(0, 1)
         if not len(others):  # a single class was split, so its own two ends are compared
             others = slopes.values[number]
         middle = others.nanmedian(0).values
         spread = 1.4826 * (others - middle).abs().nanmedian(0).values
         noise = (spread.square() + slopes.errors[number].square()).sqrt().clamp_min(1e-12)
-        found[number] = (slopes.values[number] - middle) / noise
-    return found
+        excess[number] = (slopes.values[number] - middle) / noise
+    return excess
 
 
-def choose(slopes: Slopes) -> Chosen:
+def choose(slopes: Slopes) -> Standing:
     """Choose, for each class, the end and the size that stand out most; no label is asked."""
     excess = excesses(slopes).nan_to_num(nan=-torch.inf)
     c, s = len(excess), excess.shape[2]
@@ -124,4 +124,4 @@ def choose(slopes: Slopes) -> Chosen:
     best = flat.argmax(1) if flat.shape[1] else torch.zeros(c, dtype=torch.int64)
     values = flat.gather(1, best[:, None])[:, 0] if flat.shape[1] else torch.zeros(c).double()
     values = values.masked_fill(~values.isfinite(), 0.0)
-    return Chosen(best // max(s, 1), best % max(s, 1), values)
+    return Standing(best // max(s, 1), best % max(s, 1), values)

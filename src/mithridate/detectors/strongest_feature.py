@@ -18,7 +18,7 @@ from mithridate.core.fingerprint import digests
 from mithridate.core.method import Detector, State
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.detectors._cells import Cells, cells_of, drawn, split
+from mithridate.detectors._cells import ClassEnds, cells_of, drawn, split
 from mithridate.detectors._slopes import choose, measured
 from mithridate.detectors._subset_trainings import SubsetTrainings, Told, by_content
 from mithridate.stats.strongest import Attributions, search
@@ -156,7 +156,7 @@ def _rank(view: View) -> torch.Tensor:
     return order.argsort()
 
 
-def _border(cells: Cells, number: int, end: int, size: int) -> float:
+def _border(cells: ClassEnds, number: int, end: int, size: int) -> float:
     """Give the position at which a set ends, 0 where there is none."""
     members = cells.ends(number)[end] if cells.sizes else torch.zeros(0)
     if not len(members):
