@@ -84,7 +84,7 @@ def _slope(
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class StrongestEnds:
     """Which end of each class is the stronger feature, and of which size.
 
     Attributes:
@@ -116,7 +116,7 @@ def excesses(slopes: Slopes) -> torch.Tensor:
     return excess
 
 
-def choose(slopes: Slopes) -> Standing:
+def choose(slopes: Slopes) -> StrongestEnds:
     """Choose, for each class, the end and the size that stand out most; no label is asked."""
     excess = excesses(slopes).nan_to_num(nan=-torch.inf)
     c, s = len(excess), excess.shape[2]
@@ -124,4 +124,4 @@ def choose(slopes: Slopes) -> Standing:
     best = flat.argmax(1) if flat.shape[1] else torch.zeros(c, dtype=torch.int64)
     values = flat.gather(1, best[:, None])[:, 0] if flat.shape[1] else torch.zeros(c).double()
     values = values.masked_fill(~values.isfinite(), 0.0)
-    return Standing(best // max(s, 1), best % max(s, 1), values)
+    return StrongestEnds(best // max(s, 1), best % max(s, 1), values)
