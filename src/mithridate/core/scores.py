@@ -13,8 +13,8 @@ import torch
 
 from mithridate.core.errors import ContractError
 
-Unit = Literal["sample", "class", "model"]
-"""What is judged: one example, one class of a model, or the whole model."""
+Unit = Literal["sample", "class", "model", "client"]
+"""What is judged: an example, a class of a model, the whole model, or a client."""
 
 
 @dataclass(frozen=True, eq=False)
