@@ -81,10 +81,10 @@ def test_foolsgold_weighs_sybils_down_by_their_history():
 
 def test_clusters_count_as_hdbscan_does_with_one_neighbour():
     points = torch.tensor([0.0, 1, 2, 10, 11, 12, 50])
-    label = clusters((points[:, None] - points).abs().double(), 2, single=False)
+    label = clusters((points[:, None] - points).abs().double(), torch.arange(7), 2, single=False)
     assert label[0] == label[1] == label[2] != label[3] == label[4] == label[5]
     assert label[6] == -1
-    assert clusters(torch.zeros(1, 1), 2, single=True).tolist() == [0]
+    assert clusters(torch.zeros(1, 1), torch.zeros(1), 2, single=True).tolist() == [0]
 
 
 def bundle(honest=9, apart=4, p=40):

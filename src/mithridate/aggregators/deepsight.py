@@ -86,13 +86,15 @@ def learnt_few(energies: torch.Tensor) -> torch.Tensor:
 
 def together(seen: Round, energies: torch.Tensor) -> torch.Tensor:
     """Cluster clients by all that is known of them, int64[m]; who is in no cluster is one alone."""
-    m = len(seen.ids)
+    m, ids = len(seen.ids), seen.ids
     weight, bias = _layer(seen)
     compared = bias if bool(bias.any()) else weight.flatten(1)
     answered = _ratios(seen)
-    by_answers = torch.stack([_parted(_euclidean(part)) for part in answered.chunk(3, 1)]).mean(0)
-    parted = [_parted(1 - cosines(compared)), _parted(_euclidean(energies)), by_answers]
-    label = clusters(torch.stack(parted).mean(0), 2, single=True)
+    by_answers = torch.stack(
+        [_parted(_euclidean(part), ids) for part in answered.chunk(3, 1)]
+    ).mean(0)
+    parted = [_parted(1 - cosines(compared), ids), _parted(_euclidean(energies), ids), by_answers]
+    label = clusters(torch.stack(parted).mean(0), ids, 2, single=True)
     return torch.where(label < 0, m + torch.arange(m), label)
 
 
@@ -110,9 +112,9 @@ def _euclidean(rows: torch.Tensor) -> torch.Tensor:
     return squared_distances(flat).sqrt()
 
 
-def _parted(distances: torch.Tensor) -> torch.Tensor:
+def _parted(distances: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """Whether a clustering parts each pair, float64[m, m]; who is in no cluster is parted."""
-    label = clusters(distances, 2, single=True)
+    label = clusters(distances, ids, 2, single=True)
     apart = (label[:, None] != label) | (label < 0)
     return apart.double().fill_diagonal_(0)
 

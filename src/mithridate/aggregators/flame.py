@@ -54,7 +54,7 @@ class Flame(Aggregator):
         if self.noise < 0:
             raise MethodError(f"noise={self.noise}: expected 0 or more")
         apart = 1 - cosines(seen.updates)
-        label = clusters(apart, len(seen.ids) // 2 + 1, single=True)
+        label = clusters(apart, seen.ids, len(seen.ids) // 2 + 1, single=True)
         kept = label == 0 if bool((label == 0).any()) else label < 0
         bound = norms(seen.updates).quantile(0.5)
         mean, _ = clipped_mean(seen.updates, bound, kept)
