@@ -24,6 +24,7 @@ from mithridate.cli.bench import (
 )
 from mithridate.cli.demo import Demo
 from mithridate.cli.draw import DrawExamples
+from mithridate.cli.federate import FederateClients
 from mithridate.cli.flags import as_flag, command
 from mithridate.cli.guard import GuardNetwork
 from mithridate.cli.poison import PoisonData
@@ -81,6 +82,9 @@ app.command("guard")(
         data=("trusted",),
         files=("model",),
     )
+)
+app.command("federate")(
+    command(FederateClients, f"{WORK}.federate:run", data=("path", "test", "trusted"))
 )
 app.command("poison")(command(PoisonData, f"{WORK}.poison:run", data=("path", "trap")))
 app.command("draw")(command(DrawExamples, f"{WORK}.draw:run", data=("path",)))

@@ -1,4 +1,4 @@
-"""Attackers among the clients of a federation."""
+"""Clients of a federation: attackers among them, and what all are asked to do."""
 
 from mithridate.core.lazily import classes_within
 

@@ -14,6 +14,7 @@ from mithridate.core.method import Method
 from mithridate.core.registry import resolve
 
 M = TypeVar("M", bound=Method)
+V = TypeVar("V")
 
 FORMER = {
     "recipe": "training", "rate": "learning_rate", "decay": "weight_decay",
@@ -60,6 +61,21 @@ def read_settings(value: Method, given: Mapping[str, str]) -> dict[str, Any]:
         MethodError: where a setting is unknown or of another type.
     """
     return _values(value.name(), type(value), given, value)
+
+
+def changed_by(value: V, name: str, given: Mapping[str, str]) -> V:
+    """Give a dataclass that is no method with other settings, read as the types of its fields.
+
+    Args:
+        value: What holds the settings.
+        name: How it is called in messages.
+        given: The settings as they were written.
+
+    Raises:
+        MethodError: where a setting is unknown or of another type.
+    """
+    known = cast(Any, value)
+    return cast(V, dataclasses.replace(known, **_values(name, type(known), given, known)))
 
 
 def _values(name: str, kind: Any, given: Mapping[str, str], start: object = None) -> dict[str, Any]:

@@ -131,6 +131,7 @@ class Federation:
     ) -> None:  # fmt: skip
         """Refuse what cannot be run."""
         m, strange = len(clients), sorted(i for i in attackers if not 0 <= i < len(clients))
+        isolates = self.protocol.fuses
         asked, least = max(1, round(self.participation * m)), self.aggregator.least()
         wrong = {
             f"expected 1 round or more, found {self.rounds}": self.rounds < 1,
@@ -142,6 +143,8 @@ class Federation:
             f"and {asked} are asked; let more take part, or assume fewer attackers": asked < least,
             f"{self.aggregator.name()} needs trusted data of the server; give root examples":
                 "root" in self.aggregator.needs and root is None,
+            f"{self.aggregator.name()} needs clients that isolate themselves in masks; give the "
+            "protocol isolated-subspace": "masks" in self.aggregator.needs and not isolates,
             "a federation takes no objective; give a protocol or an attack of a client that has it":
                 run is not None and run.objective is not None,
         }  # fmt: skip
