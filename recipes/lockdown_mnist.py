@@ -32,6 +32,7 @@ from mithridate.attacks.selections import RandomSelection
 from mithridate.clients.data_poisoning import DataPoisoning
 from mithridate.clients.mask_holders import FixMask, Omniscience
 from mithridate.clients.neurotoxin import InsideNeurotoxin
+from mithridate.clients.plain_descent import PlainDescent
 from mithridate.clients.subspace import IsolatedSubspace
 from mithridate.core.clients import ClientAttack
 from mithridate.core.data import Dataset
@@ -69,7 +70,7 @@ class Row:
     """
 
     aggregator: Aggregator
-    protocol: ClientProtocol = field(default_factory=ClientProtocol)
+    protocol: ClientProtocol = field(default_factory=PlainDescent)
     attack: Callable[[Attack], ClientAttack] | None = DataPoisoning
     seeds: tuple[int, ...] = SEEDS
 

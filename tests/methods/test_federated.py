@@ -1,5 +1,6 @@
 """The engine of a federation against the one training loop, stopped, in parts, and lied to."""
 
+import json
 from dataclasses import dataclass, replace
 
 import pytest
@@ -17,6 +18,7 @@ from mithridate.core.fit import fit
 from mithridate.core.flat import FlatForm
 from mithridate.core.streams import stream
 from mithridate.core.training_run import TrainingRun
+from mithridate.pipelines.federated import Federation
 from mithridate.pipelines.federation_lines import ClientLine, RoundLine, doubts
 
 
@@ -55,6 +57,12 @@ def test_a_stopped_federation_goes_on_with_the_same_bits(protocol, tmp_path):
     other = {**settings, "server_rate": 0.5}
     run = TrainingRun(checkpoint=tmp_path)
     assert same(federate(run=run, **other), federate(**other)), "that of another is passed over"
+
+
+def test_what_a_federation_is_known_by_holds_no_place_in_memory():
+    usual = Federation(FedAvg())
+    assert repr(usual) == repr(Federation(FedAvg())) and " at 0x" not in repr(usual)
+    assert json.dumps(usual.protocol.config())
 
 
 def test_the_order_in_which_clients_train_changes_nothing():

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mithridate.clients.plain_descent import PlainDescent
 from mithridate.core.clients import ClientAttack, Known
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
@@ -82,7 +83,7 @@ class Federation:
     """
 
     aggregator: Aggregator
-    protocol: ClientProtocol = field(default_factory=ClientProtocol)
+    protocol: ClientProtocol = field(default_factory=PlainDescent)
     rounds: int = 15
     training: TrainingConfig = LOCAL
     participation: float = 1.0
@@ -303,7 +304,7 @@ class _Server:
         assert self.root is not None
         begun = Begun(self.now.flat, self.now.moments, number, self.federation.rounds)
         plain = LocalRound(
-            self.local.work, self.form, self.domain, self.federation.training, ClientProtocol(),
+            self.local.work, self.form, self.domain, self.federation.training, PlainDescent(),
             self.run.runtime,
         )  # fmt: skip
         return plain(begun, self.root, {}, stream(self.seed, "round", number, "root")).update

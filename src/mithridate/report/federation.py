@@ -74,7 +74,7 @@ def federation_record(work: FederationWork) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "aggregator": _method(settings.aggregator),
-        "protocol": _method(settings.protocol) if settings.protocol.paper else None,
+        "protocol": _method(settings.protocol),
         "attacks": [_method(attack) for attack in attacks],
         "settings": {
             "rounds": settings.rounds, "participation": settings.participation,

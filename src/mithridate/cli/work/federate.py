@@ -19,6 +19,7 @@ from mithridate.cli.poison import WhichAttack
 from mithridate.cli.settings import split
 from mithridate.cli.sources import find_source, trusted_beside
 from mithridate.cli.terminal import Watch, agreed, command_line, note, say, stopped
+from mithridate.clients.plain_descent import PlainDescent
 from mithridate.core.clients import ClientAttack
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, MethodError
@@ -144,7 +145,7 @@ def federation_of(
     name = server.protocol or ("isolated-subspace" if "masks" in aggregator.needs else None)
     if name is None and given["protocol"]:
         raise MethodError("--set protocol....: name one with --protocol")
-    protocol = ClientProtocol() if name is None else build(
+    protocol = PlainDescent() if name is None else build(
         cast(Any, ClientProtocol), name, given["protocol"]
     )  # fmt: skip
     usual = Federation(aggregator, protocol, parties.rounds, LOCAL, parties.participation)
