@@ -245,12 +245,12 @@ def _mean(lines: Sequence[dict[str, Any]], name: str) -> float | None:
 
 def _refused(content: dict[str, Any]) -> list[dict[str, Any]]:
     """Who was left out at the door, how often and why."""
-    found: dict[int, list[str]] = {}
+    refusals: dict[int, list[str]] = {}
     for each in content["rounds"]:
         for line in each["clients"]:
             if line["refused"]:
-                found.setdefault(line["client"], []).append(line["refused"])
-    return [{"client": c, "times": len(why), "why": why[0]} for c, why in sorted(found.items())]
+                refusals.setdefault(line["client"], []).append(line["refused"])
+    return [{"client": c, "times": len(why), "why": why[0]} for c, why in sorted(refusals.items())]
 
 
 def _naming(doubted: dict[int, float], attackers: set[int]) -> dict[str, Any]:
