@@ -11,12 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
+from mithridate.clients.data_poisoning import DataPoisoning
+from mithridate.clients.plain_descent import PlainDescent
+from mithridate.core.clients import ClientAttack
 from mithridate.core.errors import MethodError
+from mithridate.core.federated import Aggregator
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.method import Attack, Detector, Method, Repair, Trainer
+from mithridate.core.protocols import ClientProtocol
 from mithridate.core.scanner import Scanner
 from mithridate.core.threat import ThreatModel
+from mithridate.pipelines.federated import Federation
 from mithridate.pipelines.finding import Rule
+from mithridate.pipelines.splits import Division, Iid
 from mithridate.repairs.controls import DoNothing
 
 
@@ -29,7 +36,17 @@ class Guard(Method):
     kind = "guard"
 
 
-Defence: TypeAlias = Detector | Trainer | Repair | Scanner | Guard
+@dataclass(frozen=True)
+class Aggregation(Method):
+    """A server of a federation that does not trust the plain mean, and what it asks of clients."""
+
+    aggregator: Aggregator
+    protocol: ClientProtocol = field(default_factory=PlainDescent)
+
+    kind = "aggregation"
+
+
+Defence: TypeAlias = Detector | Trainer | Repair | Scanner | Guard | Aggregation
 """A detector is turned into a defence by dropping what it flags and training again."""
 
 Control: TypeAlias = Literal["none", "random-filter", "perfect-filter"]
@@ -52,6 +69,25 @@ class Task:
     train: int | None = None
     test: int | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Who takes part where the suspects of a task lie with clients of a federation.
+
+    The attackers have the cell's attack on data, at its rate among their own examples.
+
+    Attributes:
+        division: how the suspects are divided among the clients.
+        attackers: how many clients attack, the first ones.
+        by: what they do beside poisoning their data.
+        federation: rounds, training and participation; its aggregator is the undefended one.
+    """
+
+    division: Division = field(default_factory=Iid)
+    attackers: int = 1
+    by: ClientAttack = field(default_factory=DataPoisoning)
+    federation: Federation = field(default_factory=Federation)
 
 
 @dataclass(frozen=True)
@@ -96,6 +132,7 @@ class Cell:
     rules: Rules = field(default_factory=Rules)
     names: tuple[str, str, str] = ("", "", "")
     role: Literal["defence", "control", "neighbour"] = "defence"
+    parties: Parties | None = None
 
 
 Value = TypeVar("Value")
@@ -133,6 +170,31 @@ def grid(
             if neighbours:
                 near = [replace(named, defence=d, role="neighbour") for d in neighbouring(defence)]
                 cells += near
+    return cells
+
+
+def federated(
+    tasks: Mapping[str, Task], parties: Mapping[str, Parties], attacks: Mapping[str, Attack],
+    defences: Mapping[str, Defence], *, rates: Sequence[float] = (0.0, 0.5),
+    seeds: Sequence[int] = (0, 1, 2), network: str = "", trusted: int = 0,
+    rules: Rules | None = None,
+) -> list[Cell]:  # fmt: skip
+    """Cross the axes of a table of federations; the plain mean, "none", is in every table.
+
+    A rate of 0 is the same federation without attackers. What tables call the task names the
+    parties too.
+    """
+    cells = []
+    axes = itertools.product(tasks.items(), parties.items(), attacks.items(), rates, seeds)
+    for (task, t), (party, p), (name, attack), rate, seed in axes:
+        common = Cell(
+            t, attack, rate, "none", trusted, seed, network, rules=rules or Rules(), parties=p,
+            names=(f"{task}, {party}", name, "none"), role="control",
+        )  # fmt: skip
+        cells.append(common)
+        for label, defence in defences.items():
+            names = (*common.names[:2], label)
+            cells.append(replace(common, defence=defence, names=names, role="defence"))
     return cells
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from mithridate.bench.cell import Cell, Guard, set_poison_rate
-from mithridate.bench.step import Step, plain
+from mithridate.bench.described import axes, describe
+from mithridate.bench.federated_chain import build_federated
+from mithridate.bench.step import Step
 from mithridate.bench.steps.data import Data
 from mithridate.bench.steps.detect import Detect
 from mithridate.bench.steps.evidence import Evidence
@@ -30,7 +33,6 @@ from mithridate.bench.steps.tune_repair import OracleRepair, TuneRepair
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Attack, Detector, Repair, Trainer, TrainingAttack, WeightsAttack
 from mithridate.core.scanner import Scanner
-from mithridate.domains.catalogue import domain_of
 from mithridate.trainers.standard import Standard
 
 
@@ -49,6 +51,8 @@ def build_chain(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) ->
     )
     fields = (task.data, task.train, cell.trusted, task.test, seed)
     data = ({} if drawn is None else drawn).setdefault(fields, Data(*fields))
+    if cell.parties is not None:
+        return build_federated(cell, cell.parties, data, partial(_question_step, cell))
     learnt = Learn(data, cell.attack, seed) if cell.attack.learns else None
     poison = Poison(data, attack, seed, learnt if attack else None)
     victim = Standard(task.training)
@@ -65,8 +69,8 @@ def build_chain(cell: Cell, drawn: dict[tuple[Any, ...], Data] | None = None) ->
         both = (model, _twin_of(model, twin))
         again = tuple(Reacquire(m, data, triggered_test, seed, rules.reacquire) for m in both)
     return Judge(
-        _axes(cell),
-        _describe(cell),
+        axes(cell),
+        describe(cell),
         poison,
         before,
         before if none or asked else Outcome(model, data, triggered_test, cell.precision),
@@ -182,21 +186,3 @@ def _triggers(attack: Any) -> list[Any]:
     inside = getattr(attack, "attack", None)
     own = [getattr(attack, name, None) for name in ("trigger", "test_trigger")]
     return [attack, *(t for t in own if t), *(_triggers(inside) if inside else [])]
-
-
-def _axes(cell: Cell) -> tuple[tuple[str, Any], ...]:
-    task, attack, defence = cell.names
-    fallback = cell.defence if isinstance(cell.defence, str) else cell.defence.name()
-    return (
-        ("domain", domain_of(cell.task.data)), ("task", task or cell.task.data),
-        ("attack", attack or cell.attack.name()),
-        ("rate", cell.poison_rate), ("defence", defence or fallback),
-        ("network", cell.network or "default"),
-        ("precision", cell.precision), ("trusted", cell.trusted), ("seed", cell.seed),
-        ("tuning", cell.tuning), ("role", cell.role),
-    )  # fmt: skip
-
-
-def _describe(cell: Cell) -> tuple[tuple[str, Any], ...]:
-    """Everything that was set, for the page of the cell."""
-    return tuple((f.name, plain(getattr(cell, f.name))) for f in fields(cell) if f.name != "names")

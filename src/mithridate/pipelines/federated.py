@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mithridate.aggregators.fed_avg import FedAvg
 from mithridate.clients.plain_descent import PlainDescent
 from mithridate.core.clients import ClientAttack, Known
 from mithridate.core.data import Dataset
@@ -82,7 +83,7 @@ class Federation:
             kept; "kept", they stay the server's. They enter no distance either way.
     """
 
-    aggregator: Aggregator
+    aggregator: Aggregator = field(default_factory=FedAvg)
     protocol: ClientProtocol = field(default_factory=PlainDescent)
     rounds: int = 15
     training: TrainingConfig = LOCAL

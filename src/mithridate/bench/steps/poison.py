@@ -14,6 +14,7 @@ from mithridate.bench.steps.examples import Split
 from mithridate.bench.steps.learn import Learn, state_of
 from mithridate.bench.steps.suspects import Suspects
 from mithridate.core.data import Dataset, Poisoned
+from mithridate.core.domain import Domain
 from mithridate.core.method import Attack, WeightsAttack
 from mithridate.core.streams import stream
 
@@ -43,20 +44,25 @@ class Poison(Suspects):
             return Output(facts={"poisoned": 0, "changed": 0})
         made = self.attack.poison(clean, stream(self.seed, "poison"), state_of(self.learnt, given))
         if not isinstance(self.attack, WeightsAttack):
-            _check_some(made)
-        rows = _changed_rows(clean, made.data)
-        part = made.data.subset(rows)
-        tensors = {
-            "rows": rows,
-            "labels": part.labels,
-            "truth.poisoned": made.truth.poisoned,
-            "truth.cover": made.truth.cover,
-            **split.domain.pack(part.inputs),
-        }
-        return Output(tensors, {"poisoned": int(made.truth.poisoned.sum()), "changed": len(rows)})
+            check_some(made)
+        return pack_poisoned(clean, made, split.domain)
 
 
-def _check_some(made: Poisoned) -> None:
+def pack_poisoned(clean: Dataset, made: Poisoned, domain: Domain) -> Output:
+    """Keep the rows that an attack changed, and the truth."""
+    rows = _changed_rows(clean, made.data)
+    part = made.data.subset(rows)
+    tensors = {
+        "rows": rows,
+        "labels": part.labels,
+        "truth.poisoned": made.truth.poisoned,
+        "truth.cover": made.truth.cover,
+        **domain.pack(part.inputs),
+    }
+    return Output(tensors, {"poisoned": int(made.truth.poisoned.sum()), "changed": len(rows)})
+
+
+def check_some(made: Poisoned) -> None:
     """Raise NotDone where nothing was poisoned."""
     n = len(made.data)
     if not made.truth.poisoned.any():
