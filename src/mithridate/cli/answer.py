@@ -25,6 +25,9 @@ from mithridate.stats.enrichment import fewest_permutations
 SIGNS = 5
 """Signs on the terminal; the report holds more."""
 
+FEATURES = 6
+"""Features on the terminal; the report holds more."""
+
 ROWS = 12
 """Classes in the table on the terminal; the report holds all."""
 
@@ -90,6 +93,24 @@ def print_verdict(result: DataScan, data: Dataset, names: Sequence[str]) -> None
         print_power(result.power)
     if verdict.p_value is not None:
         _classes(result.classes)
+
+
+def print_strongest(result: DataScan, data: Dataset) -> None:
+    """Print the strongest features, where they were measured."""
+    if result.strongest is None or not result.strongest.features:
+        return
+    say(
+        f"\nStrongest features, by {result.strongest.trainings} trainings on subsets; they are "
+        "features and no verdicts:"
+    )
+    table = grid("class", "members", "worth of one more", "95 % interval", "stands out by")
+    for each in result.strongest.features[:FEATURES]:
+        low, high = each.interval
+        table.add_row(
+            shorten(spell_invisible(data.classes[each.label]), 40), f"{each.size:,}",
+            f"{each.slope:.3f}", f"{low:.3f} to {high:.3f}", f"{each.excess:.1f}",
+        )  # fmt: skip
+    show(table)
 
 
 def _named(result: DataScan, n: int) -> str:

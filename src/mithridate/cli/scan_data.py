@@ -78,6 +78,14 @@ class ScanData:
     quick: Annotated[
         bool, Flag("--quick", help="Look at simple features only: seconds, and no network.")
     ] = False
+    strongest: Annotated[
+        bool,
+        Flag(
+            "--strongest",
+            help="Ask only which features the data teach most strongly, natural or not; needs no "
+            "trusted examples.",
+        ),
+    ] = False
     training: HowToTrain = field(default_factory=HowToTrain)
     reading: HowToReadOn = field(default_factory=HowToReadOn)
     computing: HowToComputeLong = field(default_factory=HowToComputeLong)

@@ -21,6 +21,7 @@ from mithridate.core.scores import Scores, Verdict, conformal_p_values
 from mithridate.core.spelling import option
 from mithridate.core.view import View
 from mithridate.pipelines.exchange import Difference
+from mithridate.pipelines.features_found import StrongFeatures
 from mithridate.pipelines.naming import ClassList, Naming, listing, order_class
 from mithridate.pipelines.overlap import Overlap
 from mithridate.pipelines.planted import Powers
@@ -49,15 +50,16 @@ class Judged:
 
 def judge_examples(
     detector: Detector, view: View, n: int, m: int | None = None,
-    keep: Callable[[State], None] | None = None,
+    keep: Callable[[State], None] | None = None, fit: Callable[[View], State] | None = None,
 ) -> Judged:  # fmt: skip
     """Ask a detector about a view of N examples: n suspects, m trusted ones and others.
 
-    Without m, all that are no suspects are trusted; `keep` is given what the detector learnt.
+    Without m, all that are no suspects are trusted; `keep` is given what the detector learnt, and
+    `fit` takes the place of its own.
     """
     began, before = time.perf_counter(), set(view.used)
     view.used.clear()
-    state = detector.fit(view)
+    state = (fit or detector.fit)(view)
     if keep is not None:
         keep(state)
     values = detector.judge(view, state=state).values
@@ -134,6 +136,7 @@ class DataScan:
         signs: simple features that stand out, the strongest first.
         differ: in which properties they surely differ, the largest difference first.
         power: what share of planted backdoors such a scan found, None where none was planted.
+        strongest: the strongest features, None where no thorough scan was asked for.
     """
 
     verdict: Verdict
@@ -150,6 +153,7 @@ class DataScan:
     signs: tuple[Sign, ...] = ()
     differ: tuple[Difference, ...] = ()
     power: Powers | None = None
+    strongest: StrongFeatures | None = None
 
 
 class Decision(NamedTuple):

@@ -20,10 +20,12 @@ from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.timing import extrapolate, seconds_of
 from mithridate.core.training_run import Progress, TrainingRun
+from mithridate.detectors.strongest_feature import StrongestFeature
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.copies_judged import Again, alone
 from mithridate.pipelines.earned import earned, joined, skipped
+from mithridate.pipelines.features_found import without_subsets
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.planted import Powers
 from mithridate.pipelines.planting import Ground
@@ -124,6 +126,26 @@ class ReadyScan:
 
         return extrapolate(on_few, 2 * self.training.batch_size, len(union)) * self.training.epochs
 
+    def seconds_of_subsets(self, scan: float) -> float:
+        """Estimate how long the trainings on subsets take; 0 where none was asked for.
+
+        Args:
+            scan: Seconds of the training on all examples.
+        """
+        asked = [d for d in self.scanner.asked if isinstance(d, StrongestFeature)]
+        return sum(
+            scan / self.training.epochs * detector.epochs * detector.trainings / 2
+            for detector in asked
+        )
+
+    @cached_property
+    def subsets(self) -> Path | None:
+        """Where it is kept what trainings on subsets said, until all is done."""
+        if self.home is None or self.model is not None:
+            return None
+        parts = (fingerprint(self.union), self.domain, self.training, self.scanner.asked, self.seed)
+        return self.home / f"unfinished-subsets-{place_of(*parts)}"
+
     def seconds_after(self, seen: Look) -> float:
         """Estimate how long features, detectors and the test take after the training."""
         rng = stream(self.seed, "estimate", "detectors")
@@ -203,7 +225,7 @@ class ReadyScan:
             return replace(scan, verdict=replace(verdict, why=joined(verdict.why, skipped())))
         own = self.saw == "neither"
         again = Again(
-            self.scanner, self.trusted, self.domain, self.runtime, self.model if own else None,
+            self._brief, self.trusted, self.domain, self.runtime, self.model if own else None,
             progress,
         )  # fmt: skip
         look = again.quick if quick else again.glance
@@ -214,6 +236,12 @@ class ReadyScan:
         except CannotJudge as why:
             powers = Powers.none(self.scanner.smallest, self.scanner.enough, str(why))
         return earned(scan, powers)
+
+    @property
+    def _brief(self) -> DataScanner:
+        """The scanner without trainings on subsets, by which copies are judged."""
+        plain = without_subsets(self.scanner.detectors)
+        return replace(self.scanner, detectors=plain or self.scanner.detectors, thorough=False)
 
     def _measuring(
         self, seen: Look, quick: bool, scan: DataScan | None = None, step: Announce | None = None
@@ -245,5 +273,6 @@ class ReadyScan:
             self.data, self.trusted, self.domain, self.seed,
             runtime=self.runtime, model=self.model, saw=self.saw,
             progress=progress, step=step, checkpoint=self.checkpoint, seen=seen,
+            subsets=self.subsets,
         )  # fmt: skip
         return self.powered(scan, seen, step, progress)

@@ -16,6 +16,7 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import MithridateError
 from mithridate.core.runtime import Runtime
 from mithridate.pipelines.compared import Compared
+from mithridate.pipelines.features_found import without_subsets
 from mithridate.pipelines.quick_look import Look
 from mithridate.pipelines.scan import DataScanner
 
@@ -58,7 +59,10 @@ def seconds_after_training(
     """
     who = seen.who
     detectors = tuple(each for each in seen.able if seen.said(each) is None)
-    alone = replace(scanner, detectors=detectors)
+    detectors = without_subsets(detectors)  # whose trainings are counted by themselves
+    if not detectors:
+        return 0.0
+    alone = replace(scanner, detectors=detectors, thorough=False)
 
     share = min(1.0, FEW / len(who.union))
     suspects = in_proportion(who.suspects, share)

@@ -35,8 +35,10 @@ from mithridate.detectors.nearest_neighbours import NearestNeighbours
 from mithridate.detectors.simple_features import SimpleFeatures
 from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.detectors.spectre import Spectre
+from mithridate.detectors.strongest_feature import StrongestFeature
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.compared import Compared
+from mithridate.pipelines.features_found import Thorough, with_subsets
 from mithridate.pipelines.finding import DataScan, Judged, Rule, judge_examples
 from mithridate.pipelines.quick_look import Look, look
 from mithridate.pipelines.spreading import spread
@@ -93,6 +95,8 @@ class DataScanner:
             missed.
         enough: "clean" is said only if of at least one kind of planted backdoor this share was
             found at the size `smallest`.
+        thorough: also train on subsets of the data, and ask which feature they teach most strongly;
+            that takes many times as long.
         network: of the domain, "" is its default.
         training: None chooses by the number of examples.
     """
@@ -105,8 +109,14 @@ class DataScanner:
     fdr_bound: bool = False
     power: int = 2
     enough: float = 0.8
+    thorough: bool = False
     network: str = ""
     training: TrainingConfig | None = None
+
+    @property
+    def asked(self) -> tuple[Detector, ...]:
+        """All detectors that are asked."""
+        return with_subsets(self.detectors, self.network) if self.thorough else self.detectors
 
     @property
     def rule(self) -> Rule:
@@ -136,13 +146,13 @@ class DataScanner:
         self, data: Dataset, trusted: Dataset | None, domain: Domain, seed: int = 0,
         *, runtime: Runtime | None = None, model: nn.Module | None = None, saw: Saw = "suspect",
         progress: Progress | None = None, step: Announce | None = None,
-        checkpoint: Path | None = None, seen: Look | None = None,
+        checkpoint: Path | None = None, seen: Look | None = None, subsets: Path | None = None,
     ) -> DataScan:  # fmt: skip
         """Scan suspect data, with trusted examples of the same classes or without.
 
         A given model is used instead of training one; `saw` says what it was trained on. Detectors
         that need recorded losses are left out then. `seen` is the answer of `looked`, where it is
-        known already.
+        known already; `subsets` is the folder in which trainings on subsets are kept.
 
         Raises:
             MethodError: for fewer than two classes, or a detector that is named twice.
@@ -168,7 +178,10 @@ class DataScanner:
         step("computing features")
         features = view.features
         extraction = time.perf_counter() - began - training
-        judgements = tuple(seen.said(d) or self._ask(d, view, who.sizes, step) for d in detectors)
+        thorough = Thorough(step, subsets)
+        judgements = tuple(
+            seen.said(d) or self._ask(d, view, who.sizes, step, thorough) for d in detectors
+        )
         step("testing suspect against trusted examples")
         rng = stream(seed, "scan", "permute")
         decided = self.rule.decide(judgements, who.suspects, who.known, rng, who.strata)
@@ -184,6 +197,7 @@ class DataScanner:
         scan = DataScan(
             verdict, self.fdr, judgements, decided.classes, decided.flagged, features, model,
             cost, naming=decided.naming, signs=seen.signs, differ=who.differ,
+            strongest=thorough.features(view, who.seen.order if who.seen else None, len(data)),
         )  # fmt: skip
         return spread(scan, data, who.seen) if who.seen else scan
 
@@ -204,17 +218,20 @@ class DataScanner:
         who = Compared.of(data, trusted, domain if may_compare else None, step)
         settling = now() - began
         step("looking at simple features")
-        return replace(look(data, who, domain, self.detectors), settling=settling)
+        return replace(look(data, who, domain, self.asked), settling=settling)
 
     def _ask(
-        self, detector: Detector, view: View, sizes: tuple[int, int | None], step: Announce
-    ) -> Judged:
+        self, detector: Detector, view: View, sizes: tuple[int, int | None], step: Announce,
+        thorough: Thorough,
+    ) -> Judged:  # fmt: skip
         step(f"running {detector.name()}")
+        if isinstance(detector, StrongestFeature):
+            return judge_examples(detector, view, *sizes, fit=thorough.fitting(detector))
         return judge_examples(detector, view, *sizes)
 
     def _check(self, data: Dataset) -> None:
         if len(data.labels.unique()) < 2:
             raise MethodError("a scan needs examples of at least 2 classes, found 1")
-        names = [d.name() for d in self.detectors]
+        names = [d.name() for d in self.asked]
         if len(set(names)) < len(names):
             raise MethodError(f"a scan asks each detector once, found {', '.join(names)}")

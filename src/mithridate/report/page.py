@@ -27,6 +27,7 @@ from mithridate.report.powers import PLANTED, rows
 from mithridate.report.quoting import shorten
 from mithridate.report.record import NO_IDS, compact, flagged_rows, is_compared, record
 from mithridate.report.signs import in_words
+from mithridate.report.strong_features import exhibited
 
 FIRST_SIGNS, SIGNS = 5, 12
 """Simple features that are seen at once, and in the whole list; the record holds all."""
@@ -91,6 +92,7 @@ def page(
         signs=[in_words(sign, data, len(trusted) if trusted else 0) for sign in scan.signs[:SIGNS]],
         evidence=_evidence(scan, data, trusted, content["examples"], exhibits(scan, data)),
         listed=sum(bool(c.flagged) for c in scan.classes),
+        strongest=exhibited(scan.strongest, data, content["examples"]["names"]),
     )
 
 

@@ -28,6 +28,7 @@ from mithridate.report import powers
 from mithridate.report.overlapping import apart, checked_first, describe_checked, drawn, figures
 from mithridate.report.quoting import cell, spell_surrogates
 from mithridate.report.signs import signs_of
+from mithridate.report.strong_features import figures_of
 
 SCHEMA = "mithridate-scan/1"
 
@@ -79,6 +80,7 @@ def record(
         "differ": apart(scan.differ),
         "signs": signs_of(scan, data),
         "power": powers.figures(scan.power),
+        "strongest": figures_of(scan.strongest, data),
         "detectors": [_detector(judged, scan) for judged in scan.judged],
         "data": {
             "origin": spell_surrogates(origin),

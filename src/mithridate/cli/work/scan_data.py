@@ -21,6 +21,7 @@ from mithridate.core.errors import DataError, MethodError
 from mithridate.core.method import Detector
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.detectors.early_loss import EarlyLoss
+from mithridate.detectors.strongest_feature import StrongestFeature
 from mithridate.domains.formats import Source, check_target, write
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.drawing import CheckedDraw, draw_examples, drawing, recorded
@@ -35,11 +36,12 @@ from mithridate.report.page import write_report
 
 def run(
     *, path: str, limit: int | None, trusted: WhichTrusted, model: WhichModel,
-    writing: WhatToWrite, detectors: str, quick: bool, training: HowToTrain, reading: HowToReadOn,
-    computing: HowToComputeLong, settings: dict[str, Any],
+    writing: WhatToWrite, detectors: str, quick: bool, strongest: bool, training: HowToTrain,
+    reading: HowToReadOn, computing: HowToComputeLong, settings: dict[str, Any],
 ) -> int:  # fmt: skip
     """Scan a data set, write the report and say what was found; gives the exit status."""
     check_flags(model, writing, quick)
+    detectors = asked_for(detectors, quick, strongest, settings["thorough"])
     scanner = scanner_of(settings, detectors, trained=model.model is None)
     runtime = Runtime(device=device_of(computing.device))
     source, data = suspects_of(path, reading, limit, computing.seed, trusted.trusted)
@@ -120,6 +122,18 @@ def suspects_of(
     return source, draw_examples(source.data, limit, seed, "suspect")
 
 
+def asked_for(detectors: str, quick: bool, strongest: bool, thorough: bool) -> str:
+    """Give the detectors that were asked for by name, or by --strongest."""
+    if quick and (strongest or thorough):
+        word = "--strongest" if strongest else "--thorough"
+        raise MethodError(f"--quick trains no network, and {word} trains many; leave one out")
+    if not strongest:
+        return detectors
+    if detectors:
+        raise MethodError("--strongest asks one detector; leave --detectors out, or --strongest")
+    return StrongestFeature.name()
+
+
 def trusted_of(
     which: WhichTrusted, source: Source, reading: HowToReadOn, seed: int
 ) -> tuple[Dataset | None, CheckedDraw | None]:
@@ -181,6 +195,9 @@ def agreed(job: ReadyScan, seen: Look, glance: DataScan | None, yes: bool) -> bo
         note(f"going on with the training that is kept in {job.checkpoint}")
     scan = job.seconds() + job.seconds_after(seen)
     what = f"training {job.training.epochs} epochs on {job.runtime.device} and asking detectors"
+    if subsets := job.seconds_of_subsets(job.seconds()):
+        note(f"{what}: about {terminal.duration(scan)}")
+        what, scan = "with trainings on subsets of the data", scan + subsets
     more = job.seconds_of_power(seen, scan, glance)
     if not more:
         return terminal.agreed(what, scan, yes)
@@ -219,10 +236,11 @@ def write_all(
     )  # fmt: skip
     files = [out / name for name in ("report.html", "report.json", "flagged.csv")]
     files += write_beside(job, scan, source, writing)
-    for unfinished in (job.checkpoint, job.planting):
+    for unfinished in (job.checkpoint, job.planting, job.subsets):
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)
     answer.print_verdict(scan, data, names_of(source, data))
+    answer.print_strongest(scan, data)
     if scan.verdict.answer == "cannot judge":
         if scan.verdict.p_value is not None or not job.trusted:
             answer.print_needed(scan, data, job.scanner, job.seed)
