@@ -28,7 +28,7 @@ from mithridate.report import powers
 from mithridate.report.overlapping import apart, checked_first, describe_checked, drawn, figures
 from mithridate.report.quoting import cell, spell_surrogates
 from mithridate.report.signs import signs_of
-from mithridate.report.strong_features import figures_of
+from mithridate.report.strong_values import figures_of
 
 SCHEMA = "mithridate-scan/1"
 

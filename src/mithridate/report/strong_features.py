@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -11,7 +10,6 @@ from mithridate.core.data import Dataset
 from mithridate.domains.registry import show_inputs
 from mithridate.pipelines.features_found import StrongFeature, StrongFeatures
 from mithridate.report.figures import BOTTOM, LEFT, RIGHT, TOP, Figure
-from mithridate.report.quoting import spell_surrogates
 
 SHOWN, ROWS, CARDS = 6, 40, 12
 """Features with pictures, features in the table, and examples of each."""
@@ -44,33 +42,6 @@ def exhibited(found: StrongFeatures | None, data: Dataset, names: list[str]) -> 
         "rows": rows, "sections": sections, "trainings": found.trainings,
         "more": max(0, len(found.features) - ROWS), "all": len(found.features),
     }  # fmt: skip
-
-
-def figures_of(found: StrongFeatures | None, data: Dataset) -> dict[str, Any] | None:
-    """Give all that was measured as plain values for a record; None where nothing was."""
-    if found is None:
-        return None
-    return {
-        "trainings": found.trainings,
-        "sizes": list(found.sizes),
-        "features": [
-            {
-                "class": spell_surrogates(data.classes[each.label]),
-                "end": each.end,
-                "size": each.size,
-                "strength": _plain(each.slope),
-                "interval": [_plain(end) for end in each.interval],
-                "excess": _plain(each.excess),
-                "by_size": [_plain(float(value)) for value in each.slopes],
-                "first_members": each.members.tolist(),
-            }
-            for each in found.features
-        ],
-    }
-
-
-def _plain(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _interval(each: StrongFeature) -> str:
