@@ -188,12 +188,7 @@ class DataScanner:
         verdict = decided.verdict
         if why := who.differ_too_far or (SAW_SUSPECTS if known_to_one else ""):
             verdict = self.rule.unknown(why)
-        cost = {
-            "seconds": time.perf_counter() - began,
-            "training_seconds": training,
-            "features_seconds": extraction,
-            **{f"{j.detector.name()}_seconds": j.seconds for j in judgements},
-        }
+        cost = _cost(time.perf_counter() - began, training, extraction, judgements)
         scan = DataScan(
             verdict, self.fdr, judgements, decided.classes, decided.flagged, features, model,
             cost, naming=decided.naming, signs=seen.signs, differ=who.differ,
@@ -235,3 +230,15 @@ class DataScanner:
         names = [d.name() for d in self.asked]
         if len(set(names)) < len(names):
             raise MethodError(f"a scan asks each detector once, found {', '.join(names)}")
+
+
+def _cost(
+    seconds: float, training: float, extraction: float, judgements: tuple[Judged, ...]
+) -> dict[str, float]:
+    """Name what a scan took in all, and its parts."""
+    return {
+        "seconds": seconds,
+        "training_seconds": training,
+        "features_seconds": extraction,
+        **{f"{j.detector.name()}_seconds": j.seconds for j in judgements},
+    }

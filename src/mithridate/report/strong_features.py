@@ -15,16 +15,16 @@ SHOWN, ROWS, CARDS = 6, 40, 12
 """Features with pictures, features in the table, and examples of each."""
 
 
-def exhibited(found: StrongFeatures | None, data: Dataset, names: list[str]) -> dict[str, Any]:
+def exhibited(measured: StrongFeatures | None, data: Dataset, names: list[str]) -> dict[str, Any]:
     """Give what the page shows, {} where nothing was measured.
 
     rows: of the table; sections: the first features with examples and figures.
     """
-    if found is None or not found.features:
+    if measured is None or not measured.features:
         return {}
     show = show_inputs(data.inputs)
     sections = []
-    for place, each in enumerate(found.features[:SHOWN]):
+    for place, each in enumerate(measured.features[:SHOWN]):
         rest = (data.labels == each.label).nonzero().flatten()
         rest = rest[~torch.isin(rest, each.members)]
         contrast = show.contrast(each.members, rest) if len(each.members) and len(rest) else {}
@@ -32,15 +32,15 @@ def exhibited(found: StrongFeatures | None, data: Dataset, names: list[str]) -> 
             "feature": each, "name": data.classes[each.label], "place": place + 1,
             "kind": show.kind, "ids": data.ids, "contrast": contrast,
             "cards": [_card(show, row, contrast, names) for row in each.members[:CARDS].tolist()],
-            "strengths": strengths(found, each), "counts": by_count(each),
+            "strengths": strengths(measured, each), "counts": by_count(each),
         })  # fmt: skip
     rows = [
         {"name": data.classes[each.label], "feature": each, "told": _interval(each)}
-        for each in found.features[:ROWS]
+        for each in measured.features[:ROWS]
     ]
     return {
-        "rows": rows, "sections": sections, "trainings": found.trainings,
-        "more": max(0, len(found.features) - ROWS), "all": len(found.features),
+        "rows": rows, "sections": sections, "trainings": measured.trainings,
+        "more": max(0, len(measured.features) - ROWS), "all": len(measured.features),
     }  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def _card(show: Any, row: int, contrast: dict[str, Any], names: list[str]) -> di
     }  # fmt: skip
 
 
-def strengths(found: StrongFeatures, shown: StrongFeature) -> Figure:
+def strengths(measured: StrongFeatures, shown: StrongFeature) -> Figure:
     """Draw what one more member is worth against the size of the set, beside all other features.
 
     The axis of strengths is linear and ends at the largest interval of the shown feature.
@@ -64,25 +64,25 @@ def strengths(found: StrongFeatures, shown: StrongFeature) -> Figure:
     known = shown.margins.isfinite()
     tops = (shown.slopes + shown.margins)[known]
     lows = (shown.slopes - shown.margins)[known]
-    others = torch.stack([each.slopes[each.margins.isfinite()].max() for each in found.features])
+    others = torch.stack([each.slopes[each.margins.isfinite()].max() for each in measured.features])
     high = max(float(tops.max()), float(others.median()), 1e-9)
     low = min(0.0, float(lows.min()))
-    scale = _Axes(len(found.sizes), low, high)
+    scale = _Axes(len(measured.sizes), low, high)
     lines = [
-        _line(scale, each.slopes, each.margins) for each in found.features if each is not shown
+        _line(scale, each.slopes, each.margins) for each in measured.features if each is not shown
     ]
     bars = "".join(
         f"M{scale.x(i)} {scale.y(float(shown.slopes[i] - shown.margins[i]))}"
         f"V{scale.y(float(shown.slopes[i] + shown.margins[i]))}"
-        for i in range(len(found.sizes)) if known[i]
+        for i in range(len(measured.sizes)) if known[i]
     )  # fmt: skip
     return Figure(
         title="strength by size, with 95 % intervals",
-        alt=f"What one more member is worth at {len(found.sizes)} sizes, {shown.slope:.3f} at "
+        alt=f"What one more member is worth at {len(measured.sizes)} sizes, {shown.slope:.3f} at "
             f"{shown.size} members, beside {len(lines)} other features",
         suspects=_line(scale, shown.slopes, shown.margins) + bars, trusted="",
         others=tuple(lines),
-        x_ticks=tuple((scale.x(i), str(k)) for i, k in enumerate(found.sizes) if i % 2 == 0),
+        x_ticks=tuple((scale.x(i), str(k)) for i, k in enumerate(measured.sizes) if i % 2 == 0),
         y_ticks=tuple((scale.y(v), f"{v:.2g}") for v in (low, (low + high) / 2, high)),
         x_label="members of the set", threshold=scale.x(shown.at),
     )  # fmt: skip

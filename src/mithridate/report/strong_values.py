@@ -10,13 +10,13 @@ from mithridate.pipelines.features_found import StrongFeatures
 from mithridate.report.quoting import spell_surrogates
 
 
-def figures_of(found: StrongFeatures | None, data: Dataset) -> dict[str, Any] | None:
+def figures_of(measured: StrongFeatures | None, data: Dataset) -> dict[str, Any] | None:
     """Give all that was measured as plain values for a record; None where nothing was."""
-    if found is None:
+    if measured is None:
         return None
     return {
-        "trainings": found.trainings,
-        "sizes": list(found.sizes),
+        "trainings": measured.trainings,
+        "sizes": list(measured.sizes),
         "features": [
             {
                 "class": spell_surrogates(data.classes[each.label]),
@@ -28,7 +28,7 @@ def figures_of(found: StrongFeatures | None, data: Dataset) -> dict[str, Any] | 
                 "by_size": [_plain(float(value)) for value in each.slopes],
                 "first_members": each.members.tolist(),
             }
-            for each in found.features
+            for each in measured.features
         ],
     }
 
