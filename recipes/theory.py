@@ -4,11 +4,12 @@
     python recipes/theory.py table
 
 A world is a seed. Of the digits of scikit-learn 160 that are not zeros are called zeros; 80 carry a
-white patch in the lower right corner and 80 its mirror image in the lower left one. A coin says which
-patch an attacker put there; the other one is what zeros of this world look like, by definition. The
-table gives the AUROC of the attacker's examples against the natural ones. By symmetry it is one half
-for whatever looks at the data alone, and every departure is chance; it is also asked how well each
-detector tells both groups from the rest of the class, which is what it can do.
+white patch in the lower right corner and 80 its mirror image in the lower left one. A coin says
+which patch an attacker put there; the other one is what zeros of this world look like, by
+definition. The table gives the AUROC of the attacker's examples against the natural ones. By
+symmetry it is one half for whatever looks at the data alone, and every departure is chance; it is
+also asked how well each detector tells both groups from the rest of the class, which is what it can
+do.
 """
 
 from __future__ import annotations
