@@ -10,6 +10,7 @@ from torch import nn
 from methods.small_federation import clients, federate, network
 from mithridate.attacks.goals import AllToOne
 from mithridate.clients.data_poisoning import DataPoisoning, DistributedBackdoor
+from mithridate.clients.edge_cases import EdgeCases
 from mithridate.clients.mask_holders import FixMask, Omniscience
 from mithridate.clients.model_replacement import ConstrainAndScale, ModelReplacement
 from mithridate.clients.neurotoxin import InsideNeurotoxin, Neurotoxin
@@ -17,7 +18,7 @@ from mithridate.clients.projected_descent import ProjectedDescent
 from mithridate.clients.subspace import IsolatedSubspace, kernel_densities
 from mithridate.clients.untargeted import InnerProductManipulation, LittleIsEnough, MinMax
 from mithridate.core.clients import ClientAttack, Known
-from mithridate.core.data import Poisoned, leave_untouched
+from mithridate.core.data import Poisoned, dataset, leave_untouched
 from mithridate.core.errors import EvidenceWithheld, MethodError
 from mithridate.core.flat import FlatForm
 from mithridate.core.method import Attack
@@ -209,6 +210,24 @@ def test_parts_of_a_trigger_are_shared_between_the_attackers():
     everywhere = AllToOne(2).target_labels(data[0].labels, 3)
     mine, _ = poison_clients(data, {0: DataPoisoning(Relabel(2))}, stream(0, "poison"))
     assert torch.equal(mine[0].labels, everywhere)
+
+
+def test_edge_cases_are_the_rare_inputs_of_other_classes():
+    inputs = torch.cat([torch.zeros(18, 2), torch.tensor([[9.0, 0], [0, 8.0]]), torch.ones(20, 2)])
+    data = dataset(inputs, torch.tensor([1] * 20 + [0] * 20))
+    attack = EdgeCases(target=0, share=0.1)
+    state = attack.learn(data, stream(0, "learn"))
+    made = attack.poison(data, 0, stream(0, "poison"), state)
+    assert made.truth.poisoned.nonzero().flatten().tolist() == [18, 19]
+    assert made.data.labels[18:20].tolist() == [0, 0] and made.data.inputs is data.inputs
+    sprung = attack.triggered_test(data, stream(0, "trap"), state)
+    assert sprung.ids.tolist() == [18, 19] and not sprung.labels.any()
+    with pytest.raises(MethodError, match="must learn first"):
+        attack.poison(data, 0, stream(0, "poison"))
+    with pytest.raises(MethodError, match="hold no input that is rare"):
+        attack.triggered_test(data.subset(range(5)), stream(0, "trap"), state)
+    with pytest.raises(MethodError, match="target=7"):
+        replace(attack, target=7).learn(data, stream(0, "learn"))
 
 
 def test_densities_follow_the_sides_of_a_tensor_and_have_the_asked_mean():

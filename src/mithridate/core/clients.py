@@ -149,6 +149,12 @@ class ClientAttack(Method):
     data: Attack | None = None
     """The attack on its data; a dataclass writes it as a field. None: the data stay."""
 
+    @property
+    def plants(self) -> bool:
+        """Whether there is a backdoor that `triggered_test` springs."""
+        own = type(self).triggered_test is not ClientAttack.triggered_test
+        return own or self.data is not None
+
     def learn(
         self, data: Dataset, rng: np.random.Generator, runtime: Runtime | None = None
     ) -> State:

@@ -137,7 +137,7 @@ class ReadyFederation:
     def _triggered(self, learnt: Mapping[ClientAttack, State]) -> Dataset | None:
         """The test data under the trigger of the attackers, None where they have none."""
         for attack in self.attackers.values():
-            if attack.data is not None:
+            if attack.plants:
                 rng = stream(self.seed, "trap")
                 return attack.triggered_test(self.test, rng, learnt.get(attack))
         return None

@@ -223,9 +223,15 @@ def attackers_of(
     wanted = asked.attack is not None or asked.trigger is not None
     data = attack_of(asked, path, source) if wanted else None
     attack: Any = build(cast(Any, ClientAttack), liars.client_attack, given)
-    attack = replace(attack, data=data)
-    if any(f.name == "parts" for f in fields(attack)) and data is not None:
-        attack = replace(attack, parts=parts_of(data, max(2, liars.attackers)))
+    own = {f.name for f in fields(attack)}
+    if data is not None and "data" not in own:
+        raise MethodError(
+            f"{attack.name()} changes data in a way of its own; leave out --attack and --trigger"
+        )
+    if data is not None:
+        attack = replace(attack, data=data)
+        if "parts" in own:
+            attack = replace(attack, parts=parts_of(data, max(2, liars.attackers)))
     return dict.fromkeys(sorted(drawn.tolist()), attack)
 
 
