@@ -14,7 +14,7 @@ PYTEST := pytest -n 2 --dist worksteal
 # What the oldest versions can do in a few minutes: the core, the statistics and the reading of files.
 QUICK := tests/core tests/statistics tests/domains/formats
 
-.PHONY: demo test test-lowest check docs format clean
+.PHONY: demo test test-lowest test-flower check docs format clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed  ## poison, scan, clean and retrain on images that a dependency carries
@@ -25,6 +25,9 @@ test: .venv/installed-dev  ## every test that needs no network
 
 test-lowest: .venv-lowest/installed  ## the quick ones with the oldest versions that are allowed
 	.venv-lowest/bin/$(PYTEST) $(QUICK)
+
+test-flower: .venv-flower/installed  ## the bridge to Flower, in the environment that its bounds ask for
+	FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1 .venv-flower/bin/pytest tests/bridges
 
 check: .venv/installed-dev  ## format, lint, strict types, architecture, generated pages
 	$(BIN)/ruff format --check .
@@ -46,7 +49,7 @@ format: .venv/installed-dev  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove the environment and what was built
-	rm -rf .venv .venv-lowest out
+	rm -rf .venv .venv-lowest .venv-flower out
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -66,4 +69,9 @@ clean:  ## remove the environment and what was built
 .venv-lowest/installed: pyproject.toml constraints/lowest.txt
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python $(PIP) -c constraints/lowest.txt -e '.[test]'
+	touch $@
+
+.venv-flower/installed: pyproject.toml constraints/flower.txt
+	$(PYTHON) -m venv .venv-flower
+	.venv-flower/bin/python $(PIP) -c constraints/flower.txt -e '.[flower,test]'
 	touch $@

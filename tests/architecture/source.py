@@ -34,7 +34,7 @@ LAYERS = (
     ("pipelines",),
     ("bench",),
     ("report",),
-    ("service",),
+    ("service", "bridges"),
     ("cli",),
 )
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}

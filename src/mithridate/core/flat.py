@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -130,7 +130,20 @@ class FlatForm:
             MethodError: where a vector has another length.
         """
         state = model.state_dict()
+        with torch.no_grad():
+            for key, value in self.tensors(flat, moments).items():
+                state[key].copy_(value)
+
+    def tensors(
+        self, flat: torch.Tensor, moments: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Give parameters, and moments where they are given, by name, in the types of the model.
+
+        Raises:
+            MethodError: where a vector has another length.
+        """
         given = [(self.parameters, flat)] + ([] if moments is None else [(self.moments, moments)])
+        made: dict[str, torch.Tensor] = {}
         for parts, vector in given:
             total = sum(part.size for part in parts)
             if vector.shape != (total,):
@@ -138,14 +151,9 @@ class FlatForm:
                     f"expected a vector of {total} numbers for this model, found shape "
                     f"{list(vector.shape)}; flatten with the FlatForm of the same model"
                 )
-            with torch.no_grad():
-                for part, piece in zip(parts, self._pieces(parts, vector), strict=True):
-                    state[part.key].copy_(piece)
-
-    @staticmethod
-    def _pieces(parts: Sequence[Part], vector: torch.Tensor) -> Iterator[torch.Tensor]:
-        for part, (start, end) in zip(parts, _segments(parts), strict=True):
-            yield vector[start:end].view(part.shape)
+            for part, (start, end) in zip(parts, _segments(parts), strict=True):
+                made[part.key] = vector[start:end].view(part.shape).to(part.dtype)
+        return made
 
 
 def _segments(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:

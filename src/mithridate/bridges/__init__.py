@@ -1,0 +1,1 @@
+"""Other people's systems that run what is written here."""
