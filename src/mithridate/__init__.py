@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mithridate.pipelines.front import scan_model as scan_model
     from mithridate.pipelines.front import split as split
     from mithridate.pipelines.front import train as train
+    from mithridate.pipelines.given_features import scan_features as scan_features
     from mithridate.pipelines.guarded import Guarded as Guarded
     from mithridate.pipelines.model_scan import ModelScanner as ModelScanner
     from mithridate.pipelines.scan import DataScanner as DataScanner
@@ -57,6 +58,7 @@ HOMES = {
     "read": "mithridate.domains.formats",
     "repair": "mithridate.pipelines.front",
     "scan_data": "mithridate.pipelines.front",
+    "scan_features": "mithridate.pipelines.given_features",
     "scan_model": "mithridate.pipelines.front",
     "split": "mithridate.pipelines.front",
     "stream": "mithridate.core.streams",
