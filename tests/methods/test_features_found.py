@@ -9,6 +9,7 @@ from methods.test_strongest_feature import SmallDomain
 from mithridate.cli.work.scan_data import asked_for
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
+from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.simple_features import SimpleFeatures
 from mithridate.detectors.strongest_feature import StrongestFeature
 from mithridate.pipelines.features_found import with_subsets, without_subsets
@@ -80,3 +81,9 @@ def test_a_quick_look_trains_nothing():
         asked_for("spectre", False, True, False)
     assert asked_for("", False, True, False) == StrongestFeature.name()
     assert asked_for("spectre", False, False, True) == "spectre"
+
+
+def test_nothing_is_rehearsed_where_all_that_is_asked_trains(scanned):
+    scanner = DataScanner(detectors=(FEW, EarlyLoss()), training=TrainingConfig(epochs=1))
+    job = ReadyScan.of(scanner, scanned.data, scanned.job.trusted, SmallDomain(crop=0.0))
+    assert job.seconds_after(job.looked()) == 0

@@ -15,6 +15,7 @@ from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MithridateError
 from mithridate.core.runtime import Runtime
+from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.pipelines.compared import Compared
 from mithridate.pipelines.features_found import without_subsets
 from mithridate.pipelines.quick_look import Look
@@ -58,8 +59,9 @@ def seconds_after_training(
 
     """
     who = seen.who
-    detectors = tuple(each for each in seen.able if seen.said(each) is None)
-    detectors = without_subsets(detectors)  # whose trainings are counted by themselves
+    asked = tuple(each for each in seen.able if seen.said(each) is None)
+    asked = without_subsets(asked)  # whose trainings are counted by themselves
+    detectors = tuple(each for each in asked if not isinstance(each, EarlyLoss))  # takes no time
     if not detectors:
         return 0.0
     alone = replace(scanner, detectors=detectors, thorough=False)
