@@ -1,11 +1,12 @@
 """Random streams: the same on every machine, paired by place, independent between places."""
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mithridate.core.streams import stream, torch_generator
+from mithridate.core.streams import seed_torch, stream, torch_generator
 
 places = st.lists(st.text("abc.-", min_size=1, max_size=4) | st.integers(0, 99), max_size=3)
 
@@ -43,3 +44,13 @@ def test_torch_generators_are_paired_and_move_on():
     first, second = torch_generator(rng), torch_generator(rng)
     assert first.initial_seed() == torch_generator(again).initial_seed()
     assert first.initial_seed() != second.initial_seed()
+
+
+def test_torch_is_seeded_as_by_its_own_function_and_restored():
+    before = torch.get_rng_state()
+    with seed_torch(stream(0, "init")):
+        drawn = torch.randn(5)
+    assert torch.equal(before, torch.get_rng_state())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream(0, "init").integers(2**62)))
+        assert torch.equal(drawn, torch.randn(5))

@@ -37,5 +37,11 @@ def seed_torch(rng: np.random.Generator, device: torch.device | str = "cpu") -> 
     """
     kind = torch.device(device)
     with torch.random.fork_rng(devices=[kind] if kind.type == "cuda" else []):
-        torch.manual_seed(int(rng.integers(2**62)))
+        drawn = int(rng.integers(2**62))
+        if kind.type == "cpu":
+            # torch.manual_seed also leaves a call with its traceback for each kind of accelerator
+            # that was not used yet, every time: time, and memory that is not given back
+            torch.default_generator.manual_seed(drawn)
+        else:
+            torch.manual_seed(drawn)
         yield
