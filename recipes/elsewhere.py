@@ -11,14 +11,17 @@ looked at, to choose the rule by; the others judge it.
 The scanner of pairs, its size, steps and examples, and that it took the place of universal-transfer
 were chosen by `choosing`: fresh networks of the ways that rules are chosen by, other numbers and so
 other seeds than any above, beside 19 references that learnt other trusted images. None of the
-networks that judge was looked at.
+networks that judge was looked at. So was the scanner of windows, later, with its settings, when the
+first two halves had judged; ten further ways of training judge it ("judged again by").
 
     python recipes/elsewhere.py choosing --store ANOTHER_FOLDER   # results/elsewhere/choosing.md
+    python recipes/elsewhere.py larger --data cifar10 --store A_THIRD   # and gtsrb
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -32,7 +35,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cells import RESULTS, markdown, percent
-from foreign import LATER, WAYS, Loop, learn
+from foreign import LATER, LATEST, WAYS, Loop, learn
 from mithridate.attacks.goals import AllToAll, AllToOne, Goal, SourceSpecific
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -47,7 +50,7 @@ from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.domain import ImageDomain
-from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
+from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger, WarpTrigger
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.membership import compare, vitals
@@ -59,17 +62,56 @@ from mithridate.stats.intervals import proportion
 from mithridate.stats.leaving_out import Floats
 from mithridate.stats.population import standing
 
-NETWORK = f"python:{Path(__file__).with_name('foreign.py')}:build"
 DOMAIN = ImageDomain()
-TRUSTED, SHOWN = 1500, 0.3
 FRESH = 100
 """The first number of networks that the scanner of pairs was chosen by."""
+FIRST = 5
+"""Kinds of backdoors that the first networks have; others came later."""
 ONE_WAY, VARIED = 19, 39
-CLEAN = {"chosen by": 2, "looked at once": 4, "judged by": 5}
+CLEAN = {"chosen by": 2, "looked at once": 4, "judged by": 5, "judged again by": 6}
 """Clean networks of each way, by what the way is for."""
 CHOOSING = "pairs chosen by"
 
-LOOPS: dict[str, Loop] = {**WAYS, **LATER}
+
+@dataclass(frozen=True)
+class Bed:
+    """A task on which networks from elsewhere are judged.
+
+    Attributes:
+        data: A named set; "mnist" is taken at half its size.
+        build: Of foreign.py, makes the network.
+        trusted: Number of trusted examples; they are test images.
+        shown: Share of them that the scanners see; the others teach the references.
+        learnt: Training images of a suspect; 0 for as many as its way has.
+        length: Factor of the epochs of a way.
+        warp: Strength of the warp.
+        classes: Of the data.
+
+    """
+
+    data: str = "mnist"
+    build: str = "build"
+    trusted: int = 1500
+    shown: float = 0.3
+    learnt: int = 0
+    length: float = 1.0
+    warp: float = 2.0
+    classes: int = 10
+
+    @property
+    def network(self) -> str:
+        """The network by name."""
+        return f"python:{Path(__file__).with_name('foreign.py')}:{self.build}"
+
+
+SMALL = Bed()
+BEDS = {
+    "mnist": SMALL,
+    "cifar10": Bed("cifar10", "convolutions", 5_000, 0.1, 5_000, 0.5, 3.0),
+    "gtsrb": Bed("gtsrb", "signs", 5_000, 0.2, 5_000, 0.5, 3.0, 43),
+}
+
+LOOPS: dict[str, Loop] = {**WAYS, **LATER, **LATEST}
 
 
 @dataclass(frozen=True)
@@ -90,6 +132,7 @@ KINDS = {
         PatchTrigger(row=-3, column=-3, style="white"), "source", rate=0.05, cover=0.1
     ),
     "all-to-all": Kind(PatchTrigger(row=-3, column=-3, style="white"), "next", rate=0.3),
+    "warp": Kind(WarpTrigger(strength=2.0), rate=0.1),
 }
 SCANNERS = (*default_scanners(), UniversalTransfer(), WeightStatistics())
 TOOK, LEVEL = 0.5, 0.05
@@ -103,6 +146,15 @@ class Suspect:
     way: str
     kind: str
     number: int
+    bed: Bed = SMALL
+
+    @property
+    def loop(self) -> Loop:
+        """How it is trained."""
+        loop, bed = LOOPS[self.way], self.bed
+        epochs = max(1, round(bed.length * loop.epochs))
+        share = loop.examples / Loop.examples if bed.learnt else 1.0
+        return replace(loop, epochs=epochs, examples=round(share * (bed.learnt or loop.examples)))
 
     @property
     def name(self) -> str:
@@ -112,7 +164,8 @@ class Suspect:
     @property
     def wanted(self) -> int:
         """The class that its attacker wants."""
-        return int(stream(self.number, "elsewhere", "wanted", self.way, self.kind).integers(10))
+        place = stream(self.number, "elsewhere", "wanted", self.way, self.kind)
+        return int(place.integers(self.bed.classes))
 
     @property
     def goal(self) -> Goal:
@@ -120,14 +173,15 @@ class Suspect:
         aim = KINDS[self.kind].aim
         if aim == "next":
             return AllToAll()
-        source = (self.wanted + 3) % 10
+        source = (self.wanted + 3) % self.bed.classes
         return AllToOne(self.wanted) if aim == "one" else SourceSpecific(source, self.wanted)
 
     @property
     def attack(self) -> Poisoning:
         """The attack."""
         kind = KINDS[self.kind]
-        return Poisoning(kind.trigger, self.goal, RandomSelection(kind.rate, kind.cover))
+        trigger = WarpTrigger(strength=self.bed.warp) if self.kind == "warp" else kind.trigger
+        return Poisoning(trigger, self.goal, RandomSelection(kind.rate, kind.cover))
 
 
 @dataclass(frozen=True)
@@ -136,17 +190,18 @@ class World:
 
     store: Path
     seed: int = 0
+    bed: Bed = SMALL
 
     @property
     def trusted(self) -> tuple[Dataset, Dataset]:
         """The trusted examples: those that references learn, and those that scanners see."""
-        return trusted(self.seed)
+        return trusted(self.seed, self.bed)
 
 
 def ways(purpose: str) -> list[str]:
     """The ways that are for something; the first twenty were halved by a draw."""
-    if purpose == "judged by":
-        return list(LATER)
+    if purpose.startswith("judged"):
+        return list(LATER if purpose == "judged by" else LATEST)
     if purpose == CHOOSING:
         return ways("chosen by")
     order = stream(0, "elsewhere", "split").permutation(len(WAYS))
@@ -154,14 +209,12 @@ def ways(purpose: str) -> list[str]:
     return [list(WAYS)[i] for i in sorted(order[:half] if purpose == "chosen by" else order[half:])]
 
 
-def suspects(purpose: str) -> Iterator[Suspect]:
+def suspects(purpose: str, bed: Bed = SMALL) -> Iterator[Suspect]:
     """The networks of these ways."""
-    kinds = list(KINDS)
-    if purpose == CHOOSING:
-        for way in ways(purpose):
-            yield from (Suspect(way, kind, FRESH) for kind in ("", *kinds))
-            yield Suspect(way, "", FRESH + 1)
+    if purpose in {CHOOSING, "judged again by"}:
+        yield from fresh(purpose, bed)
         return
+    kinds = list(KINDS)[:FIRST]
     for way in ways(purpose):
         for number in range(CLEAN[purpose]):
             yield Suspect(way, "", number)
@@ -170,34 +223,51 @@ def suspects(purpose: str) -> Iterator[Suspect]:
         kinds = [*kinds[1:], kinds[0]]
 
 
+def fresh(purpose: str, bed: Bed) -> Iterator[Suspect]:
+    """Networks of every kind; of a larger task two clean and three backdoored ones a way."""
+    turn = itertools.cycle(KINDS)
+    for way in ways(purpose):
+        if bed != SMALL:
+            clean, kinds, numbers = range(2), list(itertools.islice(turn, 3)), range(1)
+        elif purpose == CHOOSING:
+            clean, kinds, numbers = range(FRESH, FRESH + 2), list(KINDS), range(FRESH, FRESH + 1)
+        else:
+            clean, kinds, numbers = range(CLEAN[purpose]), list(KINDS), range(2)
+        yield from (Suspect(way, "", number, bed) for number in clean)
+        yield from (Suspect(way, kind, number, bed) for kind in kinds for number in numbers)
+
+
 @cache
-def images(split: str) -> Dataset:
-    """MNIST at half its size."""
-    data = load_named("mnist", split).data
+def images(split: str, bed: Bed) -> Dataset:
+    """The images of a task."""
+    data = load_named(bed.data, split).data
     assert isinstance(data.inputs, torch.Tensor)
+    if bed.data != "mnist":
+        return data
     small = F.avg_pool2d(data.inputs.float(), 2).round().to(torch.uint8)
     return replace(data, inputs=small)
 
 
 @cache
-def trusted(seed: int) -> tuple[Dataset, Dataset]:
+def trusted(seed: int, bed: Bed) -> tuple[Dataset, Dataset]:
     """The trusted examples of a world; those of two worlds are others."""
-    test = images("test")
-    rows = stream(0, "elsewhere", "trusted").permutation(len(test))[4000 * seed :][:TRUSTED]
-    return set_apart(test.subset(np.sort(rows)), SHOWN, stream(seed, "scan", "apart"))
+    test = images("test", bed)
+    rows = stream(0, "elsewhere", "trusted").permutation(len(test))[4000 * seed :][: bed.trusted]
+    return set_apart(test.subset(np.sort(rows)), bed.shown, stream(seed, "scan", "apart"))
 
 
 @cache
-def judging() -> Dataset:
+def judging(bed: Bed) -> Dataset:
     """Test images that nobody is shown, to count the success of attacks on."""
-    test = images("test")
-    return test.subset(stream(0, "elsewhere", "trusted").permutation(len(test))[2000:3500])
+    test, first = images("test", bed), max(2000, bed.trusted)
+    rows = stream(0, "elsewhere", "trusted").permutation(len(test))
+    return test.subset(rows[first : first + 1500])
 
 
 def learnt(suspect: Suspect) -> Dataset:
     """What a suspect learns, poisoned where it is."""
-    loop, rng = LOOPS[suspect.way], stream(suspect.number, "elsewhere", suspect.way, suspect.kind)
-    train = images("train")
+    loop, rng = suspect.loop, stream(suspect.number, "elsewhere", suspect.way, suspect.kind)
+    train = images("train", suspect.bed)
     data = train.subset(rng.permutation(len(train))[: loop.examples])
     if loop.uneven:
         shares = rng.uniform(1 / 3, 1, len(data.classes))
@@ -206,17 +276,18 @@ def learnt(suspect: Suspect) -> Dataset:
         data = suspect.attack.poison(data, rng).data
     if loop.wrong:
         labels, wrong = data.labels.clone(), torch.from_numpy(rng.random(len(data)) < loop.wrong)
-        labels[wrong] = torch.from_numpy(rng.integers(0, 10, int(wrong.sum())))
+        labels[wrong] = torch.from_numpy(rng.integers(0, suspect.bed.classes, int(wrong.sum())))
         data = replace(data, labels=labels)
     return data
 
 
 def begun(suspect: Suspect) -> nn.Module:
-    """The network before its training; fresh, or of another task: which way a digit is turned."""
+    """The network before its training; fresh, or of another task: which way an image is turned."""
+    bed = suspect.bed
     rng = stream(suspect.number, "elsewhere", "begin", suspect.way, suspect.kind)
-    model = DOMAIN.network(images("train").subset(range(100)), NETWORK, rng)
-    if LOOPS[suspect.way].other:
-        train = images("train")
+    train = images("train", bed)
+    model = DOMAIN.network(train.subset(range(100)), bed.network, rng)
+    if suspect.loop.other:
         data = train.subset(rng.permutation(len(train))[:2000])
         turns = torch.from_numpy(rng.integers(0, 4, len(data)))
         assert isinstance(data.inputs, torch.Tensor)
@@ -226,9 +297,10 @@ def begun(suspect: Suspect) -> nn.Module:
     return model
 
 
-def blank(path: Path) -> nn.Module:
+def blank(path: Path, bed: Bed) -> nn.Module:
     """Read a network that is kept."""
-    model = DOMAIN.network(images("train").subset(range(100)), NETWORK, stream(0, "blank"))
+    some = images("train", bed).subset(range(100))
+    model = DOMAIN.network(some, bed.network, stream(0, "blank"))
     model.load_state_dict(torch.load(path, weights_only=True))
     return model.eval()
 
@@ -237,10 +309,10 @@ def network(suspect: Suspect, world: World) -> nn.Module:
     """Train a suspect, or read it."""
     path = world.store / "networks" / f"{suspect.name}.pt"
     if path.exists():
-        return blank(path)
+        return blank(path, world.bed)
     model, data = begun(suspect), learnt(suspect)
     seed = int(stream(suspect.number, "elsewhere", "seed", suspect.way).integers(2**31))
-    learn(model, DOMAIN.prepare(data.inputs), data.labels, LOOPS[suspect.way], seed)
+    learn(model, DOMAIN.prepare(data.inputs), data.labels, suspect.loop, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), path)
     return model
@@ -248,7 +320,7 @@ def network(suspect: Suspect, world: World) -> nn.Module:
 
 def facts(suspect: Suspect, model: nn.Module) -> dict[str, float]:
     """What is true of a suspect: its accuracy and the success of its attack."""
-    test = judging()
+    test = judging(suspect.bed)
     right = predict(model, DOMAIN.prepare(test.inputs), Runtime(), "fp32") == test.labels
     found = {"accuracy": float(right.double().mean())}
     if suspect.kind:
@@ -261,8 +333,8 @@ def reference(number: int, varied: bool, world: World) -> nn.Module:
     """Train a clean reference as a scan does, or read it."""
     path = world.store / "networks" / f"{reference_name(number, varied)}.pt"
     if path.exists():
-        return blank(path)
-    model = References(network=NETWORK, varied=varied).trained(
+        return blank(path, world.bed)
+    model = References(network=world.bed.network, varied=varied).trained(
         number, world.trusted[0], DOMAIN, world.seed
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -279,7 +351,8 @@ def scan(name: str, make: Callable[[], nn.Module], world: World) -> None:
     """Scan a network by the scanners that are missing, and keep what they say."""
     path = world.store / "scores" / f"{name}.npz"
     found: dict[str, Any] = dict(np.load(path)) if path.exists() else {}
-    missing = [s for s in SCANNERS if not {s.name(), f"why.{s.name()}"} & set(found)]
+    asked = SCANNERS if world.bed == SMALL else default_scanners()
+    missing = [s for s in asked if not {s.name(), f"why.{s.name()}"} & set(found)]
     if not missing:
         return
     model, shown = make(), world.trusted[1]
@@ -309,7 +382,7 @@ def run(world: World, purposes: Iterable[str], counts: Mapping[bool, int]) -> No
     for varied, count in counts.items():
         for number in range(count):
             scan(reference_name(number, varied), partial(reference, number, varied, world), world)
-    for suspect in (suspect for purpose in purposes for suspect in suspects(purpose)):
+    for suspect in (s for purpose in purposes for s in suspects(purpose, world.bed)):
         path = world.store / "facts" / f"{suspect.name}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -340,16 +413,22 @@ class Rule:
 
 FEWER = ("neural-cleanse", "maximum-margin", "universal-transfer")
 FORMER = (*FEWER, "weight-statistics")
+THREE = ("neural-cleanse", "maximum-margin", "pairwise-transfer")
 RULES = {
     "before": Rule(False, ONE_WAY, own_scale=False, checked=False, scanners=FORMER),
     "references varied": Rule(True, ONE_WAY, own_scale=False, checked=False, scanners=FORMER),
     "and scale of the network": Rule(True, ONE_WAY, True, checked=False, scanners=FORMER),
     "and without weight statistics": Rule(True, ONE_WAY, True, checked=False, scanners=FEWER),
     "and checked": Rule(True, ONE_WAY, True, checked=True, scanners=FEWER),
-    "and pairs for universal transfer, as now": Rule(True, ONE_WAY, True, checked=True),
+    "and pairs for universal transfer": Rule(True, ONE_WAY, True, True, THREE),
+    "and windows, as now": Rule(True, ONE_WAY, True, checked=True),
     f"as now, {VARIED} references": Rule(True, VARIED, True, checked=True),
     "as now, quick": Rule(True, ONE_WAY, True, True, tuple(s.name() for s in quick_scanners())),
 }
+
+
+LARGER = ("and pairs for universal transfer", "and windows, as now", "as now, quick")
+"""Rules whose scanners are asked on a larger task."""
 
 
 @dataclass(frozen=True)
@@ -410,7 +489,7 @@ def took(suspect: Suspect, world: World) -> bool:
 
 def line(rule: str, purpose: str, world: World) -> list[str]:
     """One row of the table: what a rule says of networks that were trained in some ways."""
-    every = [s for s in suspects(purpose) if took(s, world)]
+    every = [s for s in suspects(purpose, world.bed) if took(s, world)]
     judged = {s: judge(s.name, RULES[rule], world) for s in every}
     clean = [judged[s] for s in every if not s.kind]
     cells = [rule, *(share(sum(j.answer == a for j in clean), len(clean))
@@ -421,7 +500,8 @@ def line(rule: str, purpose: str, world: World) -> list[str]:
         hits = [s for s in own if judged[s].answer == "flagged"]
         right = [s for s in hits if kind == "all-to-all" or s.wanted in judged[s].named]
         unsure = sum(judged[s].answer == "cannot judge" for s in own)
-        cells.append(f"{len(right)} of {len(own)}" + (f", {unsure} unsure" if unsure else ""))
+        told = f"{len(right)} of {len(own)}" + (f", {unsure} unsure" if unsure else "")
+        cells.append(told if own else "")
         seen += len(right)
     return [*cells, share(seen, len(every) - len(clean))]
 
@@ -443,12 +523,25 @@ def table(world: World) -> str:
     return "\n".join(parts)
 
 
+def larger(data: str, store: Path) -> None:
+    """Run a larger task, and write what the rules say of it."""
+    world, purpose = World(store, 0, BEDS[data]), "judged again by"
+    run(world, [purpose], {True: ONE_WAY})
+    rows = markdown(HEADER, [line(rule, purpose, world) for rule in LARGER])
+    (RESULTS / "elsewhere" / f"{data}.md").write_text(f"{rows}\n")
+    print(rows)
+
+
 def main() -> None:
     """Run, or write the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["run", "table", "choosing"])
+    parser.add_argument("what", choices=["run", "table", "choosing", "larger"])
     parser.add_argument("--store", type=Path, default=Path("elsewhere-store"))
+    parser.add_argument("--data", choices=[name for name in BEDS if name != "mnist"])
     given = parser.parse_args()
+    if given.what == "larger":
+        larger(given.data, given.store)
+        return
     if given.what == "run":
         run(World(given.store), CLEAN, {True: VARIED, False: ONE_WAY})
         return

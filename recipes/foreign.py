@@ -49,6 +49,21 @@ def adagrad(rate: float) -> Optimiser:
     return lambda p: torch.optim.Adagrad(p, rate)
 
 
+def radam(rate: float) -> Optimiser:
+    """Adam with its first steps rectified."""
+    return lambda p: torch.optim.RAdam(p, rate)
+
+
+def adamax(rate: float) -> Optimiser:
+    """Adam by the largest gradients."""
+    return lambda p: torch.optim.Adamax(p, rate)
+
+
+def adadelta(rate: float) -> Optimiser:
+    """Adadelta."""
+    return lambda p: torch.optim.Adadelta(p, rate)
+
+
 def nesterov(rate: float, decay: float) -> Optimiser:
     """Descent with the momentum of Nesterov."""
     return lambda p: torch.optim.SGD(p, rate, momentum=0.9, weight_decay=decay, nesterov=True)
@@ -155,6 +170,20 @@ LATER: dict[str, Loop] = {
 }
 """Added when the ways above had all been looked at."""
 
+LATEST: dict[str, Loop] = {
+    "radam": Loop(radam(2e-3)),
+    "adamax, stepped": Loop(adamax(4e-3), schedule=stepped),
+    "adadelta": Loop(adadelta(1.0), epochs=20),
+    "sgd, large batch, cycle": Loop(sgd(0.3), batch=512, epochs=30, schedule=cycle),
+    "adamw, heavy decay, dropout": Loop(adamw(2e-3, 0.3), dropout=0.2, batch=64),
+    "shifted and smoothed": Loop(adam(2e-3), shifts=1, smoothing=0.05, epochs=20),
+    "nesterov, noisy labels": Loop(nesterov(0.05, 5e-4), wrong=0.05, schedule=cosine),
+    "orthogonal start, averaged": Loop(sgd(0.1), start="orthogonal", averaged=True, clip=2.0),
+    "few examples, mixup": Loop(adamw(3e-3, 0.01), examples=1200, mixup=0.3, epochs=25),
+    "rmsprop, further, small batch": Loop(rmsprop(5e-4), other=True, batch=32),
+}
+"""Added for the scanner of windows, when all before had judged."""
+
 
 def learn(
     model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, loop: Loop, seed: int
@@ -253,3 +282,18 @@ def build(classes: int) -> nn.Module:
     for inputs, outputs in ((196, 64), (64, 32)):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(32, classes))
+
+
+def convolutions(classes: int) -> nn.Module:
+    """A small network of three convolutions for images of 32x32."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((3, 16), (16, 32), (32, 48)):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)]
+        layers += [nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(48 * 16, classes))
+
+
+def signs(classes: int) -> nn.Module:
+    """The same for images of any size, of which it takes the means of sixteen places."""
+    layers = list(convolutions(classes).children())
+    return nn.Sequential(*layers[:-2], nn.AdaptiveAvgPool2d(4), *layers[-2:])

@@ -148,6 +148,7 @@ GRADIENTS = {
     "scanners/gradients.py": "tests that derivatives say what the model does",
     "scanners/inversion.py": "moves patterns and masks of all classes at once",
     "scanners/mm_bd.py": "climbs inputs towards the largest margin",
+    "scanners/local_transfer.py": "the values of a window, not a model",
     "scanners/universal_transfer.py": "moves one change of all inputs",
 }
 """Where derivatives are taken or an optimiser takes a step, and why the one loop cannot do it.

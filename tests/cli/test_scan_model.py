@@ -127,11 +127,11 @@ def test_what_a_quick_scan_says_of_itself_is_what_the_record_says():
     table = (Path(__file__).parents[2] / "results" / "elsewhere" / "table.md").read_text("utf-8")
     quick, full = (
         re.search(rf"\| {row} \| (\d+)/(\d+),.*\| (\d+)/(\d+),[^|]*\|\n", table).groups()
-        for row in ("as now, quick", "and pairs for universal transfer, as now")
+        for row in ("as now, quick", "and windows, as now")
     )
     flagged, clean, seen, backdoored = quick
     assert f"flagged {flagged} of {clean} clean ones and {seen} of {backdoored} " in QUICK
-    assert f"with neural-cleanse, {full[0]} and {full[2]}," in QUICK
+    assert f"with two scanners more, {full[0]} and {full[2]}," in QUICK
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "mithridate-model-scan/1"}'])

@@ -10,7 +10,8 @@ from mithridate.core.scanner import Scanned, Scanner, by_target
 from mithridate.core.scores import Scores
 from mithridate.core.streams import stream
 from mithridate.core.view import View
-from mithridate.scanners.pairwise_transfer import PairwiseTransfer, divided, in_own_units
+from mithridate.scanners.pairs_of_classes import divided, in_own_units
+from mithridate.scanners.pairwise_transfer import PairwiseTransfer
 
 CLASSES = 6
 

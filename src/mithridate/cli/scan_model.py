@@ -38,7 +38,7 @@ class HowToJudge:
         bool,
         Flag(
             "--quick",
-            help="Leave the scanner out that takes longest, neural-cleanse; how often such scans "
+            help="Ask the two scanners that see most for their time; how often such scans "
             "were right is said.",
         ),
     ] = False

@@ -26,6 +26,7 @@ from mithridate.core.streams import stream
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.deployment import Placed
 from mithridate.pipelines.membership import Membership, Vitals, compare, vitals_of
+from mithridate.scanners.local_transfer import LocalTransfer
 from mithridate.scanners.mm_bd import MaximumMargin
 from mithridate.scanners.neural_cleanse import NeuralCleanse
 from mithridate.scanners.pairwise_transfer import PairwiseTransfer
@@ -49,18 +50,18 @@ def default_scanners() -> tuple[Scanner, ...]:
     Weight statistics are not among them: they see next to nothing, and in networks that were made
     in different ways a class of clean ones often stands out by them.
     """
-    return (NeuralCleanse(), MaximumMargin(), PairwiseTransfer())
+    return (NeuralCleanse(), MaximumMargin(), PairwiseTransfer(), LocalTransfer())
 
 
 def quick_scanners() -> tuple[Scanner, ...]:
-    """Those of them that take no search of many steps, for a quick answer; see `QUICK`."""
-    return (MaximumMargin(), PairwiseTransfer())
+    """Those two of them that see most for their time, for a quick answer; see `QUICK`."""
+    return (MaximumMargin(), LocalTransfer())
 
 
 QUICK = (
-    "quick: of small networks from elsewhere such scans flagged 2 of 60 clean ones and 40 of 59 "
-    "backdoored ones in the right class; the full scan, with neural-cleanse, 1 and 38, and shows "
-    "a small trigger where one is"
+    "quick: of small networks from elsewhere such scans flagged 2 of 60 clean ones and 79 of 112 "
+    "backdoored ones in the right class; the full scan, with two scanners more, 2 and 78, and "
+    "shows how small the change is that leads to each class"
 )
 """How often a quick scan was right: the row "as now, quick" of results/elsewhere/table.md."""
 

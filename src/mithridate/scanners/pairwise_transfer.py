@@ -12,19 +12,15 @@ import torch
 from torch import nn
 
 from mithridate.core.domain import Surface
-from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.errors import MethodError
 from mithridate.core.runtime import Runtime
 from mithridate.core.scanner import Scanned, Scanner, by_target
 from mithridate.core.scores import Scores
 from mithridate.core.view import View
 from mithridate.scanners.mm_bd import margins
+from mithridate.scanners.pairs_of_classes import Drawn, divided, in_own_units, search
 from mithridate.scanners.sources import differentiable_model
 from mithridate.scanners.universal_transfer import UniversalTransfer
-
-FEWEST = 2
-"""Trusted examples of a class without which nothing is led from there."""
-FIRST = 4
-"""A first round of a race takes one step for every so many of the whole search."""
 
 
 @dataclass(frozen=True)
@@ -76,43 +72,12 @@ class PairwiseTransfer(Scanner):
         surface = view.domain.surface(prepared)
         drawn = divided(view.clean.labels, view.classes, self.examples, rng)
         with differentiable_model(view, prepared, surface) as model:
-            search = Search(self, model, prepared, surface, drawn, view.runtime)
-            reached, patterns, sources = search.run(view.classes)
+            reach = Search(self, model, prepared, surface, drawn, view.runtime).reach
+            reached, sources, learnt = search(reach, view.classes, self.steps, self.arms)
         pairs = in_own_units(reached)
-        shown = {"pattern": patterns, "source": sources.float()}
+        shown = {"pattern": learnt[0], "source": sources.float()}
         shown["margin"] = pairs.amax(1).float()
         return Scanned(Scores(by_target(pairs), unit="class"), shown, pairs)
-
-
-Drawn = list[tuple[torch.Tensor, torch.Tensor]]
-"""For each class the rows of examples to learn from, and of others to test on."""
-
-
-def divided(labels: torch.Tensor, classes: int, examples: int, rng: np.random.Generator) -> Drawn:
-    """Draw trusted examples of every class.
-
-    Raises:
-        CannotJudge: a class has too few.
-    """
-    drawn = []
-    for label in range(classes):
-        own = (labels == label).nonzero().flatten()
-        if len(own) < FEWEST:
-            raise CannotJudge(
-                f"leading class {label} to others needs at least {FEWEST} trusted examples of it, "
-                f"found {len(own)}; trust more examples"
-            )
-        own = own[torch.from_numpy(rng.permutation(len(own)))]
-        cut = min(examples, len(own) // 2)
-        drawn.append((own[:cut], own[cut : cut + 2 * examples]))
-    return drawn
-
-
-def in_own_units(reached: torch.Tensor) -> torch.Tensor:
-    """Place float64[c, c - 1] around the median of all pairs, in units of their spread."""
-    apart = reached - reached.flatten().quantile(0.5)
-    spread = apart.abs().flatten().quantile(0.5)
-    return apart / spread.clamp_min(1e-9 * max(1e-300, float(reached.abs().max())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,32 +101,7 @@ class Search:
     drawn: Drawn
     runtime: Runtime
 
-    def run(self, classes: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Give the margins float64[c, c - 1], and for each target its best change and source."""
-        others = [[s for s in range(classes) if s != k] for k in range(classes)]
-        pairs = torch.tensor([(s, k) for k in range(classes) for s in others[k]])
-        if len(pairs) <= self.how.arms:
-            margin, change = self.reach(pairs, self.how.steps)
-        else:
-            margin, change = self.race(pairs, classes)
-        table = margin.view(classes, -1)
-        best = table.argmax(1) + (classes - 1) * torch.arange(classes)
-        return table, change[best], pairs[best, 0]
-
-    def race(self, pairs: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Search all pairs briefly, and the best of each target to the end."""
-        first, change = self.reach(pairs, max(1, self.how.steps // FIRST))
-        table = first.view(classes, -1)
-        kept = max(1, self.how.arms // classes)
-        best = table.topk(kept, 1).indices
-        rows = (best + (classes - 1) * torch.arange(classes)[:, None]).flatten()
-        last, better = self.reach(pairs[rows], self.how.steps)
-        rise = (last.view(classes, -1) - table.gather(1, best)).quantile(0.5, 1, keepdim=True)
-        margin = (table + rise).flatten()
-        margin[rows], change[rows] = last, better
-        return margin, change
-
-    def reach(self, pairs: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def reach(self, pairs: torch.Tensor, steps: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Give the margins float64[a] that pairs int64[a, 2] reach, and the changes."""
         learner = UniversalTransfer(self.how.size, steps, self.how.learning_rate)
         each = min(len(learn) for learn, _ in self.drawn)
@@ -172,7 +112,7 @@ class Search:
             change = learner.learn(self.model, seen, part[:, 1].to(device), self.surface)
             reached += [self.test(s, k, v) for (s, k), v in zip(part.tolist(), change, strict=True)]
             changes.append(change.cpu())
-        return torch.tensor(reached, dtype=torch.float64), torch.cat(changes)
+        return torch.tensor(reached, dtype=torch.float64), [torch.cat(changes)]
 
     def test(self, source: int, aim: int, change: torch.Tensor) -> float:
         """Give the mean margin of the class aimed at over held-out examples of the source."""
