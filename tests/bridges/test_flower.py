@@ -1,8 +1,11 @@
 """Our federation run by Flower gives the bits of our own engine, without a socket."""
 
+import os
 import subprocess
 import sys
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -155,3 +158,32 @@ def test_a_round_with_too_few_clients_leaves_the_model_as_it_was(grid):
     before = initial_arrays(network()).to_torch_state_dict()
     assert all(torch.equal(value, before[key]) for key, value in state.items())
     assert strategy.lines[0].void == "4 clients were let in, and 5 are needed"
+
+
+@pytest.mark.slow
+def test_flowers_own_simulation_agrees(monkeypatch):
+    """In processes of Ray, with Flower's own grid; data go by the number that the server gives."""
+    pytest.importorskip("flwr.simulation", reason="flwr is not installed: its pins exclude ours")
+    pytest.importorskip("ray", reason="flwr[simulation] is not installed")
+    from flwr.serverapp import ServerApp
+    from flwr.simulation import run_simulation
+
+    tests = Path(__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", f"{tests}:{os.environ.get('PYTHONPATH', '')}")
+    federation, data, done = settled(aggregator=MultiKrum(assumed=0)), clients(4), []
+    app, server = client_app(federation, network(), Numbers(), partial(pick, data)), ServerApp()
+
+    @server.main()
+    def main(grid, context):
+        strategy = as_strategy(federation, network(), 4, 1000, stream(0, "federation"))
+        done.append(strategy.start(grid, initial_arrays(network()), num_rounds=3))
+
+    resources = {"client_resources": {"num_cpus": 1}}
+    run_simulation(server, app, num_supernodes=4, backend_config=resources)
+    state = federation.run(network(), data, Numbers(), stream(0, "federation")).model.state_dict()
+    for key, value in done[0].arrays.to_torch_state_dict().items():
+        torch.testing.assert_close(value, state[key], rtol=0, atol=1e-6)
+
+
+def pick(data, context, client):
+    return data[client]

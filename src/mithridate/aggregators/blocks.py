@@ -1,5 +1,7 @@
 """Sums over the updates of many clients in float64, block by block, so that memory stays small.
 
+What is asked of all updates at once may hold no second copy of them, not even of bits: the sum of
+a table of bool makes integers of all of it first.
 Axes: m clients, p numbers of a model's parameters, b numbers of a block.
 """
 

@@ -32,7 +32,8 @@ class FLDetector(Aggregator):
     Once the window is full, the gap statistic asks whether suspicions form two clusters rather
     than one; then the clients of the upper one are left out. Step: the mean of the others, by their
     examples. The paper starts the training anew without them; here it goes on. Steps stand for
-    gradients and for changes of the model, which they are up to a factor that cancels.
+    gradients and for changes of the model, which they are up to a factor that cancels. It remembers
+    the last update of every client, so after the first round it needs twice the memory of others.
 
     The gap statistic has no stated error rate: of eight honest clients with normal suspicions it
     sees two clusters in about 6 of 100 rounds, of forty in none of 300, and it is asked anew in
