@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mithridate.attacks.on_data import poison as poison
     from mithridate.core.data import Dataset as Dataset
     from mithridate.core.data import dataset as dataset
+    from mithridate.core.fast import FastTraining as FastTraining
     from mithridate.core.fit import TrainingConfig as TrainingConfig
     from mithridate.core.registry import find as find
     from mithridate.core.registry import find_attacks as find_attacks
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 HOMES = {
     "Dataset": "mithridate.core.data",
     "DataScanner": "mithridate.pipelines.scan",
+    "FastTraining": "mithridate.core.fast",
     "Filtered": "mithridate.pipelines.filtered",
     "Guarded": "mithridate.pipelines.guarded",
     "ModelScanner": "mithridate.pipelines.model_scan",

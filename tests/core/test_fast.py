@@ -113,6 +113,8 @@ def test_a_network_that_takes_one_size_only_is_told_to_be_trained_on_whole_input
         MethodError, match=r"shape \[2\], found one that takes \[4\] only.*shares=\(\)"
     ):
         trained(FastTraining(epochs=3, shares=(0.5,)), Halving())
+    with pytest.raises(MethodError, match=r"at most 1; found \(0.5, 1.5\)"):
+        trained(FastTraining(shares=(0.5, 1.5)), Halving())
     whole = trained(FastTraining(epochs=1, shares=()), Halving())
     assert whole.losses.isfinite().all()
 

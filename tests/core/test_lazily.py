@@ -17,11 +17,13 @@ TRAINING = """
 from mithridate import Dataset
 import torch
 from mithridate.core.optimisers import Adam
+from mithridate.core.fast import FastTraining
 from mithridate.core.fit import TrainingConfig
 import mithridate.bench.plan, mithridate.cli.work.scan_data
 
-weight = torch.zeros(2, requires_grad=True)
-for optimiser in (TrainingConfig().optimiser([weight]), Adam([weight])):
+weight = torch.ones(2, 1, 2, requires_grad=True)
+configs = TrainingConfig(), FastTraining()
+for optimiser in (*(config.optimiser([weight]) for config in configs), Adam([weight])):
     weight.sum().backward()
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)

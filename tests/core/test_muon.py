@@ -34,6 +34,7 @@ def test_filters_and_inner_matrices_are_turned_and_the_rest_is_not():
     chosen = hidden(every)
     assert [id(p) for p in chosen] == [id(every[i]) for i in (1, 3, 5)]
     assert hidden([nn.Parameter(head)]) == []
+    assert hidden([nn.Parameter(torch.zeros(4, 2, 3))]) == [], "it would stay zero"
 
 
 def weights():

@@ -47,11 +47,13 @@ class FastTraining(TrainingConfig):
         )  # fmt: skip
 
     def check(self, model: nn.Module, prepared: torch.Tensor, domain: Domain) -> None:
-        """Refuse a network that takes inputs of one size only.
+        """Refuse a network that takes inputs of one size only, and shares that are none.
 
         Raises:
-            MethodError: It fails on small inputs.
+            MethodError: It fails on small inputs, or a share is not in (0, 1].
         """
+        if not all(0 < share <= 1 for share in self.shares):
+            raise MethodError(f"expected shares above 0 and at most 1; found {self.shares}")
         for share in sorted({self.share(epoch) for epoch in range(self.epochs)} - {1.0}):
             small, whole = domain.shrink(prepared[:2], share), prepared[:2]
             if small.shape != whole.shape and takes(model, whole) and not takes(model, small):

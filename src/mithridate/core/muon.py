@@ -96,11 +96,14 @@ class Muon(SGD):
 
 
 def hidden(parameters: list[torch.nn.Parameter]) -> list[torch.nn.Parameter]:
-    """Choose those that are turned: filters, and matrices but for tables and the last one."""
+    """Choose those that are turned: filters, and matrices but for tables and the last one.
+
+    What begins at zero has no length to keep, and is left to gradient descent.
+    """
     matrices = [p for p in parameters if p.ndim == 2]
     inner = [p for p in matrices[:-1] if max(p.shape) < TABLE * min(p.shape)]
     filters = [p for p in parameters if p.ndim > 2 and min(p.shape[0], p[0].numel()) > 1]
-    return [*filters, *inner]
+    return [p for p in (*filters, *inner) if bool(p.detach().any())]
 
 
 def orthogonal(matrix: torch.Tensor, rounds: int) -> torch.Tensor:
