@@ -24,7 +24,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from statistics import mean, median
 from typing import Any
 
@@ -134,16 +134,19 @@ def judged(scan: DataScan, data: Dataset, trusted: Dataset, seed: int) -> dict[s
     return said
 
 
-class Told(list[tuple[str, float]]):
+@dataclass
+class Told:
     """When a scan told what begins, in processor seconds."""
+
+    steps: list[tuple[str, float]] = field(default_factory=list)
 
     def __call__(self, what: str) -> None:
         """Note it."""
-        self.append((what, time.process_time()))
+        self.steps.append((what, time.process_time()))
 
     def seconds(self, start: str) -> float:
         """Give how long the step took whose announcement starts so."""
-        steps = itertools.pairwise(self)
+        steps = itertools.pairwise(self.steps)
         return next(
             after - before for (what, before), (_, after) in steps if what.startswith(start)
         )
@@ -325,6 +328,8 @@ def table() -> str:
     for name in SETS:
         if found := records(FOLDER, f"accuracy-{name}-seed*"):
             parts += [summed(found, name), ends(found, name)]
+    if not any(records(FOLDER, kind) for kind in ("accuracy-*", "backdoor-*")):
+        parts.append("No seed and no backdoored world that is to be judged has been run yet.\n")
     if found := records(FOLDER, "backdoor-*"):
         parts += [overall(found), "Ordinary / fast, means over seeds.\n", took(found)]
         parts += ["AUROC of the poison within its class, ordinary / fast.\n", ranked(found)]
