@@ -43,8 +43,8 @@ def one_by_one(data, rankings, smallest, seed):
     """Try every number of trusted examples, as `trusted_needed` did before it had an estimate."""
     sizes = torch.bincount(data.labels, minlength=len(data.classes)).numpy()
     least = float("inf")
-    for m in advice._numbers(sizes):
-        least = min(least, advice._visible(sizes, m, rankings, 0.05, seed))
+    for m in advice.numbers_to_try(sizes):
+        least = min(least, advice.visible_with(sizes, m, rankings, 0.05, seed))
         if least <= smallest * len(data):
             return advice.Needed(m, least / len(data))
     return advice.Needed(None, least / len(data))
@@ -60,8 +60,10 @@ def test_numbers_that_an_estimate_leaves_out_would_not_have_been_the_answer(
     labels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
     data = dataset(torch.zeros(len(labels), 1), labels)
     slow = one_by_one(data, rankings, smallest, 3)
-    tried, visible = [], advice._visible
-    monkeypatch.setattr(advice, "_visible", lambda *given: (tried.append(1), visible(*given))[1])
+    tried, visible = [], advice.visible_with
+    monkeypatch.setattr(
+        advice, "visible_with", lambda *given: (tried.append(1), visible(*given))[1]
+    )
     assert trusted_needed(data, rankings, smallest, 0.05, 3) == slow
     assert (slow.trusted is None) == (smallest == 0.001)
     assert len(tried) <= 5

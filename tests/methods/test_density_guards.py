@@ -8,7 +8,7 @@ import torch
 from methods.guarded_world import apart, triggered
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.view import View
-from mithridate.detectors.kernel_density import KernelDensity
+from mithridate.detectors.kernel_density import KernelDensity, _within
 from mithridate.detectors.mahalanobis import Mahalanobis
 from mithridate.stats.ranking import auroc
 
@@ -98,3 +98,16 @@ def test_scores_are_finite_however_far_an_input_lies():
         found = guard.score(state, view(torch.tensor([[1e15] * 3, [-1e15, 0, 0]])))
         assert torch.isfinite(found).all(), guard
         assert math.isfinite(float(found[0] - found[1]))
+
+
+def test_distances_are_those_to_the_class_without_oneself_or_to_all_others():
+    rng = torch.Generator().manual_seed(0)
+    points, labels = torch.randn(30, 4, generator=rng), torch.arange(30) % 3
+    labels[7] = 9  # the only one of its class
+    whole = torch.cdist(points.double(), points.double())
+    apart = ~torch.eye(30, dtype=torch.bool)
+    for label, distances in zip(labels.unique(), _within(points, labels), strict=True):
+        rows = labels == label
+        among = rows if int(rows.sum()) > 1 else torch.ones(30, dtype=torch.bool)
+        expected = torch.where(apart, whole, torch.inf)[rows][:, among]
+        assert torch.allclose(distances, expected)

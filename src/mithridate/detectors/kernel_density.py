@@ -6,6 +6,7 @@ Axes: n trusted examples, q inputs, d features, c classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,23 +93,36 @@ def _log_density(
     return torch.cat(parts)
 
 
+def _within(points: torch.Tensor, labels: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Give the distances of the examples of each class to what they are compared with.
+
+    That is their class without themselves, or all others where there is none else of it; so memory
+    grows with the square of the classes, and not of all.
+    """
+    for label in labels.unique().tolist():
+        rows = (labels == label).nonzero().flatten()
+        if len(rows) > 1:
+            yield torch.cat([part for _, part in blocks(points[rows], points[rows], itself=True)])
+            continue
+        (distances,) = (part for _, part in blocks(points[rows], points))
+        distances[0, rows] = torch.inf
+        yield distances
+
+
 def _likeliest(points: torch.Tensor, labels: torch.Tensor) -> float:
     """The bandwidth under which trusted examples are most likely, each without itself."""
-    likelihoods = [
-        torch.where(_members(labels, labels[rows]), distances, torch.inf)
-        for rows, distances in blocks(points, points, itself=True)
-    ]
-    distances = torch.cat(likelihoods)
-    finite = distances[torch.isfinite(distances)]
+    apart = list(_within(points, labels))
+    finite = torch.cat([distances[torch.isfinite(distances)] for distances in apart])
     middle = float(finite[finite > 0].median()) if bool((finite > 0).any()) else 0.0
     if not middle:
         raise CannotJudge("all trusted examples have the same features: they show no density")
     floor = SMALLEST * middle  # copies would make an infinitely narrow kernel the likeliest
-    squares = distances.clamp_min(floor).square()
+    squares = [distances.clamp_min(floor).square() for distances in apart]
     dimension = points.shape[1]
     tried = torch.logspace(math.log10(0.02), math.log10(2), WIDTHS, dtype=torch.float64) * middle
     likely = [
-        float((-0.5 * squares / h**2).logsumexp(1).mean()) - dimension * math.log(h)
+        sum(float((-0.5 * each / h**2).logsumexp(1).sum()) for each in squares) / len(labels)
+        - dimension * math.log(h)
         for h in tried.tolist()
     ]
     return float(tried[max(range(WIDTHS), key=likely.__getitem__)])

@@ -54,19 +54,19 @@ def trusted_needed(
     """
     sizes = torch.bincount(data.labels, minlength=len(data.classes)).numpy()
     asked = smallest * len(data)
-    roughly = {m: _estimated(sizes, m, rankings, level) for m in _numbers(sizes)}
+    roughly = {m: _estimated(sizes, m, rankings, level) for m in numbers_to_try(sizes)}
     seen: dict[int, float] = {}
     for goal in (asked, min(roughly.values(), default=np.inf)):
         for m, estimate in roughly.items():
             if m in seen or estimate > MARGIN * goal:
                 continue
-            seen[m] = _visible(sizes, m, rankings, level, seed)
+            seen[m] = visible_with(sizes, m, rankings, level, seed)
             if seen[m] <= asked:
                 return Needed(m, seen[m] / len(data))
     return Needed(None, min(seen.values(), default=np.inf) / len(data))
 
 
-def _numbers(sizes: Sizes) -> Iterator[int]:
+def numbers_to_try(sizes: Sizes) -> Iterator[int]:
     """Numbers of trusted examples to try, each a quarter more than the one before."""
     m = 2 * int((sizes > 0).sum())
     while m <= 4 * int(sizes.sum()):
@@ -81,7 +81,7 @@ def _spread(sizes: Sizes, m: int) -> Sizes:
 
 
 def _estimated(sizes: Sizes, m: int, rankings: int, level: float) -> float:
-    """Estimate `_visible`: the level is shared by rankings, classes, and `TOPS` of all tops.
+    """Estimate `visible_with`: the level is shared by rankings, classes, and `TOPS` of all tops.
 
     Ranks drawn without replacement vary less than the test's tail says, by sqrt(1 - m / N).
     """
@@ -94,14 +94,23 @@ def _estimated(sizes: Sizes, m: int, rankings: int, level: float) -> float:
     return worst
 
 
-def _visible(
+def visible_with(
     sizes: Sizes,
     m: int,
     rankings: int,
     level: float,
     seed: int,
 ) -> float:
-    """The smallest number of poisons that would be seen whichever class they are in."""
+    """The smallest number of poisons that would be seen whichever class they are in.
+
+    Args:
+        sizes: int64[C], suspects of each class.
+        m: How many trusted examples there are.
+        rankings: By how many detectors.
+        level: Of the test.
+        seed: Of the rankings and permutations.
+
+    """
     trusted = _spread(sizes, m)
     both = np.stack([sizes, trusted], 1).ravel()
     labels = np.repeat(np.repeat(np.arange(len(sizes)), 2), both)
