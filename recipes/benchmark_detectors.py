@@ -325,6 +325,22 @@ def stream_table(found: list[Any]) -> str:
     return markdown(header, rows)
 
 
+def said(found: list[Any]) -> str:
+    """What the ratios say, in sentences that are written from them."""
+    sentences = []
+    for name in found[0]["seconds"]:
+        ours = min(way for way in found[0]["seconds"][name] if way.startswith("ours"))
+        for art in (way for way in found[0]["seconds"][name] if way.startswith("ART")):
+            parts = []
+            for record in found:
+                seconds = record["seconds"][name]
+                pairs = zip(seconds[art], seconds[ours], strict=True)
+                times = median(theirs["cpu"] / own["cpu"] for theirs, own in pairs)
+                parts.append(f"{times:.1f} times on a {record['spectrum']} spectrum")
+            sentences.append(f"- {name} ({ours}) against {art}: {' and '.join(parts)}.")
+    return "\n".join(sentences) + "\n"
+
+
 def table() -> None:
     """Write the tables from the records."""
     parts = {
@@ -335,6 +351,7 @@ def table() -> None:
         "sum of squares within clusters over the best of twenty runs of scikit-learn's k-means, "
         "worst class.": exact_table(records(FOLDER, "exact-*")),
         "Spectral Signatures on a stream.": stream_table(records(FOLDER, "stream")),
+        "Processor time, median over the turns, in words:": said(records(FOLDER, "speed-*")),
     }
     text = "\n".join(f"{title}\n\n{body}" for title, body in parts.items())
     (Path("results") / FOLDER / "table.md").write_text(text)
