@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import scipy
 import torch
-from scipy.stats import t as student
 
 from mithridate.core.method import Detector, State
 from mithridate.core.view import View
@@ -157,7 +157,7 @@ def strong_features(state: State, view: View, places: torch.Tensor, n: int) -> S
     errors = state["errors"].masked_fill(~measured, torch.nan)
     excess = excesses(Slopes(values, errors, values, values)).nan_to_num(nan=-math.inf)
     trainings = state["counts"].shape[3]
-    factor = float(student.ppf(0.975, max(1, trainings - COEFFICIENTS)))
+    factor = float(scipy.stats.t.ppf(0.975, max(1, trainings - COEFFICIENTS)))
     features = []
     for number, label in enumerate(state["labels"].tolist()):
         for end, members in enumerate(cells.ends(number)):
