@@ -11,7 +11,7 @@ from methods.small_federation import clients, federate, network
 from mithridate.attacks.goals import AllToOne
 from mithridate.clients.data_poisoning import DataPoisoning, DistributedBackdoor
 from mithridate.clients.edge_cases import EdgeCases
-from mithridate.clients.mask_holders import FixMask, Omniscience
+from mithridate.clients.mask_holders import FixMask, Omniscience, OverstatedOmniscience
 from mithridate.clients.model_replacement import ConstrainAndScale, ModelReplacement
 from mithridate.clients.neurotoxin import InsideNeurotoxin, Neurotoxin
 from mithridate.clients.projected_descent import ProjectedDescent
@@ -67,6 +67,13 @@ def test_min_max_goes_as_far_as_the_two_farthest_are_apart():
     apart = max(float((a - b).norm()) for a in OTHERS for b in OTHERS)
     assert float((OTHERS - sent).norm(dim=1).max()) == pytest.approx(apart, rel=1e-4)
     assert not torch.allclose(sent, OTHERS.mean(0))
+
+
+def test_overstating_pushes_each_number_to_the_own_side_of_the_honest_median():
+    attack, consensus = OverstatedOmniscience(push=10.0), torch.tensor([True, False])
+    assert submitted(attack, others=OTHERS, consensus=consensus).tolist() == [2.0 - 10.0, 0.0]
+    with pytest.raises(MethodError, match="above 1"):
+        submitted(OverstatedOmniscience(push=1.0), others=OTHERS, consensus=consensus)
 
 
 @pytest.mark.parametrize("attack", [InnerProductManipulation(), LittleIsEnough(), MinMax()])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from mithridate.core.clients import ClientAttack, Known
+from mithridate.core.errors import MethodError
 from mithridate.core.method import Attack
 
 
@@ -56,3 +58,32 @@ class Omniscience(ClientAttack):
     def mask(self, mask: torch.Tensor, known: Known) -> torch.Tensor | None:
         """Take the consensus."""
         return known.consensus.clone()
+
+
+@dataclass(frozen=True)
+class OverstatedOmniscience(Omniscience):
+    """Train in the consensus, and overstate by how much one differs from the honest median.
+
+    u' = median + push (u - median) inside the consensus, so every number lies as far out on the
+    side of the poisoned update as an order statistic can notice. Made for aggregators that take
+    medians inside masks, on which a larger push has no more effect than being on that side. Ours.
+
+    Attributes:
+        data: the attack on the data.
+        push: the factor, above 1.
+    """
+
+    paper = "Omniscience (Huang et al., Lockdown, NeurIPS 2023) against a median"
+    level = "strong"
+
+    push: float = 10.0
+
+    def submit(self, update: torch.Tensor, known: Known, rng: np.random.Generator) -> torch.Tensor:
+        """Overstate; with nobody honest in the round the update is sent as it is."""
+        if not self.push > 1:
+            raise MethodError(f"expected a push above 1, found {self.push}")
+        if not len(known.others):
+            return update
+        ranked = known.others.sort(0).values  # torch.quantile takes 16 million numbers at most
+        middle = (ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2
+        return torch.where(known.consensus, middle + self.push * (update - middle), 0.0)
