@@ -1,4 +1,4 @@
-"""Put the tables of the records into the pages under docs/results, between their markers.
+"""Put the tables of the records into the pages under docs, between their markers.
 
 python recipes/results_page.py            # write
 python recipes/results_page.py --check    # fail where a page is not what the records say
@@ -28,7 +28,7 @@ def filled(page: str) -> str:
 def main() -> int:
     """Write the pages, or name those that are not up to date."""
     stale = 0
-    for path in sorted(PAGES.glob("*.md")):
+    for path in sorted([*PAGES.glob("*.md"), *PAGES.parent.glob("*.md")]):
         page = path.read_text()
         if filled(page) == page:
             continue

@@ -446,7 +446,9 @@ def table() -> str:
         "How many trainings it takes": curve_table, "The released search": official_table,
         "Verdicts with trusted examples": scans_table,
     }  # fmt: skip
-    return "\n".join(f"### {title}\n\n{make()}" for title, make in parts.items())
+    made_of = {title: make() for title, make in parts.items()}
+    shown = {title: text for title, text in made_of.items() if text.count("\n") > 2}
+    return "\n".join(f"### {title}\n\n{text}" for title, text in shown.items())
 
 
 if __name__ == "__main__":

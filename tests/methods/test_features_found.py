@@ -2,20 +2,28 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from methods.test_strongest_feature import SmallDomain
 from mithridate.cli.work.scan_data import asked_for
+from mithridate.core.data import dataset
 from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.simple_features import SimpleFeatures
 from mithridate.detectors.strongest_feature import StrongestFeature
-from mithridate.pipelines.features_found import with_subsets, without_subsets
+from mithridate.pipelines.features_found import (
+    StrongFeature,
+    StrongFeatures,
+    with_subsets,
+    without_subsets,
+)
 from mithridate.pipelines.ready_scan import ReadyScan
 from mithridate.pipelines.scan import DataScanner
 from mithridate.report.page import write_report
+from mithridate.report.strong_features import exhibited
 
 FEW = StrongestFeature(trainings=5, epochs=1)
 
@@ -87,3 +95,22 @@ def test_nothing_is_rehearsed_where_all_that_is_asked_trains(scanned):
     scanner = DataScanner(detectors=(FEW, EarlyLoss()), training=TrainingConfig(epochs=1))
     job = ReadyScan.of(scanner, scanned.data, scanned.job.trusted, SmallDomain(crop=0.0))
     assert job.seconds_after(job.looked()) == 0
+
+
+def test_features_of_texts_are_shown_with_the_words_that_tell_them():
+    texts = np.array(["a quiet film qx"] * 12 + ["a loud film"] * 12, dtype=object)
+    data = dataset(texts, [0] * 24, ["<b>calm</b>"])
+    sizes = (10,)
+    one = StrongFeature(
+        0, 1, 10, 3.0, torch.tensor([0.4]), torch.tensor([0.1]), 0, torch.arange(12),
+        torch.tensor([2.0, 8.0]), torch.tensor([-1.0, 2.0]),
+    )  # fmt: skip
+    shown = exhibited(StrongFeatures((one,), sizes, 2), data, [str(i) for i in range(24)])
+    section = shown["sections"][0]
+    assert section["kind"] == "texts" and len(section["cards"]) == 12
+    telling = [word for word, tells in section["cards"][0]["content"]["pieces"] if tells]
+    assert "qx" in " ".join(telling)
+    assert shown["rows"][0]["told"] == "0.300 to 0.500"
+    assert (
+        section["strengths"].suspects.startswith("M") and section["counts"].suspects.count("h") == 2
+    )

@@ -193,12 +193,13 @@ def agreed(job: ReadyScan, seen: Look, glance: DataScan | None, yes: bool) -> bo
     """Say how long the work will take; ask before long work where somebody can answer."""
     if job.unfinished:
         note(f"going on with the training that is kept in {job.checkpoint}")
-    scan = job.seconds() + job.seconds_after(seen)
+    training = job.seconds()
+    scan = training + job.seconds_after(seen)
     what = f"training {job.training.epochs} epochs on {job.runtime.device} and asking detectors"
-    if subsets := job.seconds_of_subsets(job.seconds()):
+    more = job.seconds_of_power(seen, scan, glance)
+    if subsets := job.seconds_of_subsets(training):
         note(f"{what}: about {terminal.duration(scan)}")
         what, scan = "with trainings on subsets of the data", scan + subsets
-    more = job.seconds_of_power(seen, scan, glance)
     if not more:
         return terminal.agreed(what, scan, yes)
     note(f"{what}: about {terminal.duration(scan)}")
