@@ -40,7 +40,8 @@ class StrongestFeature(Detector):
 
     Attributes:
         trainings: on subsets, m.
-        epochs: of each of them.
+        epochs: of each of them; trainings too short to learn a rare trigger from a part of its
+            carriers do not measure it.
         directions: of each class, d; the ends of the first need not be the backdoor's where a
             class is small or varied.
         network: that is trained, "" for the default of the domain.
