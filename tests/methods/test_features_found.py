@@ -1,5 +1,6 @@
 """A thorough scan: what it keeps, what it tells, and how features are shown without a verdict."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +21,7 @@ from mithridate.pipelines.features_found import (
     with_subsets,
     without_subsets,
 )
-from mithridate.pipelines.ready_scan import ReadyScan
+from mithridate.pipelines.ready_scan import TOO_LONG, ReadyScan
 from mithridate.pipelines.scan import DataScanner
 from mithridate.report.page import write_report
 from mithridate.report.strong_features import exhibited
@@ -74,11 +75,19 @@ def test_the_time_of_subsets_is_announced(scanned):
 
 
 def test_it_is_asked_for_once_and_left_out_of_what_is_repeated():
-    detectors = with_subsets((SimpleFeatures(),), "resnet9:4")
-    assert detectors[1] == StrongestFeature(network="resnet9:4")
-    assert with_subsets(detectors, "") == detectors
+    detectors = with_subsets((SimpleFeatures(),))
+    assert detectors == with_subsets(detectors) == (SimpleFeatures(), StrongestFeature())
     assert without_subsets(detectors) == (SimpleFeatures(),)
-    assert DataScanner(thorough=True).asked == with_subsets(DataScanner().detectors, "")
+    assert DataScanner(thorough=True).asked == with_subsets(DataScanner().detectors)
+
+
+@pytest.mark.parametrize("thorough", [True, False])
+def test_subsets_are_learnt_by_the_network_of_the_scan(thorough):
+    given = () if thorough else (StrongestFeature(),)
+    small = DataScanner(detectors=given, thorough=thorough, network="resnet9:4")
+    assert small.asked == (StrongestFeature(network="resnet9:4"),)
+    own = DataScanner(detectors=(StrongestFeature(network="vgg"),), network="resnet9:4")
+    assert own.asked == own.detectors
 
 
 def test_a_quick_look_trains_nothing():
@@ -89,6 +98,13 @@ def test_a_quick_look_trains_nothing():
         asked_for("spectre", False, True, False)
     assert asked_for("", False, True, False) == StrongestFeature.name()
     assert asked_for("spectre", False, False, True) == "spectre"
+
+
+def test_copies_are_not_judged_by_trainings_on_subsets(scanned):
+    scanner = DataScanner(detectors=(FEW,), training=TrainingConfig(epochs=1))
+    job = ReadyScan.of(scanner, scanned.data, scanned.job.trusted, SmallDomain(crop=0.0))
+    clean = replace(scanned.scan, verdict=replace(scanned.scan.verdict, answer="clean", why=""))
+    assert TOO_LONG in job.powered(clean, job.looked()).verdict.why
 
 
 def test_nothing_is_rehearsed_where_all_that_is_asked_trains(scanned):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import scipy
@@ -84,11 +84,21 @@ class StrongFeatures:
     trainings: int
 
 
-def with_subsets(detectors: tuple[Detector, ...], network: str) -> tuple[Detector, ...]:
+def with_subsets(detectors: tuple[Detector, ...]) -> tuple[Detector, ...]:
     """Add the strongest feature to the detectors of a scan, unless it is among them."""
     if any(isinstance(each, StrongestFeature) for each in detectors):
         return detectors
-    return (*detectors, StrongestFeature(network=network))
+    return (*detectors, StrongestFeature())
+
+
+def on_network(detectors: tuple[Detector, ...], network: str) -> tuple[Detector, ...]:
+    """Let trainings on subsets take the network of the scan, unless they have one of their own."""
+    return tuple(
+        replace(each, network=network)
+        if isinstance(each, StrongestFeature) and not each.network
+        else each
+        for each in detectors
+    )
 
 
 def without_subsets(detectors: tuple[Detector, ...]) -> tuple[Detector, ...]:

@@ -24,7 +24,7 @@ from mithridate.detectors.strongest_feature import StrongestFeature
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.copies_judged import Again, alone
-from mithridate.pipelines.earned import earned, joined, skipped
+from mithridate.pipelines.earned import earned, joined, skipped, unmeasured
 from mithridate.pipelines.features_found import without_subsets
 from mithridate.pipelines.finding import DataScan
 from mithridate.pipelines.planted import Powers
@@ -33,6 +33,8 @@ from mithridate.pipelines.power import Measuring
 from mithridate.pipelines.quick_look import UNSEEN, Look, quick_scan
 from mithridate.pipelines.rehearsed import seconds_after_training
 from mithridate.pipelines.scan import DataScanner, Saw, choose_training
+
+TOO_LONG = "each copy with a planted backdoor would take all trainings on subsets again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +181,8 @@ class ReadyScan:
             glance: What the quick look found, where it could judge.
 
         """
+        if not self._brief.detectors:
+            return 0.0  # copies would be judged by many trainings each
         classes = [] if glance is None else [c for c in glance.classes if c.suspects]
         asked = self.scanner.smallest * len(self.data)
         if any(c.visible is None or c.visible > asked for c in classes):
@@ -221,8 +225,9 @@ class ReadyScan:
         nothing = verdict.answer == "clean" or (quick and verdict.why == UNSEEN)
         if not nothing:
             return scan
-        if not self.scanner.power:
-            return replace(scan, verdict=replace(verdict, why=joined(verdict.why, skipped())))
+        if not self.scanner.power or not self._brief.detectors:
+            why = unmeasured(TOO_LONG) if self.scanner.power else skipped()
+            return replace(scan, verdict=replace(verdict, why=joined(verdict.why, why)))
         own = self.saw == "neither"
         again = Again(
             self._brief, self.trusted, self.domain, self.runtime, self.model if own else None,
@@ -241,7 +246,7 @@ class ReadyScan:
     def _brief(self) -> DataScanner:
         """The scanner without trainings on subsets, by which copies are judged."""
         plain = without_subsets(self.scanner.detectors)
-        return replace(self.scanner, detectors=plain or self.scanner.detectors, thorough=False)
+        return replace(self.scanner, detectors=plain, thorough=False)
 
     def _measuring(
         self, seen: Look, quick: bool, scan: DataScan | None = None, step: Announce | None = None

@@ -38,7 +38,7 @@ from mithridate.detectors.spectre import Spectre
 from mithridate.detectors.strongest_feature import StrongestFeature
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.compared import Compared
-from mithridate.pipelines.features_found import Thorough, with_subsets
+from mithridate.pipelines.features_found import Thorough, on_network, with_subsets
 from mithridate.pipelines.finding import DataScan, Judged, Rule, judge_examples
 from mithridate.pipelines.quick_look import Look, look
 from mithridate.pipelines.spreading import spread
@@ -116,7 +116,8 @@ class DataScanner:
     @property
     def asked(self) -> tuple[Detector, ...]:
         """All detectors that are asked."""
-        return with_subsets(self.detectors, self.network) if self.thorough else self.detectors
+        chosen = with_subsets(self.detectors) if self.thorough else self.detectors
+        return on_network(chosen, self.network)
 
     @property
     def rule(self) -> Rule:
