@@ -19,7 +19,7 @@ from mithridate.core.flat import FlatForm
 from mithridate.core.streams import stream
 from mithridate.core.training_run import TrainingRun
 from mithridate.pipelines.federated import Federation
-from mithridate.pipelines.federation_lines import ClientLine, RoundLine, doubts
+from mithridate.pipelines.federation_lines import ClientLine, RoundLine, doubts, excesses
 
 
 def test_one_client_and_one_round_are_one_training():
@@ -179,6 +179,17 @@ def test_doubt_is_the_mean_rank_of_suspicion():
     ]  # fmt: skip
     assert doubts(lines) == {0: 0.0, 1: 0.75, 2: 0.75}
     assert RoundLine.read(lines[1].plain()) == lines[1]
+
+
+def test_excess_is_how_far_a_client_stands_out_from_the_median_of_its_rounds():
+    def line(*suspicions):
+        return RoundLine(0, tuple(ClientLine(c, suspicion=s) for c, s in enumerate(suspicions)))
+
+    assert excesses([line(0.0, 1.0, 2.0, 3.0, 9.0)]) == {0: -2.0, 1: -1.0, 2: 0.0, 3: 1.0, 4: 7.0}
+    assert excesses([line(0.5, 0.5, 0.5)] * 2) == {0: 0.0, 1: 0.0, 2: 0.0}
+    alike = excesses([line(0.0, 0.0, 0.0, 1.0)])
+    assert alike[0] == 0.0 and alike[3] > 2, "by the standard deviation"
+    assert excesses([RoundLine(0, (ClientLine(0), ClientLine(1)))]) == {}
 
 
 def test_the_same_settings_give_the_same_bits_twice():

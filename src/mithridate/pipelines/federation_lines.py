@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -80,6 +82,26 @@ def doubts(lines: Sequence[RoundLine]) -> dict[int, float]:
             ties = sum(v == value for v in known.values()) - 1
             ranks.setdefault(client, []).append((below + ties / 2) / (len(known) - 1))
     return {client: sum(r) / len(r) for client, r in sorted(ranks.items())}
+
+
+def excesses(lines: Sequence[RoundLine]) -> dict[int, float]:
+    """Give by how much each client stood out over all rounds; {} where nobody is weighed.
+
+    The mean over its rounds of (v - median) / MAD, v being its suspicion or 1 - trust. Ranks say
+    who comes first and somebody always does; this says by how much. Where most clients are alike
+    the standard deviation takes the place of the MAD, and where all are, all excesses are 0.
+    """
+    far: dict[int, list[float]] = {}
+    for line in lines:
+        known = {c.client: v for c in line.clients if (v := _doubt(c)) is not None}
+        finite = [v for v in known.values() if math.isfinite(v)]
+        if not finite:
+            continue
+        middle = statistics.median(finite)
+        spread = statistics.median(abs(v - middle) for v in finite) or statistics.pstdev(finite)
+        for client, value in known.items():
+            far.setdefault(client, []).append((value - middle) / spread if spread else 0.0)
+    return {client: sum(f) / len(f) for client, f in sorted(far.items())}
 
 
 def _doubt(line: ClientLine) -> float | None:
