@@ -3,6 +3,7 @@
     python recipes/strongest.py run --sets mnist      # 20 seconds of one core a world; resumable
     python recipes/strongest.py curves --sets mnist   # more trainings, uniform ones, the old search
     python recipes/strongest.py short --sets mnist    # half as many trainings, of 6 epochs
+    python recipes/strongest.py scale                 # time and memory at 50,000 examples
     python recipes/strongest.py scans --sets mnist    # verdicts with trusted examples
     python recipes/strongest.py table
 
@@ -17,6 +18,7 @@ each world has one more, of the network that proposes.
 from __future__ import annotations
 
 import functools
+import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,7 +52,7 @@ from mithridate.domains.image.layers import Encode
 from mithridate.pipelines.finding import Rule, judge_examples
 from mithridate.stats.official_search import official_search
 from mithridate.stats.ranking import auroc
-from mithridate.stats.strongest import Attributions, objective, search
+from mithridate.stats.strongest import Attributions, objective, relaxations, rounded, search
 from worlds import World, command_line
 
 FOLDER = "strongest"
@@ -329,6 +331,43 @@ def scans(names: list[str]) -> Iterator[World]:
                 yield label, functools.partial(scan, name, setting, 1000 + seed)
 
 
+def large(n: int, r: int) -> dict[str, Any]:
+    """Time and memory of the eigenvectors and the search in random factors with a planted set."""
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randn(n, r, generator=generator)
+    planted = torch.arange(n) < round(0.015 * n)
+    factors[planted] += 0.5 * torch.randn(r, generator=generator)
+    w, began = Attributions(factors, factors), time.process_time()
+    first = relaxations(w, StrongestFeature().directions)[0].direction
+    middle = time.process_time()
+    sets = [rounded(w, first, k) for k in (160, 640, 2_560)]
+    return {
+        "examples": n, "factors": r, "eigenvector_seconds": middle - began,
+        "rounding_seconds": time.process_time() - middle,
+        "planted_share": [float(planted[each].double().mean()) for each in sets[:2]],
+        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "environment": environment(),
+    }  # fmt: skip
+
+
+def scale(_: list[str]) -> Iterator[World]:
+    """One large matrix."""
+    yield "scale-50000", functools.partial(large, 50_000, 512)
+
+
+def scale_table() -> str:
+    """Time and memory at many examples."""
+    rows = [
+        [f"{r['examples']:,} x {r['factors']}", f"{r['eigenvector_seconds']:.0f}",
+         f"{r['rounding_seconds']:.0f}", f"{r['peak_megabytes']:.0f}",
+         ", ".join(f"{share:.2f}" for share in r["planted_share"])]
+        for r in records(FOLDER, "scale-*")
+    ]  # fmt: skip
+    header = ["examples x factors", "CPU seconds of two eigenvectors", "of rounding to three sizes",
+              "peak MB", "planted among 160, 640 members"]  # fmt: skip
+    return markdown(header, rows)
+
+
 def of_worlds() -> list[dict[str, Any]]:
     """The records of worlds, in the order of the plan."""
     seen = [r for name in PLAN for r in records(FOLDER, f"{name}-*")]
@@ -459,6 +498,7 @@ def table() -> str:
         baselines_table, "By how much the first sets stand out": clean_table,
         "How many trainings it takes": curve_table, "The released search": official_table,
         "Verdicts with trusted examples": scans_table,
+        "All data at once, without the matrix": scale_table,
     }  # fmt: skip
     made_of = {title: make() for title, make in parts.items()}
     shown = {title: text for title, text in made_of.items() if text.count("\n") > 2}
@@ -470,6 +510,6 @@ if __name__ == "__main__":
         __doc__,
         FOLDER,
         table,
-        {"run": worlds, "short": short, "curves": curves, "scans": scans},
+        {"run": worlds, "short": short, "curves": curves, "scans": scans, "scale": scale},
         list(PLAN),
     )
