@@ -217,19 +217,29 @@ def both(found: list[Any], ask: Callable[[Any], float], write: Callable[[float],
     return " / ".join(write(mean(ask(r[schedule]) for r in found)) for schedule in SCHEDULES)
 
 
+def over(slow: float, quick: float | None) -> str:
+    """Write how many times cheaper the fast schedule was, where it got there."""
+    return "not reached" if quick is None else f"{slow / quick:.2f}"
+
+
 def ends(found: list[Any], name: str) -> str:
     """Write what both schedules reach and cost on one set, seed by seed."""
     rows = []
     for r in found:
         (_, slow, wanted), (_, quick, got) = r["ordinary"]["curve"][-1], r["fast"]["curve"][-1]
-        within = [spent for _, spent, reached in r["fast"]["curve"] if reached >= wanted]
+        first = {
+            schedule: next((t for _, t, reached in r[schedule]["curve"] if reached >= wanted), None)
+            for schedule in SCHEDULES
+        }
         rows.append([
             name, str(r["seed"]), f"{percent(wanted)} in {slow:.1f} s",
             f"{percent(got)} in {quick:.1f} s", f"{100 * (got - wanted):+.1f}",
-            f"{slow / quick:.2f}", f"{slow / within[0]:.2f}" if within else "not reached",
+            f"{slow / quick:.2f}", over(slow, first["fast"]),
+            over(first["ordinary"], first["fast"]),
         ])  # fmt: skip
     header = ["set", "seed", "ordinary", "fast", "points", "times cheaper to the end"]
-    return markdown([*header, "times cheaper to the accuracy of the ordinary end"], rows)
+    header += ["to the accuracy of the ordinary end", "where each first reached that"]
+    return markdown(header, rows)
 
 
 def summed(found: list[Any], name: str) -> str:
@@ -239,9 +249,10 @@ def summed(found: list[Any], name: str) -> str:
     points = [100 * (quick[2] - slow[2]) for slow, quick in last]
     reached = sum(point >= 0 for point in points)
     return (
-        f"{name}, {found[0]['n']:,} examples, {len(found)} seeds: the fast schedule ends "
+        f"{name}, {found[0]['n']:,} examples, seeds run: {len(found)}. The fast schedule ends "
         f"{median(ratios):.2f} times cheaper (median; {min(ratios):.2f} to {max(ratios):.2f}) and "
-        f"{mean(points):+.1f} points off (mean; {min(points):+.1f} to {max(points):+.1f}); it "
+        f"{mean(points):+.1f} points from the ordinary one (mean; "
+        f"{min(points):+.1f} to {max(points):+.1f}); it "
         f"reaches what the ordinary one ends with in {reached} of {len(found)}.\n"
     )
 
