@@ -70,7 +70,16 @@ def test_what_is_there_is_replaced_only_when_that_is_said(done, folder):
         (("--client-attack", "neurotoxi"), "did you mean neurotoxin"),
         (("--division", "dirichle"), "did you mean 'dirichlet'"),
         (("--division", "by-group"), "needs the group of each"),
-        (("--aggregator", "fltrust"), "needs trusted data"),
+        (("--groups", "nowhere"), "no other division takes groups"),
+        (("--aggregator", "fltrust"), "needs trusted data of the server; name them by --trusted"),
+        (("--attackers", 5, "--attack", "badnets"), "--attackers in 0..4, found 5"),
+        (("--attackers", -1), "--attackers in 0..4, found -1"),
+        (("--attackers", 1), "does nothing but poison: say how by --attack"),
+        (("--attackers", 1, "--client-attack", "dba"), "does nothing but poison"),
+        (("--client-attack", "neurotoxin"), "say --attackers 1 or more"),
+        (("--set", "client.radius=1"), "say --attackers 1 or more"),
+        (("--participation", "nan"), "participation in (0, 1], found nan"),
+        (("--set", "server.server_rate=nan"), "a server_rate above 0, found nan"),
         (("--set", "server.rounds=zero"), "a whole number"),
         (("--set", "serve.rate=1"), "unknown part 'serve'"),
         (("--set", "protocol.alpha=1"), "--protocol"),
@@ -81,6 +90,7 @@ def test_what_is_wrong_is_said(given, says, folder, tmp_path):
     ended = inside("federate", folder / "all.npz", "--out", tmp_path / "new", *QUICK, *given)
     assert ended.returncode == 2
     assert says in ended.stderr
+    assert not (tmp_path / "new").exists()
 
 
 def test_groups_are_those_of_the_file(folder, tmp_path):
@@ -90,3 +100,13 @@ def test_groups_are_those_of_the_file(folder, tmp_path):
         "--groups", tmp_path / "few",
     )  # fmt: skip
     assert "expected a line for each of 160 examples, found 2" in ended.stderr
+
+
+def test_groups_that_are_no_text_are_refused_and_nothing_begins(folder, tmp_path):
+    (tmp_path / "torn").write_bytes(b"\xff\xfe\n")
+    ended = inside(
+        "federate", folder / "all.npz", "--out", tmp_path / "new", *QUICK, "--division", "by-group",
+        "--groups", tmp_path / "torn",
+    )  # fmt: skip
+    assert ended.returncode == 2 and "expected lines of UTF-8" in ended.stderr
+    assert not (tmp_path / "new").exists()

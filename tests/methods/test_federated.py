@@ -128,6 +128,7 @@ def test_too_few_clients_leave_the_model_as_it_was():
         ({"attackers": {9: DataPoisoning()}}, r"clients 0..3, found \[9\]"),
         ({"aggregator": Needy(), "participation": 0.5}, "at least 3 clients in a round, and 2"),
         ({"aggregator": Needy()}, "needs trusted data"),
+        ({"server_rate": float("inf")}, "server_rate above 0"),
         ({"data": []}, "needs clients"),
     ],
 )

@@ -8,6 +8,7 @@ Axes: M clients, m of them in a round, p numbers of the parameters, q of the run
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from mithridate.core.federated import Aggregated, Aggregator, Answers, Round
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.flat import FlatForm
 from mithridate.core.protocols import ClientProtocol
+from mithridate.core.spelling import spoken
 from mithridate.core.streams import stream, torch_generator
 from mithridate.core.training_run import TrainingRun
 from mithridate.pipelines.federation_evidence import client_lines
@@ -112,7 +114,7 @@ class Federation:
             MethodError: where a setting is out of range, or the aggregator needs more than this
                 federation has.
         """
-        self._check(clients, attackers or {}, root, run)
+        self.check(clients, attackers or {}, root, run)
         server = _Server(
             self, model, clients, domain, int(rng.integers(2**62)), run or TrainingRun(),
             attackers or {}, root, look,
@@ -127,23 +129,26 @@ class Federation:
         drawn = stream(seed, "round", number, "asked").permutation(clients)[:count]
         return sorted(drawn.tolist())
 
-    def _check(
+    def check(
         self, clients: Sequence[Dataset], attackers: Attackers, root: Dataset | None,
-        run: TrainingRun | None,
+        run: TrainingRun | None = None,
     ) -> None:  # fmt: skip
-        """Refuse what cannot be run."""
+        """Refuse what cannot be run; raises MethodError."""
         m, strange = len(clients), sorted(i for i in attackers if not 0 <= i < len(clients))
         isolates = self.protocol.fuses
-        asked, least = max(1, round(self.participation * m)), self.aggregator.least()
+        root_of = spoken("give root=", "name them by --trusted")
+        some = 0 < self.participation <= 1
+        asked, least = max(1, round(self.participation * m)) if some else m, self.aggregator.least()
         wrong = {
             f"expected 1 round or more, found {self.rounds}": self.rounds < 1,
             "a federation needs clients, found none": not m,
-            f"expected participation in (0, 1], found {self.participation}":
-                not 0 < self.participation <= 1,
+            f"expected participation in (0, 1], found {self.participation}": not some,
+            f"expected a server_rate above 0, found {self.server_rate}":
+                not 0 < self.server_rate < math.inf,
             f"attackers must be clients 0..{m - 1}, found {strange[:5]}": bool(strange),
             f"{self.aggregator.name()} as it is set needs at least {least} clients in a round, "
             f"and {asked} are asked; let more take part, or assume fewer attackers": asked < least,
-            f"{self.aggregator.name()} needs trusted data of the server; give root examples":
+            f"{self.aggregator.name()} needs trusted data of the server; {root_of}":
                 "root" in self.aggregator.needs and root is None,
             f"{self.aggregator.name()} needs clients that isolate themselves in masks; give the "
             "protocol isolated-subspace": "masks" in self.aggregator.needs and not isolates,
@@ -321,7 +326,10 @@ class _Server:
             surface = self.domain.surface(prepared)
         except CannotJudge as error:
             name = self.federation.aggregator.name()
-            raise MethodError(f"{name} asks about noise, and {error}") from None
+            why = str(error).partition(";")[0]
+            raise MethodError(
+                f"{name} asks about noise, and {why}; choose another aggregator"
+            ) from None
         place = torch_generator(stream(self.seed, "round", number, "noise"))
         noise = torch.rand(NOISE, *surface.pattern, generator=place)
         noise = surface.low + (surface.high - surface.low) * noise

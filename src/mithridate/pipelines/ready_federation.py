@@ -82,6 +82,10 @@ class ReadyFederation:
         """Where the federation is kept while it runs."""
         return None if self.home is None else self.home / UNFINISHED
 
+    def check(self) -> None:
+        """Refuse what cannot be run; raises MethodError."""
+        self.federation.check(self.clients, self.attackers, self.root)
+
     def seconds(self) -> float:
         """Estimate how long all rounds take, by a few batches of a client."""
         rounds, training = self.federation.rounds, self.federation.training

@@ -55,7 +55,7 @@ class Division:
         if self.clients < 1 or self.least < 1:
             raise MethodError(
                 "expected at least 1 client and at least 1 example of each, found "
-                f"clients={self.clients} and least={self.least}"
+                f"{self.clients} and {self.least}"
             )
         if n < needed:
             raise DataError(
@@ -156,7 +156,7 @@ class ByGroup(Division):
             there = "none" if groups is None else str(list(groups.shape))
             raise DataError(
                 f"a division by group needs the group of each of {len(labels)} examples, "
-                f"found {there}; name the column that holds them"
+                f"found {there}"
             )
         known, of, sizes = groups.unique(return_inverse=True, return_counts=True)
         if len(known) < self.clients:

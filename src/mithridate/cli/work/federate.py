@@ -19,6 +19,7 @@ from mithridate.cli.poison import WhichAttack
 from mithridate.cli.settings import split
 from mithridate.cli.sources import find_source, trusted_beside
 from mithridate.cli.terminal import Watch, agreed, command_line, note, say, stopped
+from mithridate.clients.data_poisoning import DataPoisoning, DistributedBackdoor
 from mithridate.clients.plain_descent import PlainDescent
 from mithridate.core.clients import ClientAttack
 from mithridate.core.data import Dataset
@@ -65,7 +66,9 @@ def run(
     """Run a federation and write what came out; gives the exit status."""
     given = split(asked.set or [], {**KINDS, **dict.fromkeys(OWN)})
     asked = replace(asked, set=_others(asked.set or []))
-    check(asked, liars, out, force)
+    check_liars(asked, liars, parties.clients, given["client"])
+    check_groups(parties)
+    check_out(out, force)
     federation = federation_of(server, parties, given)
     source = find_source(path, reading)
     answer.print_decisions(source)
@@ -94,19 +97,39 @@ def run(
     return status.CLEAN
 
 
-def check(asked: WhichAttack, liars: WhoLies, out: Path, force: bool) -> None:
-    """Refuse at once, before data are read, what no data could make right.
+def check_liars(asked: WhichAttack, liars: WhoLies, clients: int, given: dict[str, str]) -> None:
+    """Refuse before data are read who cannot attack as is said.
 
     Raises:
         MethodError: for names that there are not, or flags that contradict each other.
-        DataError: where something is in the way of what is written.
     """
-    wanted = asked.attack is not None or asked.trigger is not None
-    if wanted:
+    poisons = asked.attack is not None or asked.trigger is not None
+    if poisons:
         check_names(asked)
-    if wanted and not liars.attackers:
+    kind = resolve(cast(Any, ClientAttack), liars.client_attack)
+    if not 0 <= liars.attackers <= clients:
+        raise MethodError(f"expected --attackers in 0..{clients}, found {liars.attackers}")
+    attacks = poisons or given or kind is not DataPoisoning
+    if attacks and not liars.attackers:
         raise MethodError("an attack needs somebody who makes it: say --attackers 1 or more")
-    resolve(cast(Any, ClientAttack), liars.client_attack)
+    if liars.attackers and not poisons and kind in (DataPoisoning, DistributedBackdoor):
+        raise MethodError(
+            f"{kind.name()} does nothing but poison: say how by --attack or --trigger, or name "
+            "another --client-attack"
+        )
+
+
+def check_groups(parties: WhoTakesPart) -> None:
+    """Refuse groups without their division, and the division without groups; raises MethodError."""
+    if (parties.groups is not None) != (parties.division == "by-group"):
+        raise MethodError(
+            "--division by-group needs the group of each example, and no other division takes "
+            "groups: give both it and --groups FILE, or neither"
+        )
+
+
+def check_out(out: Path, force: bool) -> None:
+    """Refuse what is in the way of what is written; raises DataError."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{str(out)!r}: expected a folder, found a file")
     there = {each.name for each in out.iterdir()} - {UNFINISHED} if out.exists() else set()
@@ -187,13 +210,17 @@ def groups_of(file: Path | None, source: Source, data: Dataset) -> torch.Tensor 
     """Read the group of each example, int64[n]; None where no file is given.
 
     Raises:
-        DataError: where the file has another number of lines than there are examples.
+        DataError: where the file is no text, or has another number of lines than there are
+            examples.
     """
     if file is None:
         return None
     if file.stat().st_size > LARGEST:
         raise DataError(f"{str(file)!r} is larger than {LARGEST:,} bytes, too large for groups")
-    lines = file.read_text("utf-8").splitlines()
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{str(file)!r}: expected lines of UTF-8, found {error.reason}") from None
     if len(lines) != len(source.data):
         raise DataError(
             f"{str(file)!r}: expected a line for each of {len(source.data):,} examples, found "
@@ -248,6 +275,7 @@ def parts_of(attack: Poisoning, count: int) -> tuple[Poisoning, ...]:
 
 def made(job: ReadyFederation, yes: bool) -> FederationOutcome | None:
     """Run it, showing how far it is; None where somebody stopped it."""
+    job.check()
     there = job.checkpoint is not None and job.checkpoint.exists()
     if there:
         note(f"going on with the federation that is kept in {job.checkpoint}, if it is this one")
