@@ -57,6 +57,12 @@ def test_a_stopped_federation_goes_on_with_the_same_bits(protocol, tmp_path):
     other = {**settings, "server_rate": 0.5}
     run = TrainingRun(checkpoint=tmp_path)
     assert same(federate(run=run, **other), federate(**other)), "that of another is passed over"
+    (kept,) = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    for torn in (b"", whole[:100], b"\xff" * 300, whole[:-40]):
+        kept.write_bytes(torn)
+        run = TrainingRun(checkpoint=tmp_path)
+        assert same(federate(run=run, **settings), straight), "so is a damaged one"
 
 
 def test_what_a_federation_is_known_by_holds_no_place_in_memory():

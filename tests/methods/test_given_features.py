@@ -78,7 +78,15 @@ def test_costly_detectors_are_fitted_on_a_sample_and_score_all(world):
         ({"trusted_features": np.zeros((300, 7))}, "of suspects and .* of trusted examples"),
         ({"features": np.zeros(900)}, "of suspects and .* of trusted examples"),
         ({"trusted_features": np.zeros((0, 8)), "trusted_labels": np.zeros(0, int)}, "for each"),
-        ({"classes": ("a", "b")}, "expected labels of 2 classes, found 2"),
+        ({"classes": ("a", "b")}, r"expected labels in 0\.\.1, found 0\.\.2"),
+        ({"labels": np.full(900, -1)}, r"expected labels in 0\.\.\d, found -1\.\."),
+        ({"labels": np.full(900, "cat")}, "expected real numbers, found <U3"),
+        ({"features": np.zeros((900, 8), complex)}, "expected real numbers, found complex"),
+        ({"features": np.full((900, 8), np.nan)}, "features must be finite"),
+        (
+            {"features": np.zeros((900, 0)), "trusted_features": np.zeros((300, 0))},
+            "d at least 1",
+        ),
     ],
 )  # fmt: skip
 def test_arrays_that_do_not_fit_are_refused(world, change, message):
@@ -92,3 +100,11 @@ def test_a_detector_that_needs_inputs_is_refused(world):
         scan_features(*world[:4], detectors=(Strip(),))
     with pytest.raises(MethodError, match="a sample of at least 1 example, found 0"):
         scan_features(*world[:4], sample=0)
+
+
+@pytest.mark.parametrize("name, value", [("level", 2.0), ("fdr", 0.0), ("smallest", float("nan"))])
+def test_settings_out_of_range_are_refused(world, name, value):
+    with pytest.raises(MethodError, match=f"{name} between 0 and 1, found {value}"):
+        scan_features(*world[:4], **{name: value})
+    with pytest.raises(MethodError, match="at least 1 permutation, found 0"):
+        scan_features(*world[:4], permutations=0)

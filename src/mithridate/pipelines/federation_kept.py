@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from mithridate.core.data import Dataset
@@ -81,14 +81,20 @@ class Kept:
             write_tensors(self.file, now.tensors(), {NOTE: note})
 
     def restore(self, now: ServerState) -> tuple[ServerState, list[RoundLine]]:
-        """Take up what was kept of the same federation; else give what it begins with."""
+        """Take up what was kept of the same federation; else give what it begins with.
+
+        A damaged file is passed over, too: its federation begins again.
+        """
         if self.file is None or not self.file.exists():
             return now, []
-        with safe_open(self.file, "pt") as opened:
-            note = json.loads((opened.metadata() or {}).get(NOTE, "{}"))
-        if note.get("key") != self.key:
+        try:
+            with safe_open(self.file, "pt") as opened:
+                note = json.loads((opened.metadata() or {}).get(NOTE, "{}"))
+            if note.get("key") != self.key:
+                return now, []
+            return ServerState.of(load_file(self.file)), list(map(RoundLine.read, note["lines"]))
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return now, []
-        return ServerState.of(load_file(self.file)), [RoundLine.read(raw) for raw in note["lines"]]
 
 
 def _digest(about: object) -> str:

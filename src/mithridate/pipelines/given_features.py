@@ -70,16 +70,20 @@ def scan_features(
 
     Raises:
         DataError: The arrays do not fit together.
-        MethodError: A detector needs more than features and labels.
+        MethodError: A detector needs more than features and labels, or a setting is out of range.
     """
     began, step = time.perf_counter(), step or (lambda _: None)
     step("reading features")
-    known = _labels(trusted_labels, len(trusted_features))
-    suspects = _labels(labels, len(features))
+    _check(level, fdr, smallest, permutations)
+    features, trusted_features = _numbers(features), _numbers(trusted_features)
+    known = _labels(_numbers(trusted_labels), len(trusted_features))
+    suspects = _labels(_numbers(labels), len(features))
     every = torch.cat([suspects, known])
     names = tuple(classes) or tuple(str(c) for c in range(int(every.max()) + 1))
     if int(every.min()) < 0 or int(every.max()) >= len(names):
-        raise DataError(f"expected labels of {len(names)} classes, found {int(every.max())}")
+        raise DataError(
+            f"expected labels in 0..{len(names) - 1}, found {int(every.min())}..{int(every.max())}"
+        )
     rows = _together(features, trusted_features)
     view = View(features=rows, labels=every)
     few = _sampled(rows, every, sample, seed)
@@ -100,6 +104,25 @@ def scan_features(
         decided.verdict, fdr, judged, decided.classes, decided.flagged, rows, nn.Identity(), cost,
         trusted=trusted, naming=decided.naming,
     )  # fmt: skip
+
+
+def _check(level: float, fdr: float, smallest: float, permutations: int) -> None:
+    """Refuse settings that are out of range."""
+    shares = {"level": level, "fdr": fdr, "smallest": smallest}
+    for name, value in shares.items():
+        if not 0 < value < 1:
+            raise MethodError(f"expected {name} between 0 and 1, found {value}")
+    if permutations < 1:
+        raise MethodError(f"expected at least 1 permutation, found {permutations}")
+
+
+def _numbers(given: Array | Sequence[Any]) -> Array:
+    """Give real numbers as an array; one that is mapped into memory stays there."""
+    array = given if isinstance(given, torch.Tensor) else np.asanyarray(given)
+    real = not array.is_complex() if isinstance(array, torch.Tensor) else array.dtype.kind in "biuf"
+    if not real:
+        raise DataError(f"expected real numbers, found {array.dtype}")
+    return array
 
 
 def _judged(detector: Detector, view: View, few: View, n: int, step: Announce) -> Judged:
@@ -138,9 +161,10 @@ def _labels(labels: Array, n: int) -> torch.Tensor:
 def _together(first: Array, second: Array) -> torch.Tensor:
     """Copy the rows of both into one float32[N, d], block by block."""
     shapes = [tuple(each.shape) for each in (first, second)]
-    if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
+    if any(len(shape) != 2 or not shape[1] for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise DataError(
-            "expected features [n, d] of suspects and [m, d] of trusted examples, found "
+            "expected features [n, d] of suspects and [m, d] of trusted examples, d at least 1, "
+            "found "
             f"{list(shapes[0])} and {list(shapes[1])}"
         )
     rows = torch.empty(shapes[0][0] + shapes[1][0], shapes[0][1], dtype=torch.float32)
