@@ -227,7 +227,7 @@ def ends(found: list[Any], name: str) -> str:
     rows = []
     for r in found:
         (_, slow, wanted), (_, quick, got) = r["ordinary"]["curve"][-1], r["fast"]["curve"][-1]
-        first = {
+        first: dict[str, Any] = {
             schedule: next((t for _, t, reached in r[schedule]["curve"] if reached >= wanted), None)
             for schedule in SCHEDULES
         }
