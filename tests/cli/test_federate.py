@@ -110,3 +110,24 @@ def test_groups_that_are_no_text_are_refused_and_nothing_begins(folder, tmp_path
     )  # fmt: skip
     assert ended.returncode == 2 and "expected lines of UTF-8" in ended.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_a_training_that_diverges_is_reported(folder, tmp_path):
+    """All updates are refused, and the losses of the record are none; no traceback."""
+    ended = inside(
+        "federate", folder / "all.npz", "--out", tmp_path, *QUICK, "--set",
+        "training.learning_rate=nan",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "In 2 rounds too few clients were let in, and the model stayed." in ended.stdout
+    record = json.loads((tmp_path / "federation.json").read_text())
+    assert all("not finite" in line["refused"] for line in record["rounds"][0]["clients"])
+
+
+def test_one_that_was_stopped_while_it_wrote_goes_on(folder, tmp_path):
+    (tmp_path / "unfinished-federation").mkdir()
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    again = ("federate", folder / "all.npz", "--out", tmp_path, *QUICK)
+    assert inside(*again).returncode == 0
+    (tmp_path / "federation.json").write_text("{}")
+    assert "no result of federate" in inside(*again, "--force").stderr

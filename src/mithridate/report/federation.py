@@ -17,7 +17,7 @@ import torch
 from mithridate.core.files import write_text
 from mithridate.core.fingerprint import fingerprint
 from mithridate.core.method import Method
-from mithridate.core.plain import plain
+from mithridate.core.plain import finite, plain
 from mithridate.core.runtime import environment
 from mithridate.pipelines.federation_lines import doubts
 from mithridate.pipelines.ready_federation import FederationOutcome, ReadyFederation
@@ -93,7 +93,7 @@ def federation_record(work: FederationWork) -> dict[str, Any]:
         "accuracy": {n: _interval(v) for n, v in work.outcome.accuracy.items()},
         "success": {n: _interval(v) for n, v in work.outcome.success.items()},
         "naming": _naming(doubted, set(job.attackers)),
-        "rounds": [line.plain() for line in made.lines],
+        "rounds": finite([line.plain() for line in made.lines]),
         "cost": made.cost,
         "command": spell_surrogates(work.command),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),

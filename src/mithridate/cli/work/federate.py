@@ -52,6 +52,8 @@ DIVISIONS: dict[str, type[Division]] = {
 }  # fmt: skip
 OWN = ("aggregator", "protocol", "client", "training", "division", "server")
 """The parts of a federation that --set changes, beside those of the attack on data."""
+WEIGHTS = "model.safetensors"
+"""The file of the model."""
 TEST = 0.2
 """Share of the examples that measure the model where no test data are given."""
 LARGEST = 2**26
@@ -132,7 +134,9 @@ def check_out(out: Path, force: bool) -> None:
     """Refuse what is in the way of what is written; raises DataError."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{str(out)!r}: expected a folder, found a file")
-    there = {each.name for each in out.iterdir()} - {UNFINISHED} if out.exists() else set()
+    there = {each.name for each in out.iterdir()} if out.exists() else set()
+    if UNFINISHED in there and RECORD not in there:  # somebody stopped it while it wrote
+        there -= {UNFINISHED, WEIGHTS, PAGE}
     if there and not _ours(out):
         raise DataError(
             f"{str(out)!r} holds something that is no result of federate; choose another folder "
@@ -298,7 +302,7 @@ def divided_in_words(parties: WhoTakesPart, shares: tuple[torch.Tensor, ...]) ->
 def write(work: FederationWork, classes: tuple[str, ...], out: Path) -> None:
     """Write the model and the report, and say what came out."""
     kept = kept_network.Note(work.job.network, classes)
-    written = kept_network.save(work.outcome.made.model, out / "model.safetensors", kept)
+    written = kept_network.save(work.outcome.made.model, out / WEIGHTS, kept)
     content = write_federation(work, out)
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     for sentence in told(content):
