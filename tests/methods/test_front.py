@@ -52,7 +52,7 @@ VERBS = {
     guard: "guard",
 }
 ELSEWHERE = {
-    "scan data": {"path": "data", "device": "runtime"},
+    "scan data": {"path": "data", "device": "runtime", "strongest": "settings"},
     "scan model": {
         "file": "model",
         "data": "trusted",
