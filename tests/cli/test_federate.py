@@ -84,6 +84,11 @@ def test_what_is_there_is_replaced_only_when_that_is_said(done, folder):
         (("--set", "serve.rate=1"), "unknown part 'serve'"),
         (("--set", "protocol.alpha=1"), "--protocol"),
         (("--rounds", 0), "1 round or more"),
+        (("--test", "digits:test"), "expected test examples of the classes"),
+        (
+            ("--attackers", 1, "--attack", "badnets", "--poison-rate", "nan"),
+            "must not be negative and must be finite, found nan",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(given, says, folder, tmp_path):
@@ -91,6 +96,11 @@ def test_what_is_wrong_is_said(given, says, folder, tmp_path):
     assert ended.returncode == 2
     assert says in ended.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_test_data_are_others(folder, tmp_path):
+    same = ("federate", folder / "all.npz", "--test", folder / "all.npz", "--out", tmp_path, *QUICK)
+    assert "is the data set that clients train on itself" in inside(*same).stderr
 
 
 def test_groups_are_those_of_the_file(folder, tmp_path):

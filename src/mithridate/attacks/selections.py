@@ -5,6 +5,7 @@ Axes: n examples.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,8 +41,10 @@ def count(amount: float, n: int, available: int, what: str) -> int:
     Raises:
         MethodError: where fewer examples are available.
     """
-    if amount < 0:
-        raise MethodError(f"the amount of {what} must not be negative, found {amount}")
+    if not 0 <= amount < math.inf:
+        raise MethodError(
+            f"the amount of {what} must not be negative and must be finite, found {amount}"
+        )
     target_labels = round(amount * n) if amount < 1 else round(amount)
     if target_labels > available:
         raise MethodError(

@@ -22,6 +22,7 @@ Examples: TypeAlias = str | Path | Source | Dataset
 THE_SAME = {
     "trusted": "is the suspect data set itself; trusted examples are others, of the same kind, "
     "that somebody has checked",
+    "test": "is the data set that clients train on itself; test data are others of the same kind",
     "suspect": "are the trusted examples themselves; suspects are what the network may have been "
     "trained on, and may be left out",
 }
@@ -80,7 +81,7 @@ def beside(
     Args:
         first: Those that were there before.
         other: The ones to give.
-        what: They are, "trusted" or "suspect".
+        what: They are, "trusted", "test" or "suspect".
         classes: The classes to give them, () for those of the first.
 
     Raises:

@@ -34,6 +34,7 @@ from mithridate.domains.catalogue import is_named
 from mithridate.domains.formats import Source
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.drawing import draw_examples
+from mithridate.pipelines.examples import beside
 from mithridate.pipelines.federated import LOCAL, Federation
 from mithridate.pipelines.ready_federation import UNFINISHED, FederationOutcome, ReadyFederation
 from mithridate.pipelines.splits import ByGroup, Dirichlet, Division, Iid, Unequal
@@ -198,7 +199,7 @@ def tested(
     if where is None and is_named(path):
         where = f"{path}:test"
     if where is not None:
-        return source.data, trusted_beside(source, where, reading), where
+        return source.data, beside(source, find_source(where, reading), "test"), where
     n = len(source.data)
     order = torch.from_numpy(stream(seed, "test").permutation(n))
     apart = round(TEST * n)
