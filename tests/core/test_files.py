@@ -7,7 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mithridate.core.files import replacement, write_json, write_tensors, write_text
+from mithridate.core.files import (
+    read_tensors,
+    replacement,
+    write_json,
+    write_tensors,
+    write_text,
+)
 from mithridate.core.plain import finite, plain
 
 
@@ -56,3 +62,19 @@ def test_numbers_that_are_not_finite_become_none():
     kept = plain(given | {"c": torch.float32})
     assert kept == {"a": None, "b": [1.5, None, [True, "x"]], "3": None, "c": "torch.float32"}
     assert json.dumps(kept, allow_nan=False)
+
+
+def test_what_was_kept_is_read_and_what_is_damaged_is_as_if_it_were_not_there(tmp_path):
+    path = tmp_path / "kept.safetensors"
+    assert read_tensors(None) == read_tensors(path) == ({}, {})
+    write_tensors(path, {"a": torch.arange(3.0)}, {"note": json.dumps({"key": "k"})})
+    tensors, note = read_tensors(path, "note")
+    assert torch.equal(tensors["a"], torch.arange(3.0)) and note == {"key": "k"}
+    assert read_tensors(path)[1] == {}
+    whole = path.read_bytes()
+    for torn in (b"", whole[:5], whole[:-1], b"\xff" * 300, whole.replace(b"k", b"\\")):
+        path.write_bytes(torn)
+        assert read_tensors(path, "note") == ({}, {})
+    for said in ("no JSON", "[]"):
+        write_tensors(path, {"a": torch.ones(1)}, {"note": said})
+        assert read_tensors(path, "note") == ({}, {})

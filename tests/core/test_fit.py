@@ -204,6 +204,8 @@ def test_a_checkpoint_of_another_training_is_ignored(tmp_path):
     moved = replace(world(), inputs=-world().inputs)
     kept = train(NOISY, moved, checkpoint=tmp_path)
     assert torch.equal(kept.losses, train(NOISY, moved).losses)
+    (tmp_path / "training.safetensors").write_bytes(b"torn")
+    assert torch.equal(train(NOISY, checkpoint=tmp_path).losses, train(NOISY).losses)
 
 
 def test_two_trainings_agree_in_every_bit():

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import nn
 
-from mithridate.core.files import write_tensors
+from mithridate.core.files import read_tensors, write_tensors
 
 
 class Checkpoint:
     """Saves and restores the buffers, what is trained, its momentum and the recorded losses.
 
-    A checkpoint of another key is ignored: it belongs to another training.
+    A checkpoint of another key is ignored: it belongs to another training; so is a damaged one.
 
     Attributes:
         ended: Whether the training that was restored had been ended before its last epoch.
@@ -57,13 +55,9 @@ class Checkpoint:
 
     def restore(self) -> int:
         """Take up a saved state of the same training; returns the epochs already done."""
-        if self.file is None or not self.file.exists():
-            return 0
-        with safe_open(self.file, "pt") as opened:
-            note = json.loads((opened.metadata() or {}).get("training", "{}"))
+        tensors, note = read_tensors(self.file, "training")
         if any(note.get(name) != value for name, value in self.note.items()):
             return 0
-        tensors = load_file(self.file)
         self.losses.copy_(tensors["losses"])
         for number, buffer in enumerate(self.buffers):
             buffer.copy_(tensors[f"buffer.{number}"])

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 
@@ -46,3 +47,21 @@ def write_tensors(
     apart = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with replacement(path) as unfinished:
         save_file(apart, unfinished, metadata=dict(metadata) if metadata else None)
+
+
+def read_tensors(
+    path: Path | None, note: str = ""
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `write_tensors` kept of work that was stopped, and the JSON note of a name.
+
+    Both are empty where there is no file or a damaged one: the work begins again then.
+    """
+    if path is None or not path.exists():
+        return {}, {}
+    try:
+        with safe_open(path, "pt") as opened:
+            said: Any = json.loads((opened.metadata() or {}).get(note, "{}"))
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, RecursionError):
+        return {}, {}
+    return (tensors, said) if isinstance(said, dict) else ({}, {})

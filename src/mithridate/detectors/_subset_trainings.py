@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from mithridate.core.attribution import margins
 from mithridate.core.data import Dataset
-from mithridate.core.files import write_tensors
+from mithridate.core.files import read_tensors, write_tensors
 from mithridate.core.fingerprint import digests
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.inference import logits_of
@@ -59,9 +58,10 @@ class SubsetTrainings:
         data = Dataset(view.inputs, labels, torch.arange(len(labels)), classes)
         order, said = by_content(data), []
         for number, mask in enumerate(chosen):
-            kept = self.home and self.home / f"subset-{number}.safetensors"
-            if kept is not None and kept.exists():
-                said.append(load_file(kept)["margins"])
+            kept = None if self.home is None else self.home / f"subset-{number}.safetensors"
+            there, _ = read_tensors(kept)
+            if "margins" in there:
+                said.append(there["margins"])
             else:
                 said.append(self._one(view, data, order[mask[order]], number))
                 if kept is not None:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 
 from mithridate.core.data import Dataset
-from mithridate.core.files import write_tensors
+from mithridate.core.files import read_tensors, write_tensors
 from mithridate.core.fingerprint import fingerprint
 from mithridate.core.method import State
 from mithridate.pipelines.federation_lines import RoundLine
@@ -85,16 +83,10 @@ class Kept:
 
         A damaged file is passed over, too: its federation begins again.
         """
-        if self.file is None or not self.file.exists():
+        tensors, note = read_tensors(self.file, NOTE)
+        if not tensors or note.get("key") != self.key:
             return now, []
-        try:
-            with safe_open(self.file, "pt") as opened:
-                note = json.loads((opened.metadata() or {}).get(NOTE, "{}"))
-            if note.get("key") != self.key:
-                return now, []
-            return ServerState.of(load_file(self.file)), list(map(RoundLine.read, note["lines"]))
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return now, []
+        return ServerState.of(tensors), [RoundLine.read(raw) for raw in note["lines"]]
 
 
 def _digest(about: object) -> str:
