@@ -1,6 +1,7 @@
 """`mithridate federate`: what it writes can be read, and it says what is wrong."""
 
 import json
+import re
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_what_is_there_is_replaced_only_when_that_is_said(done, folder):
     assert forced.returncode == 0, forced.stderr
     assert "Nobody attacked." in forced.stdout
     page = (folder / "out" / "federation.html").read_text()
-    assert "ranks nobody" in page and "Trained in 2 rounds" in page
+    assert "ranked nobody" in page and "Trained in 2 rounds" in page
 
 
 @pytest.mark.parametrize(
@@ -126,10 +127,14 @@ def test_a_training_that_diverges_is_reported(folder, tmp_path):
     """All updates are refused, and the losses of the record are none; no traceback."""
     ended = inside(
         "federate", folder / "all.npz", "--out", tmp_path, *QUICK, "--set",
-        "training.learning_rate=nan",
+        "training.learning_rate=nan", "--rounds", 1,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert "In 2 rounds too few clients were let in, and the model stayed." in ended.stdout
+    assert "4 clients trained in 1 round;" in ended.stdout
+    assert "In 1 round too few clients were let in, and the model stayed." in ended.stdout
+    page = (tmp_path / "federation.html").read_text()
+    assert "No update was let in" in page and "in 1 of 1 round: " in page
+    assert re.search(r'd="M[\d.]+ [\d.]+h4"', page), "accuracy of the one round is drawn"
     record = json.loads((tmp_path / "federation.json").read_text())
     assert all("not finite" in line["refused"] for line in record["rounds"][0]["clients"])
 

@@ -120,7 +120,7 @@ def told(content: dict[str, Any]) -> list[str]:
     attackers = [each["client"] for each in content["clients"] if each["attacks"]]
     rounds, m = content["settings"]["rounds"], len(content["clients"])
     said = [
-        f"{m} clients trained in {rounds} rounds; the server aggregated by "
+        f"{_counted(m, 'client')} trained in {_counted(rounds, 'round')}; the server aggregated by "
         f"{content['aggregator']['name']}."
     ]
     if attackers:
@@ -130,7 +130,9 @@ def told(content: dict[str, Any]) -> list[str]:
         said.append("Nobody attacked.")
     void = sum(bool(line["void"]) for line in content["rounds"])
     if void:
-        said.append(f"In {void} rounds too few clients were let in, and the model stayed.")
+        said.append(
+            f"In {_counted(void, 'round')} too few clients were let in, and the model stayed."
+        )
     return [*said, *_naming_told(content, attackers)]
 
 
@@ -138,7 +140,7 @@ def _naming_told(content: dict[str, Any], attackers: Sequence[int]) -> list[str]
     """Say whether the server could tell who attacked."""
     naming = content["naming"]
     if not naming["ranks"]:
-        return ["This aggregator names nobody: what it saw of each client is below."]
+        return ["The aggregator ranked nobody: what it saw of each client is below."]
     first = _ranked(content)[: max(1, len(attackers))]
     who = sorted(each["client"] for each in first)
     said = [f"{_clients(who)} ranked as most suspicious over all rounds."]
@@ -148,6 +150,11 @@ def _naming_told(content: dict[str, Any], attackers: Sequence[int]) -> list[str]
             "(50 % is chance)."
         )
     return said
+
+
+def _counted(number: int, what: str) -> str:
+    """Spell a number of things."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _clients(numbers: Sequence[int]) -> str:
@@ -186,6 +193,8 @@ def _curve(content: dict[str, Any], form: str) -> Figure:
 def _path(points: Sequence[tuple[int, float]], rounds: int) -> str:
     """An SVG path through shares by round."""
     places = [f"{_across(number, rounds)} {_up(value)}" for number, value in points]
+    if len(places) == 1:
+        return f"M{places[0]}h4"  # one point alone would not be seen
     return "" if not places else "M" + "L".join(places)
 
 
@@ -225,7 +234,7 @@ def _why(content: dict[str, Any], client: int) -> str:
             said.append(words.format(own, theirs))
     refused = [line["refused"] for line in mine if line["refused"]]
     if refused:
-        said.append(f"was refused in {len(refused)} rounds: {refused[0]}")
+        said.append(f"was refused in {_counted(len(refused), 'round')}: {refused[0]}")
     return "; ".join(said)
 
 
