@@ -41,7 +41,7 @@ from strongest import PlainImages
 from worlds import World, command_line
 
 FOLDER = "theory"
-SEEDS, CARRIERS = 12, 80
+SEEDS, CARRIERS = 40, 80
 ASKED: tuple[Detector, ...] = (
     SpectralSignatures(), ActivationClustering(), Spectre(), NearestNeighbours(), EarlyLoss(),
     GradientNorm(), StrongestFeature(trainings=12, epochs=6, network="mlp"),
