@@ -68,9 +68,17 @@ def percent(value: Interval | list[float]) -> str:
     return f"{100 * centre:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def average(values: Iterable[float]) -> str:
-    """Write the mean of shares over cells with its interval and their number."""
+def average(values: Iterable[float], bounded: bool = False) -> str:
+    """Write the mean of shares over cells with its interval and their number.
+
+    Args:
+        values: Shares, or differences of them.
+        bounded: Whether the mean cannot lie outside of 0 and 1, so that the interval ends there.
+
+    """
     found = mean(list(values))
+    if bounded:
+        found = found._replace(low=max(found.low, 0.0), high=min(found.high, 1.0))
     if found.n < 2:
         return f"{100 * found.value:.1f} (n = 1)" if found.n else "not measured"
     return f"{percent(found)} (n = {found.n})"

@@ -221,7 +221,7 @@ def table() -> str:
 def line(seen: list[dict[str, float]]) -> list[str]:
     """Means over seeds with their intervals."""
     names = ("accuracy, running", "asr, running", "accuracy, batch", "asr, batch")
-    return [average(figures[name] for figures in seen) for name in names]
+    return [average((figures[name] for figures in seen), bounded=True) for name in names]
 
 
 def tail(mine: list[dict[str, Any]]) -> list[str]:

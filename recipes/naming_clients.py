@@ -174,12 +174,12 @@ def table() -> str:
 
 def line(mine: Sequence[dict[str, Any]], clean: Sequence[dict[str, Any]]) -> list[str]:
     """The figures of one kind of attack."""
-    level = [average(f[name] for f in mine) for name in ("accuracy", "asr")]
+    level = [average((f[name] for f in mine), bounded=True) for name in ("accuracy", "asr")]
     if mine[0]["standings"] is None:
         return [*level, *["-"] * 8]
     attacked, calm = [read(f) for f in mine], [read(f) for f in clean]
     one_by_one = [naming(federation) for federation in attacked]
-    auroc = average(metrics["naming_auroc"].value for metrics in one_by_one)
+    auroc = average((m["naming_auroc"].value for m in one_by_one), bounded=True)
     at = naming_at([*calm, *attacked])
     names = ("naming_recall", "naming_precision", "naming_false_alarms")
     own = ["-"] * 4
