@@ -10,17 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from mithridate.core.domain import Surface
 from mithridate.core.errors import MethodError
-from mithridate.core.runtime import Runtime
-from mithridate.core.scanner import Scanned, Scanner, by_target
-from mithridate.core.scores import Scores
+from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.view import View
 from mithridate.scanners.mm_bd import margins
-from mithridate.scanners.pairs_of_classes import Drawn, divided, in_own_units, search
-from mithridate.scanners.sources import differentiable_model
+from mithridate.scanners.pairs_of_classes import PairGround, scan_pairs
 
 
 @dataclass(frozen=True)
@@ -69,16 +64,10 @@ class LocalTransfer(Scanner):
         numbers = self.windows, self.steps, self.examples, self.arms
         if not 0 < self.share <= 1 or self.learning_rate <= 0 or min(numbers) < 1:
             raise MethodError(f"expected settings above 0 and a share of at most 1, found {self}")
-        prepared = view.domain.prepare(view.clean.inputs)
-        surface = view.domain.surface(prepared)
-        drawn = divided(view.clean.labels, view.classes, self.examples, rng)
-        with differentiable_model(view, prepared, surface) as model:
-            reach = WindowSearch(self, model, prepared, surface, drawn, view.runtime).reach
-            reached, sources, learnt = search(reach, view.classes, self.steps, self.arms)
-        pairs = in_own_units(reached)
-        shown = {"pattern": learnt[0], "mask": learnt[1], "source": sources.float()}
-        shown["margin"] = pairs.amax(1).float()
-        return Scanned(Scores(by_target(pairs), unit="class"), shown, pairs)
+        return scan_pairs(
+            view, rng, lambda ground: WindowSearch(self, ground).reach, ("pattern", "mask"),
+            examples=self.examples, steps=self.steps, arms=self.arms,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,35 +76,28 @@ class WindowSearch:
 
     Attributes:
         how: Its settings.
-        model: The network.
-        prepared: Trusted inputs[n, ...].
-        surface: Of these.
-        drawn: Rows of them by class.
-        runtime: Where to compute.
+        ground: What it stands on.
 
     """
 
     how: LocalTransfer
-    model: nn.Module
-    prepared: torch.Tensor
-    surface: Surface
-    drawn: Drawn
-    runtime: Runtime
+    ground: PairGround
 
     def reach(self, pairs: torch.Tensor, steps: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Give the margins float64[a] of pairs int64[a, 2], their patterns and their windows."""
-        each = min(len(learn) for learn, _ in self.drawn)
-        device, reached, kept = torch.device(self.runtime.device), [], []
-        for part in pairs.split(max(1, self.runtime.batch_size // (each * self.how.windows))):
-            rows = torch.stack([self.drawn[s][0][:each] for s in part[:, 0].tolist()])
-            seen, aims = self.prepared[rows].float().to(device), part[:, 1].to(device)
+        ground, reached, kept = self.ground, [], []
+        for part in pairs.split(
+            max(1, ground.runtime.batch_size // (ground.each * self.how.windows))
+        ):
+            seen, aims = ground.begin(part)
             windows, pattern = self.promise(seen, aims)
             best, pattern = self.learn(seen, aims, windows, pattern, steps)
-            window = windows[torch.arange(len(part), device=device), best]
-            reached += [
-                self.test(s, k, p, w)
-                for (s, k), p, w in zip(part.tolist(), pattern, window, strict=True)
-            ]
+            window = windows[torch.arange(len(part), device=seen.device), best]
+            for (source, aim), p, w in zip(part.tolist(), pattern, window, strict=True):
+                held = ground.held(source)[None]
+                reached.append(
+                    ground.margin(self.put(held, w[None, None], p[None, None])[0, 0], aim)
+                )
             kept.append((pattern.cpu(), window.cpu()))
         learnt = [torch.cat(each) for each in zip(*kept, strict=True)]
         return torch.tensor(reached, dtype=torch.float64), learnt
@@ -128,12 +110,12 @@ class WindowSearch:
             value, [a, ...].
         """
         point = seen.flatten(0, 1).requires_grad_(True)
-        margin = margins(self.model(point).float(), aims.repeat_interleave(seen.shape[1]))
+        margin = margins(self.ground.model(point).float(), aims.repeat_interleave(seen.shape[1]))
         (slope,) = torch.autograd.grad(margin.sum(), point)
-        slope, low, high = slope.view_as(seen), self.surface.low, self.surface.high
+        slope, low, high = slope.view_as(seen), self.ground.surface.low, self.ground.surface.high
         up, down = (slope * (high - seen)).mean(1), (slope * (low - seen)).mean(1)
         gain = torch.maximum(up, down).clamp_min(0)
-        mask = self.surface.mask
+        mask = self.ground.surface.mask
         places = gain.sum_to_size(len(seen), *_padded(mask, gain.ndim - 1)).view(-1, *mask)
         return _windows(places, self.how.share, self.how.windows), torch.where(up > down, high, low)
 
@@ -142,13 +124,13 @@ class WindowSearch:
         pattern: torch.Tensor, steps: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
         """Improve a pattern in each window; give the best windows int64[a] and theirs [a, ...]."""
-        low, high = self.surface.low, self.surface.high
+        low, high = self.ground.surface.low, self.ground.surface.high
         kept = pattern = pattern[:, None].expand(-1, windows.shape[1], *pattern.shape[1:])
         labels = aims[:, None, None].expand(*windows.shape[:2], seen.shape[1])
         least = torch.full(windows.shape[:2], torch.inf, device=seen.device)
         for step in range(steps + 1):
             point = pattern.detach().requires_grad_(True)
-            logits = self.model(self.put(seen, windows, point).flatten(0, 2)).float()
+            logits = self.ground.model(self.put(seen, windows, point).flatten(0, 2)).float()
             losses = F.cross_entropy(logits, labels.flatten(), reduction="none")
             mean = losses.detach().view(labels.shape).mean(2)
             lower = (mean < least).view(*mean.shape, *(1,) * (point.ndim - 2))
@@ -162,18 +144,10 @@ class WindowSearch:
 
     def put(self, seen: torch.Tensor, windows: torch.Tensor, pattern: torch.Tensor) -> torch.Tensor:
         """Put patterns[a, w, ...] into windows of inputs[a, b, ...]: [a, w, b, ...]."""
-        mask = windows.view(*windows.shape[:2], 1, *_padded(self.surface.mask, seen.ndim - 2))
+        mask = windows.view(
+            *windows.shape[:2], 1, *_padded(self.ground.surface.mask, seen.ndim - 2)
+        )
         return (1 - mask) * seen[:, None] + mask * pattern[:, :, None]
-
-    def test(self, source: int, aim: int, pattern: torch.Tensor, window: torch.Tensor) -> float:
-        """Give the mean margin of the class aimed at over held-out examples of the source."""
-        inputs = self.prepared[self.drawn[source][1]].float().to(pattern.device)
-        moved = self.put(inputs[None], window[None, None], pattern[None, None])[0, 0]
-        if not self.prepared.is_floating_point():
-            moved = moved.round()
-        with torch.no_grad():
-            aims = torch.full((len(moved),), aim, device=moved.device)
-            return float(margins(self.model(moved).float(), aims).mean())
 
 
 def _padded(mask: tuple[int, ...], wide: int) -> tuple[int, ...]:

@@ -6,11 +6,20 @@ Axes: n trusted examples, c classes, a pairs, b examples of a source.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
+from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge
+from mithridate.core.runtime import Runtime
+from mithridate.core.scanner import Scanned, by_target
+from mithridate.core.scores import Scores
+from mithridate.core.view import View
+from mithridate.scanners.mm_bd import margins
+from mithridate.scanners.sources import differentiable_model
 
 FEWEST = 2
 """Trusted examples of a class without which nothing is led from there."""
@@ -23,6 +32,79 @@ Drawn = list[tuple[torch.Tensor, torch.Tensor]]
 Reach = Callable[[torch.Tensor, int], tuple[torch.Tensor, list[torch.Tensor]]]
 """Is given pairs int64[a, 2] of source and target and a number of steps, and gives the margins
 float64[a] that they reach, and what was learnt for them, tensors of a rows each."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairGround:
+    """What a search over pairs of classes stands on.
+
+    Attributes:
+        model: The network, ready for derivatives.
+        prepared: Trusted inputs[n, ...].
+        surface: Of these.
+        drawn: Rows of them by class.
+        runtime: Where to compute.
+
+    """
+
+    model: nn.Module
+    prepared: torch.Tensor
+    surface: Surface
+    drawn: Drawn
+    runtime: Runtime
+
+    @property
+    def each(self) -> int:
+        """Examples that every source is learnt from, b."""
+        return min(len(learn) for learn, _ in self.drawn)
+
+    def begin(self, pairs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the inputs float[a, b, ...] to learn pairs int64[a, 2] from, and their targets."""
+        rows = torch.stack([self.drawn[s][0][: self.each] for s in pairs[:, 0].tolist()])
+        device = torch.device(self.runtime.device)
+        return self.prepared[rows].float().to(device), pairs[:, 1].to(device)
+
+    def held(self, source: int) -> torch.Tensor:
+        """Give the inputs of a class that test."""
+        return self.prepared[self.drawn[source][1]].float().to(self.runtime.device)
+
+    def margin(self, moved: torch.Tensor, aim: int) -> float:
+        """Give the mean margin of a class at changed inputs, rounded as inputs are."""
+        if not self.prepared.is_floating_point():
+            moved = moved.round()
+        with torch.no_grad():
+            aims = torch.full((len(moved),), aim, device=moved.device)
+            return float(margins(self.model(moved).float(), aims).mean())
+
+
+def scan_pairs(
+    view: View, rng: np.random.Generator, reach_on: Callable[[PairGround], Reach],
+    shown: tuple[str, ...], *, examples: int, steps: int, arms: int,
+) -> Scanned:  # fmt: skip
+    """Search every pair of classes of a view's model, and score its classes.
+
+    Args:
+        view: With trusted examples.
+        rng: Draws these.
+        reach_on: Gives the search on a ground.
+        shown: Names of what it learns.
+        examples: See `divided`.
+        steps: See `search`.
+        arms: See `search`.
+
+    Raises:
+        CannotJudge: without gradients, or where a class has too few trusted examples.
+    """
+    prepared = view.domain.prepare(view.clean.inputs)
+    surface = view.domain.surface(prepared)
+    drawn = divided(view.clean.labels, view.classes, examples, rng)
+    with differentiable_model(view, prepared, surface) as model:
+        reach = reach_on(PairGround(model, prepared, surface, drawn, view.runtime))
+        reached, sources, learnt = search(reach, view.classes, steps, arms)
+    pairs = in_own_units(reached)
+    evidence = {**dict(zip(shown, learnt, strict=True)), "source": sources.float()}
+    evidence["margin"] = pairs.amax(1).float()
+    return Scanned(Scores(by_target(pairs), unit="class"), evidence, pairs)
 
 
 def divided(labels: torch.Tensor, classes: int, examples: int, rng: np.random.Generator) -> Drawn:

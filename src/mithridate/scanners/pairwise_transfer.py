@@ -6,20 +6,15 @@ Axes: n trusted examples, c classes, a pairs, b examples of a source.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
 
-from mithridate.core.domain import Surface
 from mithridate.core.errors import MethodError
-from mithridate.core.runtime import Runtime
-from mithridate.core.scanner import Scanned, Scanner, by_target
-from mithridate.core.scores import Scores
+from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.view import View
-from mithridate.scanners.mm_bd import margins
-from mithridate.scanners.pairs_of_classes import Drawn, divided, in_own_units, search
-from mithridate.scanners.sources import differentiable_model
+from mithridate.scanners.pairs_of_classes import PairGround, scan_pairs
 from mithridate.scanners.universal_transfer import UniversalTransfer
 
 
@@ -68,58 +63,21 @@ class PairwiseTransfer(Scanner):
         """Search all pairs at once, or let them race."""
         if min(self.size, self.learning_rate) <= 0 or min(self.steps, self.examples, self.arms) < 1:
             raise MethodError(f"expected settings above 0, found {self}")
-        prepared = view.domain.prepare(view.clean.inputs)
-        surface = view.domain.surface(prepared)
-        drawn = divided(view.clean.labels, view.classes, self.examples, rng)
-        with differentiable_model(view, prepared, surface) as model:
-            reach = Search(self, model, prepared, surface, drawn, view.runtime).reach
-            reached, sources, learnt = search(reach, view.classes, self.steps, self.arms)
-        pairs = in_own_units(reached)
-        shown = {"pattern": learnt[0], "source": sources.float()}
-        shown["margin"] = pairs.amax(1).float()
-        return Scanned(Scores(by_target(pairs), unit="class"), shown, pairs)
+        return scan_pairs(
+            view, rng, lambda ground: partial(self.reach, ground), ("pattern",),
+            examples=self.examples, steps=self.steps, arms=self.arms,
+        )  # fmt: skip
 
-
-@dataclass(frozen=True, eq=False)
-class Search:
-    """A search over pairs of classes in one network.
-
-    Attributes:
-        how: Its settings.
-        model: The network.
-        prepared: Trusted inputs[n, ...].
-        surface: Of these.
-        drawn: Rows of them by class.
-        runtime: Where to compute.
-
-    """
-
-    how: PairwiseTransfer
-    model: nn.Module
-    prepared: torch.Tensor
-    surface: Surface
-    drawn: Drawn
-    runtime: Runtime
-
-    def reach(self, pairs: torch.Tensor, steps: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def reach(
+        self, ground: PairGround, pairs: torch.Tensor, steps: int
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Give the margins float64[a] that pairs int64[a, 2] reach, and the changes."""
-        learner = UniversalTransfer(self.how.size, steps, self.how.learning_rate)
-        each = min(len(learn) for learn, _ in self.drawn)
-        device, reached, changes = torch.device(self.runtime.device), [], []
-        for part in pairs.split(max(1, self.runtime.batch_size // each)):
-            rows = torch.stack([self.drawn[s][0][:each] for s in part[:, 0].tolist()])
-            seen = self.prepared[rows].float().to(device)
-            change = learner.learn(self.model, seen, part[:, 1].to(device), self.surface)
-            reached += [self.test(s, k, v) for (s, k), v in zip(part.tolist(), change, strict=True)]
+        learner = UniversalTransfer(self.size, steps, self.learning_rate)
+        surface, reached, changes = ground.surface, [], []
+        for part in pairs.split(max(1, ground.runtime.batch_size // ground.each)):
+            change = learner.learn(ground.model, *ground.begin(part), surface)
+            for (source, aim), each in zip(part.tolist(), change, strict=True):
+                moved = (ground.held(source) + each).clamp(surface.low, surface.high)
+                reached.append(ground.margin(moved, aim))
             changes.append(change.cpu())
         return torch.tensor(reached, dtype=torch.float64), [torch.cat(changes)]
-
-    def test(self, source: int, aim: int, change: torch.Tensor) -> float:
-        """Give the mean margin of the class aimed at over held-out examples of the source."""
-        inputs = self.prepared[self.drawn[source][1]].float().to(change.device)
-        moved = (inputs + change).clamp(self.surface.low, self.surface.high)
-        if not self.prepared.is_floating_point():
-            moved = moved.round()
-        with torch.no_grad():
-            aims = torch.full((len(moved),), aim, device=change.device)
-            return float(margins(self.model(moved).float(), aims).mean())
