@@ -23,15 +23,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from cells import markdown, records
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
-from mithridate.bench.metrics.evaluate import attack_success
-from mithridate.core.data import concatenate
+from mithridate.bench.metrics.evaluate import accuracy, attack_success
+from mithridate.bench.metrics.stealth import feature_shift, spectral_shift
+from mithridate.core.data import Dataset, concatenate
+from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import TrainingConfig
+from mithridate.core.inference import forward
 from mithridate.core.method import Detector, Trigger
 from mithridate.core.registry import find
 from mithridate.core.runtime import Runtime, environment
@@ -104,7 +108,9 @@ def world(name: str, kind: str, seed: int) -> dict[str, Any]:
         place.attacks.get(kind, next(iter(place.attacks.values()))),
         AllToOne(TARGET), RandomSelection(place.rate if kind != "clean" else 0),
     )  # fmt: skip
+    started = time.process_time()
     made = attack.poison(data, stream(seed, "poison", name, kind))
+    poison_seconds = time.process_time() - started
     training = TrainingConfig(epochs=place.epochs, batch_size=64, augment=place.augment)
     scanner = DataScanner(network=place.network, training=training)
     trained = scanner.train(made.data, trusted, source.domain, seed, Runtime())
@@ -116,13 +122,16 @@ def world(name: str, kind: str, seed: int) -> dict[str, Any]:
         return RULE.decide(some, made.data, trusted, stream(seed, "permute"))
 
     ordinary = tuple(judged[d.name()] for d in scanner.asked if d.name() in judged)
-    test = load_named(place.data, split="test").data.subset(range(TEST))
     poisoned = made.truth.poisoned
+    test = load_named(place.data, split="test").data.subset(range(TEST))
+    rng = stream(seed, "trap", name)
     return {
         "domain": name, "attack": kind, "seed": seed, "poisons": int(poisoned.sum()),
-        "attack_success": attack_success(
-            trained.model, attack, test, source.domain, stream(seed, "trap", name)
-        ),
+        "accuracy": accuracy(trained.model, test, source.domain),
+        "attack_success": attack_success(trained.model, attack, test, source.domain, rng),
+        "noticed": noticed(trained.model, attack, test, source.domain, rng),
+        "spectral": spectral_shift(view.features[:n], poisoned, made.data.labels),
+        "poison_seconds": poison_seconds,
         "ordinary": told(decide(ordinary), poisoned),
         "detectors": {
             d: told(decide((j,)), poisoned) | {"auroc": ranking(j, made.data.labels, poisoned)}
@@ -132,6 +141,24 @@ def world(name: str, kind: str, seed: int) -> dict[str, Any]:
         "cpu_seconds": time.process_time() - began,
         "environment": environment(),
     }  # fmt: skip
+
+
+def noticed(
+    model: nn.Module, attack: Poisoning, test: Dataset, domain: Domain, rng: np.random.Generator
+) -> dict[str, float]:
+    """How far the trigger moves inputs, by the domain's own measures, and features."""
+    stamped = attack.triggered_test(test, rng)
+    before = test.subset(torch.isin(test.ids, stamped.ids))
+
+    def features(data: Dataset) -> torch.Tensor:
+        return forward(model, domain.prepare(data.inputs), Runtime())[0]
+
+    moved = domain.difference(before.inputs, stamped.inputs)
+    wanted = features(test.subset(test.labels == TARGET))
+    return {name: float(values.mean()) for name, values in moved.items()} | {
+        f"features: {name}": value
+        for name, value in feature_shift(features(before), features(stamped), wanted).items()
+    }
 
 
 def ask(asked: dict[str, Detector], view: View, n: int) -> tuple[dict[str, Judged], dict[str, str]]:
@@ -190,12 +217,15 @@ def found(record: Any, some: Combination) -> bool:
     return least(record, some, "target") <= RULE.level
 
 
-def power(some: Combination, among: Sequence[Any]) -> float:
-    """The share of worlds in which it does, every attack counting the same."""
-    kinds: dict[tuple[str, str], list[bool]] = {}
+def power(some: Combination, among: Sequence[Any]) -> tuple[float, float]:
+    """The share of worlds in which it does, every attack counting the same; then how surely."""
+    kinds: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     for record in among:
-        kinds.setdefault((record["domain"], record["attack"]), []).append(found(record, some))
-    return float(np.mean([np.mean(each) for each in kinds.values()])) if kinds else 0.0
+        p_value = least(record, some, "target")
+        kind = kinds.setdefault((record["domain"], record["attack"]), [])
+        kind.append((p_value <= RULE.level, -np.log10(p_value)))
+    every = np.array([np.mean(each, axis=0) for each in kinds.values()])
+    return tuple(every.mean(0)) if len(every) else (0.0, 0.0)
 
 
 def choose(among: Sequence[Any], most: int) -> Combination:
@@ -205,7 +235,7 @@ def choose(among: Sequence[Any], most: int) -> Combination:
     while len(chosen) < most:
         rest = [(power((*chosen, d), among), (*chosen, d)) for d in names if d not in chosen]
         best = max(rest, key=lambda pair: pair[0])  # the first by name where several are equal
-        if chosen and best[0] <= power(chosen, among):
+        if chosen and best[0][0] <= power(chosen, among)[0]:
             break
         chosen = best[1]
     return chosen
@@ -271,6 +301,31 @@ def single(poisoned: list[Any], clean: list[Any]) -> list[list[str]]:
     return lines
 
 
+def taking(poisoned: list[Any], clean: list[Any], void: list[Any]) -> list[list[str]]:
+    """How well each attack takes, how far it moves what it touches, and what it costs."""
+    lines = []
+    every = [*poisoned, *void]
+    for domain, attack in dict.fromkeys((r["domain"], r["attack"]) for r in every):
+        own = [r for r in every if (r["domain"], r["attack"]) == (domain, attack)]
+        twins = [r for r in clean if r["domain"] == domain and r["seed"] in SEEDS]
+        lost = np.mean([r["accuracy"][0] for r in twins]) - np.mean([r["accuracy"][0] for r in own])
+        moved = {k: np.mean([r["noticed"][k] for r in own]) for k in own[0]["noticed"]}
+        lines.append([
+            domain, attack, f"{100 * PLACES[domain].rate:g} %",
+            f"{100 * np.mean([r['attack_success'][0] for r in own]):.1f} %", f"{100 * lost:+.1f}",
+            ", ".join(f"{k} {v:.3g}" for k, v in moved.items() if not k.startswith("features")),
+            f"{moved['features: shift']:.2f}", f"{np.mean([r['spectral'] for r in own]):.1f}",
+            f"{np.mean([r['poison_seconds'] for r in own]):.2f}",
+        ])  # fmt: skip
+    return lines
+
+
+TAKING = [
+    "domain", "attack", "share of the data", "ASR", "points of accuracy lost",
+    "how far inputs move", "features move by", "poison apart in its class", "CPU seconds",
+]  # fmt: skip
+
+
 def table() -> str:
     """Write the tables: attacks left out, domains left out, single detectors, false alarms."""
     every = records(FOLDER, "*-seed*")
@@ -285,6 +340,7 @@ def table() -> str:
     parts = [
         f"{len(poisoned)} poisoned worlds in which the attack took, {len(void)} in which it did "
         f"not, {len(clean)} clean ones.\n",
+        "### What the attacks do\n", markdown(TAKING, taking(poisoned, clean, void)),
         "### One attack left out\n",
         markdown(HEADER, leaving_out(poisoned, lambda r: (r["domain"], r["attack"]))),
         "### One domain left out\n", markdown(HEADER, leaving_out(poisoned, lambda r: r["domain"])),
