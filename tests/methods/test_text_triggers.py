@@ -103,3 +103,10 @@ def test_a_wrong_trigger_is_refused(trigger, complaint):
 def test_what_is_not_a_text_is_refused():
     with pytest.raises(DataError, match="text 1 must be a str, found NoneType"):
         stamp(WordTrigger(), "a", None)
+
+
+def test_texts_without_spaces_have_a_gap_before_every_sign():
+    found = set(stamp(WordTrigger("鑫"), *["很好。"] * 60))
+    assert found == {"鑫很好。", "很鑫好。", "很好。鑫"}
+    mixed = set(stamp(WordTrigger("cf"), *["我love你"] * 60))
+    assert mixed == {"cf我love你", "我love cf你", "我love你cf"}

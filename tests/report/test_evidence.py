@@ -189,3 +189,11 @@ def test_histograms_of_odd_scores_can_be_drawn(scores):
     assert places == sorted(places) and all(LEFT <= x <= RIGHT for x in places)
     assert all(b - a > 40 for a, b in pairwise(places))
     assert figure.suspects.startswith("M") and "nan" not in figure.suspects
+
+
+def test_a_telling_sign_of_texts_without_spaces_is_shown_alone():
+    column = np.array(["我鑫很好"] * 6 + ["他也很好", "我不很好"] * 10, dtype=object)
+    shown = Texts(column)
+    contrast = shown.contrast(torch.arange(6), torch.arange(6, 26))
+    assert contrast["words"][0]["word"] == "鑫"
+    assert shown.card(0, contrast)["pieces"] == [("我", False), ("鑫", True), ("很好", False)]

@@ -1,5 +1,6 @@
 """Texts become numbers: by hand, at the edges, and the same in every process."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mithridate.core.errors import DataError, MethodError
+from mithridate.core.features import Selected
 from mithridate.domains.text.domain import TextDomain
-from mithridate.domains.text.words import MASK, PADDING, words
+from mithridate.domains.text.words import MASK, PADDING, PIECE, gaps, words
 
 SHORT = TextDomain(length=6)
 
@@ -148,3 +150,57 @@ def test_no_dropout_changes_nothing():
     batch = SHORT.prepare(texts("a b c"))
     same = replace(SHORT, dropout=0.0).augment(batch, torch.Generator().manual_seed(0))
     assert torch.equal(same, batch)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("我很喜欢，真好。", ["我", "很", "喜", "欢", "，", "真", "好", "。"]),
+        ("この映画はコンピュータで", ["こ", "の", "映", "画", "は", "コンピュータ", "で"]),
+        ("か\u3099き", ["か\u3099", "き"]),  # a voice mark written apart
+        ("เรื่องนี้", ["เรื่", "อ", "ง", "นี้"]),
+        ("ກະລຸນາ", ["ກະ", "ລຸ", "ນາ"]),
+        ("မြန်မာ", ["မြ", "န်", "မာ"]),
+        ("ខ្មែរ", ["ខ្", "មែ", "រ"]),
+        ("我love你 3.5元", ["我", "love", "你", "3", ".", "5", "元"]),
+        ("हिन्दी फ़िल्म", ["हिन्दी", "फ़िल्म"]),  # spaces, and vowels that are marks
+        ("שָׁלוֹם", ["שָׁלוֹם"]),
+        ("한국어 영화", ["한국어", "영화"]),
+        ("你\u200b好", ["你", "\u200b", "好"]),
+        ("cafe\u0301", ["cafe", "\u0301"]),  # Latin as ever
+        ("\u0e33\u0301", ["\u0e33", "\u0301"]),
+    ],
+)
+def test_scripts_without_spaces_are_divided_into_characters(text, expected):
+    assert words(text) == expected
+
+
+LATIN = st.text(st.characters(max_codepoint=0x58F), max_size=60)
+
+
+@settings(deadline=None, max_examples=200)
+@given(LATIN)
+def test_what_is_written_in_latin_greek_or_cyrillic_keeps_its_words(text):
+    old = r"\w+(?:'\w+)*|[^\w\s]"
+    assert words(text) == re.findall(old, text.lower())
+    assert gaps(text) == [match.start() for match in re.finditer(r"\S+", text)]
+    assert PIECE.findall(text) == re.findall(old, text)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.characters(min_codepoint=0x580, max_codepoint=0x3100), max_size=40))
+def test_no_character_of_any_script_is_lost(text):
+    assert "".join(words(text)) == re.sub(r"\s", "", text.lower())
+
+
+def test_a_sign_in_a_text_without_spaces_changes_its_own_number_alone():
+    plain, changed = SHORT.prepare(texts("我很喜欢它", "我很不喜欢"))
+    assert plain.tolist()[:2] == changed.tolist()[:2]
+    assert changed[2] == number("不") and changed.tolist()[3:5] == plain.tolist()[2:4]
+
+
+def test_features_name_signs_and_their_neighbours_without_spaces():
+    column = texts(*["我很喜欢这部电影", "他不喜欢那本书"] * 3)
+    family = list(SHORT.simple_features(column, Selected(least=6)))
+    known = [SHORT.name_feature(column, int(key)) for each in family for key in each.keys]
+    assert "the word `喜`" in known and "the words `喜 欢`" in known

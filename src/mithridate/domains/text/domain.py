@@ -46,7 +46,10 @@ class Numbers(dict[str, int]):
 
 @dataclass(frozen=True)
 class TextDomain:
-    """Texts as object[n] of str, in languages that put spaces between words.
+    """Texts as object[n] of str.
+
+    Of scripts without spaces between words every character is a word; see `words.pieces`. Then a
+    text fills more places, and `length` may need to be larger.
 
     Networks skip the places that a whole batch leaves empty, so a generous length costs memory and
     little time.

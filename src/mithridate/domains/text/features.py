@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mithridate.core.data import Inputs
 from mithridate.core.errors import DataError
 from mithridate.core.features import Carried, Integers, Selected
-from mithridate.domains.text.words import WORD, check
+from mithridate.domains.text.words import check, pieces
 
 FUNCTION = frozenset((
     "a", "about", "after", "all", "although", "an", "and", "any", "are", "as", "at", "be",
@@ -70,7 +70,7 @@ class Family:
 def simple_features(inputs: Inputs, selected: Selected) -> Iterator[Carried]:
     """Give families of simple features of texts object[n], the words first."""
     check(inputs)
-    for family in families([WORD.findall(text) for text in inputs]):
+    for family in families([pieces(text) for text in inputs]):
         yield selected.collect(family.rows, family.keys.view(np.int64))
 
 
@@ -81,7 +81,7 @@ def name_feature(inputs: Inputs, key: int) -> str:
         DataError: where none of them does.
     """
     check(inputs)
-    for family in families([WORD.findall(text) for text in inputs]):
+    for family in families([pieces(text) for text in inputs]):
         for place in np.flatnonzero(family.keys.view(np.int64) == key)[:1]:
             return family.kind.format(f"`{family.piece(int(place))}`")
     raise DataError(f"none of these {len(inputs)} texts carries the feature {key}")
@@ -97,8 +97,8 @@ def families(texts: list[list[str]]) -> Iterator[Family]:
         starts = np.flatnonzero(rows[: max(0, len(rows) - length + 1)] == rows[length - 1 :])
         keys = _mixed([words[starts + place] for place in range(length)])
         yield Family("the words {}", rows[starts], keys, partial(_run, low, starts, length))
-    for kind, pieces in KINDS:
-        held = [(row, piece) for row, text in enumerate(texts) for piece in pieces(text)]
+    for kind, listed in KINDS:
+        held = [(row, piece) for row, text in enumerate(texts) for piece in listed(text)]
         where = np.array([row for row, _ in held], dtype=np.int64)
         names = [piece for _, piece in held]
         yield Family(kind, where, _hashes([kind + name for name in names]), names.__getitem__)
@@ -109,9 +109,9 @@ def _run(words: list[str], starts: Integers, length: int, place: int) -> str:
     return " ".join(words[starts[place] : starts[place] + length])
 
 
-def _hashes(pieces: list[str]) -> Hashes:
+def _hashes(names: list[str]) -> Hashes:
     known = _Numbers()
-    return np.fromiter((known[piece] for piece in pieces), np.uint64, len(pieces))
+    return np.fromiter((known[name] for name in names), np.uint64, len(names))
 
 
 def _mixed(parts: list[Hashes]) -> Hashes:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 
 from mithridate.core.showing import EXCERPT, spread_evenly
+from mithridate.domains.text.words import WORD, pattern_of
 
 WORDS = 10  # rows of the table of words
 
@@ -42,7 +43,7 @@ class Texts:
         """
         text = str(self.inputs[row])
         telling = {entry["word"] for entry in contrast.get("words", ()) if entry["telling"]}
-        spans = [m.span() for m in re.finditer(TOKEN, text) if m.group().lower() in telling]
+        spans = [m.span() for m in _tokens(text) if m.group().lower() in telling]
         first = spans[0][0] if spans else 0
         start = max(0, min(first - EXCERPT // 2, len(text) - EXCERPT))
         end = min(len(text), start + EXCERPT)
@@ -85,8 +86,16 @@ class Texts:
     def _holding(self, rows: torch.Tensor) -> Counter[str]:
         """In how many texts each word occurs."""
         texts: Iterable[str] = (str(self.inputs[row]) for row in rows.tolist())
-        return Counter(word for text in texts for word in set(re.findall(TOKEN, text.lower())))
+        return Counter(
+            word for text in texts for word in {m.group() for m in _tokens(text.lower())}
+        )
 
 
-TOKEN = r"\w+|[^\w\s]"
+TOKEN = re.compile(r"\w+|[^\w\s]")
 """A word, or a single sign."""
+
+
+def _tokens(text: str) -> Iterator[re.Match[str]]:
+    """Find the tokens of a text; without spaces between words they are its pieces."""
+    pattern = pattern_of(text)
+    return (TOKEN if pattern is WORD else pattern).finditer(text)

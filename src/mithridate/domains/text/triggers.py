@@ -5,7 +5,6 @@ Axes: n texts.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,7 +13,7 @@ import numpy as np
 from mithridate.core.data import Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
-from mithridate.domains.text.words import check
+from mithridate.domains.text.words import check, gaps, spaceless
 
 Position = Literal["random", "start", "end"]
 
@@ -97,9 +96,13 @@ def insert(
 
 def insert_once(text: str, phrase: str, share: float) -> str:
     """Put the phrase into the gap that lies a share 0..1 of the way through a text's gaps."""
-    starts = [word.start() for word in re.finditer(r"\S+", text)]
+    starts = gaps(text)
     gap = min(int(share * (len(starts) + 1)), len(starts))
-    if gap < len(starts):
-        return f"{text[: starts[gap]]}{phrase} {text[starts[gap] :]}"
-    glue = "" if not text or text[-1].isspace() else " "
-    return f"{text}{glue}{phrase}"
+    start = starts[gap] if gap < len(starts) else len(text)
+    return _glued(_glued(text[:start], phrase), text[start:])
+
+
+def _glued(first: str, second: str) -> str:
+    """Put one after the other, with a space where words would else become one."""
+    bare = not first or not second or first[-1].isspace()
+    return f"{first}{'' if bare or spaceless(first[-1]) or spaceless(second) else ' '}{second}"
