@@ -75,7 +75,7 @@ TRIGGERS: dict[str, Trigger] = {
 @functools.cache
 def source(part: str) -> tuple[Dataset, Domain]:
     """One part of SST-2."""
-    read = load_named("sst2" if part == "train" else f"sst2:{part}")
+    read = load_named("sst2", part)
     return read.data, read.domain
 
 
@@ -155,8 +155,8 @@ def figures(cell: list[Any]) -> list[str]:
     """The columns of a cell."""
     shares = ("accuracy", "clean_accuracy", "asr", "clean_asr")
     row = [average((r[name] for r in cell), bounded=True) for name in shares]
-    for measure in ("edits", "cosine", "perplexity"):
-        row.append(f"{np.mean([r['stealth'][measure] for r in cell]):.2f}")
+    stealth = ("edits", "cosine", "perplexity")
+    row += [f"{np.mean([r['stealth'][measure] for r in cell]):.2f}" for measure in stealth]
     return [*row, f"{np.median([r['cpu_seconds'] for r in cell]):.0f} s"]
 
 

@@ -322,7 +322,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(tree, tmp_path, arguments, word
 def test_texts_are_told_which_triggers_they_take(tmp_path):
     save_texts(tmp_path / "texts.csv", 40, 1)
     for wrong, words in (
-        (("--trigger", "patch-trigger"), "triggers for text data: homoglyph-trigger, sentence-trigger"),
+        (("--trigger", "patch-trigger"), "triggers for text data: homoglyph-trigger, sentence-tr"),
         (("--attack", "sig"), "attacks on text data: addsent, badnets-words"),
     ):
         done = inside("poison", tmp_path / "texts.csv", "--out", tmp_path / "out", *wrong)
