@@ -16,10 +16,11 @@ MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(page: str) -> str:
-    """Give the page with every marked table as it is in results/NAME/table.md."""
+    """Give the page with every marked table as it is in results/NAME/table.md or NAME.md."""
 
     def table(found: re.Match[str]) -> str:
-        text = (ROOT / "results" / found[2] / "table.md").read_text()
+        home = ROOT / "results" / found[2]
+        text = (home / "table.md" if home.is_dir() else home.with_suffix(".md")).read_text()
         return f"{found[1]}\n{text}\n{found[3]}"
 
     return MARKED.sub(table, page)
