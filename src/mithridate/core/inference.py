@@ -25,14 +25,20 @@ def last_linear(model: nn.Module) -> nn.Linear:
     return layers[-1]
 
 
+def feature_layer(model: nn.Module) -> nn.Module:
+    """Find the layer whose inputs are the features: the last linear one, or what a model says."""
+    layer = getattr(model, "feature_layer", None)
+    return layer if isinstance(layer, nn.Module) else last_linear(model)
+
+
 def forward(
     model: nn.Module, prepared: torch.Tensor, runtime: Runtime, layer: nn.Module | None = None,
     precision: str = "bf16",
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Run a model over prepared inputs[n, ...] in evaluation mode.
 
-    Returns the inputs of `layer` (the last linear layer by default), flattened, float32[n, d], and
-    the logits, float32[n, c]. The model's mode is restored.
+    Returns the inputs of `layer` (by default of `feature_layer`), flattened, float32[n, d], and the
+    logits, float32[n, c]. The model's mode is restored.
 
     Args:
         precision: "bf16" or "fp32" arithmetic.
@@ -45,7 +51,7 @@ def forward(
     def keep(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
         features.append(arguments[0].detach().flatten(1).float().cpu())
 
-    hook = (layer or last_linear(model)).register_forward_pre_hook(keep)
+    hook = (layer or feature_layer(model)).register_forward_pre_hook(keep)
     try:
         logits = logits_of(model, prepared, runtime, precision)
     finally:
