@@ -10,7 +10,7 @@ from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.forest import Forest, Tree
 from mithridate.core.inference import forward
-from mithridate.core.lightgbm_text import read_text
+from mithridate.core.lightgbm_file import read_lightgbm
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.training_run import TrainingRun
@@ -46,7 +46,7 @@ def test_the_answers_are_those_of_lightgbm_after_every_round(classes):
     mine = (logits[:, 1] - logits[:, 0]) if classes == 2 else logits
     theirs = booster.predict(asked.numpy(), raw_score=True)
     np.testing.assert_allclose(mine.detach(), theirs, atol=1e-5)
-    assert any(len(codes) for tree in read_text(text, "it").trees for codes in tree.codes)
+    assert any(len(codes) for tree in read_lightgbm(text, "it").trees for codes in tree.codes)
     chances = booster.predict(data.inputs.numpy(), num_iteration=5).reshape(len(data), -1)
     if classes == 2:
         chances = np.concatenate([1 - chances, chances], 1)

@@ -20,7 +20,7 @@ from mithridate.core.errors import MethodError
 from mithridate.core.extras import import_extra
 from mithridate.core.forest import Forest
 from mithridate.core.inference import last_linear
-from mithridate.core.lightgbm_text import read_text
+from mithridate.core.lightgbm_file import read_lightgbm
 from mithridate.core.method import Trained, Trainer
 from mithridate.core.runtime import Runtime
 from mithridate.core.training_run import TrainingRun
@@ -99,8 +99,8 @@ class BoostedTrees(Trainer):
         seed = int(rng.integers(2**31 - 1))
         prepared = domain.prepare(data.inputs)
         if model.classes > 1:
-            text = self._grown(prepared, data.labels, model.classes, domain, seed, run)
-            model.take(read_text(text, "LightGBM").trees)
+            file = self._grown(prepared, data.labels, model.classes, domain, seed, run)
+            model.take(read_lightgbm(file, "LightGBM").trees)
         losses = _losses(model, prepared, data.labels, run.runtime)
         passes = float(n * self.rounds)
         cost = {"seconds": time.perf_counter() - began, "forward": passes, "backward": passes}

@@ -26,7 +26,7 @@ N = TypeVar("N", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
-class BoostedText:
+class BoostedFile:
     """What such a text holds.
 
     Attributes:
@@ -49,19 +49,19 @@ class BoostedText:
     infos: tuple[str, ...] = field(default=())
 
 
-def read_text(text: str, where: str) -> BoostedText:
+def read_lightgbm(content: str, where: str) -> BoostedFile:
     """Read a text of LightGBM.
 
     Args:
-        text: All of it.
+        content: All of it.
         where: What it is called in messages.
 
     Raises:
         DataError: where it is broken, larger than the bounds, or of trees that tell no classes.
     """
-    head, *blocks = text.split("\nTree=")
+    head, *blocks = content.split("\nTree=")
     if not head.startswith(BEGINS) or len(head) > BYTES:
-        raise DataError(f"{where}: expected a text model of LightGBM, found {head[:20]!r}")
+        raise DataError(f"{where}: expected a model as LightGBM writes it, found {head[:20]!r}")
     if len(blocks) > TREES:
         raise DataError(f"{where}: expected at most {TREES:,} trees, found {len(blocks):,}")
     told = _pairs(head)
@@ -79,8 +79,8 @@ def read_text(text: str, where: str) -> BoostedText:
     rounds = _whole(told, "num_tree_per_iteration", where)
     if not trees or rounds != (classes if classes > 2 else 1) or len(trees) % rounds:
         raise DataError(f"{where}: expected trees for {classes} classes, found {len(trees)}")
-    return BoostedText(
-        tuple(trees), columns, classes, scale, _categories(text), "average_output" in told,
+    return BoostedFile(
+        tuple(trees), columns, classes, scale, _categories(content), "average_output" in told,
         tuple(told.get("feature_infos", "").split(" ")),
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ def _pairs(block: str) -> dict[str, str]:
 def _classes(told: Mapping[str, str], where: str) -> tuple[int, float]:
     """How many classes the objective tells apart, and what its margins are multiplied by."""
     name, *settings = told.get("objective", "").split()
-    given = dict(word.partition(":")[::2] for word in settings)
+    given = dict(each.partition(":")[::2] for each in settings)
     if name in ("binary", "cross_entropy"):
         return 2, _number(given.get("sigmoid", "1"), where)
     if name in ("multiclass", "multiclassova"):
@@ -107,13 +107,13 @@ def _classes(told: Mapping[str, str], where: str) -> tuple[int, float]:
     )
 
 
-def _categories(text: str) -> tuple[tuple[Any, ...], ...] | None:
+def _categories(content: str) -> tuple[tuple[Any, ...], ...] | None:
     """The values of categorical columns that the last line tells of a data frame."""
-    place = text.rfind("\npandas_categorical:")
+    place = content.rfind("\npandas_categorical:")
     if place < 0:
         return None
     try:
-        told = json.loads(text[place:].partition(":")[2].strip().split("\n")[0])
+        told = json.loads(content[place:].partition(":")[2].strip().split("\n")[0])
     except (ValueError, RecursionError):
         return None
     lists = isinstance(told, list) and all(isinstance(each, list) for each in told)
@@ -183,35 +183,35 @@ def _sets(
     bounds = _row(told.get("cat_boundaries", ""), np.int64, many + 1, f"{where}, cat_boundaries")
     if bounds[0] != 0 or (np.diff(bounds) < 0).any() or not 0 <= bounds[-1] <= WIDEST:
         raise DataError(f"{where}: expected sets one after the other, found others")
-    words = _row(
+    masks = _row(
         told.get("cat_threshold", ""), np.uint32, int(bounds[-1]), f"{where}, cat_threshold"
     )
     which = np.where(sets, raw, 0).astype(np.int64)
     if ((which < 0) | (which >= many)).any():
         raise DataError(f"{where}: expected sets 0 to {many - 1}, found others")
     return tuple(
-        _bits(words[bounds[w] : bounds[w + 1]]) if one else none
+        _bits(masks[bounds[w] : bounds[w + 1]]) if one else none
         for w, one in zip(which, sets, strict=True)
     )
 
 
-def _bits(words: NDArray[np.uint32]) -> NDArray[np.float32]:
+def _bits(masks: NDArray[np.uint32]) -> NDArray[np.float32]:
     """The places of the bits that are set in words of 32 bits."""
-    bits = np.unpackbits(words.astype("<u4").view(np.uint8), bitorder="little")
+    bits = np.unpackbits(masks.astype("<u4").view(np.uint8), bitorder="little")
     return np.flatnonzero(bits).astype(np.float32)
 
 
-def _row(words: str, kind: type[N], size: int, where: str, endless: bool = False) -> NDArray[N]:
+def _row(given: str, kind: type[N], size: int, where: str, endless: bool = False) -> NDArray[N]:
     """Read so many numbers, all of them finite.
 
     Args:
-        words: With spaces between them.
+        given: With spaces between them.
         kind: Of the numbers.
         size: How many they are.
         where: What they are called in messages.
         endless: Whether infinite ones are taken: what splits missing values off has such a bound.
     """
-    parts = words.split()
+    parts = given.split()
     if len(parts) != size:
         raise DataError(f"{where}: expected {size} numbers, found {len(parts)}")
     try:
@@ -226,8 +226,8 @@ def _row(words: str, kind: type[N], size: int, where: str, endless: bool = False
     return made.astype(kind)
 
 
-def _number(word: str, where: str) -> float:
-    return float(_row(word, np.float64, 1, where)[0])
+def _number(given: str, where: str) -> float:
+    return float(_row(given, np.float64, 1, where)[0])
 
 
 def _whole(told: Mapping[str, str], name: str, where: str) -> int:

@@ -5,7 +5,7 @@ import pytest
 
 from mithridate.core.errors import DataError
 from mithridate.core.forest import rounded_down
-from mithridate.core.lightgbm_text import read_text
+from mithridate.core.lightgbm_file import read_lightgbm
 
 TREE = """
 num_leaves=3
@@ -42,7 +42,7 @@ pandas_categorical:[["a", "b"]]
 
 
 def test_it_reads_splits_sets_and_names():
-    held = read_text(MODEL, "it")
+    held = read_lightgbm(MODEL, "it")
     (tree,) = held.trees
     assert held.columns == ("size", "kind")
     assert held.categories == (("a", "b"),)
@@ -56,7 +56,7 @@ def test_it_reads_splits_sets_and_names():
 @pytest.mark.parametrize(
     "before, after, told",
     [
-        ("tree\n", "trees of another", "expected a text model"),
+        ("tree\n", "trees of another", "expected a model as LightGBM"),
         ("objective=binary sigmoid:1", "objective=regression", "tell classes apart"),
         ("objective=binary sigmoid:1", "objective=multiclass num_class:3", "tell classes apart"),
         ("num_tree_per_iteration=1", "num_tree_per_iteration=4", "trees for 2 classes"),
@@ -84,7 +84,7 @@ def test_it_reads_splits_sets_and_names():
 def test_what_is_no_such_text_is_refused(before, after, told):
     assert before in MODEL
     with pytest.raises(DataError, match=told):
-        read_text(MODEL.replace(before, after, 1), "it")
+        read_lightgbm(MODEL.replace(before, after, 1), "it")
 
 
 def test_thresholds_say_the_same_of_single_precision():
