@@ -15,15 +15,20 @@ from mithridate.core.streams import stream
 
 
 def drawn(prepared: torch.Tensor, count: int, seed: int, place: str) -> torch.Tensor:
-    """Draw at most `count` of prepared inputs[n, ...], the same whatever their order, [m, ...].
+    """Draw at most `count` of prepared inputs[n, ...], the same whatever their order, [m, ...]."""
+    return prepared[drawn_rows(prepared, count, seed, place)].clone()
 
-    Every input is ranked by a hash of its bytes, salted by the stream of `seed` and `place`.
+
+def drawn_rows(rows: torch.Tensor, count: int, seed: int, place: str) -> torch.Tensor:
+    """Give the positions int64[m] of at most `count` of rows[n, ...], whatever their order.
+
+    Every row is ranked by a hash of its bytes, salted by the stream of `seed` and `place`.
     """
     salt = stream(seed, place).bytes(blake2b.SALT_SIZE)
-    rows = prepared.detach().cpu().contiguous().numpy()
-    digests = [blake2b(row.tobytes(), digest_size=16, salt=salt).digest() for row in rows]
+    held = rows.detach().cpu().contiguous().numpy()
+    digests = [blake2b(row.tobytes(), digest_size=16, salt=salt).digest() for row in held]
     order = sorted(range(len(digests)), key=digests.__getitem__)
-    return prepared[torch.from_numpy(np.array(order[:count], dtype=np.int64))].clone()
+    return torch.from_numpy(np.array(order[:count], dtype=np.int64))
 
 
 def check_form(prepared: torch.Tensor, fitted: torch.Tensor) -> None:

@@ -11,8 +11,9 @@ from mithridate.artifacts.opening import load_into
 from mithridate.artifacts.precision import deploy
 from mithridate.core.data import dataset
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
+from mithridate.core.foreign import read_json
 from mithridate.core.streams import stream
-from mithridate.domains.image.checkpoints import labels_in, read_json, weights_in
+from mithridate.domains.image.checkpoints import labels_in, weights_in
 from mithridate.domains.image.domain import ImageDomain
 from mithridate.domains.image.elsewhere import Elsewhere
 from mithridate.pipelines import kept_network

@@ -7,10 +7,8 @@ Axes: b images, k channels, h rows, w columns, c classes.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -18,16 +16,18 @@ import torch
 from torch import nn
 
 from mithridate.core.errors import DataError, MethodError
-from mithridate.core.extras import import_extra, silence
-
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""What a checkpoint calls its weights."""
-
-LARGEST_FILE = 1 << 20
-"""Bytes of a configuration."""
-
-MOST_WEIGHTS = 1_000_000_000
-"""Of a network, 4 GB; and at most one for each byte of the file of weights, where that is there."""
+from mithridate.core.extras import silence
+from mithridate.core.foreign import (
+    WEIGHTS,
+    check,
+    check_size,
+    first_line,
+    is_number,
+    list_of,
+    maker,
+    quietly,
+    read_json,
+)
 
 MOST_TOKENS = 4096
 """Places that attend to each other."""
@@ -58,9 +58,6 @@ BOUNDS = {
     "mlp_ratio": (0.1, 16), "layer_norm_eps": (0, 1), "layerscale_value": (0, 10),
     "layer_scale_init_value": (0, 10),
 }  # fmt: skip
-WIDTHS = (1, 16_384)
-"""Of every other number."""
-
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish")
 WORDS = frozenset({*ACTIVATIONS, "basic", "bottleneck", "x", "y"})
 """Words that a setting may be."""
@@ -71,21 +68,6 @@ class Standardised(NamedTuple):
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out what transformers writes on the terminal while it opens weights."""
-    log = maker("transformers", "huggingface").utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity(log.CRITICAL)
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)
-        if bars:
-            log.enable_progress_bar()
 
 
 class Logits(nn.Module):
@@ -107,7 +89,7 @@ class Logits(nn.Module):
             RuntimeError: where one is missing, left over or of another shape.
         """
         try:
-            with _quiet():
+            with quietly():
                 made, report = cast(Any, type(self.whole)).from_pretrained(
                     None, config=self.whole.config, state_dict=dict(weights), dtype=torch.float32,
                     output_loading_info=True,
@@ -174,7 +156,7 @@ def as_configured(told: Mapping[str, Any], mean: str, std: str) -> Standardised 
     for name in (mean, std):
         value: Any = told.get(name)
         several: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
-        if not 1 <= len(several) <= 4 or not all(_number(v) and 0 <= v <= 1 for v in several):
+        if not 1 <= len(several) <= 4 or not all(is_number(v) and 0 <= v <= 1 for v in several):
             return None
         pair.append(tuple(float(v) for v in several))
     return Standardised(*pair) if all(pair[1]) else None
@@ -202,9 +184,9 @@ def of_transformers(folder: Path, config: Mapping[str, Any], classes: int, side:
         )
     plain = {key: config[key] for key in SETTINGS[kind] if config.get(key) is not None}
     for key, value in plain.items():
-        check(key, value, str(folder))
+        check(key, value, str(folder), BOUNDS, WORDS)
     patch = plain.get("patch_size", 16)
-    if "patch_size" in SETTINGS[kind] and (side / min(_list_of(patch))) ** 2 > MOST_TOKENS:
+    if "patch_size" in SETTINGS[kind] and (side / min(list_of(patch))) ** 2 > MOST_TOKENS:
         raise DataError(f"{str(folder)!r}: patches of {patch} make more than {MOST_TOKENS} tokens")
     source = maker("transformers", "huggingface")
     try:
@@ -222,63 +204,3 @@ def of_transformers(folder: Path, config: Mapping[str, Any], classes: int, side:
             f"{str(folder)!r}: transformers makes no classifier of images of this configuration "
             f"({first_line(error)})"
         ) from None
-
-
-def check_size(model: nn.Module, folder: Path) -> None:
-    """Refuse a network that is larger than its file could fill; raises DataError."""
-    size = sum(t.numel() for t in (*model.parameters(), *model.buffers()))
-    files = [folder / name for name in WEIGHTS if (folder / name).is_file()]
-    most = min([MOST_WEIGHTS, *(max(file.stat().st_size, 1 << 20) for file in files)])
-    if size > most:
-        raise DataError(
-            f"{str(folder)!r}: config.json describes {size:,} weights, at most {most:,} are built"
-        )
-
-
-def check(key: str, value: Any, where: str) -> None:
-    """Refuse a value of a setting that is not plain or not within its bounds; raises DataError."""
-    low, high = BOUNDS.get(key, WIDTHS)
-    several = _list_of(value)
-    fine = len(several) <= 8 and all(
-        isinstance(v, bool) or v in WORDS if isinstance(v, bool | str)
-        else _number(v) and low <= v <= high
-        for v in several
-    )  # fmt: skip
-    if key == "depths" and fine:
-        fine = sum(several) <= high
-    if not fine:
-        raise DataError(
-            f"{where!r}: expected {key} to be a known word or {low} to {high}, found "
-            f"{str(value)[:80]}"
-        )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read settings by name; raises DataError where there are none."""
-    if not path.is_file() or path.stat().st_size > LARGEST_FILE:
-        raise DataError(f"{str(path)!r}: expected a configuration of at most 1 MiB, found none")
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{str(path)!r}: expected JSON, found none ({first_line(error)})") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{str(path)!r}: expected settings by name")
-    return content
-
-
-def maker(module: str, extra: str) -> Any:
-    """Import a library that defines networks; raises MissingExtra."""
-    return import_extra(module, f"networks of {module} need it: pip install 'mithridate[{extra}]'")
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return str(error).strip().partition("\n")[0][:200]
-
-
-def _list_of(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from mithridate.core.errors import MethodError, MithridateError
+from mithridate.core.foreign import check_size, first_line, maker, read_json
 from mithridate.domains.image import checkpoints
-from mithridate.domains.image.checkpoints import Logits, Standardised, first_line
+from mithridate.domains.image.checkpoints import Logits, Standardised
 from mithridate.domains.image.layers import Encode, encode_by
 from mithridate.domains.image.softmaxes import before_softmax
 
@@ -131,7 +132,7 @@ def elsewhere(
 
 def of_timm(name: str, target_labels: Wanted, **settings: Any) -> Found:
     """Build one of timm's networks without weights; names that mean a download are not known."""
-    timm = checkpoints.maker("timm", "timm")
+    timm = maker("timm", "timm")
     if not re.fullmatch(r"[a-z0-9_.]{1,80}", name) or not timm.is_model(name):
         raise MethodError(f"unknown network {name[:80]!r} of timm; see timm.list_models()")
     known = timm.get_pretrained_cfg(name)
@@ -151,7 +152,7 @@ def of_timm(name: str, target_labels: Wanted, **settings: Any) -> Found:
 def of_folder(where: str, target_labels: Wanted) -> Found:
     """Build what the config.json of a checkpoint on the disk describes; no code of it is run."""
     folder = Path(where)
-    config = checkpoints.read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if "architecture" in config:
         return _of_timm_folder(folder, config, target_labels)
     side = max(target_labels.images.shape[2:])
@@ -173,7 +174,7 @@ def _of_timm_folder(folder: Path, config: Mapping[str, Any], target_labels: Want
     name = str(config["architecture"])
     try:
         with torch.device("meta"):
-            checkpoints.check_size(of_timm(name, target_labels, **settings)[0], folder)
+            check_size(of_timm(name, target_labels, **settings)[0], folder)
         inner, usual = of_timm(name, target_labels, **settings)
     except MithridateError:
         raise

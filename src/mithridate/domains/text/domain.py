@@ -18,6 +18,7 @@ from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Surface
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.features import Carried, Selected
+from mithridate.core.parts import Parted
 from mithridate.core.streams import torch_generator
 from mithridate.domains.text.networks import build
 from mithridate.domains.text.stealth import difference
@@ -245,6 +246,24 @@ class TextDomain:
         raise CannotJudge(
             "words are no numbers with a mean around them; use a detector of simple features"
         )
+
+    def parts(self, inputs: Inputs) -> list[Parted]:
+        """Divide texts before each word or mark; see `parts.py`."""
+        from mithridate.domains.text.parts import parts
+
+        return parts(inputs)
+
+    def whole(self, pieces: Sequence[Sequence[str]]) -> Inputs:
+        """Put pieces of texts together, object[n]."""
+        from mithridate.domains.text.parts import whole
+
+        return whole(pieces)
+
+    def surprise(self, inputs: Inputs, model: str) -> torch.Tensor:
+        """Say how unexpected texts are to a causal language model; see `language_model.py`."""
+        from mithridate.domains.text.language_model import surprise
+
+        return surprise(inputs, model)
 
     def properties(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Measure how texts were written; see `properties.py`."""
