@@ -45,7 +45,7 @@ class Bki(Detector):
     """
 
     paper = (
-        "Chen and Dai, Mitigating Backdoor Attacks in LSTM-based Text Classification Systems by "
+        "Chen and Dai, Mitigating Backdoor Attacks in LSTM-based Classification Systems by "
         "Backdoor Keyword Identification, Neurocomputing 2021"
     )
     links = ("https://arxiv.org/abs/2007.12070",)

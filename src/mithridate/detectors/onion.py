@@ -17,7 +17,7 @@ from mithridate.core.method import Detector, State
 from mithridate.core.parts import HasParts, Parted, each_left_out, parted_domain
 from mithridate.core.view import View
 from mithridate.stats.sequences import (
-    Counts,
+    GroupCounts,
     NeighbourModel,
     counted,
     drops,
@@ -98,7 +98,7 @@ def _trusted(view: View) -> Any:
 
 
 def _counted(state: State, parted: list[Parted]) -> torch.Tensor:
-    counts = Counts(*(state[name].numpy() for name in ("keys", "times", "before")))
+    counts = GroupCounts(*(state[name].numpy() for name in ("keys", "times", "before")))
     known = np.isin([_digest(one) for one in parted], state["known"].numpy())
     values, lengths = numbers([one.names for one in parted])
     model = NeighbourModel(counts, followers(counts))

@@ -36,8 +36,8 @@ def numbers(sequences: Sequence[Sequence[str]]) -> tuple[Integers, Integers]:
     return np.array(values, np.int64), np.array([len(s) for s in sequences], np.int64)
 
 
-class Groups(NamedTuple):
-    """Groups of neighbours: the key of each, that of all but its last one, and its sequence."""
+class Neighbours(NamedTuple):
+    """Neighbours of neighbours: the key of each, that of all but its last one, and its sequence."""
 
     keys: Integers
     before: Integers
@@ -45,7 +45,7 @@ class Groups(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Counts:
+class GroupCounts:
     """How often groups were seen.
 
     Attributes:
@@ -81,7 +81,7 @@ def padded(values: Integers, lengths: Integers) -> tuple[Integers, Integers]:
     return whole, rows
 
 
-def groups(windows: Integers, rows: Integers) -> list[Groups]:
+def groups(windows: Integers, rows: Integers) -> list[Neighbours]:
     """Give the groups that end at the last of three neighbours int64[k, 3], the short ones first.
 
     Args:
@@ -94,7 +94,7 @@ def groups(windows: Integers, rows: Integers) -> list[Groups]:
         keys = mixed(*columns[ORDER - order :])
         if order > 1:
             before = mixed(*columns[ORDER - order : -1])
-        made.append(Groups(keys, before, rows))
+        made.append(Neighbours(keys, before, rows))
     return made
 
 
@@ -108,13 +108,13 @@ def windows_of(values: Integers, lengths: Integers) -> tuple[Integers, Integers]
     return triples[kept], rows[2:][kept]
 
 
-def counted(values: Integers, lengths: Integers) -> Counts:
+def counted(values: Integers, lengths: Integers) -> GroupCounts:
     """Count the groups of sequences."""
     some = groups(*windows_of(values, lengths))
     keys = np.concatenate([each.keys for each in some])
     before = np.concatenate([each.before for each in some])
     unique, first, times = np.unique(keys, return_index=True, return_counts=True)
-    return Counts(unique, times.astype(np.int64), before[first])
+    return GroupCounts(unique, times.astype(np.int64), before[first])
 
 
 class Followers(NamedTuple):
@@ -125,7 +125,7 @@ class Followers(NamedTuple):
     kinds: Integers
 
 
-def followers(counts: Counts) -> Followers:
+def followers(counts: GroupCounts) -> Followers:
     """Sum the counts of groups by what stands before their last one."""
     keys, place = np.unique(counts.before, return_inverse=True)
     times = np.bincount(place, counts.times, len(keys)).astype(np.int64)
@@ -154,7 +154,9 @@ class Own:
     followers: Followers
 
 
-def own_part(values: Integers, lengths: Integers, counts: Counts, counted_rows: Integers) -> Own:
+def own_part(
+    values: Integers, lengths: Integers, counts: GroupCounts, counted_rows: Integers
+) -> Own:
     """Give the part of some rows in the counts; the others have none."""
     windows, rows = windows_of(values, lengths)
     kept = np.isin(rows, counted_rows)
@@ -180,7 +182,7 @@ class NeighbourModel:
     Theory, 1991.
     """
 
-    counts: Counts
+    counts: GroupCounts
     after: Followers
 
     def surprise(self, windows: Integers, rows: Integers, own: Own) -> Floats:
