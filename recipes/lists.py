@@ -39,11 +39,11 @@ from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.global_triggers import BlendTrigger
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.domains.text.triggers import SentenceTrigger, WordTrigger
-from mithridate.pipelines.finding import Decision, Judged, Rule, judge_examples
+from mithridate.pipelines.finding import Decision, Judged, Rule
 from mithridate.pipelines.scan import DataScanner
 from mithridate.stats.enrichment import benjamini_hochberg
 from mithridate.stats.intervals import proportion
-from worlds import World, command_line
+from worlds import World, ask, command_line
 
 FOLDER = "lists"
 FDR = 0.2
@@ -154,7 +154,7 @@ def world(name: str, kind: str, trigger: Trigger, rate: float, seed: int) -> dic
     trained = scanner.train(made.data, trusted, source.domain, seed, Runtime())
     union = concatenate(made.data, trusted)
     view = View(union, domain=source.domain, model=trained.model, losses=trained.losses)
-    judged = tuple(judge_examples(detector, view, n) for detector in scanner.detectors)
+    judged = tuple(ask({d.name(): d for d in scanner.detectors}, view, n)[0].values())
     test = load_named(name, split="test").data.subset(range(TEST))
     rng = stream(seed, "trap", name)
     return {

@@ -33,7 +33,6 @@ from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.bench.metrics.stealth import feature_shift, spectral_shift
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain
-from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.inference import forward
 from mithridate.core.method import Detector, Trigger
@@ -45,11 +44,11 @@ from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
 from mithridate.domains.image.triggers import PatchTrigger, PixelTrigger
 from mithridate.domains.text.triggers import SentenceTrigger, WordTrigger
-from mithridate.pipelines.finding import Decision, Judged, Rule, judge_examples
+from mithridate.pipelines.finding import Decision, Judged, Rule
 from mithridate.pipelines.scan import DataScanner
 from mithridate.stats.intervals import proportion
 from mithridate.stats.ranking import auroc
-from worlds import World, command_line
+from worlds import World, ask, command_line
 
 FOLDER = "unseen"
 RULE = Rule(0.05, 0.2, 0.01, 999)
@@ -159,17 +158,6 @@ def noticed(
         f"features: {name}": value
         for name, value in feature_shift(features(before), features(stamped), wanted).items()
     }
-
-
-def ask(asked: dict[str, Detector], view: View, n: int) -> tuple[dict[str, Judged], dict[str, str]]:
-    """Ask every detector; those that cannot be asked say why."""
-    judged, unheard = {}, {}
-    for name, detector in asked.items():
-        try:
-            judged[name] = judge_examples(detector, view, n)
-        except (CannotJudge, MethodError) as reason:
-            unheard[name] = str(reason)
-    return judged, unheard
 
 
 def told(decided: Decision, poisoned: torch.Tensor) -> dict[str, Any]:

@@ -12,9 +12,24 @@ from typing import Any, TypeAlias
 import torch
 
 from cells import RESULTS, done, save
+from mithridate.core.errors import CannotJudge, MethodError
+from mithridate.core.method import Detector
+from mithridate.core.view import View
+from mithridate.pipelines.finding import Judged, judge_examples
 
 World: TypeAlias = tuple[str, Callable[[], Any]]
 """The label of a record, and what makes it."""
+
+
+def ask(asked: dict[str, Detector], view: View, n: int) -> tuple[dict[str, Judged], dict[str, str]]:
+    """Ask every detector; those that cannot be asked say why."""
+    judged, unheard = {}, {}
+    for name, detector in asked.items():
+        try:
+            judged[name] = judge_examples(detector, view, n)
+        except (CannotJudge, MethodError) as reason:
+            unheard[name] = str(reason)
+    return judged, unheard
 
 
 def make_missing(folder: str, worlds: Iterable[World]) -> None:
