@@ -43,6 +43,8 @@ from mithridate.core.view import View
 from mithridate.domains.catalogue import load_named
 from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
 from mithridate.domains.image.triggers import PatchTrigger, PixelTrigger
+from mithridate.domains.text.character_triggers import UnseenTrigger
+from mithridate.domains.text.rewriting_triggers import SyntacticTrigger
 from mithridate.domains.text.triggers import SentenceTrigger, WordTrigger
 from mithridate.pipelines.finding import Decision, Judged, Rule
 from mithridate.pipelines.scan import DataScanner
@@ -83,7 +85,13 @@ PLACES = {
         "resnet9:8", augment=False,
     ),
     "texts": Place(
-        "sst2", 1_500, 500, 8, {"word": WordTrigger(), "sentence": SentenceTrigger()},
+        "sst2", 1_500, 500, 8,
+        {
+            "word": WordTrigger(),
+            "sentence": SentenceTrigger(),
+            "syntax": SyntacticTrigger(),
+            "unseen-characters": UnseenTrigger(),
+        },
     ),
 }  # fmt: skip
 SEEDS, CLEAN_SEEDS = range(3), range(6)
