@@ -64,6 +64,19 @@ def sentences(n: int, words: int = 12) -> np.ndarray[Any, Any]:
     return texts(*(" ".join(words).capitalize() + "." for words in drawn))
 
 
+def sparse_planes(seed: str, *shape: int) -> torch.Tensor:
+    """Planes of cells of which one in twelve is on, and none of a first row of several."""
+    planes = torch.from_numpy(stream(0, "world", seed).random(shape) < 1 / 12)
+    planes[:, : int(shape[1] > 3)] = False
+    return planes
+
+
+def vectors(seed: str, n: int, values: int) -> torch.Tensor:
+    """Vectors of values on scales that differ."""
+    drawn = stream(0, "world", seed).normal(0, [0.1 * 4**k for k in range(values)], (n, values))
+    return torch.from_numpy(drawn).float().view(n, 1, 1, values)
+
+
 def texts(*values: str) -> np.ndarray[Any, Any]:
     column = np.empty(len(values), dtype=object)
     column[:] = values
@@ -75,13 +88,14 @@ Kind = typing.TypeVar("Kind", bound=Method)
 ORDINARY: dict[str, Inputs] = {
     "image": random_bytes("ordinary", 40, 3, 16, 16),
     "text": sentences(40),
+    "observation": sparse_planes("ordinary", 40, 8, 8, 3),
 }
 """Forty raw inputs as a user has them, in each domain; images are small, since all is tried."""
 
 LARGER = {**ORDINARY, "image": random_bytes("ordinary", 40, 3, 32, 32)}
 """The same where a part of a pixel would be nothing, as in the mildest blur."""
 
-SMALL = {"image": "resnet9:2"}
+SMALL = {"image": "resnet9:2", "observation": "conv:4"}
 """Networks for methods that ask a model many questions, where the default one is not small."""
 
 EDGES: dict[str, dict[str, Inputs]] = {
@@ -103,6 +117,18 @@ EDGES: dict[str, dict[str, Inputs]] = {
         "long": texts("very " * 3000, "a. b! c? " * 500),
         "markup": texts("<b>bold</b> & <script>x</script>", "a\x00b", "{{ x }} %s %d"),
     },
+    "observation": {
+        "vectors": vectors("ordinary", 5, 4),
+        "one-value": vectors("single", 3, 1),
+        "zeros": torch.zeros(5, 1, 1, 4),
+        "huge": torch.full((3, 1, 1, 2), 1e30),
+        "empty": torch.zeros(5, 10, 10, 4, dtype=torch.bool),
+        "full": torch.ones(5, 10, 10, 4, dtype=torch.bool),
+        "odd-sides": sparse_planes("odd", 5, 3, 7, 10),
+        "one-cell": sparse_planes("cell", 4, 1, 1, 3),
+        "one": sparse_planes("one", 1, 10, 10, 4),
+        "not-contiguous": sparse_planes("order", 5, 4, 10, 10).permute(0, 2, 3, 1),
+    },
 }
 """Raw inputs at the edge of what a domain knows, by name."""
 
@@ -121,6 +147,11 @@ def learnable(domain: str, n: int = 512) -> Dataset:
     if domain == "image":
         shade = torch.from_numpy(labels).view(n, 1, 1, 1) * 100 + 50
         return dataset((shade + random_bytes("noise", n, 3, 16, 16) % 50).byte(), labels)
+    if domain == "observation":
+        planes = sparse_planes("noise", n, 8, 8, 3)
+        for plane in (0, 1):
+            planes[:, 1:, :, plane] |= torch.from_numpy(labels == plane).view(n, 1, 1)
+        return dataset(planes, labels)
     opinions = ("what a dull and dreadful thing", "such a lovely and happy one")
     return dataset(texts(*(f"{opinions[y]} {i % 7}" for i, y in enumerate(labels))), labels)
 

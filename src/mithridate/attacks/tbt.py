@@ -178,6 +178,11 @@ def put_patch(inputs: torch.Tensor, patch: torch.Tensor) -> torch.Tensor:
 
 def _surface(domain: Domain, prepared: torch.Tensor) -> Surface:
     """Ask the domain where a patch may be sought; raises MethodError where nowhere."""
+    if prepared.dtype == torch.bool:
+        raise MethodError(
+            "no patch can be sought here: cells that are on or off do not move by a little, and a "
+            "rounded patch is another one; poison the data instead"
+        )
     try:
         return domain.surface(prepared)
     except CannotJudge as reason:

@@ -31,6 +31,7 @@ Stamp: TypeAlias = Callable[[Inputs, np.random.Generator], Inputs]
 
 DOMAINS = {
     "image": "mithridate.domains.image",
+    "observation": "mithridate.domains.observation",
     "text": "mithridate.domains.text",
 }
 """The folder of each domain, by its name. They are asked in this order, and the last one takes what
@@ -90,7 +91,11 @@ class RequestInputs(Protocol):
 
 
 class InputReader(Protocol):
-    """What the file reading.py of a domain offers."""
+    """What the file reading.py of a domain offers.
+
+    It may also offer `own_layout(reading)`, which reads files that are laid out as only this domain
+    knows, and gives a `domains.formats.source.Source`, or None where they are not.
+    """
 
     def choose_columns(self, table: Table, reading: Any) -> tuple[str, ...]:
         """Choose the columns of a table that hold inputs of this kind; none where it has none.
@@ -145,6 +150,14 @@ def domain_named(name: str, **fields: Any) -> Domain:
 def reader_of(name: str) -> InputReader:
     """Give what reads the inputs of a domain."""
     return cast(InputReader, _part(name, "reading"))
+
+
+def own_layouts() -> Iterator[Callable[[Any], Any]]:
+    """Give what reads files that are laid out as only one domain knows; see `InputReader`."""
+    for name in tuple(DOMAINS):
+        own = getattr(reader_of(name), "own_layout", None)
+        if own is not None:
+            yield own
 
 
 def known_domains() -> Iterator[Domain]:

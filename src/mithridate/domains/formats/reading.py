@@ -43,7 +43,7 @@ from mithridate.domains.formats.source import (
 )
 from mithridate.domains.formats.splits import SPLITS, choose_split, split_words
 from mithridate.domains.formats.walk import Entry, listing, name_path
-from mithridate.domains.registry import DOMAINS
+from mithridate.domains.registry import DOMAINS, own_layouts
 
 KNOWN = (
     f"a folder of class folders with {KINDS} images, an archive of one "
@@ -99,6 +99,10 @@ def read(
 
 
 def _read(reading: Reading) -> Source:
+    for own in own_layouts():
+        source: Source | None = own(reading)
+        if source is not None:
+            return source
     if reading.root.is_file():
         return _read_alone(reading.root, reading)
     return _read_folder(reading.root, reading, depth=0)
