@@ -29,7 +29,7 @@ from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
 from mithridate.bench.metrics.evaluate import accuracy, attack_success
 from mithridate.core.data import Dataset
-from mithridate.core.domain import Domain
+from mithridate.core.domain import Domain, suited
 from mithridate.core.method import Trigger
 from mithridate.core.runtime import environment
 from mithridate.core.streams import stream
@@ -90,13 +90,13 @@ def victim(data: Dataset, domain: Domain, network: str, seed: int) -> tuple[nn.M
 def twin(network: str, seed: int) -> tuple[nn.Module, float]:
     """The network without poison."""
     data, domain = source("train")
-    return victim(data, domain, network, seed)
+    return victim(data, suited(domain, network), network, seed)
 
 
 def world(network: str, kind: str, rate: float, seed: int) -> dict[str, Any]:
     """Poison, train, and measure."""
     data, domain = source("train")
-    test, _ = source("test")
+    test, domain = source("test")[0], suited(domain, network)
     trigger = TRIGGERS[kind]
     attack = Poisoning(trigger, AllToOne(TARGET), RandomSelection(rate))
     clean, _ = twin(network, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -175,3 +175,12 @@ class Domain(Protocol):
         Such as how they were taken, written and encoded: inputs of one source have them in common.
         A property may depend on what the other inputs are, and not on their order.
         """
+
+
+def suited(domain: Domain, network: str) -> Domain:
+    """Give a domain as the network of a name takes its inputs, where it knows of such names.
+
+    A domain may have a member `taking` for that; most networks take what `prepare` gives anyway.
+    """
+    taking = getattr(domain, "taking", None)
+    return domain if taking is None else cast(Domain, taking(network))

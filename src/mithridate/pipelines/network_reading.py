@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mithridate.core.domain import Domain
+from mithridate.core.domain import Domain, suited
 from mithridate.core.errors import MethodError
 from mithridate.core.spelling import option
 from mithridate.domains.elsewhere import is_elsewhere
@@ -42,7 +42,7 @@ class NetworkReading:
         return self.mean, self.std
 
     def fed(self, domain: Domain, network: str, *, graph: bool = False) -> Domain:
-        """Let the network standardise its inputs where that is asked for.
+        """Give the domain as the network takes its inputs, standardised where that is asked for.
 
         Args:
             domain: Of the inputs.
@@ -53,6 +53,7 @@ class NetworkReading:
             MethodError: The network is not from elsewhere, or such data have no mean.
 
         """
+        domain = suited(domain, network)
         if not any(self.encoding):
             return domain
         if not (graph or is_elsewhere(network)):

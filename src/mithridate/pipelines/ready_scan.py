@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from mithridate.core.data import Dataset, concatenate
-from mithridate.core.domain import Domain
+from mithridate.core.domain import Domain, suited
 from mithridate.core.errors import CannotJudge
 from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import TrainingConfig, fit
@@ -85,6 +85,7 @@ class ReadyScan:
             home: The folder in which an unfinished training is kept, None for nowhere.
         """
         union = concatenate(data, trusted) if trusted else data
+        domain = suited(domain, scanner.network)
         config = scanner.training or choose_training(len(union))
         scanner = replace(scanner, training=replace(config, epochs=epochs or config.epochs))
         if isinstance(model, Path):

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from mithridate.core.data import Dataset, concatenate
-from mithridate.core.domain import Domain
+from mithridate.core.domain import Domain, suited
 from mithridate.core.errors import MethodError, MithridateError
 from mithridate.core.fast import FastTraining
 from mithridate.core.fingerprint import fingerprint, place_of
@@ -126,6 +126,7 @@ class ReadyTraining:
         if trusted is not None and then != "none":
             learn, measured = set_apart(trusted, apart, stream(seed, "train", "apart"))
         n = len(data) + (0 if learn is None else len(learn))
+        domain = suited(domain, network)
         domain.network(data, network, stream(seed, "name"))  # refuses an unknown name
         return cls(
             timed(trainer, n, epochs, said), network, then, data, learn, measured, domain, seed,

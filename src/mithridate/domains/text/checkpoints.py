@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
@@ -91,7 +91,7 @@ def built(folder: Path, form: str, what: str) -> nn.Module:
             build = getattr(source, form).from_config
             with torch.device("meta"):
                 check_size(build(made, **options), folder)
-            network: nn.Module = build(made, **options)
+            network: Any = build(made, **options)
     except DataError:
         raise
     except Exception as error:  # whatever a library that is given odd settings raises
@@ -99,7 +99,9 @@ def built(folder: Path, form: str, what: str) -> nn.Module:
             f"{str(folder)!r}: transformers makes none of the {what} of this configuration "
             f"({first_line(error)})"
         ) from None
-    return network
+    if getattr(network, "pooler", None) is not None:
+        network.pooler = None  # a layer behind the features, which many files lack
+    return cast(nn.Module, network)
 
 
 def weights_into(network: nn.Module, folder: Path) -> None:
@@ -122,7 +124,7 @@ def weights_into(network: nn.Module, folder: Path) -> None:
     except Exception as error:  # whatever the reader says of a broken file
         raise DataError(f"{str(path)!r} cannot be read: {first_line(error)}") from None
     wanted = network.state_dict()
-    best = max(_named(given), key=lambda form: len(wanted.keys() & form.keys()))
+    best = max(_named(given, wanted), key=lambda form: len(wanted.keys() & form.keys()))
     absent = [name for name, value in wanted.items() if not _fits(best.get(name), value)]
     tied = {"lm_head.weight", "embeddings.position_ids"}  # copies of others, or no weight at all
     if wrong := sorted(set(absent) - tied):
@@ -136,20 +138,22 @@ def weights_into(network: nn.Module, folder: Path) -> None:
         tie()
 
 
-def _named(given: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-    """Weights under the names that they may have: with the first part of a name, and without."""
+def _named(
+    given: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> list[dict[str, torch.Tensor]]:
+    """Weights under the names that they may have: without what stands before them, or with it."""
     old = {"gamma": "weight", "beta": "bias"}  # of layer norms, as files of old have them
     plain = {
         ".".join([*name.split(".")[:-1], old.get(name.split(".")[-1], name.split(".")[-1])]): value
         for name, value in given.items()
     }
-    firsts = {name.partition(".")[0] for name in plain}
+    known = max(wanted, key=len)
+    firsts = {name.removesuffix(known) for name in plain if name.endswith(f".{known}")}
     shorter = [
-        {name.partition(".")[2]: value for name, value in plain.items() if name.startswith(f"{f}.")}
+        {name.removeprefix(f): value for name, value in plain.items() if name.startswith(f)}
         for f in sorted(firsts)
     ]
-    longer = [{f"{f}.{name}": value for name, value in plain.items()} for f in ("transformer",)]
-    return [plain, *shorter, *longer]
+    return [plain, *shorter, {f"transformer.{name}": value for name, value in plain.items()}]
 
 
 def _fits(given: torch.Tensor | None, wanted: torch.Tensor) -> bool:

@@ -6,8 +6,9 @@ Axes: n texts, b texts of a batch, t places for words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.features import Carried, Selected
 from mithridate.core.parts import Parted
 from mithridate.core.streams import torch_generator
+from mithridate.domains.text.network_names import LIBRARY, encoder_name, is_encoder
 from mithridate.domains.text.networks import build
 from mithridate.domains.text.stealth import difference
 from mithridate.domains.text.words import FIRST, MASK, PADDING, check, words
@@ -67,6 +69,8 @@ class TextDomain:
             by the network nor by a scan (`cut` says of which texts).
         salt: of the hash, 0..2^128-1; a defender who fears words made to collide keeps an own one.
         dropout: probability with which augmentation leaves out each word.
+        encoder: folder of an encoder whose tokens stand for words, such as `taking` gives it; empty
+            for words and their hashes.
     """
 
     length: int = 128
@@ -74,6 +78,10 @@ class TextDomain:
     dropout: float = 0.2
     salt: int = 0
     name: str = "text"
+    encoder: str = ""
+
+    apart: ClassVar = {"network_on_encoder": is_encoder, "tokens_of_encoder": is_encoder}
+    """Members that are reached only where some setting is such a string; see `bench/doors.py`."""
 
     @property
     def unit(self) -> str:
@@ -125,21 +133,36 @@ class TextDomain:
                 f"length and buckets must be at least 1, found {self.length} and {self.buckets}"
             )
         check(inputs)
-        known = Numbers(self.salt)
-        head = (self.length + 1) // 2
-        tail = self.length - head
         prepared = np.full((len(inputs), self.length), PADDING, np.int32)
+        if self.encoder:
+            for row, numbers in enumerate(self.tokens_of_encoder(inputs)):
+                kept = self._kept(numbers)
+                prepared[row, : len(kept)] = kept
+            return torch.from_numpy(prepared)
+        known = Numbers(self.salt)
         for row, text in enumerate(inputs):
-            tokens = words(text)
-            if len(tokens) > self.length:
-                tokens = tokens[:head] + tokens[len(tokens) - tail :]
+            tokens = self._kept(words(text))
             prepared[row, : len(tokens)] = [known[word] for word in tokens]
         return torch.from_numpy(prepared)
+
+    def _kept(self, tokens: list[Any]) -> list[Any]:
+        """The beginning and the end of a text that has too many tokens."""
+        if len(tokens) <= self.length:
+            return tokens
+        head = (self.length + 1) // 2
+        return tokens[:head] + tokens[len(tokens) - (self.length - head) :]
+
+    def tokens_of_encoder(self, inputs: Inputs) -> Iterator[list[int]]:
+        """Give the numbers of the tokens of texts, without the marks around them."""
+        from mithridate.domains.text.encoders import tokens
+
+        return tokens(self.encoder, list(inputs), self.length)
 
     def cut(self, inputs: Inputs) -> torch.Tensor:
         """Say which texts have more than `length` words, bool[n]: their middle is not seen."""
         check(inputs)
-        return torch.tensor([len(words(text)) > self.length for text in inputs], dtype=torch.bool)
+        all_of = self.tokens_of_encoder(inputs) if self.encoder else map(words, inputs)
+        return torch.tensor([len(tokens) > self.length for tokens in all_of], dtype=torch.bool)
 
     def augment(
         self, batch: torch.Tensor, rng: torch.Generator, mirrored: torch.Tensor | None = None
@@ -207,11 +230,38 @@ class TextDomain:
 
         return tuple(NETWORKS)
 
+    def taking(self, network: str) -> TextDomain:
+        """Give the domain as a network of this name takes texts: an encoder has tokens of its own.
+
+        On one that stays as it is no word is left out at random, so that its features are computed
+        once for each text.
+        """
+        if not is_encoder(network):
+            return self
+        folder, layers = encoder_name(network)
+        return replace(self, encoder=folder, dropout=self.dropout if layers else 0.0)
+
     def network(self, data: Dataset, name: str, rng: np.random.Generator) -> nn.Module:
-        """Build one of the text networks; "" is the convolutional one."""
+        """Build one of the text networks; "" is the convolutional one, or that on the encoder."""
+        if self.encoder and not name:
+            name = f"{LIBRARY}:{self.encoder}"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_generator(rng).initial_seed())
+            if is_encoder(name):
+                return self.network_on_encoder(name, len(data.classes))
             return build(name or "cnn", self.buckets, len(data.classes))
+
+    def network_on_encoder(self, name: str, classes: int) -> nn.Module:
+        """Build a classifier on an encoder; raises MethodError where this domain has another."""
+        from mithridate.domains.text.encoders import classifier
+
+        if encoder_name(name).folder != self.encoder:
+            raise MethodError(
+                f"{name!r} takes tokens of its own, and these texts are prepared "
+                f"{'for ' + repr(self.encoder) if self.encoder else 'as words'}; prepare them with "
+                f"domain.taking({name!r})"
+            )
+        return classifier(name, classes)
 
     def difference(self, before: Inputs, after: Inputs) -> dict[str, torch.Tensor]:
         """Measure how far texts were changed: edits, cosine, length and perplexity, float64[n]."""
