@@ -89,7 +89,7 @@ def test_onion_scores_by_the_most_unexpected_part():
     data = dataset(texts("the film was fine", "the cf film was fine", ""), [0] * 3)
     view = View(data, domain=DOMAIN, clean=trusted)
     clean, stamped, empty = Onion().judge(view).values.tolist()
-    assert stamped > 0 > clean and empty == 0
+    assert stamped > clean + 3 and empty == 0
     with pytest.raises(EvidenceWithheld):
         Onion().judge(View(data, domain=DOMAIN, clean=trusted, threat=without("clean")))
     assert Onion().judge(View(data, domain=DOMAIN)).values.shape == (3,)
@@ -186,7 +186,7 @@ def test_onion_asks_a_language_model_of_the_users(language_model):
     known = ["<unk>", *dict.fromkeys(LOREM)]
     batch = torch.tensor([[known.index(word) for word in ("the", "film", "was", "fine")]])
     with torch.no_grad():
-        expected = theirs(batch, labels=batch).loss
+        expected = 3 * theirs(batch, labels=batch).loss  # four tokens, three of them foretold
     assert float(found[0]) == pytest.approx(float(expected), rel=1e-4)
     assert found[1:3].tolist() == [0, 0]
     data = dataset(column, [0] * 4)

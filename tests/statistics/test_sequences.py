@@ -12,7 +12,7 @@ SEQUENCES = [list(s) for s in ("abcab", "abd", "cab", "", "zz", "b", "abd")]
 
 
 def surprise(train, sequence):
-    """The mean of -log p over a sequence and its end, by the definition."""
+    """-log p of a sequence and its end, by the definition."""
     counts = Counter()
     for each in train:
         marked = ["<", "<", *each, ">"]
@@ -28,7 +28,7 @@ def surprise(train, sequence):
 
     marked = ["<", "<", *sequence, ">"]
     logs = [math.log(chance(marked[i], tuple(marked[i - 2 : i]))) for i in range(2, len(marked))]
-    return -sum(logs) / len(logs)
+    return -sum(logs)
 
 
 def by_definition(train, sequence):

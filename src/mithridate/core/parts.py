@@ -42,7 +42,7 @@ class HasParts(Protocol):
     def surprise(self, inputs: Inputs, model: str) -> torch.Tensor:
         """Say how unexpected raw inputs[n] are to a model of such data in a folder, float64[n].
 
-        The mean of -log p over what an input consists of, in nats; no code of the folder is run.
+        -log p of the whole input, in nats; no code of the folder is run.
 
         Raises:
             MethodError: where the folder holds no such model.

@@ -214,7 +214,9 @@ class NeighbourModel:
 def drops(
     model: NeighbourModel, values: Integers, lengths: Integers, counted_rows: Integers
 ) -> Floats:
-    """Give by how much the mean surprise of a sequence falls without each place, float64[t].
+    """Give by how much the surprise of a sequence falls without each of its places, float64[t].
+
+    The surprise is -log p of all places and of the end; what follows a place changes with it.
 
     Args:
         model: what is expected.
@@ -226,7 +228,6 @@ def drops(
     own = own_part(values, lengths, model.counts, counted_rows)
     windows, rows = windows_of(values, lengths)
     each = model.surprise(windows, rows, own)
-    total = np.bincount(rows, each, len(lengths))
     whole, owner = padded(values, lengths)
     inside = np.flatnonzero((whole != START) & (whole != END))
     row = owner[inside]
@@ -241,6 +242,5 @@ def drops(
         + each[place + 1]
         + np.where(last, each[np.minimum(place + 2, len(each) - 1)], 0)
     )
-    before = total[row] / (lengths[row] + 1)
-    result: Floats = before - (total[row] - old + new) / lengths[row]
+    result: Floats = old - new
     return result

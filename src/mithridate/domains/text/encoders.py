@@ -80,7 +80,7 @@ def marks_of(tokenizer: Any, padding: int, where: str) -> Marks:
     return Marks(tuple(full[: starts[0]]), tuple(full[starts[0] + len(bare) :]), padding, mask)
 
 
-class Encoding(nn.Module):
+class PooledEncoder(nn.Module):
     """An encoder, and the tokens that it is given; its answer is the mean over the places.
 
     Args:
@@ -115,7 +115,7 @@ class Frozen:
     learns alone.
     """
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, encoding: PooledEncoder) -> None:
         self.encoding = encoding.eval().requires_grad_(False)
         self.known: dict[bytes, NDArray[np.float32]] = {}
 
@@ -196,7 +196,9 @@ class FineTuned(nn.Module):
         classes: c.
     """
 
-    def __init__(self, encoding: Encoding, layers: int, classes: int, dropout: float = 0.1) -> None:
+    def __init__(
+        self, encoding: PooledEncoder, layers: int, classes: int, dropout: float = 0.1
+    ) -> None:
         super().__init__()
         self.encoding = encoding.requires_grad_(False)
         for layer in layers_of(encoding.inner)[-layers:]:
@@ -230,7 +232,7 @@ def _opened(folder: str, size: int, changed: int) -> tuple[Frozen, Any, int]:
     # of the kinds that number places from behind the number of the padding, some are lost
     lost = padding + 1 if config.model_type in ("roberta", "xlm-roberta", "mpnet") else 0
     room = int(config.max_position_embeddings) - lost - len(marks.before) - len(marks.behind)
-    return Frozen(Encoding(inner, marks)), tokenizer, room
+    return Frozen(PooledEncoder(inner, marks)), tokenizer, room
 
 
 def opened(folder: str) -> tuple[Frozen, Any, int]:

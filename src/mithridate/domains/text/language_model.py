@@ -32,7 +32,7 @@ def _opened(folder: str) -> tuple[nn.Module, Any]:
 
 
 def surprise(texts: Inputs, folder: str) -> torch.Tensor:
-    """Give the mean of -log p of the tokens of texts object[n] after their first, float64[n].
+    """Give -log p of the tokens of texts object[n] after their first, float64[n].
 
     0 for a text of fewer than two tokens.
 
@@ -49,12 +49,12 @@ def surprise(texts: Inputs, folder: str) -> torch.Tensor:
     for start in range(0, len(order), BATCH):
         rows = [row for row in order[start : start + BATCH] if len(coded[row]) > 1]
         if rows:
-            result[rows] = _means(model, [coded[row] for row in rows])
+            result[rows] = _sums(model, [coded[row] for row in rows])
     return result
 
 
-def _means(model: nn.Module, coded: list[list[int]]) -> torch.Tensor:
-    """The mean surprise of texts in tokens, float64[b]."""
+def _sums(model: nn.Module, coded: list[list[int]]) -> torch.Tensor:
+    """The surprise of texts in tokens, float64[b]."""
     lengths = torch.tensor([len(row) for row in coded])
     batch = torch.zeros(len(coded), int(lengths.max()), dtype=torch.int64)
     for place, row in enumerate(coded):
@@ -63,5 +63,5 @@ def _means(model: nn.Module, coded: list[list[int]]) -> torch.Tensor:
     with torch.inference_mode():
         logits = model(input_ids=batch, attention_mask=real.long()).logits.double()
     chances = logits[:, :-1].log_softmax(2).gather(2, batch[:, 1:, None]).squeeze(2)
-    means: torch.Tensor = -(chances * real[:, 1:]).sum(1) / (lengths - 1)
-    return means
+    sums: torch.Tensor = -(chances * real[:, 1:]).sum(1)
+    return sums
