@@ -86,6 +86,8 @@ class Bed:
         length: Factor of the epochs of a way.
         warp: Strength of the warp.
         classes: Of the data.
+        crowded: Classes with examples enough to be poisoned alone; () for all.
+        alone: Poisoned share of the data where one class is poisoned alone.
 
     """
 
@@ -97,6 +99,8 @@ class Bed:
     length: float = 1.0
     warp: float = 2.0
     classes: int = 10
+    crowded: tuple[int, ...] = ()
+    alone: float = 0.05
 
     @property
     def network(self) -> str:
@@ -108,7 +112,7 @@ SMALL = Bed()
 BEDS = {
     "mnist": SMALL,
     "cifar10": Bed("cifar10", "convolutions", 5_000, 0.1, 5_000, 0.5, 3.0),
-    "gtsrb": Bed("gtsrb", "signs", 5_000, 0.2, 5_000, 0.5, 3.0, 43),
+    "gtsrb": Bed("gtsrb", "signs", 5_000, 0.2, 5_000, 0.5, 3.0, 43, (1, 2, 12, 13, 38), 0.01),
 }
 
 LOOPS: dict[str, Loop] = {**WAYS, **LATER, **LATEST}
@@ -116,7 +120,10 @@ LOOPS: dict[str, Loop] = {**WAYS, **LATER, **LATEST}
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of backdoor: what is stamped, which examples are aimed at, and how many."""
+    """A kind of backdoor: what is stamped, which examples are aimed at, and how many.
+
+    Of one source class the task says how many.
+    """
 
     trigger: Trigger
     aim: str = "one"
@@ -128,9 +135,7 @@ KINDS = {
     "patch": Kind(PatchTrigger(row=-3, column=-3, style="white")),
     "blended": Kind(BlendTrigger(alpha=0.2)),
     "sinusoid": Kind(SinusoidTrigger(delta=40.0)),
-    "source-specific": Kind(
-        PatchTrigger(row=-3, column=-3, style="white"), "source", rate=0.05, cover=0.1
-    ),
+    "source-specific": Kind(PatchTrigger(row=-3, column=-3, style="white"), "source", cover=0.1),
     "all-to-all": Kind(PatchTrigger(row=-3, column=-3, style="white"), "next", rate=0.3),
     "warp": Kind(WarpTrigger(strength=2.0), rate=0.1),
 }
@@ -173,7 +178,10 @@ class Suspect:
         aim = KINDS[self.kind].aim
         if aim == "next":
             return AllToAll()
-        source = (self.wanted + 3) % self.bed.classes
+        others = [
+            (self.wanted + step) % self.bed.classes for step in (3, *range(1, self.bed.classes))
+        ]
+        source = next(c for c in others if not self.bed.crowded or c in self.bed.crowded)
         return AllToOne(self.wanted) if aim == "one" else SourceSpecific(source, self.wanted)
 
     @property
@@ -181,7 +189,8 @@ class Suspect:
         """The attack."""
         kind = KINDS[self.kind]
         trigger = WarpTrigger(strength=self.bed.warp) if self.kind == "warp" else kind.trigger
-        return Poisoning(trigger, self.goal, RandomSelection(kind.rate, kind.cover))
+        rate = self.bed.alone if kind.aim == "source" else kind.rate
+        return Poisoning(trigger, self.goal, RandomSelection(rate, kind.cover))
 
 
 @dataclass(frozen=True)
