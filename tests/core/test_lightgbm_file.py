@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mithridate.core.boosted import rounded_down
 from mithridate.core.errors import DataError
-from mithridate.core.forest import rounded_down
 from mithridate.core.lightgbm_file import read_lightgbm
 
 TREE = """
@@ -45,8 +45,8 @@ def test_it_reads_splits_sets_and_names():
     held = read_lightgbm(MODEL, "it")
     (tree,) = held.trees
     assert held.columns == ("size", "kind")
-    assert held.categories == (("a", "b"),)
-    assert (held.classes, held.scale, held.averaged) == (2, 1.0, False)
+    assert held.sets == {1: ("a", "b")}
+    assert (held.classes, held.scale, held.base) == (2, 1.0, (0.0,))
     assert tree.codes[1].tolist() == [0.0, 2.0, 33.0]
     assert tree.kind.tolist() == [2, 3]
     assert tree.missing_left.tolist() == [True, False]
@@ -79,6 +79,8 @@ def test_it_reads_splits_sets_and_names():
         ("cat_threshold=5 2", "cat_threshold=5", "expected 2 numbers"),
         ("decision_type=10 1", "decision_type=14 1", "ways of missing values"),
         ("num_cat=1", "num_cat=77", "expected 78 numbers"),
+        ('[["a", "b"]]', '[["a"], ["b"]]', "which code is which"),
+        ('[["a", "b"]]', '[["a"', "categories as JSON"),
     ],
 )
 def test_what_is_no_such_text_is_refused(before, after, told):

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from methods.columns_world import COLUMNS, Columns, grown, rows
+from mithridate.core.boosted import Tree
 from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fit import TrainingConfig, fit
-from mithridate.core.forest import Forest, Tree
+from mithridate.core.forest import Forest
 from mithridate.core.inference import forward
 from mithridate.core.lightgbm_file import read_lightgbm
 from mithridate.core.runtime import Runtime
@@ -20,7 +21,7 @@ from mithridate.detectors.spectral_signatures import SpectralSignatures
 from mithridate.pipelines import kept_network
 from mithridate.repairs.fine_tuning import FineTuning
 from mithridate.scanners.neural_cleanse import NeuralCleanse
-from mithridate.trainers.boosted_trees import BoostedTrees
+from mithridate.trainers.boosted_trees import BoostedTrees, Numbered
 
 lightgbm = pytest.importorskip("lightgbm", reason="needs pip install 'mithridate[trees]'")
 SMALL = BoostedTrees(rounds=12, leaves=8)
@@ -39,19 +40,33 @@ def test_the_answers_are_those_of_lightgbm_after_every_round(classes):
     data = rows(400, classes)
     trained = grown(data, SMALL)
     seed = int(stream(0, "grow").integers(2**31 - 1))
-    text = SMALL._grown(data.inputs, data.labels, classes, Columns(), seed, TrainingRun())
-    booster = lightgbm.Booster(model_str=text)
+    numbered = Numbered.of(data.inputs, Columns().categorical)
+    file = SMALL.file(numbered, data.labels, classes, seed, TrainingRun())
+    booster = lightgbm.Booster(model_str=file)
     asked = odd_rows()
     logits = trained.model(asked)
     mine = (logits[:, 1] - logits[:, 0]) if classes == 2 else logits
     theirs = booster.predict(asked.numpy(), raw_score=True)
     np.testing.assert_allclose(mine.detach(), theirs, atol=1e-5)
-    assert any(len(codes) for tree in read_lightgbm(text, "it").trees for codes in tree.codes)
+    assert any(len(codes) for tree in read_lightgbm(file, "it").trees for codes in tree.codes)
     chances = booster.predict(data.inputs.numpy(), num_iteration=5).reshape(len(data), -1)
     if classes == 2:
         chances = np.concatenate([1 - chances, chances], 1)
     lost = -np.log(chances[np.arange(len(data)), data.labels])
     np.testing.assert_allclose(trained.losses[:, 4], lost, atol=1e-5)
+
+
+def test_categories_keep_their_codes_however_large_they_are():
+    data = rows(400)
+    wide = data.inputs.clone()
+    wide[:, -1] = 1e5 + 17 * wide[:, -1]
+    far = grown(type(data)(wide, data.labels, data.ids, data.classes)).model
+    asked = wide[:40].clone()
+    asked[20:, -1] = 3.0  # a category that nobody has seen is in no set, as LightGBM has it
+    near = grown(data).model
+    seen = data.inputs[:40].clone()
+    seen[20:, -1] = 99.0
+    assert torch.equal(far(asked), near(seen))
 
 
 def test_features_are_what_each_tree_says_times_how_rarely():
@@ -70,8 +85,8 @@ def test_features_are_what_each_tree_says_times_how_rarely():
 def one(kind, codes=()):
     """A tree of one split at 0.5 in the first column, which sends the missing left."""
     return Tree(
-        np.array([0]), np.array([0.5], np.float32), np.array([kind]), np.array([True]),
-        np.array([-1]), np.array([-2]), np.array([1.0, 2.0]), (np.array(codes, np.float32),),
+        np.array([0]), np.array([0.5]), np.array([kind]), np.array([True]),
+        np.array([-1]), np.array([-2]), np.array([1.0, 2.0]), (np.array(codes, np.float64),),
         np.array([3.0, 1.0]),
     )  # fmt: skip
 
@@ -82,7 +97,7 @@ def one(kind, codes=()):
         (0, (), [1, 2, 1, 1, 2]),  # NaN counts as zero
         (1, (), [1, 2, 1, 1, 2]),  # zero and NaN go where the missing go
         (2, (), [1, 2, 1, 1, 2]),
-        (3, (0.0, 7.0), [1, 2, 2, 2, 1]),  # in the set, or not; NaN is in none
+        (3, (0.0, 7.0), [1, 2, 2, 1, 1]),  # in the set, or not; NaN goes where the missing go
     ],
 )
 def test_a_split_sends_values_where_its_kind_says(kind, codes, expected):

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from mithridate.artifacts import jail
 from mithridate.artifacts.archives import Archive, open_archive
+from mithridate.artifacts.boosted_reading import read_boosted
 from mithridate.artifacts.exported import look_at_exported
 from mithridate.artifacts.findings import SEVERITIES, FileLimits, FileReport, Log
 from mithridate.artifacts.onnx_graphs import judge_beside
@@ -105,10 +106,8 @@ def _look_at(
     if kind == "zip":
         return _zip(file, size, log, code, values)
     _disguises(kind, file, size, log)
-    if kind == "safetensors":
-        look_at_safetensors(file, size, log, values)
-    elif kind == "npy":
-        look_at_array(file, size, log, values)
+    if kind in PLAIN:
+        PLAIN[kind](file, size, log, values)
     elif kind == "pickle":
         return look_at_pickles(file, size, log, values)
     elif kind in NEEDED:
@@ -122,6 +121,24 @@ def _look_at(
         log.unknown(f"the format is {kind}, which is not looked into",
                     todo="ask for safetensors, ONNX or a .pt of tensors")  # fmt: skip
     return kind
+
+
+def _look_at_trees(file: BinaryIO, size: int, log: Log, values: bool) -> None:
+    """Read boosted trees, which are numbers and names and nothing else."""
+    try:
+        trees = read_boosted(file, "the file")
+    except DataError as error:
+        log.warning(str(error))
+        return
+    columns = f"{len(trees.columns)} columns" if trees.columns else "columns without names"
+    log.note(f"{len(trees.trees)} trees of {trees.writer} for {trees.classes} classes, {columns}")
+
+
+PLAIN = {
+    "safetensors": look_at_safetensors, "npy": look_at_array, "lightgbm": _look_at_trees,
+    "xgboost": _look_at_trees,
+}  # fmt: skip
+"""Formats that hold numbers and names and nothing else, and who looks at each."""
 
 
 def _disguises(kind: str, file: BinaryIO, size: int, log: Log) -> None:

@@ -33,12 +33,25 @@ def recognise(file: BinaryIO, size: int) -> str:
         return "safetensors"
     if head[257:262] == b"ustar":
         return "tar"
-    for sign, name in SIGNS.items():
-        if head.startswith(sign):
-            return name
+    if known := _signed(head):
+        return known
     if _onnx(file, size):
         return "onnx"
     return "pickle" if _pickle(file, size, head) else "unknown"
+
+
+def _signed(head: bytes) -> str:
+    """Name a format by how files of it begin, "" where they do not tell.
+
+    LightGBM writes lines, XGBoost JSON or UBJSON whose first name is "learner".
+    """
+    for sign, name in SIGNS.items():
+        if head.startswith(sign):
+            return name
+    if re.match(rb"tree\r?\nversion=", head):
+        return "lightgbm"
+    learner = rb'\s*\{\s*"learner"\s*:|\{L\0{7}\x07learner\{|\s*\{\s*"version"\s*:\s*\['
+    return "xgboost" if re.match(learner, head) else ""
 
 
 def _at(file: BinaryIO, places: tuple[int, ...], sign: bytes) -> bool:

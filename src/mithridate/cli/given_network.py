@@ -25,8 +25,9 @@ def reading_of(which: WhichNetwork) -> NetworkReading:
 
     """
     return NetworkReading(
-        which.network, which.part, names_in(which.classes), numbers(which.mean), numbers(which.std)
-    )
+        which.network, which.part, names_in(which.classes), numbers(which.mean), numbers(which.std),
+        names_in(which.tree_columns),
+    )  # fmt: skip
 
 
 def numbers(words: str) -> tuple[float, ...]:
@@ -70,6 +71,8 @@ def accuracy_told(given: GivenNetwork, runtime: Runtime, seed: int) -> Interval:
     """
     if given.file is not None and given.file.doubt:
         note(given.file.doubt)
+    for doubt in getattr(given.model, "doubts", ()):
+        note(doubt)
     plausible = given.plausible(runtime, seed)
     note(plausible.described())
     return plausible.believed()

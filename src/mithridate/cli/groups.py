@@ -144,6 +144,14 @@ class WhichNetwork:
         str,
         Flag(help="See --mean; without both an ONNX model takes bytes as they are."),
     ] = ""
+    tree_columns: Annotated[
+        str,
+        Flag(
+            help="The columns that boosted trees read, in their order, where the file does not "
+            "name them: names with commas between them, a file with one on each line, or `data` "
+            "for those of the data."
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import nn
 
+from mithridate.core.boosted import (
+    AS_ZERO,
+    IN_SET,
+    NAN_MISSING,
+    ZERO_MISSING,
+    BoostedFile,
+    Tree,
+    rounded_down,
+    trees_of_a_round,
+)
 from mithridate.core.errors import CannotJudge, MethodError
-
-AS_ZERO, ZERO_MISSING, NAN_MISSING, IN_SET = 0, 1, 2, 3
-"""What a split does: takes NaN for zero, sends zero and NaN, or NaN alone, where the missing go, or
-asks whether the value is one of a set."""
 
 ZERO = 1e-35
 """What LightGBM takes for zero where zero means missing."""
@@ -36,44 +39,6 @@ STEPS = (
     "descent could move; use a method that asks only queries, features or losses"
 )
 """Why a method that needs derivatives cannot be asked."""
-
-
-@dataclass(frozen=True, eq=False)
-class Tree:
-    """One tree: a split sends left what is at most its threshold, or in its set.
-
-    Attributes:
-        column: int64[s], which column each split reads.
-        threshold: float32[s].
-        kind: int64[s], what is done with missing values, or `IN_SET`.
-        missing_left: bool[s], where the missing go.
-        left: int64[s], the next split, or ~leaf.
-        right: int64[s], likewise.
-        value: float64[l], what a leaf adds to the margin.
-        codes: by split, the values of its set, float32[k]; empty for a threshold.
-        seen: float64[l], how many training examples reached each leaf, or what they weighed.
-    """
-
-    column: NDArray[np.int64]
-    threshold: NDArray[np.float32]
-    kind: NDArray[np.int64]
-    missing_left: NDArray[np.bool_]
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    value: NDArray[np.float64]
-    codes: tuple[NDArray[np.float32], ...]
-    seen: NDArray[np.float64]
-
-    @property
-    def surprise(self) -> NDArray[np.float64]:
-        """What each leaf adds, times the logarithm of how rarely it is reached, float64[l]."""
-        share = np.clip(self.seen, 1e-12, None) / max(self.seen.sum(), 1e-12)
-        return np.asarray(-self.value * np.log(np.clip(share, 1e-9, 1)))
-
-    @property
-    def most_codes(self) -> int:
-        """The size of its largest set."""
-        return max(map(len, self.codes), default=0)
 
 
 class Sum(nn.Linear):
@@ -117,8 +82,15 @@ class Forest(nn.Module):
         classes: their number, c.
         rounds: of boosting, r; each has a tree, or one for every class where there are more than 2.
         leaves: of the largest tree, l.
+        zero: float32[d], as what a zero arrives in each column; None where it arrives as it is.
+        missing: float32[d], as what a missing value arrives; None where it arrives as NaN.
+        doubts: what is to be said of how a file of trees was read, in sentences.
     """
 
+    doubts: tuple[str, ...] = ()
+
+    zero: torch.Tensor | None
+    missing: torch.Tensor | None
     column: torch.Tensor
     threshold: torch.Tensor
     kind: torch.Tensor
@@ -152,6 +124,8 @@ class Forest(nn.Module):
         self._share_among_classes()
         for name, made in zip(("known", "member", "set_of"), self._found(), strict=True):
             self.register_buffer(name, made, persistent=False)
+        for name in ("zero", "missing"):
+            self.register_buffer(name, None, persistent=False)
         loading: Any = self  # torch leaves this method without annotations
         loading.register_load_state_dict_post_hook(Forest._arranged)
 
@@ -203,13 +177,30 @@ class Forest(nn.Module):
                 )
             self.value[number, :leaves] = torch.from_numpy(tree.value)
             self.surprise[number, :leaves] = torch.from_numpy(tree.surprise).float()
-            for name in ("column", "threshold", "kind", "missing_left", "left", "right"):
+            self.threshold[number, :splits] = torch.from_numpy(rounded_down(tree.threshold))
+            for name in ("column", "kind", "missing_left", "left", "right"):
                 mine = getattr(self, name)
                 mine[number, :splits] = torch.from_numpy(getattr(tree, name)).to(mine.dtype)
             for split, codes in enumerate(tree.codes):
-                self.codes[number, split, : len(codes)] = torch.from_numpy(codes)
+                self.codes[number, split, : len(codes)] = torch.from_numpy(codes).float()
         self._arranged()
         return self
+
+    @classmethod
+    def of(cls, file: BoostedFile) -> Forest:
+        """Take the trees of a file, whichever class each speaks for, and what is added to them."""
+        most = max(tree.most_codes for tree in file.trees)
+        made = cls(file.classes, file.rounds, file.leaves, most).take(file.trees)
+        weight, bias = made.head.weight, made.head.bias
+        weight.zero_()
+        for place, label in enumerate(file.of_class):
+            if file.classes == 2:
+                weight[0, place], weight[1, place] = -file.scale / 2, file.scale / 2
+            else:
+                weight[label, place] = file.scale
+        base = torch.tensor(file.base)
+        bias.copy_(torch.tensor([-0.5, 0.5]) * base if file.classes == 2 else base)
+        return made.eval()
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Give the logits of prepared inputs, float32[n, c].
@@ -239,6 +230,8 @@ class Forest(nn.Module):
             raise MethodError(
                 f"the trees read {columns} columns at least, and inputs have {values.shape[1]}"
             )
+        if self.missing is not None:
+            values = values.masked_fill(values == self.missing, math.nan)
         rows = max(1, PAIRS // len(self.value))
         ended = [_Walk(self, part).ended(*self.column.shape) for part in values.split(rows)]
         return torch.cat(ended)
@@ -264,6 +257,8 @@ class _Walk:
         self.kind, self.missing_left = forest.kind.flatten(), forest.missing_left.flatten()
         self.special = bool(values.isnan().any()) or bool((self.kind == ZERO_MISSING).any())
         self.member, self.set_of = forest.member, forest.set_of
+        none = torch.zeros(values.shape[1], device=values.device)
+        self.zero = none if forest.zero is None else forest.zero
         self.code: torch.Tensor | None = None
         if len(self.member) > 1:
             at = torch.searchsorted(forest.known, values).clamp(max=len(forest.known) - 1)
@@ -295,17 +290,17 @@ class _Walk:
     def goes_left(self, at: torch.Tensor, cell: torch.Tensor) -> torch.Tensor:
         """Say who goes left at the splits int64[p] by the cells int64[p] of values, bool[p]."""
         value, threshold = self.values.flatten()[cell], self.threshold[at]
-        goes = value <= threshold
+        goes, missing = value <= threshold, None
         if self.special:
             kind, unknown = self.kind[at], value.isnan()
-            goes = torch.where(unknown & (kind == AS_ZERO), threshold >= 0, goes)
-            zero = (kind == ZERO_MISSING) & (unknown | (value.abs() <= ZERO))
-            missing = zero | (unknown & (kind == NAN_MISSING))
-            goes = torch.where(missing, self.missing_left[at], goes)
+            nought = self.zero[self.column[at]]
+            goes = torch.where(unknown & (kind == AS_ZERO), threshold >= nought, goes)
+            zero = (kind == ZERO_MISSING) & (unknown | ((value - nought).abs() <= ZERO))
+            missing = zero | (unknown & ((kind == NAN_MISSING) | (kind == IN_SET)))
         if self.code is not None:
             which = self.set_of[at]
             goes = torch.where(which > 0, self.member[which, self.code.flatten()[cell]], goes)
-        return goes
+        return goes if missing is None else torch.where(missing, self.missing_left[at], goes)
 
 
 def _members(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -322,17 +317,3 @@ def _members(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
     member = torch.zeros(int(used.sum()) + 1, len(known) + 1, dtype=torch.bool, device=codes.device)
     member[set_of[:, None].expand_as(codes)[there], torch.searchsorted(known, codes[there])] = True
     return known, member, set_of
-
-
-def trees_of_a_round(classes: int) -> int:
-    """How many trees a round of boosting grows: one, or one for each of more than two classes."""
-    return classes if classes > 2 else 1
-
-
-def rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Give the largest float32 that is not above each: then x <= t says the same of float32 x."""
-    with np.errstate(over="ignore"):
-        near = thresholds.astype(np.float32)
-        return np.where(
-            near.astype(np.float64) > thresholds, np.nextafter(near, np.float32(-np.inf)), near
-        )

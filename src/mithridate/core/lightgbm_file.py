@@ -8,45 +8,32 @@ Axes: t trees, s splits of a tree, l leaves of it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mithridate.core.boosted import (
+    AS_ZERO,
+    IN_SET,
+    NAN_MISSING,
+    NODES,
+    TREES,
+    ZERO_MISSING,
+    BoostedFile,
+    Tree,
+    check_tree,
+    trees_of_a_round,
+)
 from mithridate.core.errors import DataError
-from mithridate.core.forest import AS_ZERO, IN_SET, NAN_MISSING, ZERO_MISSING, Tree, rounded_down
 
-BYTES, TREES, NODES, WIDEST = 512 << 20, 20_000, 20_000_000, 1 << 19
-"""The largest text, and the most trees, splits in all and codes of a set that are taken."""
+WIDEST = 1 << 19
+"""Words of 32 bits of all sets of a tree, at most."""
 
 BEGINS = "tree\n"
 N = TypeVar("N", bound=np.generic)
-
-
-@dataclass(frozen=True, eq=False)
-class BoostedFile:
-    """What such a text holds.
-
-    Attributes:
-        trees: t of them, round by round and class by class.
-        columns: their names, in the order in which the trees count them.
-        classes: how many classes the trees tell apart.
-        scale: by what margins are multiplied before they are log-odds.
-        categories: the values of each categorical column of a data frame, in the order in which
-            the trees count them; None where the text does not say.
-        averaged: whether rounds are averaged and not summed, as in a random forest.
-        infos: what the text tells of the values of each column.
-    """
-
-    trees: tuple[Tree, ...]
-    columns: tuple[str, ...]
-    classes: int
-    scale: float = 1.0
-    categories: tuple[tuple[Any, ...], ...] | None = None
-    averaged: bool = False
-    infos: tuple[str, ...] = field(default=())
 
 
 def read_lightgbm(content: str, where: str) -> BoostedFile:
@@ -60,7 +47,7 @@ def read_lightgbm(content: str, where: str) -> BoostedFile:
         DataError: where it is broken, larger than the bounds, or of trees that tell no classes.
     """
     head, *blocks = content.split("\nTree=")
-    if not head.startswith(BEGINS) or len(head) > BYTES:
+    if not head.startswith(BEGINS):
         raise DataError(f"{where}: expected a model as LightGBM writes it, found {head[:20]!r}")
     if len(blocks) > TREES:
         raise DataError(f"{where}: expected at most {TREES:,} trees, found {len(blocks):,}")
@@ -69,20 +56,45 @@ def read_lightgbm(content: str, where: str) -> BoostedFile:
     columns = tuple(told.get("feature_names", "").split(" "))
     if not _whole(told, "max_feature_idx", where) + 1 == len(columns) == len(set(columns)):
         raise DataError(f"{where}: expected a name for each column, found {len(columns)} names")
+    trees = _trees(blocks, len(columns), where)
+    speaking = trees_of_a_round(classes)
+    if _whole(told, "num_tree_per_iteration", where) != speaking or len(trees) % speaking:
+        raise DataError(f"{where}: expected trees for {classes} classes, found {len(trees)}")
+    if "average_output" in told:
+        scale *= speaking / len(trees)
+    unnamed = all(name == f"Column_{place}" for place, name in enumerate(columns))
+    return BoostedFile(
+        trees, tuple(n % speaking for n in range(len(trees))), () if unnamed else columns, classes,
+        (0.0,) * speaking, scale, _categories(content, trees, where), "LightGBM", _told(content),
+    )  # fmt: skip
+
+
+def _trees(blocks: list[str], columns: int, where: str) -> tuple[Tree, ...]:
+    """Read all trees, at least one."""
     splits, trees = 0, list[Tree]()
     for number, block in enumerate(blocks):
         body = block.partition("\nend of trees")[0]
-        trees.append(_tree(_pairs(body), len(columns), f"{where}, tree {number}"))
+        trees.append(_tree(_pairs(body), columns, f"{where}, tree {number}"))
         splits += len(trees[-1].column)
         if splits > NODES:
             raise DataError(f"{where}: expected at most {NODES:,} splits in all")
-    rounds = _whole(told, "num_tree_per_iteration", where)
-    if not trees or rounds != (classes if classes > 2 else 1) or len(trees) % rounds:
-        raise DataError(f"{where}: expected trees for {classes} classes, found {len(trees)}")
-    return BoostedFile(
-        tuple(trees), columns, classes, scale, _categories(content), "average_output" in told,
-        tuple(told.get("feature_infos", "").split(" ")),
-    )  # fmt: skip
+    if not trees:
+        raise DataError(f"{where}: expected trees, found none")
+    return tuple(trees)
+
+
+SETTINGS = {
+    "learning_rate": "learning_rate", "num_leaves": "leaves", "min_data_in_leaf": "smallest_leaf",
+    "lambda_l2": "shrinkage", "feature_fraction": "columns", "bagging_fraction": "rows",
+}  # fmt: skip
+"""LightGBM's parameters, and the settings of the trainer of this library that say the same."""
+
+
+def _told(content: str) -> dict[str, str]:
+    """What the file says of how its trees were grown."""
+    place = content.rfind("\nparameters:")
+    lines = re.findall(r"^\[(\w+): (\S+)\]$", content[place:] if place >= 0 else "", re.MULTILINE)
+    return {SETTINGS[name]: value for name, value in lines if name in SETTINGS}
 
 
 def _pairs(block: str) -> dict[str, str]:
@@ -107,17 +119,32 @@ def _classes(told: Mapping[str, str], where: str) -> tuple[int, float]:
     )
 
 
-def _categories(content: str) -> tuple[tuple[Any, ...], ...] | None:
-    """The values of categorical columns that the last line tells of a data frame."""
+def _categories(
+    content: str, trees: tuple[Tree, ...], where: str
+) -> dict[int, tuple[Any, ...] | None]:
+    """The values of each categorical column, which the last line tells of those of a data frame.
+
+    A frame has one list for each of its categorical columns, in their order; `categorical_feature`
+    among the parameters says which these are, and the splits say which of them are asked.
+    """
+    asked = {int(c) for tree in trees for c in tree.column[tree.kind == IN_SET]}
     place = content.rfind("\npandas_categorical:")
-    if place < 0:
-        return None
+    line = content[place:].partition(":")[2].strip().split("\n")[0] if place >= 0 else "null"
     try:
-        told = json.loads(content[place:].partition(":")[2].strip().split("\n")[0])
+        lists = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    lists = isinstance(told, list) and all(isinstance(each, list) for each in told)
-    return tuple(tuple(each) for each in told) if lists else None
+        raise DataError(f"{where}: expected categories as JSON, found others") from None
+    if not lists:
+        return dict.fromkeys(asked)
+    told = re.findall(r"^\[categorical_feature: ([\d,]+)\]$", content, re.MULTILINE)
+    places = [int(each) for each in told[-1].split(",")] if told else sorted(asked)
+    fine = isinstance(lists, list) and all(isinstance(each, list) for each in lists)
+    if not fine or len(lists) != len(places) or not asked <= set(places):
+        raise DataError(
+            f"{where}: expected the categories of the {len(places)} columns that are categorical, "
+            "found those of others, so nobody can say which code is which"
+        )
+    return {place: tuple(values) for place, values in zip(places, lists, strict=True)}
 
 
 def _tree(told: Mapping[str, str], columns: int, where: str) -> Tree:
@@ -140,43 +167,19 @@ def _tree(told: Mapping[str, str], columns: int, where: str) -> Tree:
         raise DataError(f"{where}: expected known ways of missing values, found others")
     kind = np.where(sets, IN_SET, np.array([AS_ZERO, ZERO_MISSING, NAN_MISSING])[missing])
     codes = _sets(told, raw, sets, where)
-    threshold = np.where(sets, np.float32(np.inf), rounded_down(raw))
+    threshold = np.where(sets, np.inf, raw)
     seen = row("leaf_count", np.float64, leaves) if "leaf_count" in told else np.ones(leaves)
     return Tree(
-        column, threshold.astype(np.float32), kind.astype(np.int64), (choice & 2).astype(bool),
+        column, threshold, kind.astype(np.int64), (choice & 2).astype(bool) & ~sets,
         left, right, value, codes, seen,
     )  # fmt: skip
 
 
-def check_tree(
-    column: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64], leaves: int,
-    columns: int, where: str,
-) -> None:  # fmt: skip
-    """Refuse what is no tree: every split but the first, and every leaf, has one way to it.
-
-    Raises:
-        DataError: where a split reads a column that is not there, or the ways do not form a tree.
-    """
-    s = len(column)
-    if s and (column.min() < 0 or column.max() >= columns):
-        raise DataError(f"{where}: expected columns 0 to {columns - 1}, found others")
-    ways = np.concatenate([left, right])
-    inner, outer = np.sort(ways[ways >= 0]), np.sort(~ways[ways < 0])
-    ordered = bool((left[left >= 0] > np.flatnonzero(left >= 0)).all()) and bool(
-        (right[right >= 0] > np.flatnonzero(right >= 0)).all()
-    )
-    same = np.array_equal(inner, np.arange(1, s)) and (
-        not s or np.array_equal(outer, np.arange(leaves))
-    )
-    if not same or not ordered:
-        raise DataError(f"{where}: expected a tree, found splits that lead elsewhere")
-
-
 def _sets(
     told: Mapping[str, str], raw: NDArray[np.float64], sets: NDArray[np.bool_], where: str
-) -> tuple[NDArray[np.float32], ...]:
+) -> tuple[NDArray[np.float64], ...]:
     """The codes that go left at each split, from words of 32 bits."""
-    none = np.zeros(0, np.float32)
+    none = np.zeros(0)
     if not sets.any():
         return (none,) * len(sets)
     many = _whole(told, "num_cat", where)
@@ -195,10 +198,10 @@ def _sets(
     )
 
 
-def _bits(masks: NDArray[np.uint32]) -> NDArray[np.float32]:
+def _bits(masks: NDArray[np.uint32]) -> NDArray[np.float64]:
     """The places of the bits that are set in words of 32 bits."""
     bits = np.unpackbits(masks.astype("<u4").view(np.uint8), bitorder="little")
-    return np.flatnonzero(bits).astype(np.float32)
+    return np.flatnonzero(bits).astype(np.float64)
 
 
 def _row(given: str, kind: type[N], size: int, where: str, endless: bool = False) -> NDArray[N]:

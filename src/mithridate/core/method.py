@@ -318,6 +318,8 @@ class Trainer(Method):
     kind = "trainer"
     takes_objective: ClassVar[bool] = False
     """Whether `train` minimises an objective that a run brings; most have one of their own."""
+    only: ClassVar[bool] = False
+    """Whether nothing else trains what `form` gives, as no descent grows a tree."""
 
     def form(self, model: nn.Module) -> nn.Module:
         """Give the network in the form that this trainer hands over: as it is, by default.

@@ -173,9 +173,9 @@ def repair(
     model: Network, trusted: Examples, method: str | Repair = "auto",
     *, data: Examples | None = None, model_saw: Saw = "suspect", apart: float = 0.3,
     max_loss: float = MAX_LOSS, network: str = "", part: str = "", classes: Sequence[str] = (),
-    mean: Sequence[float] = (), std: Sequence[float] = (), flip: bool | None = None,
-    domain: Domain | None = None, seed: int = 0, runtime: Runtime | None = None,
-    step: Announce | None = None, **settings: Any,
+    mean: Sequence[float] = (), std: Sequence[float] = (), tree_columns: Sequence[str] = (),
+    flip: bool | None = None, domain: Domain | None = None, seed: int = 0,
+    runtime: Runtime | None = None, step: Announce | None = None, **settings: Any,
 ) -> RepairOutcome:  # fmt: skip
     """Repair a network and measure the damage, as `mithridate repair` does.
 
@@ -193,6 +193,7 @@ def repair(
         classes: In the order of the network's outputs, where neither the file nor the data say it.
         mean: Of its inputs, where it is from elsewhere and takes (x / 255 - mean) / std.
         std: See `mean`.
+        tree_columns: The columns that boosted trees read, where their file does not name them.
         flip: Whether training may mirror images; None leaves it as the domain has it.
         domain: What the inputs are, needed beside a `Dataset`.
         seed: Of everything that is drawn at random.
@@ -205,7 +206,9 @@ def repair(
     """
     if isinstance(model, str | Path):
         check_repairable(Path(model))
-    how = NetworkReading(network, part, tuple(classes), tuple(mean), tuple(std))
+    how = NetworkReading(
+        network, part, tuple(classes), tuple(mean), tuple(std), tuple(tree_columns)
+    )
     there, runtime = opened(trusted), runtime or Runtime()
     examples, domain = examples_of(there, domain)
     given = _given(model, how, examples, flipped(domain, flip), seed, runtime)
@@ -220,8 +223,8 @@ def guard(
     model: Network, trusted: Examples, detectors: Sequence[str | Detector] = ("strip",),
     *, level: float = 0.05, calibrate: float = 0.5, network: str = "", part: str = "",
     classes: Sequence[str] = (), mean: Sequence[float] = (), std: Sequence[float] = (),
-    domain: Domain | None = None, seed: int = 0, runtime: Runtime | None = None,
-    step: Announce | None = None,
+    tree_columns: Sequence[str] = (), domain: Domain | None = None, seed: int = 0,
+    runtime: Runtime | None = None, step: Announce | None = None,
 ) -> Guarded:  # fmt: skip
     """Fit a guard for a network, as `mithridate guard` does; `decide(inputs)` then judges inputs.
 
@@ -236,6 +239,7 @@ def guard(
         classes: In the order of the network's outputs, where neither the file nor the data say it.
         mean: Of its inputs, where it is from elsewhere and takes (x / 255 - mean) / std.
         std: See `mean`.
+        tree_columns: The columns that boosted trees read, where their file does not name them.
         domain: What the inputs are, needed beside a `Dataset`.
         seed: Of everything that is drawn at random.
         runtime: Where to compute.
@@ -244,7 +248,9 @@ def guard(
     Raises:
         CannotJudge: The trusted examples show that the network is not read as it was trained.
     """
-    how = NetworkReading(network, part, tuple(classes), tuple(mean), tuple(std))
+    how = NetworkReading(
+        network, part, tuple(classes), tuple(mean), tuple(std), tuple(tree_columns)
+    )
     runtime = runtime or Runtime()
     given = _given(model, how, opened(trusted), domain, seed, runtime)
     chosen = tuple(get(cast(Any, Detector), d) if isinstance(d, str) else d for d in detectors)
@@ -256,9 +262,9 @@ def scan_model(
     *, count: int | None = None, precision: str = "fp32", scanners: Sequence[str | Scanner] = (),
     level: float = 0.05, apart: float = 0.3, epochs: int | None = None, network: str = "",
     part: str = "", classes: Sequence[str] = (), mean: Sequence[float] = (),
-    std: Sequence[float] = (), domain: Domain | None = None, seed: int = 0,
-    runtime: Runtime | None = None, step: Announce | None = None, home: Path | None = None,
-    varied: bool = True, quick: bool = False,
+    std: Sequence[float] = (), tree_columns: Sequence[str] = (), domain: Domain | None = None,
+    seed: int = 0, runtime: Runtime | None = None, step: Announce | None = None,
+    home: Path | None = None, varied: bool = True, quick: bool = False,
 ) -> ModelScan:  # fmt: skip
     """Compare a network with clean ones of its form, as `mithridate scan model` does.
 
@@ -277,6 +283,7 @@ def scan_model(
         classes: In the order of the network's outputs, where neither the file nor the data say it.
         mean: Of its inputs, where it is from elsewhere and takes (x / 255 - mean) / std.
         std: See `mean`.
+        tree_columns: The columns that boosted trees read, where their file does not name them.
         domain: What the inputs are, needed beside a `Dataset`.
         seed: Of everything that is drawn at random.
         runtime: Where to compute.
@@ -288,7 +295,9 @@ def scan_model(
     Raises:
         UnsafeData: Opening the file could harm the reader.
     """
-    reading = NetworkReading(network, part, tuple(classes), tuple(mean), tuple(std))
+    reading = NetworkReading(
+        network, part, tuple(classes), tuple(mean), tuple(std), tuple(tree_columns)
+    )
     chosen = tuple(get(cast(Any, Scanner), s) if isinstance(s, str) else s for s in scanners)
     usual = quick_scanners if quick else default_scanners
     scanner = ModelScanner(chosen or usual(), level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from mithridate.artifacts.boosted_fitting import fitted
+from mithridate.artifacts.boosted_reading import is_boosted, open_boosted
 from mithridate.artifacts.nearest import nearest
 from mithridate.artifacts.opening import load_part, open_parts
 from mithridate.artifacts.parts import Tensors
@@ -69,30 +71,40 @@ class Note:
 
     def form(self, model: nn.Module) -> nn.Module:
         """Give a network of this name the form in which it was trained."""
+        trainer = self.trained_by
+        return model if trainer is None else trainer.form(model)
+
+    @property
+    def trained_by(self) -> Trainer | None:
+        """Who trained the network, None where the file does not say it."""
         if not self.trainer:
-            return model
+            return None
         trainer: Trainer = build(cast(Any, Trainer), self.trainer, self.settings)
-        return trainer.form(model)
+        return trainer
 
 
 def load(
     path: Path, domain: Domain, data: Dataset, network: str, rng: np.random.Generator,
-    part: str = "",
+    part: str = "", columns: Sequence[str] = (),
 ) -> nn.Module:  # fmt: skip
     """Build a network for such data and give it the weights in a file.
 
     The file is one that `open_weights` takes: safetensors, or a .pt, .npz or .h5 with tensors by
-    name.
+    name; or it holds boosted trees of LightGBM or XGBoost.
 
     Args:
         network: its name; "" takes the one that the file names, or the domain's default.
         part: which of them to take, where several groups of them fit the network.
+        columns: the names of the columns of boosted trees, where the file does not say them.
 
     Raises:
         DataError: where the file is broken.
         UnsafeData: where it holds more than tensors or names code as its network.
         MethodError: where the weights do not fit.
     """
+    if is_boosted(path):
+        file = open_boosted(path)
+        return fitted(file, domain, data.inputs, len(data.classes), columns)
     parts, note = _read(path)
     if note.classes and note.classes != data.classes:
         raise MethodError(
@@ -132,7 +144,7 @@ def unnamed(
 
 def deployed(
     path: Path, domain: Domain, data: Dataset, network: str, rng: np.random.Generator,
-    part: str = "",
+    part: str = "", columns: Sequence[str] = (),
 ) -> nn.Module:  # fmt: skip
     """Give what a file answers with: an ONNX graph as it is, or a network with its weights.
 
@@ -143,7 +155,7 @@ def deployed(
         MethodError: where the graph does not answer with as many logits as there are classes.
     """
     if not is_onnx(path):
-        return load(path, domain, data, network, rng, part)
+        return load(path, domain, data, network, rng, part, columns)
     from mithridate.artifacts.onnx import Adapter, Session, read, without_softmax
 
     adapter = Adapter.of(getattr(domain, "mean", ()), getattr(domain, "std", ()))
@@ -187,6 +199,10 @@ def classes_of(kept: Note, network: str, there: tuple[str, ...]) -> tuple[tuple[
 
 def noted(path: Path) -> Note:
     """Read what a file says about its weights; see `load` for what it raises."""
+    if is_boosted(path):
+        file = open_boosted(path)
+        grown = {**file.told, "rounds": str(file.rounds), "leaves": str(max(file.leaves, 2))}
+        return Note(trainer="boosted-trees", settings=grown)
     return Note() if is_onnx(path) else _read(path)[1]
 
 

@@ -30,6 +30,7 @@ from mithridate.scanners.local_transfer import LocalTransfer
 from mithridate.scanners.mm_bd import MaximumMargin
 from mithridate.scanners.neural_cleanse import NeuralCleanse
 from mithridate.scanners.pairwise_transfer import PairwiseTransfer
+from mithridate.scanners.value_search import ValueSearch
 from mithridate.stats.leaving_out import Floats
 from mithridate.stats.pairs import medians, table
 from mithridate.stats.population import Standing, standing
@@ -56,6 +57,11 @@ def default_scanners() -> tuple[Scanner, ...]:
 def quick_scanners() -> tuple[Scanner, ...]:
     """Those two of them that see most for their time, for a quick answer; see `QUICK`."""
     return (MaximumMargin(), LocalTransfer())
+
+
+def asking_scanners() -> tuple[Scanner, ...]:
+    """The scanners of a model that has no derivative, such as trees: those that only ask."""
+    return (ValueSearch(),)
 
 
 QUICK = (

@@ -27,6 +27,8 @@ class NetworkReading:
             data say it.
         mean: A network from elsewhere takes (x / 255 - mean) / std; one number, or one a channel.
         std: See `mean`; () for both leaves inputs as the network's library has them.
+        columns: The names of the columns of boosted trees in their order, () where the file says
+            them; "data" alone says that they are those of the data.
 
     """
 
@@ -35,6 +37,7 @@ class NetworkReading:
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
     def encoding(self) -> Encoding:

@@ -24,7 +24,14 @@ from mithridate.pipelines import kept_network
 from mithridate.pipelines.announcing import Announce
 from mithridate.pipelines.damage import set_apart
 from mithridate.pipelines.expected_time import expect_scans
-from mithridate.pipelines.model_scan import ModelScan, ModelScanner, not_scanned
+from mithridate.pipelines.model_scan import (
+    ModelScan,
+    ModelScanner,
+    asking_scanners,
+    default_scanners,
+    not_scanned,
+    quick_scanners,
+)
 from mithridate.pipelines.network_reading import NetworkReading
 from mithridate.pipelines.plausibility import Plausibility, check_as_read
 from mithridate.pipelines.population import Population
@@ -135,7 +142,14 @@ class Comparison:
             suspect = model.opened(self.precision, domain, shown, self.seed)
         else:
             suspect = deployed_suspect(model, how.network, self.precision, domain, shown)
-        return ReadyModelScan(self, suspect, how, trusted, shown, learnt)
+        asked = self if suspect.trainer is None else self._asking()
+        return ReadyModelScan(asked, suspect, how, trusted, shown, learnt)
+
+    def _asking(self) -> Comparison:
+        """Leave the scanners of an ordinary scan, which need derivatives, to who has some."""
+        usual = self.scanner.scanners in (default_scanners(), quick_scanners())
+        scanner = replace(self.scanner, scanners=asking_scanners()) if usual else self.scanner
+        return replace(self, scanner=scanner)
 
     def _divided(self, trusted: Dataset) -> tuple[Dataset, Dataset | None]:
         """The examples that scanners see, and those that train references where any are trained."""
@@ -191,7 +205,7 @@ class ReadyModelScan:
         """Read a clean network like the model."""
         rng, how = stream(self.how.seed, "weights"), self.reading
         domain, shown = self.suspect.domain, self.shown
-        return kept_network.load(path, domain, shown, how.network, rng, how.part)
+        return kept_network.load(path, domain, shown, how.network, rng, how.part, how.columns)
 
     def _trained(self, count: int) -> TrainedReferences:
         """References that are trained on trusted examples, and kept."""
@@ -200,7 +214,7 @@ class ReadyModelScan:
         config = choose_training(len(learnt))
         if how.epochs is not None:
             config = replace(config, epochs=how.epochs)
-        made = References(count, suspect.network, config, how.varied)
+        made = References(count, suspect.network, config, how.varied, suspect.trainer)
         return TrainedReferences(made, learnt, suspect.domain, how.seed, how.runtime, how.home)
 
     def expected(self) -> Expected:
@@ -208,7 +222,8 @@ class ReadyModelScan:
         how, suspect, beside = self.how, self.suspect, self.beside
         making = beside.expected()  # first, so that memory and kernels are prepared for the scans
         rng = stream(how.seed, "estimate")
-        placed = suspect.place(suspect.domain.network(self.shown, suspect.network, rng).eval())
+        fresh = suspect.domain.network(self.shown, suspect.network, rng).eval()
+        placed = suspect.place(fresh if suspect.trainer is None else suspect.placed.model)
         networks = 1 + beside.unscanned
         return {
             **making,

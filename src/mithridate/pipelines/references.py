@@ -5,6 +5,7 @@ Axes: m reference networks.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from mithridate.core.errors import DataError
 from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.inference import correct
+from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.timing import Expected, extrapolate
@@ -35,9 +37,13 @@ from mithridate.trainers.standard import Standard
 
 WEIGHTS = (
     ".safetensors", ".pt", ".pth", ".th", ".tar", ".ckpt", ".bin", ".npz", ".h5", ".hdf5",
+    ".txt", ".ubj",
 )  # fmt: skip
 """How files of weights are named, those of torch in all its spellings (model.pth.tar)."""
 
+
+DRAWN = 0.8
+"""The share of the examples that a model learns which comes out alike from the same ones."""
 
 TURNS = 3
 """Ways that are drawn for a network until it learns; after them it is trained as usual."""
@@ -52,12 +58,15 @@ class References:
         network: its name in the domain, "" is the default.
         training: None chooses by the number of examples.
         varied: Whether each is trained in a way of its own, drawn around `training`.
+        trainer: Who alone makes models of this kind, on four fifths of the examples, which are
+            drawn anew for each: on the same ones it would make the same model. None for descent.
     """
 
     count: int = 19
     network: str = ""
     training: TrainingConfig | None = field(default=None)
     varied: bool = True
+    trainer: Trainer | None = None
 
     def trained(
         self,
@@ -75,6 +84,10 @@ class References:
         usual = self.training or choose_training(len(trusted))
         place = int(stream(seed, "references", number).integers(2**31))
         run = TrainingRun(runtime or Runtime())
+        if self.trainer is not None:
+            order = stream(place, "references", "rows").permutation(len(trusted))
+            some = trusted.subset(order[: max(2, round(DRAWN * len(trusted)))])
+            return train(self.trainer, some, domain, place, network=self.network, run=run).model
         for turn in range(TURNS if self.varied else 0):
             way = Way.drawn(usual, stream(place, "way", turn))
             model = domain.network(trusted, self.network, stream(place, "way", turn, "init"))
@@ -184,6 +197,7 @@ class TrainedReferences:
             fingerprint(self.learnt), self.domain, self.training, network, self.seed,
             self.how.varied,
         )  # fmt: skip
+        key = key if self.how.trainer is None else place_of(key, self.how.trainer)
         return self.home / f"references-{key}"
 
     def expected(self) -> Expected:
@@ -191,6 +205,10 @@ class TrainedReferences:
         missing = sum(not self.path(number).exists() for number in range(self.count))
         if not missing:
             return {}
+        if self.how.trainer is not None:
+            began = time.perf_counter()
+            self.how.trained(0, self.learnt, self.domain, self.seed, runtime=self.runtime)
+            return {"training clean reference": (missing, time.perf_counter() - began)}
         once = replace(self.how, training=replace(self.training, epochs=1), varied=False)
 
         def on_few(count: int) -> None:
@@ -220,9 +238,17 @@ class TrainedReferences:
             model = self.how.trained(
                 number, self.learnt, self.domain, self.seed, runtime=self.runtime
             )
-            note = kept_network.Note(self.how.network, self.learnt.classes)
+            note = note_of(self.how.network, self.learnt.classes, self.how.trainer)
             kept_network.save(model, path, note)
             yield model
+
+
+def note_of(network: str, classes: tuple[str, ...], trainer: Trainer | None) -> kept_network.Note:
+    """Say of what kind a model is that was trained here."""
+    if trainer is None:
+        return kept_network.Note(network, classes)
+    settings = {name: str(value) for name, value in trainer.config().items() if name != "method"}
+    return kept_network.Note(network, classes, trainer.name(), settings)
 
 
 @dataclass(frozen=True, eq=False)

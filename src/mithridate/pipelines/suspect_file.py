@@ -15,6 +15,7 @@ from mithridate.artifacts.opening import no_weights
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import UnsafeData
+from mithridate.core.method import Trainer
 from mithridate.core.streams import stream
 from mithridate.domains.elsewhere import is_elsewhere, weights_in
 from mithridate.pipelines import kept_network
@@ -40,6 +41,7 @@ class Suspect:
         domain: How its inputs are fed.
         encoding: The mean and standard deviation that were given for them.
         place: Brings another network of this kind into the same precision.
+        trainer: Who alone makes models of this kind, None where any trainer does.
 
     """
 
@@ -49,12 +51,14 @@ class Suspect:
     domain: Domain
     encoding: Encoding
     place: Callable[[nn.Module], Placed]
+    trainer: Trainer | None = None
 
     @property
     def form(self) -> Form:
         """What references must have in common with it."""
         classes = self.placed.trusted.classes if self.placed.trusted is not None else ()
-        return Form(self.network, self.precision, len(classes), self.encoding)
+        named = self.network if self.trainer is None else repr(self.trainer)
+        return Form(named, self.precision, len(classes), self.encoding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +139,10 @@ class SuspectFile(ABC):
         """
         fed, how = self.how.fed(domain, self.network, graph=self.onnx), self.how
         rng = stream(seed, "weights")
-        return kept_network.deployed(self.path, fed, data, how.network, rng, how.part), fed
+        opened = kept_network.deployed(
+            self.path, fed, data, how.network, rng, how.part, how.columns
+        )
+        return opened, fed
 
     @abstractmethod
     def opened(self, precision: str, domain: Domain, shown: Dataset, seed: int) -> Suspect:
@@ -163,7 +170,9 @@ class WeightsFile(SuspectFile):
     def opened(self, precision: str, domain: Domain, shown: Dataset, seed: int) -> Suspect:
         """Give a network the weights, and bring it into the precision."""
         model, fed = self.answering(domain, shown, seed)
-        return deployed_suspect(model, self.network, precision, fed, shown, self.how.encoding)
+        suspect = deployed_suspect(model, self.network, precision, fed, shown, self.how.encoding)
+        trainer = self.note.trained_by
+        return replace(suspect, trainer=trainer) if trainer and trainer.only else suspect
 
 
 class GraphFile(SuspectFile):

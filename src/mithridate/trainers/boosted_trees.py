@@ -6,14 +6,17 @@ Axes: n examples, c classes, d columns, r rounds.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
+from mithridate.core.boosted import BoostedFile, Tree
 from mithridate.core.data import Dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
@@ -65,6 +68,7 @@ class BoostedTrees(Trainer):
 
     paper = "Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 2017"
     known_as = ("lightgbm", "gbdt")
+    only = True
     space: ClassVar[dict[str, tuple[float, ...]]] = {"learning_rate": (0.05, 0.1, 0.2)}
 
     rounds: int = 100
@@ -99,8 +103,8 @@ class BoostedTrees(Trainer):
         seed = int(rng.integers(2**31 - 1))
         prepared = domain.prepare(data.inputs)
         if model.classes > 1:
-            file = self._grown(prepared, data.labels, model.classes, domain, seed, run)
-            model.take(read_lightgbm(file, "LightGBM").trees)
+            numbered = Numbered.of(prepared, getattr(domain, "categorical", ()))
+            model.take(self.grown(numbered, data.labels, model.classes, seed, run))
         losses = _losses(model, prepared, data.labels, run.runtime)
         passes = float(n * self.rounds)
         cost = {"seconds": time.perf_counter() - began, "forward": passes, "backward": passes}
@@ -119,19 +123,22 @@ class BoostedTrees(Trainer):
                 f"need rounds x leaves x classes of at most {LARGEST:,}, found {cells:,}"
             )
 
-    def _grown(
-        self, prepared: torch.Tensor, labels: torch.Tensor, classes: int, domain: Domain,
-        seed: int, run: TrainingRun,
-    ) -> str:  # fmt: skip
-        """Let LightGBM grow trees on prepared inputs[n, ...], and give its text."""
+    def grown(
+        self, numbered: Numbered, labels: torch.Tensor, classes: int, seed: int, run: TrainingRun
+    ) -> tuple[Tree, ...]:
+        """Let LightGBM grow trees, and read them."""
+        return numbered.back(read_lightgbm(self.file(numbered, labels, classes, seed, run), "it"))
+
+    def file(
+        self, numbered: Numbered, labels: torch.Tensor, classes: int, seed: int, run: TrainingRun
+    ) -> str:
+        """Let LightGBM grow trees, and give its file."""
         lightgbm = lightgbm_library()
-        values = prepared.flatten(1).float().cpu().numpy()
         settings = self._settings(classes, seed)
-        # the names that a file would have are checked where it is opened; here columns are numbers
-        sets = [int(place) for place in getattr(domain, "categorical", ())]
         given = lightgbm.Dataset(
-            values, labels.cpu().numpy(), categorical_feature=sets, params=settings
-        )
+            numbered.values, labels.cpu().numpy(),
+            categorical_feature=sorted(numbered.known), params=settings,
+        )  # fmt: skip
         every = max(1, self.rounds // TOLD)
 
         def tell(environment: Any) -> None:
@@ -154,6 +161,43 @@ class BoostedTrees(Trainer):
             "bagging_freq": int(self.rows < 1), "max_cat_threshold": MOST_CODES, "seed": seed,
             "num_threads": 1, "deterministic": True, "force_row_wise": True, "verbosity": -1,
         }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Numbered:
+    """Prepared inputs as LightGBM takes them: the categories of a column are 0, 1, 2 and so on.
+
+    Attributes:
+        values: float32[n, d].
+        known: by categorical column, the categories that occur, in their order.
+    """
+
+    values: NDArray[np.float32]
+    known: Mapping[int, NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, prepared: torch.Tensor, categorical: Sequence[int]) -> Numbered:
+        """Number the categories of prepared inputs[n, ...]; what is NaN stays."""
+        values = np.array(prepared.flatten(1).float().cpu().numpy())
+        known = {}
+        for place in map(int, categorical):
+            column = values[:, place]
+            there = ~np.isnan(column)
+            known[place], column[there] = np.unique(column[there], return_inverse=True)
+        return cls(values, known)
+
+    def back(self, file: BoostedFile) -> tuple[Tree, ...]:
+        """Let trees ask for categories as they are prepared; one that is new is in no set."""
+        return tuple(
+            replace(tree, codes=tuple(map(self._asked, tree.column, tree.codes)))
+            for tree in file.trees
+        )
+
+    def _asked(self, column: int, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the categories of a set as they are prepared; empty for a threshold."""
+        if not len(codes):
+            return codes
+        return np.asarray(self.known[int(column)][codes.astype(int)], dtype=np.float64)
 
 
 def lightgbm_library() -> Any:

@@ -167,7 +167,8 @@ def read(
         raise DataError(f"{str(folder)!r}: expected a whole guard ({error!r:.200})") from None
     data = dataset(domain.blank(TRIED, form), torch.zeros(TRIED), classes)
     rng = stream(computing.seed, "weights")
-    guarded = kept_network.deployed(model, domain, data, network.network, rng, network.part)
+    how = reading_of(network)
+    guarded = kept_network.deployed(model, domain, data, how.network, rng, how.part, how.columns)
     runtime = Runtime(device=device_of(computing.device))
     return load_guard(folder, guarded, domain, runtime), data
 

@@ -77,7 +77,7 @@ def run(
     if judging.quick:
         note(QUICK)
         origin = f"{origin}; {QUICK}"
-    work = ModelWork(scan, how.scanner.scanners, file_read, trusted, origin, watched, cost)
+    work = ModelWork(scan, job.how.scanner.scanners, file_read, trusted, origin, watched, cost)
     answer(work, job.suspect.form, out, computing.seed)
     return status.OF[scan.verdict.answer]
 
@@ -148,6 +148,8 @@ def say_opened(job: ReadyModelScan, onnx: bool) -> None:
         fed = any(job.reading.encoding)
         hint = "" if fed else "; without --mean and --std the file is given bytes"
         note(f"methods that need derivatives cannot look into the file: {placed.why}{hint}")
+    for doubt in getattr(placed.model, "doubts", ()):
+        note(doubt)
     note(f"scanners see {len(job.shown):,} of the trusted examples")
     note(job.plausible.described())
 
