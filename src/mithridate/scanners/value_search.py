@@ -29,11 +29,12 @@ class ValueSearch(Scanner):
 
     For every class k: `places` times that value of one more place is kept which raises the mean
     over trusted inputs of other classes of max(log p_k, -10) most, among `candidates` values that
-    trusted examples have there. score_k = mean p_k over held-out inputs with these values. Shown
-    are "success" float[c], the share of them that is called k, and "pattern" and "mask" of the
-    values. It asks c * examples * places * candidates times, needs no derivative, and moves no
-    value to where no example has it, so it serves trees and places that hold codes. Clean models
-    have such values too, for classes that a few places tell: compare with clean ones.
+    trusted examples have there. score_k = the mean p_k over held-out inputs with the first 1, 2,
+    ..., `places` of these values, so that fewer which do it count more. Shown are "success"
+    float[c], the share of them that is called k with all, and "pattern" and "mask" of the values.
+    It asks c * examples * places * candidates times, needs no derivative, and moves no value to
+    where no example has it, so it serves trees and places that hold codes. Clean models have such
+    values too, for classes that a few places tell: compare with clean ones.
 
     Attributes:
         places: whose values are changed, at most.
@@ -49,7 +50,7 @@ class ValueSearch(Scanner):
     )
     assumes = "values of a few places, each of which some trusted example has, are near the trigger"
 
-    places: int = 6
+    places: int = 4
     candidates: int = 128
     examples: int = 16
 
@@ -60,31 +61,34 @@ class ValueSearch(Scanner):
         drawn, ask = sources(view, self.examples, rng), view.queries
         flat, generator = drawn.prepared.flatten(1), torch_generator(rng)
         form = drawn.prepared.shape[1:]
-        made = [
-            self._search(ask, k, Ground(flat, rows, form), generator)
-            for k, rows in enumerate(drawn.learn)
-        ]
-        shares, values = [], []
-        for k, (mask, pattern) in enumerate(made):
-            tested = torch.where(mask, pattern, flat[drawn.held[k]])
-            logits = ask(tested.view(-1, *form))
-            values.append(logits.softmax(1)[:, k].mean())
+        values, shares, masks, patterns = [], [], [], []
+        for k, rows in enumerate(drawn.learn):
+            order, pattern = self._search(ask, k, Ground(flat, rows, form), generator)
+            held, reached = flat[drawn.held[k]], [torch.tensor(0.0)]
+            mask = torch.zeros(flat.shape[1], dtype=torch.bool)
+            for place in order:
+                mask[place] = True
+                logits = ask(torch.where(mask, pattern, held).view(-1, *form))
+                reached.append(logits.softmax(1)[:, k].mean())
+            reached += reached[-1:] * (self.places - len(order))
+            values.append(torch.stack(reached[1:]).mean())
             shares.append((logits.argmax(1) == k).float().mean())
+            masks.append(mask.float().view(form))
+            patterns.append(pattern.float().view(form))
         shown = {
-            "success": torch.stack(shares),
-            "mask": torch.stack([mask for mask, _ in made]).float().view(-1, *form),
-            "pattern": torch.stack([pattern for _, pattern in made]).float().view(-1, *form),
-        }
+            "success": torch.stack(shares), "mask": torch.stack(masks),
+            "pattern": torch.stack(patterns),
+        }  # fmt: skip
         return Scanned(Scores(torch.stack(values), unit="class"), shown)
 
     def _search(
         self, ask: Ask, label: int, ground: Ground, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give the places bool[d] and the pattern [d] that lead to a class."""
+    ) -> tuple[list[int], torch.Tensor]:
+        """Give the places, the first one first, and the pattern [d] that lead to a class."""
         inputs = ground.flat[ground.rows]
         width = inputs.shape[1]
         mask, pattern = torch.zeros(width, dtype=torch.bool), torch.zeros_like(inputs[0])
-        best = -float("inf")
+        best, order = -float("inf"), list[int]()
         for _ in range(min(self.places, width)):
             place = _spread(width, self.candidates, generator)
             donor = torch.randint(len(ground.flat), place.shape, generator=generator)
@@ -98,7 +102,8 @@ class ValueSearch(Scanner):
                 break
             best = float(means[first])
             mask[place[first]], pattern[place[first]] = True, value[first]
-        return mask, pattern
+            order = list(dict.fromkeys([*order, int(place[first])]))
+        return order, pattern
 
 
 class Ground(NamedTuple):
