@@ -63,7 +63,7 @@ class ValueSearch(Scanner):
         form = drawn.prepared.shape[1:]
         values, shares, masks, patterns = [], [], [], []
         for k, rows in enumerate(drawn.learn):
-            order, pattern = self._search(ask, k, Ground(flat, rows, form), generator)
+            order, pattern = self._search(ask, k, Lenders(flat, rows, form), generator)
             held, reached = flat[drawn.held[k]], [torch.tensor(0.0)]
             mask = torch.zeros(flat.shape[1], dtype=torch.bool)
             for place in order:
@@ -82,7 +82,7 @@ class ValueSearch(Scanner):
         return Scanned(Scores(torch.stack(values), unit="class"), shown)
 
     def _search(
-        self, ask: Ask, label: int, ground: Ground, generator: torch.Generator
+        self, ask: Ask, label: int, ground: Lenders, generator: torch.Generator
     ) -> tuple[list[int], torch.Tensor]:
         """Give the places, the first one first, and the pattern [d] that lead to a class."""
         inputs = ground.flat[ground.rows]
@@ -106,7 +106,7 @@ class ValueSearch(Scanner):
         return order, pattern
 
 
-class Ground(NamedTuple):
+class Lenders(NamedTuple):
     """Where values are looked for.
 
     Attributes:
