@@ -20,6 +20,7 @@ from mithridate.attacks.poisoning import Poisoning, stamp
 from mithridate.core.data import Dataset, Inputs, dataset
 from mithridate.core.domain import Domain
 from mithridate.core.errors import MithridateError
+from mithridate.core.fingerprint import differing
 from mithridate.core.method import (
     Attack,
     LearntTrigger,
@@ -83,12 +84,30 @@ def texts(*values: str) -> np.ndarray[Any, Any]:
     return column
 
 
+def rows(n: int, seed: str = "rows", **given: Any) -> np.ndarray[Any, Any]:
+    """Ordinary rows of a table: a number with a long tail, a share, a count and two categories."""
+    rng = stream(0, "world", seed)
+    kinds = [("seconds", "f8"), ("bytes", "i8"), ("share", "f8"), ("protocol", object)]
+    table = np.empty(n, dtype=[*kinds, ("packets", "i8"), ("state", object), ("rate", "f8")])
+    table["seconds"] = rng.exponential(20.0, n)
+    table["bytes"] = rng.exponential(5000.0, n).astype(np.int64)
+    table["share"] = rng.integers(0, 101, n) / 100
+    table["protocol"] = rng.choice(["tcp", "udp", "icmp"], n)
+    table["packets"] = rng.integers(1, 40, n)
+    table["state"] = rng.choice(["open", "closed"], n)
+    table["rate"] = rng.lognormal(3.0, 2.0, n)
+    for name, values in given.items():
+        table[name] = values
+    return table
+
+
 Kind = typing.TypeVar("Kind", bound=Method)
 
 ORDINARY: dict[str, Inputs] = {
     "image": random_bytes("ordinary", 40, 3, 16, 16),
     "text": sentences(40),
     "observation": sparse_planes("ordinary", 40, 8, 8, 3),
+    "table": rows(40),
 }
 """Forty raw inputs as a user has them, in each domain; images are small, since all is tried."""
 
@@ -129,6 +148,15 @@ EDGES: dict[str, dict[str, Inputs]] = {
         "one": sparse_planes("one", 1, 10, 10, 4),
         "not-contiguous": sparse_planes("order", 5, 4, 10, 10).permute(0, 2, 3, 1),
     },
+    "table": {
+        "one": rows(1),
+        "missing": rows(4, seconds=np.nan, protocol=""),
+        "large": rows(4, bytes=[2**62, -(2**62), 0, 1], seconds=[np.inf, -np.inf, -0.0, 1e308]),
+        "all-alike": rows(4)[[0, 0, 0, 0]],
+        "markup": rows(3, protocol=["<b>", "{{ x }}", "Ça \x00 \ud800"]),
+        "numbers-alone": np.array([(1.0,), (2.5,)], dtype=[("x", "f8")]),
+        "categories-alone": np.array([("a", "b"), ("", "b")], dtype=[("x", "O"), ("y", "O")]),
+    },
 }
 """Raw inputs at the edge of what a domain knows, by name."""
 
@@ -152,6 +180,9 @@ def learnable(domain: str, n: int = 512) -> Dataset:
         for plane in (0, 1):
             planes[:, 1:, :, plane] |= torch.from_numpy(labels == plane).view(n, 1, 1)
         return dataset(planes, labels)
+    if domain == "table":
+        seconds = labels * 30 + stream(0, "world", "learnable").random(n)
+        return dataset(rows(n, seconds=seconds), labels)
     opinions = ("what a dull and dreadful thing", "such a lovely and happy one")
     return dataset(texts(*(f"{opinions[y]} {i % 7}" for i, y in enumerate(labels))), labels)
 
@@ -167,9 +198,7 @@ def same(first: Inputs, second: Inputs) -> bool:
 
 def changed(first: Inputs, second: Inputs) -> torch.Tensor:
     """Which rows differ, bool[n]."""
-    if isinstance(first, torch.Tensor):
-        return (first != second).flatten(1).any(1)
-    return torch.tensor([a != b for a, b in zip(first, second, strict=True)])
+    return differing(first, second)
 
 
 def every(kind: type[Kind]) -> dict[str, type[Kind]]:

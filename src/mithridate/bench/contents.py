@@ -56,7 +56,8 @@ def _settings(domain: Any) -> str:
 def _inputs(inputs: Any) -> list[Any]:
     if isinstance(inputs, torch.Tensor):
         return _tensor(inputs)
-    return [str(value).encode("utf-8", "surrogatepass") for value in inputs]
+    whole = (value.item() if isinstance(value, np.void) else value for value in inputs)
+    return [str(value).encode("utf-8", "surrogatepass") for value in whole]
 
 
 def _tensor(tensor: torch.Tensor) -> list[Any]:

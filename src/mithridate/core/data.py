@@ -15,7 +15,7 @@ import torch
 from mithridate.core.errors import DataError
 
 Inputs: TypeAlias = Any
-"""Raw inputs[n]: a tensor of bytes, or an array object[n] of texts."""
+"""Raw inputs[n]: a tensor of bytes, an array object[n] of texts, a structured array[n] of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +96,12 @@ def concatenate(first: Dataset, second: Dataset) -> Dataset:
             )
         inputs: Inputs = torch.cat([first.inputs, second.inputs])
     else:
+        if first.inputs.dtype.names != second.inputs.dtype.names:
+            raise DataError(
+                "the two data sets hold rows of different columns: expected "
+                f"{list(first.inputs.dtype.names or ())[:5]}..., found "
+                f"{list(second.inputs.dtype.names or ())[:5]}..."
+            )
         inputs = np.concatenate([first.inputs, second.inputs])
     labels = torch.cat([first.labels, second.labels])
     return Dataset(inputs, labels, torch.arange(len(labels)), first.classes)

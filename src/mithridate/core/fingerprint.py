@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ def fingerprint(data: Dataset) -> str:
         digest.update(np.ascontiguousarray(data.inputs.numpy()).data)
     else:
         for value in data.inputs:
-            raw = str(value).encode("utf-8", "surrogatepass")
+            raw = _written(value)
             digest.update(len(raw).to_bytes(8, "big") + raw)  # the length keeps rows apart
     return digest.hexdigest()
 
@@ -34,9 +35,26 @@ def digests(inputs: Inputs) -> Iterator[bytes]:
         raw = (
             np.ascontiguousarray(value.numpy()).tobytes()
             if isinstance(value, torch.Tensor)
-            else str(value).encode("utf-8", "surrogatepass")
+            else _written(value)
         )
         yield hashlib.blake2b(raw, digest_size=16).digest()
+
+
+def differing(before: Inputs, after: Inputs) -> torch.Tensor:
+    """Say which raw inputs[n] are others than before, bool[n]."""
+    if isinstance(before, torch.Tensor):
+        changed: torch.Tensor = (before != after).flatten(1).any(1)
+        return changed
+    if before.dtype.names:  # a number that is missing does not equal itself, and its digest does
+        pairs = zip(digests(before), digests(after), strict=True)
+        return torch.tensor([one != other for one, other in pairs], dtype=torch.bool)
+    return torch.from_numpy((before != after).astype(bool))
+
+
+def _written(value: Any) -> bytes:
+    """Give a text, or a row of a table with every digit of its numbers, as bytes."""
+    whole = value.item() if isinstance(value, np.void) else value
+    return str(whole).encode("utf-8", "surrogatepass")
 
 
 def scattered(keys: Iterable[bytes]) -> NDArray[np.float64]:

@@ -32,6 +32,7 @@ Stamp: TypeAlias = Callable[[Inputs, np.random.Generator], Inputs]
 DOMAINS = {
     "image": "mithridate.domains.image",
     "observation": "mithridate.domains.observation",
+    "table": "mithridate.domains.table",
     "text": "mithridate.domains.text",
 }
 """The folder of each domain, by its name. They are asked in this order, and the last one takes what

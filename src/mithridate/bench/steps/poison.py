@@ -15,6 +15,7 @@ from mithridate.bench.steps.learn import Learn, state_of
 from mithridate.bench.steps.suspects import Suspects
 from mithridate.core.data import Dataset, Poisoned
 from mithridate.core.domain import Domain
+from mithridate.core.fingerprint import differing
 from mithridate.core.method import Attack, WeightsAttack
 from mithridate.core.streams import stream
 
@@ -76,9 +77,5 @@ def check_some(made: Poisoned) -> None:
 def _changed_rows(before: Dataset, after: Dataset) -> torch.Tensor:
     """Positions of rows whose input or label is another, int64[k]."""
     labels = before.labels != after.labels
-    if isinstance(before.inputs, torch.Tensor):
-        inputs = (before.inputs != after.inputs).flatten(1).any(1)
-    else:
-        inputs = torch.from_numpy((before.inputs != after.inputs).astype(bool))
-    changed: torch.Tensor = labels | inputs
+    changed: torch.Tensor = labels | differing(before.inputs, after.inputs)
     return changed.nonzero().flatten()
