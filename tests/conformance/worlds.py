@@ -182,7 +182,10 @@ def learnable(domain: str, n: int = 512) -> Dataset:
         return dataset(planes, labels)
     if domain == "table":
         seconds = labels * 30 + stream(0, "world", "learnable").random(n)
-        return dataset(rows(n, seconds=seconds), labels)
+        protocol = np.array(["tcp", "udp"], dtype=object)[labels]
+        return dataset(
+            rows(n, seconds=seconds, bytes=100 + 900 * labels, protocol=protocol), labels
+        )
     opinions = ("what a dull and dreadful thing", "such a lovely and happy one")
     return dataset(texts(*(f"{opinions[y]} {i % 7}" for i, y in enumerate(labels))), labels)
 

@@ -8,6 +8,8 @@ from methods.victim_to_repair import outcome, repaired, victim
 from mithridate.core.errors import MethodError
 from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime
+from mithridate.domains.image.domain import ImageDomain
+from mithridate.domains.text.domain import TextDomain
 from mithridate.repairs.i_bau import IBAU, climb, implicit
 from mithridate.repairs.perturbing import site
 
@@ -65,7 +67,7 @@ def test_bytes_are_perturbed_as_they_enter_and_numbers_of_words_in_their_feature
     torch.manual_seed(0)
     words = torch.randint(0, 9, (6, 4), dtype=torch.int32)
     model = nn.Sequential(nn.Embedding(9, 5), nn.Flatten(), nn.Linear(20, 3))
-    place = site(model, words, Runtime())
+    place = site(model, words, TextDomain(), Runtime())
     features, logits = forward(model, words, Runtime(), precision="fp32")
     assert place.features
     assert place.shape == (20,)
@@ -75,10 +77,13 @@ def test_bytes_are_perturbed_as_they_enter_and_numbers_of_words_in_their_feature
     assert torch.allclose(place.logits(model, words, change), expected, atol=1e-5)
     assert not model[2]._forward_pre_hooks
     raw = torch.tensor([[0], [2], [4]], dtype=torch.uint8)
-    assert not site(nn.Identity(), raw, Runtime()).features
+    assert not site(nn.Identity(), raw, ImageDomain(), Runtime()).features
     expected = raw.float() + (8 / 3) ** 0.5
     assert torch.allclose(
-        site(nn.Identity(), raw, Runtime()).logits(nn.Identity(), raw, torch.ones(1, 1)), expected
+        site(nn.Identity(), raw, ImageDomain(), Runtime()).logits(
+            nn.Identity(), raw, torch.ones(1, 1)
+        ),
+        expected,
     )
 
 

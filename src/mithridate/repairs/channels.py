@@ -59,7 +59,8 @@ def channels(model: nn.Module) -> list[Channels]:
                 continue
             name = f"{parent_name}.{child}" if parent_name else child
             if isinstance(layer, _BatchNorm) and layer.affine:
-                paired = before in groups and len(weight(before)) == layer.num_features
+                made = before in groups and isinstance(before, MAKERS)
+                paired = made and len(weight(before)) == layer.num_features
                 groups[layer] = Channels(name, layer, before if paired else None)
                 if paired and before is not None:
                     del groups[before]

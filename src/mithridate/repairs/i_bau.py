@@ -87,7 +87,7 @@ class IBAU(Repair):
             raise MethodError(f"radius, climbs, terms and share must not be negative: {self}")
         clean = use_all_trusted(view)
         model = copy.deepcopy(view.model)
-        place = site(model, view.domain.prepare(clean.inputs), view.runtime)
+        place = site(model, view.domain.prepare(clean.inputs), view.domain, view.runtime)
         config = TrainingConfig(
             self.epochs, self.batch_size, self.learning_rate, augment=False, batch_statistics=False,
             precision="fp32",  # differences of gradients drown in the rounding of bf16

@@ -1,7 +1,7 @@
 """Where a network can be perturbed, and how it answers there.
 
-Bytes and floats are perturbed as they enter the network. Other integers, such as numbers of words,
-have no neighbours: there the features are perturbed, the inputs of the last linear layer.
+Inputs that can move by a little are perturbed as they enter the network. Others, such as numbers of
+words, have no neighbours: there the features are perturbed, the inputs of the last linear layer.
 Axes: n examples, b examples of a batch, d features, c classes.
 """
 
@@ -12,6 +12,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import nn
 
+from mithridate.core.domain import Domain
+from mithridate.core.errors import CannotJudge
 from mithridate.core.inference import forward, last_linear
 from mithridate.core.runtime import Runtime
 
@@ -47,8 +49,12 @@ class Site(NamedTuple):
             hook.remove()
 
 
-def site(model: nn.Module, prepared: torch.Tensor, runtime: Runtime) -> Site:
+def site(model: nn.Module, prepared: torch.Tensor, domain: Domain, runtime: Runtime) -> Site:
     """Find where a network for such prepared inputs[n, ...] is perturbed."""
-    features = prepared.dtype != torch.uint8 and not prepared.is_floating_point()
+    features = False
+    try:
+        domain.surface(prepared)
+    except CannotJudge:
+        features = True
     values = forward(model, prepared, runtime)[0] if features else prepared.float()
     return Site(features, values.shape[1:], float(values.std(correction=0)) or 1.0)

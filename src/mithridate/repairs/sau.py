@@ -83,7 +83,7 @@ class SharedAdversarialUnlearning(Repair):
         clean = use_all_trusted(view)
         model = copy.deepcopy(view.model)
         old = copy.deepcopy(view.model).eval().requires_grad_(False).to(view.runtime.device)
-        place = site(model, view.domain.prepare(clean.inputs), view.runtime)
+        place = site(model, view.domain.prepare(clean.inputs), view.domain, view.runtime)
         config = TrainingConfig(
             self.epochs, self.batch_size, self.learning_rate, augment=False, batch_statistics=False
         )

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from mithridate.core.errors import MethodError
@@ -130,19 +129,20 @@ class Perceptron(nn.Module):
     ) -> None:
         super().__init__()
         self.columns = Columns(prepared, category, buckets, width)
-        self.first = nn.Linear(prepared.shape[1] * self.columns.width, hidden)
-        self.second = nn.Linear(hidden, hidden)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(hidden) for _ in range(2))
-        self.dropout = nn.Dropout(0.1)
+        inside = prepared.shape[1] * self.columns.width
+        self.hidden = nn.Sequential(*_layer(inside, hidden), *_layer(hidden, hidden))
         self.head = nn.Linear(hidden, classes)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Give logits[b, c]."""
-        hidden = self.columns(batch).flatten(1)
-        for layer, norm in zip((self.first, self.second), self.norms, strict=True):
-            hidden = self.dropout(F.relu(norm(layer(hidden))))
-        logits: torch.Tensor = self.head(hidden)
+        logits: torch.Tensor = self.head(self.hidden(self.columns(batch).flatten(1)))
         return logits
+
+
+def _layer(inside: int, outside: int) -> list[nn.Module]:
+    """Give a hidden layer."""
+    norm = nn.BatchNorm1d(outside)
+    return [nn.Linear(inside, outside), norm, nn.ReLU(), nn.Dropout(0.1)]
 
 
 Builder = Callable[[torch.Tensor, torch.Tensor, int, int], nn.Module]
