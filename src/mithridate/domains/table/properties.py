@@ -35,7 +35,8 @@ def properties(rows: Inputs) -> dict[str, torch.Tensor]:
 def _of_category(rows: Table, name: str) -> dict[str, NDArray[np.bool_]]:
     texts = texts_of(rows, name)
     _, place, count = np.unique(texts.astype(str), return_inverse=True, return_counts=True)
-    return {"missing": np.array(texts == "", dtype=bool), "own values": count[place] == 1}
+    missing = np.array(texts == "", dtype=bool)
+    return {"missing": missing, "own values": (count[place] == 1) & ~missing}
 
 
 def _of_number(rows: Table, name: str) -> dict[str, NDArray[np.bool_]]:
