@@ -116,8 +116,8 @@ def arranged(inputs: Table, columns: Sequence[Column]) -> Table:
     Raises:
         DataError: where a column is missing, strange, or holds categories for numbers.
     """
-    found = columns_of(inputs)
-    there, wanted = {c.name: c.kind for c in found}, {c.name: c.kind for c in columns}
+    there = {c.name: c.kind for c in columns_of(inputs)}
+    wanted = {c.name: c.kind for c in columns}
     missing = [name for name in wanted if name not in there]
     strange = [name for name in there if name not in wanted]
     if missing or strange:

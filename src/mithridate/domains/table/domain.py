@@ -34,7 +34,7 @@ from mithridate.domains.table.scale import MISSING, scaled
 from mithridate.domains.table.stealth import difference
 
 
-class Numbers(dict[str, int]):
+class CategoryNumbers(dict[str, int]):
     """The number of each category of a column, computed on first use; 0 is a missing one."""
 
     def __init__(self, column: str, salt: int, buckets: int) -> None:
@@ -65,7 +65,7 @@ class TableDomain:
     Attributes:
         columns: What each column holds; () takes it from the fields of the inputs, and then what
             sees prepared inputs alone takes every column for one of numbers.
-        buckets: Numbers for categories, 4..2^24 - 1: all of them are whole in float32.
+        buckets: CategoryNumbers for categories, 4..2^24 - 1: all of them are whole in float32.
         salt: Of the hash, 0..2^128-1; a defender who fears categories made to collide keeps an own
             one.
         dropout: Probability with which augmentation hides each value.
@@ -134,7 +134,7 @@ class TableDomain:
         prepared = np.empty((len(rows), len(columns)), dtype=np.float32)
         for i, column in enumerate(columns):
             if column.kind == "category":
-                known = Numbers(column.name, self.salt, self.buckets)
+                known = CategoryNumbers(column.name, self.salt, self.buckets)
                 prepared[:, i] = [known[text] for text in texts_of(rows, column.name)]
             else:
                 prepared[:, i] = scaled(rows[column.name])

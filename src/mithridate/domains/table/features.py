@@ -29,7 +29,7 @@ ODD = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9)
 
 
 @dataclass(frozen=True, eq=False)
-class Family:
+class ValueFamily:
     """Features of one kind: each row carries one of every column, or of every pair of columns.
 
     Attributes:
@@ -64,20 +64,20 @@ def name_feature(inputs: Inputs, key: int) -> str:
     raise DataError(f"none of these {len(inputs)} rows carries the feature {key}")
 
 
-def families(rows: Table) -> Iterator[Family]:
+def families(rows: Table) -> Iterator[ValueFamily]:
     """Give the families of rows: values, places on the grid, and pairs of values."""
     columns = columns_of(rows)
     values = np.zeros((len(rows), len(columns)), dtype=np.uint64)
     for i, column in enumerate(columns):
         values[:, i] = _values(rows, column)
-    yield Family(values, tuple((column,) for column in columns))
+    yield ValueFamily(values, tuple((column,) for column in columns))
     numbers = tuple(column for column in columns if column.kind != "category")
     rough = [_places(rows, column) for column in numbers]
     if rough:
-        yield Family(np.stack(rough, 1), tuple((column,) for column in numbers), rough=True)
+        yield ValueFamily(np.stack(rough, 1), tuple((column,) for column in numbers), rough=True)
     for apart in range(1, min(REACH, len(columns) - 1) + 1):
         pairs = tuple(zip(columns, columns[apart:], strict=False))
-        yield Family(_mixed(values[:, :-apart], values[:, apart:]), pairs)
+        yield ValueFamily(_mixed(values[:, :-apart], values[:, apart:]), pairs)
 
 
 def _values(rows: Table, column: Column) -> Hashes:

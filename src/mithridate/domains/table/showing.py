@@ -23,13 +23,13 @@ CELL = 40
 """Characters shown of a value."""
 
 
-def show(inputs: Any) -> Rows:
+def show(inputs: Any) -> ShownRows:
     """Show raw rows."""
-    return Rows(inputs)
+    return ShownRows(inputs)
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ShownRows:
     """Rows of a table, written as "column = value" one after the other."""
 
     inputs: Any

@@ -15,7 +15,7 @@ from mithridate.domains.table.triggers import place
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedValues:
     """Gives columns of every row values that were drawn.
 
     Attributes:
@@ -33,7 +33,7 @@ class Placed:
         return stamped
 
 
-def usual_triggers(inputs: Inputs, rng: np.random.Generator) -> dict[str, Placed]:
+def usual_triggers(inputs: Inputs, rng: np.random.Generator) -> dict[str, PlacedValues]:
     """Draw one value of one column, and values of several.
 
     Args:
@@ -46,10 +46,10 @@ def usual_triggers(inputs: Inputs, rng: np.random.Generator) -> dict[str, Placed
     return {"one value": drawn(columns, 1, rng), "several values": drawn(columns, several, rng)}
 
 
-def drawn(columns: tuple[Column, ...], count: int, rng: np.random.Generator) -> Placed:
+def drawn(columns: tuple[Column, ...], count: int, rng: np.random.Generator) -> PlacedValues:
     """Draw columns, and for each a number from 1,000 to 99,999, or a category of 6 letters."""
     places = sorted(rng.choice(len(columns), count, replace=False).tolist())
-    return Placed(tuple((columns[i], _value(columns[i], rng)) for i in places))
+    return PlacedValues(tuple((columns[i], _value(columns[i], rng)) for i in places))
 
 
 def _value(column: Column, rng: np.random.Generator) -> float | str:
