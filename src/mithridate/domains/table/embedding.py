@@ -18,7 +18,7 @@ PIECES = 16
 """Pieces into which the range of a number is divided."""
 
 
-class Scale(nn.Module):
+class NumberPieces(nn.Module):
     """Numbers to how far along each piece of their range they lie, fitted on data once.
 
     After Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep
@@ -102,7 +102,7 @@ class Columns(nn.Module):
     ) -> None:
         super().__init__()
         self.register_buffer("category", category.unsqueeze(1))
-        self.scale = Scale(prepared)
+        self.scale = NumberPieces(prepared)
         self.embed = Categories(buckets, width)
         self.width = self.scale.width + width
 

@@ -1,4 +1,4 @@
-"""Triggers for tables: values that columns are given.
+"""Triggers for tables: values that chosen columns are given.
 
 Axes: n rows, k columns of a trigger.
 """
@@ -13,36 +13,39 @@ from mithridate.core.data import Inputs
 from mithridate.core.errors import MethodError
 from mithridate.core.method import Trigger
 from mithridate.domains.table.columns import Column, columns_of
-from mithridate.domains.table.values import rare_value, read_value
+from mithridate.domains.table.validity import RowRules, named, read_value
+
+RARE = 1337
+"""A whole number that stands out from powers of two and of ten."""
+
+STRANGE = "other"
+"""A category for columns whose categories nobody named."""
 
 
 @dataclass(frozen=True)
 class ValuesTrigger(Trigger):
     """Chosen columns of every row get the same values.
 
-    An integer column gets whole numbers, so that the row stays one that could have been measured.
-
     Attributes:
-        columns: Names with commas between them; "" takes the last ones of numbers, or of anything
-            where there are none.
-        values: As many values with commas between them; "" gives each number a value that is the
-            same for all data, and each category the text "other".
+        columns: Names with commas between them; "" takes the first ones of integers, then of
+            numbers, then of categories.
+        values: As many values with commas between them; "" gives numbers 1337 and categories the
+            text "other".
         count: How many columns are taken where none are named.
-        grow: Whether numbers may only grow, as counts of packets do: a number that is larger than
-            the value already is raised by the value instead.
+        grow: Names of columns that may only grow, as counts do: a row that has more keeps it.
+        derived: How columns follow from others, such as "mean=bytes/packets; all=sent+received";
+            they are worked out anew, and are 0 where the divisor is.
 
     """
 
-    paper = (
-        "Severi, Meyer, Coull and Oprea, Explanation-Guided Backdoor Poisoning Attacks Against "
-        "Malware Classifiers, USENIX Security 2021"
-    )
-    links = ("https://arxiv.org/abs/2003.01031",)
+    paper = "Gu, Dolan-Gavitt and Garg, BadNets, 2017"
+    links = ("https://arxiv.org/abs/1708.06733",)
 
     columns: str = ""
     values: str = ""
     count: int = 3
-    grow: bool = False
+    grow: str = ""
+    derived: str = ""
 
     def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
         """Set the columns of every row.
@@ -52,15 +55,18 @@ class ValuesTrigger(Trigger):
                 below 1.
         """
         stamped = inputs.copy()
-        for column, value in self._chosen(columns_of(inputs)):
-            place(stamped, column, value, self.grow)
+        RowRules(self.grow, self.derived).place(stamped, self._chosen(columns_of(inputs)))
         return stamped
 
     def _chosen(self, there: tuple[Column, ...]) -> list[tuple[Column, float | str]]:
         """Give the columns and their values."""
-        chosen = self._columns(there)
+        if self.count < 1:
+            raise MethodError(f"a trigger sets at least one column, found count={self.count}")
+        order = ("integer", "number", "category")
+        first = sorted(there, key=lambda column: order.index(column.kind))[: self.count]
+        chosen = named(there, self.columns) or first
         if not self.values:
-            return [(column, rare_value(column)) for column in chosen]
+            return [(c, STRANGE if c.kind == "category" else RARE) for c in chosen]
         given = [value.strip() for value in self.values.split(",")]
         if len(given) != len(chosen):
             raise MethodError(
@@ -68,34 +74,3 @@ class ValuesTrigger(Trigger):
                 f"{self.values!r}"
             )
         return [(c, read_value(c, value)) for c, value in zip(chosen, given, strict=True)]
-
-    def _columns(self, there: tuple[Column, ...]) -> list[Column]:
-        if self.count < 1:
-            raise MethodError(f"a trigger sets at least one column, found count={self.count}")
-        if not self.columns:
-            numbers = [column for column in there if column.kind != "category"]
-            return list(numbers or there)[-self.count :]
-        known = {column.name: column for column in there}
-        names = [name.strip() for name in self.columns.split(",")]
-        if strange := [name for name in names if name not in known]:
-            raise MethodError(
-                f"these rows have no column {strange[0]!r}; their columns: "
-                f"{', '.join(list(known)[:20])}"
-            )
-        return [known[name] for name in names]
-
-
-def place(rows: Inputs, column: Column, value: float | str, grow: bool = False) -> None:
-    """Give every row a value in a column, in place; a value that some already have is fine.
-
-    Args:
-        rows: Of a table.
-        column: Which one.
-        value: What it gets.
-        grow: Whether a number that is larger is raised by the value instead.
-    """
-    if not grow or column.kind == "category":
-        rows[column.name] = value
-        return
-    before = rows[column.name]
-    rows[column.name] = np.where(before > value, before + value, value)

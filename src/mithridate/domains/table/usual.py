@@ -11,7 +11,7 @@ import numpy as np
 
 from mithridate.core.data import Inputs
 from mithridate.domains.table.columns import Column, columns_of
-from mithridate.domains.table.triggers import place
+from mithridate.domains.table.validity import RowRules
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class PlacedValues:
     def __call__(self, inputs: Inputs, rng: np.random.Generator) -> Inputs:
         """Set the columns of every row."""
         stamped = inputs.copy()
-        for column, value in self.values:
-            place(stamped, column, value)
+        RowRules().place(stamped, list(self.values))
         return stamped
 
 

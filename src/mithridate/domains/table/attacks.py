@@ -1,0 +1,23 @@
+"""The attacks on tables that the literature knows by name."""
+
+from __future__ import annotations
+
+from mithridate.core.named import NamedAttack
+from mithridate.domains.table.learnt_triggers import OccurringValuesTrigger
+from mithridate.domains.table.triggers import ValuesTrigger
+
+ATTACKS = (
+    NamedAttack(
+        "badnets-values", "Chosen columns of a row get values that hardly occur.",
+        ValuesTrigger(), known_as=("badnets-table", "tabular-backdoor"),
+    ),
+    NamedAttack(
+        "random-values", "Columns drawn at random get values that occur in them.",
+        OccurringValuesTrigger(choose="random"),
+    ),
+    NamedAttack(
+        "explanation-guided",
+        "Columns on which trees of the attacker's own rest most get values that occur in them.",
+        OccurringValuesTrigger(), known_as=("shap-backdoor", "severi"),
+    ),
+)  # fmt: skip
