@@ -58,7 +58,7 @@ def test_columns_that_only_grow_keep_what_is_more_and_others_are_worked_out_anew
         (ValuesTrigger(columns="byte"), "no column 'byte'"),
         (
             ValuesTrigger(columns="bytes", values="1.5"),
-            "holds whole numbers, found the value '1.5'",
+            "whole numbers, found the value '1.5'",
         ),
         (ValuesTrigger(columns="rate", values="high"), "holds numbers"),
         (ValuesTrigger(columns="rate", values="nan"), "holds numbers"),

@@ -151,8 +151,8 @@ def _there(rows: Table, column: Column) -> NDArray[Any]:
     if column.kind == "category":
         texts = texts_of(rows, column.name)
         return np.array([text for text in texts if text], dtype=str)
-    held: NDArray[Any] = rows[column.name]
-    return held[np.isfinite(held)]
+    held: NDArray[Any] = rows[column.name][np.isfinite(rows[column.name])]
+    return held
 
 
 def moves(seen: Dataset, rng: np.random.Generator) -> list[float]:
