@@ -26,6 +26,7 @@ import torch
 from torch import nn
 
 from cells import markdown, records
+from episodes import played
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.attacks.selections import RandomSelection
@@ -41,8 +42,10 @@ from mithridate.core.runtime import Runtime, environment
 from mithridate.core.streams import stream
 from mithridate.core.view import View
 from mithridate.domains.catalogue import load_named
+from mithridate.domains.formats import Source, read
 from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
 from mithridate.domains.image.triggers import PatchTrigger, PixelTrigger
+from mithridate.domains.observation.triggers import ValueTrigger
 from mithridate.domains.text.character_triggers import UnseenTrigger
 from mithridate.domains.text.rewriting_triggers import SyntacticTrigger
 from mithridate.domains.text.triggers import SentenceTrigger, WordTrigger
@@ -93,8 +96,22 @@ PLACES = {
             "unseen-characters": UnseenTrigger(),
         },
     ),
+    "policies": Place(
+        "cartpole", 1_500, 500, 8,
+        {
+            "pattern": ValueTrigger((0, 1), (1.5, -1.5)),
+            "value": ValueTrigger((0,), (2.0,)),
+        },
+    ),
 }  # fmt: skip
 SEEDS, CLEAN_SEEDS = range(3), range(6)
+
+
+def source(place: Place, split: str) -> Source:
+    """The examples of a split, and their domain."""
+    if place.data == "cartpole":
+        return read(str(played(split)))
+    return load_named(place.data, split)
 
 
 def detectors(network: str) -> dict[str, Detector]:
@@ -107,9 +124,9 @@ def detectors(network: str) -> dict[str, Detector]:
 def world(name: str, kind: str, seed: int) -> dict[str, Any]:
     """Poison, train and ask every detector; kind: an attack or "clean"."""
     began, place = time.process_time(), PLACES[name]
-    source, n = load_named(place.data), place.suspects
-    rows = stream(seed, "rows", name).permutation(len(source.data))[: n + place.trusted]
-    drawn = source.data.subset(rows)
+    whole, n = source(place, "train"), place.suspects
+    rows = stream(seed, "rows", name).permutation(len(whole.data))[: n + place.trusted]
+    drawn = whole.data.subset(rows)
     data, trusted = drawn.subset(range(n)), drawn.subset(range(n, len(rows)))
     attack = Poisoning(
         place.attacks.get(kind, next(iter(place.attacks.values()))),
@@ -120,9 +137,9 @@ def world(name: str, kind: str, seed: int) -> dict[str, Any]:
     poison_seconds = time.process_time() - started
     training = TrainingConfig(epochs=place.epochs, batch_size=64, augment=place.augment)
     scanner = DataScanner(network=place.network, training=training)
-    trained = scanner.train(made.data, trusted, source.domain, seed, Runtime())
+    trained = scanner.train(made.data, trusted, whole.domain, seed, Runtime())
     union = concatenate(made.data, trusted)
-    view = View(union, domain=source.domain, model=trained.model, losses=trained.losses)
+    view = View(union, domain=whole.domain, model=trained.model, losses=trained.losses)
     judged, unheard = ask(detectors(place.network), view, n)
 
     def decide(some: tuple[Judged, ...]) -> Decision:
@@ -130,13 +147,14 @@ def world(name: str, kind: str, seed: int) -> dict[str, Any]:
 
     ordinary = tuple(judged[d.name()] for d in scanner.asked if d.name() in judged)
     poisoned = made.truth.poisoned
-    test = load_named(place.data, split="test").data.subset(range(TEST))
+    test = source(place, "test").data
+    test = test.subset(stream(0, "test", name).permutation(len(test))[:TEST])
     rng = stream(seed, "trap", name)
     return {
         "domain": name, "attack": kind, "seed": seed, "poisons": int(poisoned.sum()),
-        "accuracy": accuracy(trained.model, test, source.domain),
-        "attack_success": attack_success(trained.model, attack, test, source.domain, rng),
-        "noticed": noticed(trained.model, attack, test, source.domain, rng),
+        "accuracy": accuracy(trained.model, test, whole.domain),
+        "attack_success": attack_success(trained.model, attack, test, whole.domain, rng),
+        "noticed": noticed(trained.model, attack, test, whole.domain, rng),
         "spectral": spectral_shift(view.features[:n], poisoned, made.data.labels),
         "poison_seconds": poison_seconds,
         "ordinary": told(decide(ordinary), poisoned),
