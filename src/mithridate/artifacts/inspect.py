@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mithridate.artifacts import jail
+from mithridate.artifacts import agents, jail
 from mithridate.artifacts.archives import Archive, open_archive
 from mithridate.artifacts.boosted_reading import read_boosted
 from mithridate.artifacts.exported import look_at_exported
@@ -167,6 +167,11 @@ def _zip(file: BinaryIO, size: int, log: Log, code: bool, values: bool) -> str:
         look(members, size, log, values)
     elif kind == "npz":
         look_at_npz(members, log, values)
+    elif kind == "agent":
+        weights = agents.inner(members, log)
+        agents.say_pickles(log)
+        if weights is not None:
+            _zip(weights, members.members[agents.WEIGHTS].size, log, code, values)
     else:
         _other(members, size, kind, log)
     return kind

@@ -17,10 +17,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mithridate.artifacts import jail
-from mithridate.artifacts.findings import FileLimits, FileReport
+from mithridate.artifacts.agents import KeptPolicy, inner, is_agent, kept_policy
+from mithridate.artifacts.archives import open_archive
+from mithridate.artifacts.findings import FileLimits, FileReport, Log
 from mithridate.artifacts.inspect import PROGRAMS, inspect_file, open_file
 from mithridate.artifacts.parts import chosen, fits, groups, listed, usual
 from mithridate.artifacts.pickle_values import Described, Named
+from mithridate.artifacts.recognise import recognise
 from mithridate.artifacts.torch_tensors import Builder, of_archive, of_old_file
 from mithridate.artifacts.torchao_weights import class_of, dequantise, unflatten
 from mithridate.core.errors import DataError, MethodError, MissingExtra, UnsafeData
@@ -30,7 +33,7 @@ from mithridate.domains.elsewhere import Elsewhere
 PREFIXES = ("module.", "model.", "_orig_mod.", "state_dict.", "network.", "net.")
 """What wrappers of networks put before the names of weights."""
 
-TENSORS = ("safetensors", "torch", "torch legacy", "npz", "hdf5")
+TENSORS = ("safetensors", "torch", "torch legacy", "npz", "hdf5", "agent")
 
 
 def open_weights(
@@ -153,10 +156,35 @@ def _load(
         return {"": _arrays(file)}
     if report.format == "torch":
         return find_tensors(of_archive(file, report.size, limits), report.path)
+    if report.format == "agent":
+        return {"": policy_in(file, report.size, report.path, limits).tensors}
     if report.format == "torch legacy":
         return find_tensors(of_old_file(file, report.size, limits), report.path)
     job = "hdf5 weights" if report.format == "hdf5" else report.format
     return {"": _read_converted(jail.run_limited(job, file, report.size, limits), limits)}
+
+
+def policy_in(file: BinaryIO, size: int, path: str, limits: FileLimits) -> KeptPolicy:
+    """Read the policy in an archive of stable-baselines3. Raises DataError, UnsafeData."""
+    log = Log(limits)
+    members = open_archive(file, size, log)
+    weights = None if members is None or log.bomb else inner(members, log)
+    if weights is None:
+        raise DataError(f"{path!r}: expected the weights of a policy that can be unpacked")
+    tensors = find_tensors(of_archive(weights, weights.getbuffer().nbytes, limits), path)
+    return kept_policy(file, size, tensors[""], path)
+
+
+def network_told(path: Path) -> str:
+    """Name the network of a policy in an archive of stable-baselines3; "" for any other file."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if recognise(file, size) != "zip":
+            return ""
+        members = open_archive(file, size, Log(FileLimits()))
+        if members is None or not is_agent(members):
+            return ""
+        return policy_in(file, size, str(path), FileLimits()).network
 
 
 def with_left_out(tensors: dict[str, torch.Tensor], place: Path) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ import re
 import struct
 from typing import BinaryIO
 
+from mithridate.artifacts import agents
 from mithridate.artifacts.archives import END, Archive
 from mithridate.artifacts.findings import FileLimits, Log
 from mithridate.artifacts.pickles import disassemble
@@ -122,6 +123,8 @@ def kind_of_zip(members: Archive) -> str:
         return "torchscript"
     if any(re.search(r"(^|/)\.data/extern_modules$", name) for name in names):
         return "torch package"
+    if {agents.DATA, agents.WEIGHTS} <= names:
+        return "agent"
     if "data.pkl" in last:
         return "torch"
     if names and all(name.endswith(".npy") for name in names):

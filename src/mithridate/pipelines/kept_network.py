@@ -16,7 +16,7 @@ from torch import nn
 from mithridate.artifacts.boosted_fitting import fitted
 from mithridate.artifacts.boosted_reading import is_boosted, open_boosted
 from mithridate.artifacts.nearest import nearest
-from mithridate.artifacts.opening import load_part, open_parts
+from mithridate.artifacts.opening import load_part, network_told, open_parts
 from mithridate.artifacts.parts import Tensors
 from mithridate.artifacts.recognise import recognise
 from mithridate.core.data import Dataset
@@ -213,7 +213,7 @@ def _read(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], Note]:
         with safe_open(path, "pt") as file:
             kept = (file.metadata() or {}).get("mithridate", "{}")
     except SafetensorError:  # another format, which has no room for a note
-        return tensors, Note()
+        return tensors, Note(network_told(path))
     try:
         return tensors, _note(json.loads(kept))
     except (ValueError, RecursionError) as error:

@@ -37,7 +37,7 @@ from mithridate.trainers.standard import Standard
 
 WEIGHTS = (
     ".safetensors", ".pt", ".pth", ".th", ".tar", ".ckpt", ".bin", ".npz", ".h5", ".hdf5",
-    ".txt", ".ubj",
+    ".txt", ".ubj", ".zip",
 )  # fmt: skip
 """How files of weights are named, those of torch in all its spellings (model.pth.tar)."""
 
