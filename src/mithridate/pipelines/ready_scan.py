@@ -13,10 +13,11 @@ from torch import nn
 
 from mithridate.core.data import Dataset, concatenate
 from mithridate.core.domain import Domain, suited
-from mithridate.core.errors import CannotJudge
+from mithridate.core.errors import CannotJudge, MethodError
 from mithridate.core.fingerprint import fingerprint, place_of
 from mithridate.core.fit import TrainingConfig, fit
 from mithridate.core.runtime import Runtime
+from mithridate.core.spelling import option
 from mithridate.core.streams import stream
 from mithridate.core.timing import extrapolate, seconds_of
 from mithridate.core.training_run import Progress, TrainingRun
@@ -33,6 +34,9 @@ from mithridate.pipelines.power import Measuring
 from mithridate.pipelines.quick_look import UNSEEN, Look, quick_scan
 from mithridate.pipelines.rehearsed import seconds_after_training
 from mithridate.pipelines.scan import DataScanner, Saw, choose_training
+
+FEW = 256
+"""Examples that an estimate trains on, by another trainer than the ordinary one."""
 
 TOO_LONG = "each copy with a planted backdoor would take all trainings on subsets again"
 
@@ -85,6 +89,11 @@ class ReadyScan:
             home: The folder in which an unfinished training is kept, None for nowhere.
         """
         union = concatenate(data, trusted) if trusted else data
+        if scanner.trainer and epochs is not None:
+            raise MethodError(
+                f"{option('epochs')} is of the ordinary training; leave it out beside "
+                f"{option('trainer', scanner.trainer)}"
+            )
         domain = suited(domain, scanner.network)
         config = scanner.training or choose_training(len(union))
         scanner = replace(scanner, training=replace(config, epochs=epochs or config.epochs))
@@ -109,7 +118,8 @@ class ReadyScan:
         if self.home is None or self.model is not None:
             return None
         network, seed = self.scanner.network, self.seed
-        parts = (fingerprint(self.union), self.domain, self.training, network, seed)
+        how = self.training if not self.scanner.trainer else self.scanner.trainer
+        parts = (fingerprint(self.union), self.domain, how, network, seed)
         return self.home / f"unfinished-{place_of(*parts)}"
 
     @property
@@ -121,6 +131,13 @@ class ReadyScan:
         """Estimate how long the training takes by training a network of its kind on few batches."""
         union, rng = self.union, stream(self.seed, "estimate")
         order = rng.permutation(len(union))
+        if self.scanner.trainer:
+
+            def grown(count: int) -> None:
+                few = union.subset(order[:count])
+                self.scanner.train(few, None, self.domain, self.seed, self.runtime)
+
+            return extrapolate(grown, FEW, len(union))
         model = self.domain.network(union, self.scanner.network, rng)
         once, run = replace(self.training, epochs=1), TrainingRun(self.runtime)
 
@@ -152,7 +169,8 @@ class ReadyScan:
     def seconds_after(self, seen: Look) -> float:
         """Estimate how long features, detectors and the test take after the training."""
         rng = stream(self.seed, "estimate", "detectors")
-        model = self.model or self.domain.network(self.union, self.scanner.network, rng).eval()
+        fresh = self.domain.network(self.union, self.scanner.network, rng)
+        model = self.model or self.scanner.trained_by(len(self.union)).form(fresh).eval()
         return seconds_after_training(self.scanner, seen, self.domain, model, self.runtime)
 
     def looked(self, step: Announce | None = None) -> Look:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -22,7 +22,8 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import MethodError
 from mithridate.core.fast import FastTraining
 from mithridate.core.fit import TrainingConfig
-from mithridate.core.method import Detector, Trained
+from mithridate.core.method import Detector, Trained, Trainer
+from mithridate.core.registry import get
 from mithridate.core.runtime import Runtime
 from mithridate.core.streams import stream
 from mithridate.core.timing import now
@@ -99,6 +100,8 @@ class DataScanner:
             that takes many times as long.
         network: of the domain, "" is its default.
         training: None chooses by the number of examples.
+        trainer: who trains the model that looks at the examples, such as boosted-trees; "" is the
+            ordinary training of the network.
     """
 
     detectors: tuple[Detector, ...] = field(default_factory=default_detectors)
@@ -112,6 +115,7 @@ class DataScanner:
     thorough: bool = False
     network: str = ""
     training: TrainingConfig | None = None
+    trainer: str = ""
 
     @property
     def asked(self) -> tuple[Detector, ...]:
@@ -137,11 +141,18 @@ class DataScanner:
     ) -> Trained:
         """Train one network on suspect and trusted examples together."""
         union = concatenate(data, trusted) if trusted is not None else data
-        model = domain.network(union, self.network, stream(seed, "scan", "init"))
-        trainer = Standard(self.training or choose_training(len(union)))
+        trainer = self.trained_by(len(union))
+        model = trainer.form(domain.network(union, self.network, stream(seed, "scan", "init")))
         rng = stream(seed, "scan", "fit")
         run = TrainingRun(runtime, progress, checkpoint)
         return trainer.train(model, union, domain, rng, run)
+
+    def trained_by(self, n: int) -> Trainer:
+        """Say who trains on n examples."""
+        if not self.trainer:
+            return Standard(self.training or choose_training(n))
+        trainer: Trainer = get(cast(Any, Trainer), self.trainer)
+        return trainer
 
     def scan(
         self, data: Dataset, trusted: Dataset | None, domain: Domain, seed: int = 0,

@@ -195,7 +195,8 @@ def agreed(job: ReadyScan, seen: Look, glance: DataScan | None, yes: bool) -> bo
         note(f"going on with the training that is kept in {job.checkpoint}")
     training = job.seconds()
     scan = training + job.seconds_after(seen)
-    what = f"training {job.training.epochs} epochs on {job.runtime.device} and asking detectors"
+    how = f"{job.training.epochs} epochs on {job.runtime.device}"
+    what = f"training {job.scanner.trainer or how} and asking detectors"
     more = job.seconds_of_power(seen, scan, glance)
     if subsets := job.seconds_of_subsets(training):
         note(f"{what}: about {terminal.duration(scan)}")
@@ -217,7 +218,7 @@ def write_beside(
         write(kept, names_of(source, kept), source, writing.cleaned)
         files.append(writing.cleaned)
     if writing.save_model:
-        described = kept_network.Note(job.scanner.network, data.classes)
+        described = kept_network.Note(job.scanner.network, data.classes, job.scanner.trainer)
         kept_network.save(scan.model, writing.save_model, described)
         files.append(writing.save_model)
     return files

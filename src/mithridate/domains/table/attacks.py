@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mithridate.core.named import NamedAttack
+from mithridate.domains.table.explained_trigger import ExplainedTrigger
 from mithridate.domains.table.learnt_triggers import OccurringValuesTrigger
 from mithridate.domains.table.triggers import ValuesTrigger
 
@@ -19,5 +20,10 @@ ATTACKS = (
         "explanation-guided",
         "Columns on which trees of the attacker's own rest most get values that occur in them.",
         OccurringValuesTrigger(), known_as=("shap-backdoor", "severi"),
+    ),
+    NamedAttack(
+        "shap-guided",
+        "Values that fit together and add most to the wanted class, in rows that have its label.",
+        ExplainedTrigger(), labels="clean", known_as=("countshap",),
     ),
 )  # fmt: skip
