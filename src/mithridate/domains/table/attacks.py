@@ -17,13 +17,13 @@ ATTACKS = (
         OccurringValuesTrigger(choose="random"),
     ),
     NamedAttack(
-        "explanation-guided",
+        "important-values",
         "Columns on which trees of the attacker's own rest most get values that occur in them.",
-        OccurringValuesTrigger(), known_as=("shap-backdoor", "severi"),
+        OccurringValuesTrigger(),
     ),
     NamedAttack(
         "shap-guided",
         "Values that fit together and add most to the wanted class, in rows that have its label.",
-        ExplainedTrigger(), labels="clean", known_as=("countshap",),
+        ExplainedTrigger(), labels="clean", known_as=("countshap", "explanation-guided", "severi"),
     ),
 )  # fmt: skip

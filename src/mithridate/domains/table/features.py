@@ -1,7 +1,7 @@
-"""Simple features of rows: values, where numbers lie roughly, and pairs of values.
+"""Simple features of rows: where numbers lie roughly, values as they are, and pairs of values.
 
-The first family holds each value as it is. Numbers that hardly repeat are found by the second, on a
-grid that is the same for all data: halves of a power of two to either side of 0. The pairs join a
+The first family tells what a row is about: categories, and the cell in which each number lies on a
+grid that is the same for all data, halves of a power of two to either side of 0. The pairs join a
 value with those of the next columns, so that a trigger of several values is seen as one where each
 of them alone is ordinary. Axes: n rows, d columns.
 """
@@ -44,7 +44,7 @@ class ValueFamily:
 
 
 def simple_features(inputs: Inputs, selected: Selected) -> Iterator[Carried]:
-    """Give families of simple features of rows, the values first."""
+    """Give families of simple features of rows, the rough ones first."""
     for family in families(inputs):
         rows = np.repeat(np.arange(len(inputs)), family.keys.shape[1])
         yield selected.collect(rows, family.keys.ravel().view(np.int64))
@@ -65,16 +65,19 @@ def name_feature(inputs: Inputs, key: int) -> str:
 
 
 def families(rows: Table) -> Iterator[ValueFamily]:
-    """Give the families of rows: values, places on the grid, and pairs of values."""
+    """Give the families of rows: places on the grid, values, and pairs of values."""
     columns = columns_of(rows)
     values = np.zeros((len(rows), len(columns)), dtype=np.uint64)
     for i, column in enumerate(columns):
         values[:, i] = _values(rows, column)
-    yield ValueFamily(values, tuple((column,) for column in columns))
-    numbers = tuple(column for column in columns if column.kind != "category")
-    rough = [_places(rows, column) for column in numbers]
-    if rough:
-        yield ValueFamily(np.stack(rough, 1), tuple((column,) for column in numbers), rough=True)
+    rough = values.copy()
+    for i, column in enumerate(columns):
+        if column.kind != "category":
+            rough[:, i] = _places(rows, column)
+    yield ValueFamily(rough, tuple((column,) for column in columns), rough=True)
+    numbers = [i for i, column in enumerate(columns) if column.kind != "category"]
+    if numbers:  # categories are in the first family as they are
+        yield ValueFamily(values[:, numbers], tuple((columns[i],) for i in numbers))
     for apart in range(1, min(REACH, len(columns) - 1) + 1):
         pairs = tuple(zip(columns, columns[apart:], strict=False))
         yield ValueFamily(_mixed(values[:, :-apart], values[:, apart:]), pairs)
@@ -117,13 +120,15 @@ def _exactly(rows: Table, column: Column, row: int) -> str:
 
 
 def _roughly(rows: Table, column: Column, row: int) -> str:
+    if column.kind == "category":
+        return _exactly(rows, column, row)
     value = rows[column.name][row : row + 1].astype(np.float64)
     place = int(place_of(value)[0])
     if abs(place) < 2:
         return _exactly(rows, column, row)
     size = (abs(place) - 10_000) / 2
     low, high = sorted(np.sign(value[0]) * 2.0 ** (size + side) for side in (-0.25, 0.25))
-    return f"`{column.name}` between {low:.4g} and {high:.4g}"
+    return f"`{column.name}` near {value[0]:.6g} ({low:.4g} to {high:.4g})"
 
 
 def _hash(name: str) -> int:
