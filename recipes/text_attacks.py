@@ -9,7 +9,8 @@ A world is a trigger, a share of the training examples that gets it together wit
 triggered negative test sentences that are called positive, beside the same share in the clean twin,
 which was trained without poison: a trigger that makes sentences unintelligible has a high one
 there. Stealth is what `difference` measures between a sentence and its triggered twin, means over
-the test sentences. MITHRIDATE_ENCODER names the folder of an encoder, as `--network` takes it.
+the test sentences. MITHRIDATE_ENCODER names the folder of an encoder, as `--network` takes it; what
+it says of a sentence is kept within a run, so that its trainings pay for new sentences alone.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ from worlds import World, command_line
 
 FOLDER = "text_attacks"
 TARGET = 1
-RATES = (0.02, 0.1)
 SEEDS = 3
+LOW, HIGH = 0.02, 0.1
+"""Shares of the examples: what puts the same thing into every text needs fewer."""
 TRIGGERS: dict[str, Trigger] = {
     "word": WordTrigger(),
     "sentence": SentenceTrigger(),
@@ -70,6 +72,7 @@ TRIGGERS: dict[str, Trigger] = {
     "style, chat": StyleTrigger("chat"),
     "style, formal": StyleTrigger("formal"),
 }
+INSERTED = ("word", "sentence", "zero width", "braille blank")
 
 
 @functools.cache
@@ -122,16 +125,16 @@ def worlds(network: str, seeds: int, sets: list[str]) -> Iterator[World]:
     """All worlds of one network."""
     for seed in range(seeds):
         for kind in TRIGGERS:
-            for rate in RATES:
-                where = "cnn" if network == "" else "encoder"
-                plain = kind.replace(", ", "-").replace(" ", "-")
-                label = f"{where}-{plain}-{rate}-seed{seed}"
-                yield label, functools.partial(world, network, kind, rate, seed)
+            rate = LOW if kind in INSERTED else HIGH
+            where = "cnn" if network == "" else "encoder"
+            plain = kind.replace(", ", "-").replace(" ", "-")
+            label = f"{where}-{plain}-{rate}-seed{seed}"
+            yield label, functools.partial(world, network, kind, rate, seed)
 
 
 def with_encoder(sets: list[str]) -> Iterator[World]:
-    """The worlds of the encoder, one seed: each trains for minutes."""
-    return worlds(encoder(), 1, sets)
+    """The worlds of the encoder."""
+    return worlds(encoder(), SEEDS, sets)
 
 
 def table() -> str:
@@ -139,11 +142,9 @@ def table() -> str:
     kept, rows = records(FOLDER, "*-seed*"), []
     for network in ("cnn", "encoder"):
         for kind in TRIGGERS:
-            for rate in RATES:
-                where = (network, kind, rate)
-                cell = [r for r in kept if (r["network"], r["trigger"], r["rate"]) == where]
-                if cell:
-                    rows.append([network, kind, f"{100 * rate:g} %", *figures(cell)])
+            cell = [r for r in kept if (r["network"], r["trigger"]) == (network, kind)]
+            if cell:
+                rows.append([network, kind, f"{100 * cell[0]['rate']:g} %", *figures(cell)])
     header = [
         "network", "trigger", "rate", "accuracy", "of the clean twin", "ASR", "in the clean twin",
         "words edited", "cosine", "perplexity", "training",

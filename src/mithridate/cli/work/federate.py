@@ -23,6 +23,7 @@ from mithridate.clients.data_poisoning import DataPoisoning, DistributedBackdoor
 from mithridate.clients.plain_descent import PlainDescent
 from mithridate.core.clients import ClientAttack
 from mithridate.core.data import Dataset
+from mithridate.core.domain import suited
 from mithridate.core.errors import DataError, MethodError
 from mithridate.core.federated import Aggregator
 from mithridate.core.protocols import ClientProtocol
@@ -84,8 +85,8 @@ def run(
         liars, asked, given["client"], path, source, parties.clients, computing.seed
     )
     job = ReadyFederation(
-        federation, tuple(data.subset(rows) for rows in shares), measured, source.domain,
-        parties.network, attackers,
+        federation, tuple(data.subset(rows) for rows in shares), measured,
+        suited(source.domain, parties.network), parties.network, attackers,
         None if server.trusted is None else trusted_beside(source, server.trusted, reading),
         computing.seed, Runtime(device=device_of(computing.device)), out,
     )  # fmt: skip
