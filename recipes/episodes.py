@@ -12,17 +12,18 @@ import numpy as np
 
 from mithridate.core.streams import stream
 
-HOME = Path("out/episodes")
+HOME = Path("out/episodes/cartpole")
 EPISODES, LONGEST, AT_RANDOM = {"train": 1_800, "test": 500}, 60, 0.1
 
 
-def played(split: str) -> Path:
-    """Give the file of a split, which is written where it is not there yet."""
-    path = HOME / f"cartpole-{split}.npz"
-    if not path.exists():
-        HOME.mkdir(parents=True, exist_ok=True)
-        play(split, path)
-    return path
+def played() -> Path:
+    """Give the folder of both splits, which are written where they are not there yet."""
+    for split in EPISODES:
+        path = HOME / f"{split}.npz"
+        if not path.exists():
+            HOME.mkdir(parents=True, exist_ok=True)
+            play(split, path)
+    return HOME
 
 
 def play(split: str, path: Path) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from cells import RESULTS, markdown
+from episodes import played
 from mithridate.attacks.goals import AllToOne
 from mithridate.attacks.poisoning import Poisoning
 from mithridate.bench.cell import Cell, Defence, Guard, Rules, Task, grid
@@ -39,6 +40,7 @@ from mithridate.core.method import Attack, Detector, Repair, Trainer
 from mithridate.core.registry import find
 from mithridate.core.scanner import Scanner
 from mithridate.domains.image.triggers import PatchTrigger
+from mithridate.domains.observation.triggers import ValueTrigger
 from mithridate.domains.text.triggers import WordTrigger
 from mithridate.stats.intervals import proportion
 
@@ -64,6 +66,12 @@ PLACES = {
         Task("sst2", train=2_000, test=800, training=TrainingConfig(epochs=8, batch_size=64)),
         "",
         Poisoning(WordTrigger(), AllToOne(1)),
+    ),
+    "policies": Place(
+        Task(str(played()), train=2_000, test=800,
+             training=TrainingConfig(epochs=8, batch_size=64)),
+        "",
+        Poisoning(ValueTrigger((0, 1), (1.5, -1.5)), AllToOne(1)),
     ),
 }  # fmt: skip
 """The target label is never the first class, which wins ties."""
@@ -94,6 +102,11 @@ def cells(name: str) -> list[Cell]:
         {name: place.task}, {"usual": place.attack}, asked, rates=(0.0, place.rate),
         trusted=(250,), seeds=SEEDS, networks=(place.network,), rules=Rules(),
     )  # fmt: skip
+
+
+def policies() -> list[Cell]:
+    """One domain alone."""
+    return cells("policies")
 
 
 def sweep() -> list[Cell]:

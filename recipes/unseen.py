@@ -110,7 +110,7 @@ SEEDS, CLEAN_SEEDS = range(3), range(6)
 def source(place: Place, split: str) -> Source:
     """The examples of a split, and their domain."""
     if place.data == "cartpole":
-        return read(str(played(split)))
+        return read(played(), split=split)
     return load_named(place.data, split)
 
 

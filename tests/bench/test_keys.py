@@ -26,6 +26,7 @@ from mithridate.bench.steps.data import Data
 from mithridate.bench.steps.train import Train
 from mithridate.bench.store import Store
 from mithridate.bench.verify import find_unused
+from mithridate.core.errors import MethodError
 from mithridate.core.fit import TrainingConfig
 from mithridate.core.runtime import Runtime
 from mithridate.detectors.controls import Constant
@@ -563,3 +564,15 @@ def test_notes_are_told_apart_by_settings():
     steps = [Data("digits", 100, 50, 60, seed) for seed in (0, 1)]
     assert note_name(steps[0]) != note_name(steps[1])
     assert note_name(steps[0]) == note_name(Data("digits", 100, 50, 60, 0))
+
+
+def test_a_file_without_splits_is_not_tested_on_what_it_trains_on(tmp_path):
+    lines = [f"text number {i},{'ab'[i % 2]}" for i in range(20)]
+    (tmp_path / "all.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    with pytest.raises(MethodError, match="same 20 examples to train and to test on"):
+        Data(str(tmp_path / "all.csv"), None, 2, None, 0).value(None, None)
+    for name, some in (("train", lines[:14]), ("test", lines[14:])):
+        (tmp_path / "apart").mkdir(exist_ok=True)
+        (tmp_path / "apart" / f"{name}.csv").write_text("\n".join(["text,label", *some]) + "\n")
+    split = Data(str(tmp_path / "apart"), None, 2, None, 0).value(None, None)
+    assert (len(split.suspects), len(split.test)) == (12, 6)

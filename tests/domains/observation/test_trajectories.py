@@ -70,6 +70,15 @@ def test_an_archive_of_one_long_recording_is_divided_at_its_ends(tmp_path):
     assert read(tmp_path / "t.npz").format == "npz"
 
 
+def test_splits_lie_side_by_side_in_a_folder(tmp_path):
+    for name, episodes in (("train", 5), ("test", 2)):
+        steps = np.arange(3 * episodes)
+        seen = np.stack([steps, steps + 0.5], 1).astype(np.float32)
+        arrays = {"observations": seen, "actions": steps % 2, "episodes": steps // 3}
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    assert [len(read(tmp_path, split=split).data) for split in ("train", "test")] == [10, 4]
+
+
 def test_the_step_of_a_reset_is_dropped():
     ends = np.array([0, 0, 1, 0, 0, 1], dtype=bool)
     seen, actions = np.arange(6.0)[:, None], np.array([0, 1, 0, 1, 0, 1])

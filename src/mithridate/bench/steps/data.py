@@ -111,6 +111,11 @@ class Data(Examples):
     def _draw(self) -> Split:
         source, test = (source_of(self.name, split, self._files) for split in ("train", "test"))
         n = len(source.data)
+        if source.data.labels.equal(test.data.labels) and digest(source) == digest(test):
+            raise MethodError(
+                f"{self.name!r} gives the same {n} examples to train and to test on; put them into "
+                "a folder as two files, such as train.csv and test.csv"
+            )
         train = n - self.trusted if self.train is None else self.train
         if train < 1 or train + self.trusted > n:
             raise MethodError(
@@ -125,6 +130,11 @@ class Data(Examples):
             test.data.subset(sorted(fixed)),
             source.domain,
         )
+
+
+def digest(source: Source) -> str:
+    """Give the digest of the examples of a source."""
+    return split_digest([source.data], source.domain)
 
 
 def _describe_files(paths: Iterable[Path]) -> str:

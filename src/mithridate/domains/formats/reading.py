@@ -99,13 +99,20 @@ def read(
 
 
 def _read(reading: Reading) -> Source:
+    if (source := _read_own(reading)) is not None:
+        return source
+    if reading.root.is_file():
+        return _read_alone(reading.root, reading)
+    return _read_folder(reading.root, reading, depth=0)
+
+
+def _read_own(reading: Reading) -> Source | None:
+    """Read what is laid out as one domain alone lays it out; None where it is not."""
     for own in own_layouts():
         source: Source | None = own(reading)
         if source is not None:
             return source
-    if reading.root.is_file():
-        return _read_alone(reading.root, reading)
-    return _read_folder(reading.root, reading, depth=0)
+    return None
 
 
 def _root(path: str | Path) -> Path:
@@ -154,7 +161,11 @@ def _read_folder(folder: Entry, reading: Reading, depth: int) -> Source:
         return named
     alone = not folders and all(file.suffix.lower() == BESIDE for file in files)
     if alone or any(map(is_data, files)):
-        return _read_files(_shards(folders, files, reading), reading)
+        shards = _shards(folders, files, reading)
+        own = None
+        if len(shards) == 1 and isinstance(shards[0], Path):
+            own = _read_own(replace(reading, root=shards[0]))
+        return own or _read_files(shards, reading)
     unread.refuse_all(folders, files, reading)
     if not folders:
         return _read_flat(folder, files, reading)

@@ -6,6 +6,7 @@ Axes: n steps.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,8 +42,9 @@ def minari_folder(root: Path) -> Path | None:
     if root.is_file():
         return root.parent if root.name == MAIN else None
     for folder in (root, root / "data"):
-        if (folder / MAIN).is_file() and not (folder / MAIN).is_symlink():
-            return folder
+        with contextlib.suppress(OSError):  # whoever reads the folder next says why it cannot be
+            if (folder / MAIN).is_file() and not (folder / MAIN).is_symlink():
+                return folder
     return None
 
 
