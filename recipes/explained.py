@@ -1,6 +1,6 @@
 """Explanation-guided triggers against boosted trees: success by columns and share, and who sees it.
 
-    python recipes/explained.py run      # about twelve minutes on one core; resumable
+    python recipes/explained.py run      # about ten minutes of one core; resumable
     python recipes/explained.py table
 
 A world is a table (ClaMP: headers of programs; UNSW-NB15: records of network traffic, rows that
@@ -65,8 +65,9 @@ MOVABLE = {
 """What an attacker can set: fields that no loader checks, and what an appended section moves; what
 the sender of traffic decides."""
 
-WAYS, COUNTS, RATES = ("rare", "dense", "aligned"), (2, 4, 8, 12), (0.0025, 0.01, 0.04)
-USUAL = ("greedy", 8, 0.01)
+CURVES, WAYS = ("rare", "greedy"), ("dense", "aligned")
+COUNTS, RATES, POINT = (2, 4, 8, 12), (0.0025, 0.01, 0.04), (8, 0.01)
+"""Ways that are followed over columns and shares, and those that are seen at one point."""
 TRAINER = BoostedTrees(rounds=60)
 TRAINED, TESTED = 5_000, 3_000
 
@@ -165,9 +166,9 @@ def world(name: str, way: str, count: int, rate: float, seed: int) -> dict[str, 
 
 
 def worlds(sets: list[str]) -> Iterator[World]:
-    """Curves of the usual way over columns and shares, and the other ways at one point."""
-    usual, count, rate = USUAL
-    points = [(usual, c, r) for c in COUNTS for r in RATES] + [(w, count, rate) for w in WAYS]
+    """Curves of two ways over columns and shares, and the other ways at one point."""
+    points = [(way, c, r) for way in CURVES for c in COUNTS for r in RATES]
+    points += [(way, *POINT) for way in WAYS]
     for seed in range(SEEDS):
         for name in sets:
             for way, columns, share in points:
