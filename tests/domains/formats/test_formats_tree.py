@@ -385,4 +385,4 @@ def test_a_split_must_have_a_known_name(tree):
 
 def test_a_tree_is_not_read_as_text(tree):
     refuses(tree, "read as image", "'text'", domain="text")
-    refuses(tree, "auto, image or text", "'audio'", domain="audio")
+    refuses(tree, "auto, image, ", "'audio'", domain="audio")
