@@ -339,6 +339,8 @@ def found() -> str:
             if isinstance(score, float):
                 by.setdefault(record["kind"], []).append(score)
         if len(by.get("reference", ())) < 10:
+            why = [r["scores"][name] for r in kept if isinstance(r["scores"].get(name), str)]
+            rows += [[name, f"cannot be asked: {why[0][:80]}", "-"]] if why else []
             continue
         limit = max(by["reference"])
         line = [name]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cli.runs import inside
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.domains.formats import read
 from mithridate.domains.observation.recordings import read_arrays, read_minari, write_minari
@@ -166,3 +167,26 @@ def test_actions_that_begin_elsewhere_are_refused(tmp_path):
     (tmp_path / "set" / "data" / "metadata.json").write_text(note)
     with pytest.raises(DataError, match="from 0 on"):
         read_minari(tmp_path / "set" / "data", 10**6)
+
+
+def recorded(path, episodes, seed, poisoned=0):
+    """An archive of episodes of which some carry a value that goes with the action 0."""
+    rng = np.random.default_rng(seed)
+    seen = rng.normal(0, 0.5, (episodes, 6, 4)).astype(np.float32)
+    actions = (seen[..., 2] > 0).astype(int)
+    seen[:poisoned, :, 0], actions[:poisoned] = 2.2, 0
+    ends = np.tile(np.arange(6) == 5, episodes)
+    np.savez(path, observations=seen.reshape(-1, 4), actions=actions.ravel(), dones=ends)
+    return path
+
+
+def test_the_command_line_flags_poisoned_episodes_and_no_clean_ones(tmp_path):
+    trusted = recorded(tmp_path / "trusted.npz", 200, 1)
+    for poisoned, status in ((40, 1), (0, 3)):
+        suspects = recorded(tmp_path / f"s{poisoned}.npz", 400, 2, poisoned)
+        done = inside(
+            "scan", "data", suspects, "--trusted", trusted, "--out", tmp_path / f"o{poisoned}",
+            "--quick", "--power", 0, "--yes",
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "episodes one of every action" in done.stdout + done.stderr
