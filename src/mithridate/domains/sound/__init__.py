@@ -1,0 +1,4 @@
+"""Sounds: clips of one rate and length, mono, as 16-bit samples.
+
+A network hears log-mel spectrograms, which it makes of them itself.
+"""
