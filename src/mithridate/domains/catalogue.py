@@ -81,7 +81,7 @@ def open_source(
 def load_named(
     name: str, split: str = "train", download: bool = True, draw: Draw | None = None
 ) -> Source:
-    """Give a named set: digits, cifar10, gtsrb, mnist, fashion-mnist, sst2 or ag-news.
+    """Give a named set: digits, cifar10, gtsrb, mnist, fashion-mnist, sst2, ag-news or fsdd.
 
     The digits come with scikit-learn: of each class, in their order, every fifth is for testing.
 
@@ -131,7 +131,7 @@ def _find(folder: Path, known: NamedSet, split: str, draw: Draw | None) -> Sourc
     """Read a split where its files are there."""
     columns = folder / f"{split}.parquet"
     if columns.is_file():
-        return read(columns, draw=draw)
+        return read(columns, draw=draw, seconds=known.seconds)
     files = [folder / file.file for file in known.splits[split]]
     if not files or not all(file.is_file() for file in files):
         return None

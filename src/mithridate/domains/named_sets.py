@@ -35,6 +35,7 @@ class NamedSet:
         classes: for files that do not name them.
         batches: the members of an archive that make up each split.
         domain: by its name.
+        seconds: of every sound.
     """
 
     splits: dict[str, tuple[Download, ...]]
@@ -42,6 +43,7 @@ class NamedSet:
     classes: tuple[str, ...] = ()
     batches: dict[str, tuple[str, ...]] = field(default_factory=dict)
     domain: str = "image"
+    seconds: float | None = None
 
 
 def _idx(place: str, files: tuple[tuple[int, str], ...]) -> dict[str, tuple[Download, ...]]:
@@ -91,6 +93,7 @@ SETS = {
     ),
     "sst2": NamedSet({"train": (), "validation": (), "test": ()}, flip=None, domain="text"),
     "ag-news": NamedSet({"train": (), "test": ()}, flip=None, domain="text"),
+    "fsdd": NamedSet({"train": (), "test": ()}, flip=None, domain="sound", seconds=1.0),
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ DOMAINS = {
     "image": "mithridate.domains.image",
     "observation": "mithridate.domains.observation",
     "table": "mithridate.domains.table",
+    "sound": "mithridate.domains.sound",
     "text": "mithridate.domains.text",
 }
 """The folder of each domain, by its name. They are asked in this order, and the last one takes what
@@ -62,7 +63,7 @@ class Table:
     Attributes:
         columns: all of them, in order.
         label: the one that holds the labels.
-        kinds: what each holds: "number", "category", "word", "text", "image" or "other".
+        kinds: what each holds: "number", "category", "word", "text", "image", "sound" or "other".
         samples: some cells of each.
     """
 

@@ -43,6 +43,7 @@ from mithridate.domains.formats.kinds import SAMPLE, Kind, kind_of
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.relaying import fit
 from mithridate.domains.formats.schemas import Shard, merged
+from mithridate.domains.formats.sound_files import looks_like_sound
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
 from mithridate.domains.registry import Table, reader_of
 
@@ -52,7 +53,7 @@ def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = 
     schema = merged(shards)
     reading.count(sum(shard.rows for shard in shards), str(reading.root.name))
     features = _features(schema, reading)
-    kinds, samples = _kinds(shards, schema, reading)
+    kinds, samples = _kinds(shards, schema, features, reading)
     refuse_numbers(schema.names, kinds, reading)
     label = _label(schema, features, reading)
     described = [f"{field.name}: {field.type}" for field in schema if field.name != label]
@@ -92,7 +93,7 @@ def _texts(shards: Sequence[Shard], columns: Sequence[str], reading: Reading) ->
 
 
 def _kinds(
-    shards: Sequence[Shard], schema: pa.Schema, reading: Reading
+    shards: Sequence[Shard], schema: pa.Schema, features: dict[str, Any], reading: Reading
 ) -> tuple[dict[str, Kind], dict[str, Sequence[Any]]]:
     """Say what each column holds, by its type and, where that is text, by its first cells."""
     kinds: dict[str, Kind] = {}
@@ -100,7 +101,7 @@ def _kinds(
     for field in schema:
         kind = plain(field.type)
         if holds_images(field.type):
-            kinds[field.name] = "image"
+            kinds[field.name] = _encoded(shards, field.name, features, reading)
         elif is_number(kind) or pa.types.is_boolean(kind):
             kinds[field.name] = "number"
         elif is_text(kind):
@@ -111,6 +112,19 @@ def _kinds(
         else:
             kinds[field.name] = "other"
     return kinds, samples
+
+
+def _encoded(
+    shards: Sequence[Shard], column: str, features: dict[str, Any], reading: Reading
+) -> Kind:
+    """Say whether bytes are images or sounds, by what the file says or by the first of them."""
+    if features.get(column, {}).get("_type") in ("Image", "Audio"):
+        return "sound" if features[column]["_type"] == "Audio" else "image"
+    cells = islice(_values(shards, column, reading, partial(_images, paths=[])), SAMPLE)
+    for cell in cells:
+        if (value := cell.args[0]) is not None:
+            return "sound" if looks_like_sound(value) else "image"
+    return "image"
 
 
 def _features(schema: pa.Schema, reading: Reading) -> dict[str, Any]:
@@ -217,7 +231,7 @@ def _labels(column: pa.Array) -> list[Any]:
     ]
 
 
-def _images(column: pa.Array, paths: list[str | None]) -> list[Callable[[], bytes]]:
+def _images(column: pa.Array, paths: list[str | None]) -> list[partial[bytes]]:
     """Give a way to each encoded image, and collect the paths that stand beside them."""
     cells = column
     if pa.types.is_struct(column.type):
@@ -231,7 +245,10 @@ def _images(column: pa.Array, paths: list[str | None]) -> list[Callable[[], byte
 
 def _there(value: bytes | None) -> bytes:
     if value is None:
-        raise DataError("expected the bytes of an image, found none; embed the images in the file")
+        raise DataError(
+            "expected the bytes of an image or a sound, found none; embed them in the file, which "
+            "must not only name paths"
+        )
     return value
 
 

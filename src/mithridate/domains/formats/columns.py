@@ -17,6 +17,7 @@ LABELS = ("label", "labels", "class", "target", "y", "category", "class_name", "
 TEXTS = ("text", "sentence", "content", "review", "review_text", "body", "document", "message",
          "comment", "description", "question", "title")  # fmt: skip
 IMAGES = ("image", "images", "img", "imgs", "picture", "photo", "x", "data", "bytes")
+SOUNDS = ("audio", "sound", "speech", "wav", "clip", "recording", "file", "x", "data", "bytes")
 IDS = ("id", "idx", "index", "guid", "uid", "uuid", "key", "example_id", "sample_id")
 
 INDEX = re.compile(r"(unnamed: ?\d+(\.\d+)*|__index_level_\d+__)?", re.IGNORECASE)
@@ -187,7 +188,7 @@ def refuse_numbers(columns: Sequence[str], kinds: Mapping[str, Kind], reading: R
     named = any(c.strip().lower() in (*TEXTS, *IMAGES) and kinds[c] != "number" for c in columns)
     numbers = [c for c in columns if kinds[c] == "number" and not is_id(c)
                and c.strip().lower() not in LABELS]  # fmt: skip
-    held = any(kinds[c] in ("text", "image") and not is_id(c) for c in columns)
+    held = any(kinds[c] in ("text", "image", "sound") and not is_id(c) for c in columns)
     words = [c for c in columns if kinds[c] == "word" and not is_id(c)]
     if reading.content is not None or named or held or len(numbers) < NUMBERS:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-Kind = Literal["number", "category", "word", "text", "image", "other"]
+Kind = Literal["number", "category", "word", "text", "image", "sound", "other"]
 
 SAMPLE = 1000
 """Rows that are looked at to tell what a column holds."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import option
 from mithridate.domains.formats.containers import ArchiveEntry
-from mithridate.domains.formats.decoding import SUFFIXES
+from mithridate.domains.formats.media import SUFFIXES
 from mithridate.domains.formats.source import Reading, brief
 from mithridate.domains.formats.walk import Entry, no_data
 

@@ -18,8 +18,8 @@ from typing import Any
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.domains.formats.columns import name_columns as listed
-from mithridate.domains.formats.images import encode
 from mithridate.domains.formats.labels import resolve
+from mithridate.domains.formats.media import domain_of_files, encode, suffix_of
 from mithridate.domains.formats.picture_index import Below, PictureIndex, names_pictures, readable
 from mithridate.domains.formats.picture_labels import SPLIT_COLUMNS, Labelling, find_labels
 from mithridate.domains.formats.source import Layout, OwnIds, Reading, Source
@@ -150,7 +150,8 @@ def _read(tables: Sequence[Listed], index: PictureIndex, folder: Entry, reading:
     rows, named = _of_split(rows, column, index, reading)
     values = [row.get(column) for row in rows]
     labelling = find_labels(whole[0].columns, column, rows, named, reading)
-    reading.expect("image", "a table that names pictures")
+    kind = domain_of_files([each.entry for each in named], reading)
+    reading.expect(kind, f"a table that names files of the kind {kind}")
     names = _names(named, folder, reading)
     labels = resolve(labelling.raw, names, reading, None)
     _say(column, labelling, index, named, reading)
@@ -233,13 +234,14 @@ def _say(
 
 
 def write(data: Dataset, names: tuple[str, ...], layout: Layout, folder: Path) -> tuple[str, ...]:
-    """Write PNG files, and a table that names them with all columns of the source."""
-    written = [f"{number:06d}-{Path(name).stem[:100]}.png" for number, name in enumerate(names)]
+    """Write PNG or WAV files, and a table that names them with all columns of the source."""
+    suffix = suffix_of(data.inputs)
+    written = [f"{number:06d}-{Path(name).stem[:100]}{suffix}" for number, name in enumerate(names)]
     rows = []
     for image, name, label, row in zip(
         data.inputs, written, data.labels.tolist(), data.ids.tolist(), strict=True
     ):
-        (folder / name).write_bytes(encode(image))
+        (folder / name).write_bytes(encode(image, layout))
         cells = {**layout.rest[row], layout.content: name}
         rows.append(cells | _label_cells(layout, label, data.classes))
     columns = list(layout.columns)

@@ -22,8 +22,6 @@ from mithridate.domains.formats import (
 from mithridate.domains.formats.arrow import ArrowShard
 from mithridate.domains.formats.columns import name_columns as listed
 from mithridate.domains.formats.columns import names_of
-from mithridate.domains.formats.decoding import KINDS
-from mithridate.domains.formats.decoding import SUFFIXES as IMAGE_SUFFIXES
 from mithridate.domains.formats.layouts import (
     BESIDE,
     format_of,
@@ -31,6 +29,8 @@ from mithridate.domains.formats.layouts import (
     is_data,
     refuse_configurations,
 )
+from mithridate.domains.formats.media import KINDS
+from mithridate.domains.formats.media import SUFFIXES as IMAGE_SUFFIXES
 from mithridate.domains.formats.parquet import ParquetShard
 from mithridate.domains.formats.source import (
     LIMITS,
@@ -46,7 +46,7 @@ from mithridate.domains.formats.walk import Entry, listing, name_path
 from mithridate.domains.registry import DOMAINS, own_layouts
 
 KNOWN = (
-    f"a folder of class folders with {KINDS} images, an archive of one "
+    f"a folder of class folders with images or sounds ({KINDS}), an archive of one "
     f"({', '.join(containers.SUFFIXES)}), or files that end in {', '.join(SUFFIXES)}"
 )
 
@@ -56,7 +56,7 @@ def read(
     content: str | None = None, split: str | None = None, keep_going: bool = False,
     limits: Limits = LIMITS, delimiter: str | None = None, header: bool | None = None,
     columns: str | Sequence[str] | None = None, hidden_label: str | int | None = None,
-    unlabelled: bool = False, draw: Draw | None = None,
+    unlabelled: bool = False, draw: Draw | None = None, seconds: float | None = None,
 ) -> Source:  # fmt: skip
     """Read a labelled data set from a file or a folder.
 
@@ -79,6 +79,7 @@ def read(
             at a service.
         draw: gives the rows to keep of so many examples that there are; the others are not even
             decoded, unless `keep_going` asks which of them are broken.
+        seconds: cut sounds to so many, or fill them up with silence.
 
     Raises:
         DataError: which names the file or the row, what was expected, what was found and what to
@@ -89,6 +90,7 @@ def read(
         _root(path), _domain(domain), _size(size), label, content, _split(split), keep_going,
         limits, delimiter, header, names_of(columns),
         None if hidden_label is None else str(hidden_label), unlabelled, draw,
+        seconds=_seconds(seconds),
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decoders warn about what is checked here anyway
@@ -140,6 +142,12 @@ def _size(size: int | None) -> int | None:
     if size is not None and not 4 <= size <= 4096:  # a side of 3 could be the channels
         raise DataError(f"expected a size of 4 to 4096 pixels, found {size}")
     return size
+
+
+def _seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not 0.01 <= seconds <= 600:
+        raise DataError(f"expected 0.01 to 600 seconds, found {seconds}")
+    return seconds
 
 
 def _split(split: str | None) -> str | None:
@@ -200,8 +208,8 @@ def _no_data(name: str, files: Sequence[Entry]) -> str:
     endings = listed([f"...{file.suffix}" for file in files])
     if all(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
         return (
-            f"{name!r}: expected a folder for each class, which labels the images in it; found "
-            "images without class folders, and no table beside them that names and labels them"
+            f"{name!r}: expected a folder for each class, which labels the images or sounds in it; found "
+            "files without class folders, and no table beside them that names and labels them"
         )
     return f"{name!r}: expected {KNOWN}; found files that end in {endings}"
 

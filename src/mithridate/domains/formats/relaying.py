@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mithridate.core.data import Dataset
-from mithridate.domains.formats.images import encode
+from mithridate.domains.formats.media import encode
 from mithridate.domains.formats.source import Layout
 from mithridate.domains.formats.texts import part
 
@@ -43,7 +43,7 @@ def _contents(
     """Lay inputs out as the columns that they were read from."""
     schema = layout.rest[0]
     if not isinstance(rows.inputs, np.ndarray):
-        cells = [encode(image) for image in rows.inputs]
+        cells = [encode(image, layout) for image in rows.inputs]
         return {layout.content: _cells(cells, paths, schema, layout)}
     if not layout.joined or others is None:
         return {layout.content: _cells(list(rows.inputs), paths, schema, layout)}

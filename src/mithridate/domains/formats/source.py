@@ -6,7 +6,7 @@ Axes: n examples, k channels, h rows, w columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Limits:
 
     Attributes:
         pixels: of one image, as its header declares.
+        samples: of one sound in all its channels, as its header declares.
         file: bytes of one encoded image.
         text: characters of one text.
         rows: examples.
@@ -35,6 +36,7 @@ class Limits:
     """
 
     pixels: int = 2**25
+    samples: int = 2**25
     file: int = 2**26
     text: int = 100_000
     rows: int = 5_000_000
@@ -78,6 +80,7 @@ class Layout:
         spelling: how each class is written in the label column.
         rest: the rows of the other columns, by id.
         details: what only the format itself understands.
+        rate: samples a second of sounds.
         joined: the columns of which each content was made, where there are several.
     """
 
@@ -88,6 +91,7 @@ class Layout:
     spelling: tuple[Any, ...] = ()
     rest: Any = None
     details: Any = None
+    rate: int = 0
     joined: tuple[str, ...] = ()
 
 
@@ -104,7 +108,7 @@ class Source:
     """A data set as it was found.
 
     Attributes:
-        data: images uint8[n, k, h, w] with k = 1 or 3, or texts object[n]; ids are 0..n-1, or of
+        data: images uint8[n, k, h, w] with k = 1 or 3, sounds int16[n, t], or texts object[n]; ids are 0..n-1, or of
             drawn examples their rows among all that there are.
         domain: the one to use.
         names: of each example that there is, by its id, a path below the origin or "train.parquet
@@ -135,7 +139,13 @@ class TooFewSeen(DataError):
 
 @dataclass
 class Reading:
-    """One reading of a data set: what was asked, and what was met on the way."""
+    """One reading of a data set: what was asked, and what was met on the way.
+
+    Attributes:
+        seconds: to which sounds are cut or filled up, None for what most of them last.
+        rate: to which sounds are resampled, None for what most of them have.
+        settings: of the domain, as what was read asks for.
+    """
 
     root: Path
     domain: str = "auto"
@@ -152,6 +162,9 @@ class Reading:
     unlabelled: bool = False
     draw: Draw | None = None
     ahead: bool = True
+    seconds: float | None = None
+    rate: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -234,14 +247,14 @@ class Reading:
         data = Dataset(inputs, column[ids], ids, tuple(classes))
         return Source(
             data=data,
-            domain=domain_of_inputs(inputs),
+            domain=replace(domain_of_inputs(inputs), **self.settings),
             names=tuple(names),
             rejected=tuple(self.rejected),
             format=format,
             origin=self.root,
             skipped=tuple(self.skipped),
             notes=tuple(self.notes),
-            layout=layout,
+            layout=replace(layout, rate=self.settings.get("rate", 0)),
             own_ids=own,
         )
 

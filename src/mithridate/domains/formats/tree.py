@@ -1,4 +1,4 @@
-"""A folder of images for each class."""
+"""A folder of images or of sounds for each class."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ import torch
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.domains.formats.containers import ArchiveEntry
-from mithridate.domains.formats.decoding import KINDS, SUFFIXES
-from mithridate.domains.formats.images import encode, gather
+from mithridate.domains.formats.media import (
+    KINDS,
+    SUFFIXES,
+    domain_of_files,
+    encode,
+    gather,
+    suffix_of,
+)
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
 from mithridate.domains.formats.texts import NO_UNICODE
 from mithridate.domains.formats.unread import way_out
@@ -23,12 +29,11 @@ from mithridate.domains.formats.walk import Entry, contents, listing, name_path,
 
 
 def read(folder: Entry, reading: Reading) -> Source:
-    """Read the images in folder/class/; the classes are the sorted names of the folders.
+    """Read the images or sounds in folder/class/; the classes are the sorted names of the folders.
 
     Raises:
-        DataError: where a class folder holds folders, or anything but images.
+        DataError: where a class folder holds folders, or anything but images or sounds.
     """
-    reading.expect("image", "image folders")
     folders, files = listing(folder, reading)
     for file in files:
         reading.reject(
@@ -45,6 +50,8 @@ def read(folder: Entry, reading: Reading) -> Source:
         images = _images(each, reading)
         paths += images
         labels += [number] * len(images)
+    kind = domain_of_files(paths, reading)
+    reading.expect(kind, f"{kind} folders")
     reading.count(len(paths), name_path(folder, reading.root))
     names = [name_path(path, reading.root) for path in paths]
     column = np.array(labels, dtype=np.int64)
@@ -56,8 +63,9 @@ def read(folder: Entry, reading: Reading) -> Source:
 
 def read_flat(folder: Entry, reading: Reading) -> Source:
     """Read the pictures that lie in a folder, without labels."""
-    reading.expect("image", "pictures")
     entries = _images(folder, reading)
+    kind = domain_of_files(entries, reading)
+    reading.expect(kind, "pictures" if kind == "image" else "sounds")
     names = [name_path(entry, reading.root) for entry in entries]
     labels = np.zeros(len(entries), dtype=np.int64)
     inputs, kept = pictures(entries, labels, names, reading)
@@ -72,13 +80,14 @@ def pictures(
     names: Sequence[str],
     reading: Reading,
 ) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:
-    """Decode pictures, in the order in which they lie in an archive; see `images.gather`."""
+    """Decode pictures or sounds, in the order in which they lie in an archive; see `media.gather`."""
     wanted = reading.wanted(labels)
     places = [entry.at if isinstance(entry, ArchiveEntry) else 0 for entry in entries]
     order = np.argsort(np.array(places, dtype=np.int64), kind="stable")
     fetches = (partial(contents, entries[row], reading) for row in order)
     in_order = [names[row] for row in order]
-    inputs, kept = gather(fetches, labels[order], in_order, reading, wanted[order])
+    kind = domain_of_files(entries, reading)
+    inputs, kept = gather(kind, fetches, labels[order], in_order, reading, wanted[order])
     rows = order[kept]
     decoded = order[wanted[order]] if reading.draws_ahead else rows
     back = np.argsort(decoded)
@@ -103,7 +112,7 @@ def _images(folder: Entry, reading: Reading) -> list[Entry]:
         if file.stem.lower() == "metadata":  # of a data set whose folders are the classes
             reading.skipped.append(name_path(file, reading.root))
             continue
-        other = f"expected a picture ({KINDS}), found another name; convert, rename or remove it"
+        other = f"expected a picture or sound ({KINDS}), found another name; convert, rename or remove it"
         why, kind = way_out(file)
         reading.reject(name_path(file, reading.root), why or other, kind)
     if not images:
@@ -112,8 +121,10 @@ def _images(folder: Entry, reading: Reading) -> list[Entry]:
     return sorted(images, key=lambda path: (path.stem, path.suffix))
 
 
-def write(data: Dataset, names: tuple[str, ...], folder: Path) -> tuple[str, ...]:
-    """Write each image as folder/class/name.png; gives the names below the folder.
+def write(
+    data: Dataset, names: tuple[str, ...], layout: Layout, folder: Path
+) -> tuple[str, ...]:
+    """Write each input as folder/class/name.png or .wav; gives the names below the folder.
 
     Raises:
         DataError: where a class name cannot name a folder.
@@ -125,11 +136,12 @@ def write(data: Dataset, names: tuple[str, ...], folder: Path) -> tuple[str, ...
             )
     used: set[str] = set()
     written = []
-    for image, label, name in zip(data.inputs, data.labels.tolist(), names, strict=True):
-        below = _free(data.classes[label], Path(name).stem, used)
+    suffix = suffix_of(data.inputs)
+    for each, label, name in zip(data.inputs, data.labels.tolist(), names, strict=True):
+        below = _free(data.classes[label], Path(name).stem, suffix, used)
         target = folder / below
         target.parent.mkdir(exist_ok=True)
-        target.write_bytes(encode(image))
+        target.write_bytes(encode(each, layout))
         written.append(below)
     return tuple(written)
 
@@ -140,11 +152,11 @@ def _usable(name: str) -> bool:
     return short and not no_data(name) and not set(name) & {"/", "\0", os.sep, os.altsep}
 
 
-def _free(folder: str, stem: str, used: set[str]) -> str:
-    """Find a file name that is not in use; a name that cannot be one becomes "image"."""
-    stem = stem if _usable(stem) and not NO_UNICODE.search(stem) else "image"
-    name, number = f"{folder}/{stem}.png", 2
+def _free(folder: str, stem: str, suffix: str, used: set[str]) -> str:
+    """Find a file name that is not in use; a name that cannot be one becomes "png" or "wav"."""
+    stem = stem if _usable(stem) and not NO_UNICODE.search(stem) else suffix[1:]
+    name, number = f"{folder}/{stem}{suffix}", 2
     while name.lower() in used:
-        name, number = f"{folder}/{stem}-{number}.png", number + 1
+        name, number = f"{folder}/{stem}-{number}{suffix}", number + 1
     used.add(name.lower())
     return name

@@ -31,7 +31,7 @@ from mithridate.domains.formats.walk import no_data
 def write(data: Dataset, names: Sequence[str], like: Source, folder: str | Path) -> tuple[str, ...]:
     """Write data in the format of `like`, without loss, into a new folder or a new file.
 
-    Images become PNG. Other columns, their order and their metadata are kept. What is written
+    Images become PNG, sounds WAV. Other columns, their order and their metadata are kept. What is written
     appears when it is complete. Gives the names of the rows as they were written, [n].
 
     Args:
@@ -100,7 +100,7 @@ def _write(
 ) -> tuple[str, ...]:
     path = folder / (f"data{Path(file).suffix or file}" if no_data(file) else file)
     if like.format in ("tree", "webdataset"):
-        return tree.write(data, names, folder)
+        return tree.write(data, names, like.layout, folder)
     if like.format == "picture table":
         return picture_tables.write(data, names, like.layout, folder)
     if like.format == "npz":

@@ -17,10 +17,8 @@ BANDS = 40
 FLOOR = 1e-6
 """Energy below which a band counts as silent; a sample of full scale is 1."""
 
-Filters = torch.Tensor
 
-
-def mel_filters(bands: int, window: int, rate: int) -> Filters:
+def mel_filters(bands: int, window: int, rate: int) -> torch.Tensor:
     """Give triangles float32[window / 2 + 1, m] that are evenly spaced in mel, from 60 Hz on.
 
     mel = 2595 log10(1 + Hz / 700). Each triangle sums to one and takes at least the frequency
@@ -57,7 +55,12 @@ class LogMel(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Give spectrograms of at least 8 frames."""
+        """Give spectrograms of at least 8 frames, around 0."""
+        levels = self.levels(samples)
+        return ((levels - levels.mean((1, 2), keepdim=True)) / 3.0)[:, None]
+
+    def levels(self, samples: torch.Tensor) -> torch.Tensor:
+        """Give the logarithms of the energy of bands, float32[n, m, f]."""
         sound = samples.float() / 32768
         short = 7 * (self.window // 2) - sound.shape[1]
         if short > 0:
@@ -69,9 +72,7 @@ class LogMel(nn.Module):
         )  # fmt: skip
         power = spectrum.real.square() + spectrum.imag.square()
         mel = power.transpose(1, 2) @ self.get_buffer("filters") / shape.square().sum()
-        levels = (mel + FLOOR).log().transpose(1, 2)
-        mean = levels.mean((1, 2), keepdim=True)
-        return ((levels - mean) / 3.0)[:, None]
+        return (mel + FLOOR).log().transpose(1, 2)
 
 
 class Cnn(nn.Module):
@@ -101,7 +102,8 @@ class Cnn(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """Give logits float32[n, classes] of samples [n, t]."""
-        return self.head(self.embed(samples))
+        logits: torch.Tensor = self.head(self.embed(samples))
+        return logits
 
     def embed(self, samples: torch.Tensor) -> torch.Tensor:
         """Give the features float32[n, d] before the last layer."""
