@@ -1,4 +1,5 @@
-"""Sounds: clips of one rate and length, mono, as 16-bit samples.
+"""Sounds: int16[n, samples], mono and of one rate; log-mel spectrograms in the network."""
 
-A network hears log-mel spectrograms, which it makes of them itself.
-"""
+from mithridate.core.lazily import classes_within
+
+__getattr__, __dir__ = classes_within("mithridate.domains.sound")

@@ -83,4 +83,4 @@ def corrupt(sounds: torch.Tensor, kind: str, severity: int, rng: torch.Generator
     if severity == 0 or not len(sounds):
         return sounds.clone()
     damaged = CORRUPTIONS[kind](sounds.float(), severity, rng)
-    return damaged.round().clamp(-32767, 32767).to(torch.int16)
+    return damaged.round().clamp(-32768, 32767).to(torch.int16)

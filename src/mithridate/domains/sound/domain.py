@@ -131,9 +131,9 @@ class SoundDomain:
         return to_samples((batch.float() + others.float()) / 2)
 
     def surface(self, prepared: torch.Tensor) -> Surface:
-        """Samples as floats -32767..32767; a mask covers each of them by itself."""
+        """Samples as floats -32768..32767; a mask covers each of them by itself."""
         shape = tuple(prepared.shape[1:])
-        return Surface(-float(PEAK), float(PEAK), shape, shape)
+        return Surface(-float(PEAK) - 1, float(PEAK), shape, shape)
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -195,7 +195,7 @@ class SoundDomain:
 
 def to_samples(sound: torch.Tensor) -> torch.Tensor:
     """Round floats in units of 16-bit samples to int16; what is louder is clipped."""
-    return sound.round().clamp(-PEAK, PEAK).to(torch.int16)
+    return sound.round().clamp(-PEAK - 1, PEAK).to(torch.int16)
 
 
 DOMAIN = SoundDomain

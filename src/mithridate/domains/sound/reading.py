@@ -78,7 +78,7 @@ class SoundRequests:
 
     def _numbers(self, value: Any) -> torch.Tensor:
         length = self.form[0]
-        expected = f"expected a sound as {length} samples -32767 to 32767"
+        expected = f"expected a sound as {length} samples -32768 to 32767"
         try:
             numbers = np.array(value)
         except (ValueError, OverflowError):
