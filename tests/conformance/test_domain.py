@@ -180,7 +180,7 @@ def test_damage_is_none_at_severity_0_grows_and_treats_every_input_alone(name, k
 def amount(damaged, prepared):
     """Mean distance of numbers that are near to each other, and else the share that differs."""
     distance = (damaged.double() - prepared.double()).abs()
-    near = prepared.dtype in (torch.uint8, torch.bool) or prepared.is_floating_point()
+    near = prepared.dtype in (torch.uint8, torch.int16, torch.bool) or prepared.is_floating_point()
     return float((distance if near else distance > 0).double().mean())
 
 

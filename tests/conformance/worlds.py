@@ -101,10 +101,22 @@ def rows(n: int, seed: str = "rows", **given: Any) -> np.ndarray[Any, Any]:
     return table
 
 
+def clips(n: int, length: int = 1600) -> torch.Tensor:
+    """Ordinary sounds: n of them, each a few tones that fade, over soft noise."""
+    rng = stream(0, "world", "clips")
+    time = np.arange(length)
+    pitches = rng.uniform(0.05, 0.5, (n, 3, 1))
+    tones = np.sin(np.pi * pitches * time) * rng.uniform(0.1, 1, (n, 3, 1))
+    fading = np.exp(-time / (length * rng.uniform(0.2, 0.6, (n, 1))))
+    sound = 6000 * tones.sum(1) * fading + 60 * rng.standard_normal((n, length))
+    return torch.from_numpy(sound.astype(np.int16))
+
+
 Kind = typing.TypeVar("Kind", bound=Method)
 
 ORDINARY: dict[str, Inputs] = {
     "image": random_bytes("ordinary", 40, 3, 16, 16),
+    "sound": clips(40),
     "text": sentences(40),
     "observation": sparse_planes("ordinary", 40, 8, 8, 3),
     "table": rows(40),
@@ -126,6 +138,17 @@ EDGES: dict[str, dict[str, Inputs]] = {
         "white": torch.full((5, 3, 32, 32), 255, dtype=torch.uint8),
         "one": random_bytes("one", 1, 3, 32, 32),
         "not-contiguous": random_bytes("order", 5, 32, 32, 3).permute(0, 3, 1, 2),
+    },
+    "sound": {
+        "silent": torch.zeros(5, 1600, dtype=torch.int16),
+        "loudest": torch.full((5, 1600), 32767, dtype=torch.int16),
+        "softest": torch.full((5, 1600), -32768, dtype=torch.int16),
+        "one-sample": clips(3, 1),
+        "short": clips(5, 100),
+        "odd-length": clips(5, 1777),
+        "long": clips(2, 20000),
+        "one": clips(1),
+        "not-contiguous": clips(5, 3200)[:, ::2],
     },
     "text": {
         "empty": texts("", "", ""),
@@ -185,6 +208,15 @@ def learnable(domain: str, n: int = 512) -> Dataset:
         protocol = np.array(["tcp", "udp"], dtype=object)[labels]
         return dataset(
             rows(n, seconds=seconds, bytes=100 + 900 * labels, protocol=protocol), labels
+        )
+    if domain == "sound":
+        pitch = torch.from_numpy(0.1 + 0.3 * labels).view(n, 1)
+        tone = 4000 * torch.sin(torch.pi * pitch * torch.arange(1600))
+        return dataset(
+            (tone + 200 * torch.from_numpy(stream(0, "learnable").standard_normal((n, 1600)))).to(
+                torch.int16
+            ),
+            labels,
         )
     opinions = ("what a dull and dreadful thing", "such a lovely and happy one")
     return dataset(texts(*(f"{opinions[y]} {i % 7}" for i, y in enumerate(labels))), labels)

@@ -121,9 +121,7 @@ def _images(folder: Entry, reading: Reading) -> list[Entry]:
     return sorted(images, key=lambda path: (path.stem, path.suffix))
 
 
-def write(
-    data: Dataset, names: tuple[str, ...], layout: Layout, folder: Path
-) -> tuple[str, ...]:
+def write(data: Dataset, names: tuple[str, ...], layout: Layout, folder: Path) -> tuple[str, ...]:
     """Write each input as folder/class/name.png or .wav; gives the names below the folder.
 
     Raises:

@@ -25,10 +25,7 @@ def signature(sounds: torch.Tensor) -> NDArray[np.float64]:
     Gain takes no part, and a codec or another rate changes it by far less than 1 in units of
     `STEP`. Silence is the origin.
     """
-    whole = sounds.double()
-    short = -whole.shape[1] % PARTS
-    parts = torch.nn.functional.pad(whole, (0, short)).reshape(len(whole), PARTS, -1)
-    energy = parts.square().sum(2)
+    energy = _parts(sounds.double()).square().sum(2)
     share = energy / energy.sum(1, keepdim=True).clamp_min(1.0)
     return np.asarray((share.sqrt() / STEP).numpy() / np.sqrt(PARTS), dtype=np.float64)
 
@@ -45,9 +42,13 @@ def alike(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     scale = (a * b).sum(1) / norms[1].square().clamp_min(1.0)
     gap = a - b * scale[:, None]
     cosine = (a * b).sum(1) / (norms[0] * norms[1]).clamp_min(1.0)
-    short = -a.shape[1] % PARTS
-    pad = torch.nn.functional.pad
-    left = pad(gap, (0, short)).reshape(len(a), PARTS, -1).square().mean(2).sqrt().amax(1)
-    loud = pad(a, (0, short)).reshape(len(a), PARTS, -1).square().mean(2).sqrt().amax(1)
+    left, loud = (_parts(each).square().mean(2).sqrt().amax(1) for each in (gap, a))
     silent = (norms[0] == 0) & (norms[1] == 0)
     return silent | ((cosine >= SAME) & (left <= 0.05 * loud))
+
+
+def _parts(sounds: torch.Tensor) -> torch.Tensor:
+    """Divide float64[n, t] into float64[n, PARTS, t / PARTS], the last one filled up with zeros."""
+    each = -(-sounds.shape[1] // PARTS)
+    filled = torch.nn.functional.pad(sounds, (0, PARTS * each - sounds.shape[1]))
+    return filled.reshape(len(sounds), PARTS, each)
