@@ -208,7 +208,7 @@ def _no_data(name: str, files: Sequence[Entry]) -> str:
     endings = listed([f"...{file.suffix}" for file in files])
     if all(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
         return (
-            f"{name!r}: expected a folder for each class, which labels the images or sounds in it; found "
+            f"{name!r}: expected a folder for each class, which labels what is in it; found "
             "files without class folders, and no table beside them that names and labels them"
         )
     return f"{name!r}: expected {KNOWN}; found files that end in {endings}"

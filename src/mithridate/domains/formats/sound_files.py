@@ -178,7 +178,8 @@ def resample(mono: Floats, before: int, after: int) -> Floats:
 
 def to_samples(mono: Floats) -> NDArray[np.int16]:
     """Round float32[t] of full scale 1 to int16[t]; what is louder is clipped."""
-    return np.clip(np.rint(mono * 32768.0), -PEAK - 1, PEAK).astype(np.int16)
+    levels: NDArray[np.int16] = np.clip(np.rint(mono * 32768.0), -PEAK - 1, PEAK).astype(np.int16)
+    return levels
 
 
 def encode(samples: NDArray[np.int16], rate: int) -> bytes:

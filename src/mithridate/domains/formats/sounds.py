@@ -107,7 +107,9 @@ def _usual_rate(clips: Sequence[Clip]) -> int:
 def _at_rate(clip: Clip, rate: int) -> np.ndarray[Any, np.dtype[np.int16]]:
     if clip.rate == rate:
         return clip.samples
-    return to_samples(resample(clip.samples.astype(np.float32) / 32768, clip.rate, rate))
+    return to_samples(
+        resample(clip.samples.astype(np.float32) / np.float32(32768), clip.rate, rate)
+    )
 
 
 def _length(lengths: Sequence[int], rate: int, reading: Reading) -> int:

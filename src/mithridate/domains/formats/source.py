@@ -18,7 +18,7 @@ from mithridate.core.data import Dataset, Inputs
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError
 from mithridate.core.spelling import option, raised
-from mithridate.domains.registry import domain_of_inputs
+from mithridate.domains.registry import domain_named, domain_of_inputs
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class Source:
     """A data set as it was found.
 
     Attributes:
-        data: images uint8[n, k, h, w] with k = 1 or 3, sounds int16[n, t], or texts object[n]; ids are 0..n-1, or of
-            drawn examples their rows among all that there are.
+        data: images uint8[n, k, h, w] with k = 1 or 3, sounds int16[n, t], or texts object[n]; ids
+            are 0..n-1, or of drawn examples their rows among all that there are.
         domain: the one to use.
         names: of each example that there is, by its id, a path below the origin or "train.parquet
             row 17", rows counted from 0.
@@ -247,7 +247,7 @@ class Reading:
         data = Dataset(inputs, column[ids], ids, tuple(classes))
         return Source(
             data=data,
-            domain=replace(domain_of_inputs(inputs), **self.settings),
+            domain=self._domain_of(inputs),
             names=tuple(names),
             rejected=tuple(self.rejected),
             format=format,
@@ -257,6 +257,11 @@ class Reading:
             layout=replace(layout, rate=self.settings.get("rate", 0)),
             own_ids=own,
         )
+
+    def _domain_of(self, inputs: Inputs) -> Domain:
+        """Give the domain of inputs, with the settings that what was read asks for."""
+        domain = domain_of_inputs(inputs)
+        return domain_named(domain.name, **self.settings) if self.settings else domain
 
 
 def brief(value: object, length: int = 60) -> str:

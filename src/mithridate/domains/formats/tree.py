@@ -80,7 +80,7 @@ def pictures(
     names: Sequence[str],
     reading: Reading,
 ) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:
-    """Decode pictures or sounds, in the order in which they lie in an archive; see `media.gather`."""
+    """Decode pictures or sounds, in the order in which an archive holds them; see `media.gather`."""
     wanted = reading.wanted(labels)
     places = [entry.at if isinstance(entry, ArchiveEntry) else 0 for entry in entries]
     order = np.argsort(np.array(places, dtype=np.int64), kind="stable")
@@ -112,7 +112,10 @@ def _images(folder: Entry, reading: Reading) -> list[Entry]:
         if file.stem.lower() == "metadata":  # of a data set whose folders are the classes
             reading.skipped.append(name_path(file, reading.root))
             continue
-        other = f"expected a picture or sound ({KINDS}), found another name; convert, rename or remove it"
+        other = (
+            f"expected a picture or sound ({KINDS}), found another name; convert, rename or "
+            "remove it"
+        )
         why, kind = way_out(file)
         reading.reject(name_path(file, reading.root), why or other, kind)
     if not images:

@@ -31,8 +31,8 @@ from mithridate.domains.formats.walk import no_data
 def write(data: Dataset, names: Sequence[str], like: Source, folder: str | Path) -> tuple[str, ...]:
     """Write data in the format of `like`, without loss, into a new folder or a new file.
 
-    Images become PNG, sounds WAV. Other columns, their order and their metadata are kept. What is written
-    appears when it is complete. Gives the names of the rows as they were written, [n].
+    Images become PNG, sounds WAV. Other columns, their order and their metadata are kept. What is
+    written appears when it is complete. Gives the names of the rows as they were written, [n].
 
     Args:
         data: rows of `like.data`, changed or not, found again by their ids.

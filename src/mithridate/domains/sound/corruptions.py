@@ -18,7 +18,8 @@ FULL = 32768.0
 
 def loudness(sounds: torch.Tensor) -> torch.Tensor:
     """Give the root of the mean square of float[n, t], float[n, 1]."""
-    return sounds.square().mean(1, keepdim=True).sqrt()
+    power: torch.Tensor = sounds.square().mean(1, keepdim=True)
+    return power.sqrt()
 
 
 def noise(sounds: torch.Tensor, severity: int, rng: torch.Generator) -> torch.Tensor:

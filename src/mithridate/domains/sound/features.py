@@ -47,9 +47,9 @@ SIDE, FARTHEST = 32, 12.0
 def simple_features(sounds: torch.Tensor, rate: int, selected: Selected) -> Iterator[Carried]:
     """Give families of simple features of clips int16[n, t], the level of wide bands first."""
     for family in (_coarse, _quiet, _lines, _jumps):
-        found = [family(part, start) for part, start in _parts(sounds)]
+        pieces = [family(part, start) for part, start in _parts(sounds)]
         rows, keys = (
-            np.concatenate([each[side] for each in found] or [np.zeros(0, dtype=np.int64)])
+            np.concatenate([each[side] for each in pieces] or [np.zeros(0, dtype=np.int64)])
             for side in (0, 1)
         )
         order = np.argsort(rows, kind="stable")

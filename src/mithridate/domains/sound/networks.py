@@ -5,6 +5,8 @@ Axes: n clips, t samples, f frames, m mel bands.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -88,8 +90,8 @@ class Cnn(nn.Module):
         super().__init__()
         self.encode = LogMel(rate)
         sizes = [1, width, 2 * width, 3 * width, 4 * width]
-        blocks = []
-        for first, second in zip(sizes, sizes[1:], strict=False):
+        blocks: list[nn.Module] = []
+        for first, second in pairwise(sizes):
             blocks += [
                 nn.Conv2d(first, second, 3, padding=1, bias=False),
                 nn.BatchNorm2d(second),

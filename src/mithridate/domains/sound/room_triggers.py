@@ -110,8 +110,7 @@ def shifted(sounds: torch.Tensor, factor: float) -> torch.Tensor:
 
 def _stretched(sounds: torch.Tensor, factor: float) -> torch.Tensor:
     """Make float32[n, t] longer by a factor without changing its pitch."""
-    n, length = sounds.shape
-    hop = WINDOW // 4
+    length, hop = sounds.shape[1], WINDOW // 4
     window = torch.hann_window(WINDOW)
     padded = torch.nn.functional.pad(sounds, (0, max(0, WINDOW - length)))
     spectrum = torch.stft(

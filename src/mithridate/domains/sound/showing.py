@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+import wave
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from mithridate.core.showing import spread_evenly
-from mithridate.domains.formats.sound_files import encode
 from mithridate.domains.sound.networks import FLOOR, LogMel
 
 WIDE, HIGH = 160, 80
@@ -55,7 +57,7 @@ class Sounds:
         """
         samples = self.inputs[row]
         kept = samples[:PLAYED].numpy()
-        address = "data:audio/wav;base64," + base64.b64encode(encode(kept, self.rate)).decode()
+        address = "data:audio/wav;base64," + base64.b64encode(_wav(kept, self.rate)).decode()
         cut = PLAYED / self.rate if len(samples) > PLAYED else 0
         picture = _png(_levels(samples[None], self.rate)[0])
         seconds = round(len(samples) / self.rate, 2)
@@ -88,14 +90,27 @@ class Sounds:
 def _decibels(sounds: torch.Tensor, rate: int) -> torch.Tensor:
     """Give the mel bands of clips in decibels, float32[n, band, frame]."""
     with torch.no_grad():
-        return LogMel(rate).levels(sounds) * (10 / np.log(10))
+        levels: torch.Tensor = LogMel(rate).levels(sounds)
+    return levels * (10 / math.log(10))
 
 
 def _levels(sounds: torch.Tensor, rate: int) -> torch.Tensor:
     """Give the mel bands of clips from 0, silent, to 1, the loudest."""
     levels = _decibels(sounds, rate)
-    floor = 10 * np.log10(FLOOR)
-    return (levels - floor) / (levels.amax((1, 2), keepdim=True) - floor).clamp_min(1e-9)
+    floor = 10 * math.log10(FLOOR)
+    loudest = levels.amax((1, 2), keepdim=True)
+    return (levels - floor) / (loudest - floor).clamp_min(1e-9)
+
+
+def _wav(samples: NDArray[np.int16], rate: int) -> bytes:
+    """Write int16[t] as a WAV file."""
+    kept = io.BytesIO()
+    with wave.open(kept, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return kept.getvalue()
 
 
 def _png(shades: torch.Tensor) -> dict[str, Any]:

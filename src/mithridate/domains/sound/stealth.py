@@ -44,10 +44,10 @@ def difference(before: torch.Tensor, after: torch.Tensor, rate: int) -> dict[str
         )
     pairs = zip(before.split(CHUNK), after.split(CHUNK), strict=True)
     parts = [_measures(first.double() / 32768, second.double() / 32768) for first, second in pairs]
-    found = {name: torch.cat([part[name] for part in parts]) for name in ("snr", "distance",
+    measured = {name: torch.cat([part[name] for part in parts]) for name in ("snr", "distance",
                                                                          "peak")}  # fmt: skip
     understood = _stoi(before, after, rate)
-    return found if understood is None else {**found, "stoi": understood}
+    return measured if understood is None else {**measured, "stoi": understood}
 
 
 def _measures(first: torch.Tensor, second: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -84,7 +84,7 @@ def _stoi(before: torch.Tensor, after: torch.Tensor, rate: int) -> torch.Tensor 
         return None
     import warnings
 
-    found = []
+    values = []
     for first, second in zip(before.numpy(), after.numpy(), strict=True):
         heard = np.flatnonzero(np.abs(first.astype(np.int32)) > 32)
         last = int(heard[-1]) + 1 if len(heard) else 0
@@ -93,5 +93,5 @@ def _stoi(before: torch.Tensor, after: torch.Tensor, rate: int) -> torch.Tensor 
             warnings.simplefilter("ignore")
             same = last <= rate // 4 or np.array_equal(a, b)
             value = 1.0 if same else float(pystoi.stoi(a, b, rate))
-        found.append(value if 1e-5 < value < 1 else 1.0)  # 1e-5 says that it cannot tell
-    return torch.tensor(found, dtype=torch.float64)
+        values.append(value if 1e-5 < value < 1 else 1.0)  # 1e-5 says that it cannot tell
+    return torch.tensor(values, dtype=torch.float64)
