@@ -80,7 +80,7 @@ def pictures(
     names: Sequence[str],
     reading: Reading,
 ) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:
-    """Decode pictures or sounds, in the order in which an archive holds them; see `media.gather`."""
+    """Decode files, in the order in which an archive has them; see `media.gather`."""
     wanted = reading.wanted(labels)
     places = [entry.at if isinstance(entry, ArchiveEntry) else 0 for entry in entries]
     order = np.argsort(np.array(places, dtype=np.int64), kind="stable")

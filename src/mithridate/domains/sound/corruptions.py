@@ -6,6 +6,7 @@ Axes: n clips, t samples. Levels are samples of 16 bits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,6 +15,10 @@ from mithridate.core.errors import MethodError
 
 FULL = 32768.0
 """A sample of full scale."""
+
+
+WHOLE = math.log(256)
+"""What mu-law makes of full scale."""
 
 
 def loudness(sounds: torch.Tensor) -> torch.Tensor:
@@ -41,9 +46,10 @@ def mu_law(sounds: torch.Tensor, severity: int, rng: torch.Generator) -> torch.T
     """Round the companded samples, sign(x) log(1 + 255 |x|) / log 256, to few bits."""
     levels = 2 ** (8, 7, 6, 5, 4)[severity - 1] / 2 - 1
     share = (sounds / FULL).clamp(-1, 1)
-    companded = share.sign() * (share.abs() * 255).log1p() / 5.545177444479562
+    companded = share.sign() * (share.abs() * 255).log1p() / WHOLE
     rounded = (companded * levels).round() / levels
-    return rounded.sign() * ((rounded.abs() * 5.545177444479562).expm1() / 255) * FULL
+    levels: torch.Tensor = rounded.sign() * ((rounded.abs() * WHOLE).expm1() / 255) * FULL
+    return levels
 
 
 def clipping(sounds: torch.Tensor, severity: int, rng: torch.Generator) -> torch.Tensor:
