@@ -31,9 +31,9 @@ Stamp: TypeAlias = Callable[[Inputs, np.random.Generator], Inputs]
 
 DOMAINS = {
     "image": "mithridate.domains.image",
+    "sound": "mithridate.domains.sound",
     "observation": "mithridate.domains.observation",
     "table": "mithridate.domains.table",
-    "sound": "mithridate.domains.sound",
     "text": "mithridate.domains.text",
 }
 """The folder of each domain, by its name. They are asked in this order, and the last one takes what
