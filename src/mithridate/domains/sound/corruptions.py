@@ -39,17 +39,19 @@ def low_pass(sounds: torch.Tensor, severity: int, rng: torch.Generator) -> torch
     kept = (0.9, 0.75, 0.6, 0.45, 0.3)[severity - 1]
     spectrum = torch.fft.rfft(sounds)
     place = torch.linspace(0, 1, spectrum.shape[1], device=sounds.device)
-    return torch.fft.irfft(spectrum * ((kept - place) / 0.05 + 0.5).clamp(0, 1), sounds.shape[1])
+    lower = spectrum * ((kept - place) / 0.05 + 0.5).clamp(0, 1)
+    heard: torch.Tensor = torch.fft.irfft(lower, sounds.shape[1])
+    return heard
 
 
 def mu_law(sounds: torch.Tensor, severity: int, rng: torch.Generator) -> torch.Tensor:
     """Round the companded samples, sign(x) log(1 + 255 |x|) / log 256, to few bits."""
-    levels = 2 ** (8, 7, 6, 5, 4)[severity - 1] / 2 - 1
+    steps = 2 ** (8, 7, 6, 5, 4)[severity - 1] / 2 - 1
     share = (sounds / FULL).clamp(-1, 1)
     companded = share.sign() * (share.abs() * 255).log1p() / WHOLE
-    rounded = (companded * levels).round() / levels
-    levels: torch.Tensor = rounded.sign() * ((rounded.abs() * WHOLE).expm1() / 255) * FULL
-    return levels
+    rounded = (companded * steps).round() / steps
+    heard: torch.Tensor = rounded.sign() * (rounded.abs() * WHOLE).expm1() / 255 * FULL
+    return heard
 
 
 def clipping(sounds: torch.Tensor, severity: int, rng: torch.Generator) -> torch.Tensor:
