@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -225,6 +226,18 @@ def _optional_part(name: str, part: str) -> Any:
     return importlib.import_module(place)
 
 
-def show_inputs(inputs: Inputs) -> Shown:
-    """Show raw inputs as their domain does."""
-    return cast(Shown, _part(domain_of_inputs(inputs).name, "showing").show(inputs))
+def show_inputs(inputs: Inputs, domain: Domain | None = None) -> Shown:
+    """Show raw inputs as their domain does.
+
+    Args:
+        inputs: What is shown.
+        domain: The one that they were read for; what else its `show` takes, such as the rate of
+            sounds, is a setting of it.
+    """
+    show = _part(domain_of_inputs(inputs).name, "showing").show
+    settings = {
+        name: getattr(domain, name)
+        for name in inspect.signature(show).parameters
+        if hasattr(domain, name)
+    }
+    return cast(Shown, show(inputs, **settings))

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
 from mithridate.core.files import write_text
 from mithridate.core.showing import Shown
 from mithridate.domains.registry import show_inputs
@@ -40,7 +41,7 @@ def write_report(
     scan: DataScan, data: Dataset, trusted: Dataset | None, folder: Path, *, names: Sequence[str],
     own_ids: Mapping[str, Sequence[str]] = NO_IDS, rejected: Sequence[tuple[str, str]] = (),
     checked: CheckedDraw | None = None, origin: str = "", command: str = "", seed: int = 0,
-    title: str | None = None,
+    title: str | None = None, domain: Domain | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write report.json, flagged.csv and report.html into a folder; returns the record.
 
@@ -53,6 +54,7 @@ def write_report(
         checked: what became of trusted examples that were drawn from the suspects.
         origin: where the data came from.
         command: what repeats the scan.
+        domain: the one that the data were read for, None for its usual settings.
 
     Raises:
         DataError: where there are not n names.
@@ -64,13 +66,13 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "report.json", compact(content))
     write_text(folder / "flagged.csv", flagged_rows(scan, data, names, own_ids))
-    write_text(folder / "report.html", page(scan, data, trusted, content, title))
+    write_text(folder / "report.html", page(scan, data, trusted, content, title, domain))
     return content
 
 
 def page(
     scan: DataScan, data: Dataset, trusted: Dataset | None, content: dict[str, Any],
-    title: str | None = None,
+    title: str | None = None, domain: Domain | None = None,
 ) -> str:  # fmt: skip
     """Draw the page of a scan and its record."""
     trusted = trusted if scan.trusted is None else scan.trusted
@@ -90,9 +92,9 @@ def page(
         planted=PLANTED,
         first_signs=FIRST_SIGNS,
         signs=[in_words(sign, data, len(trusted) if trusted else 0) for sign in scan.signs[:SIGNS]],
-        evidence=_evidence(scan, data, trusted, content["examples"], exhibits(scan, data)),
+        evidence=_evidence(scan, data, trusted, content["examples"], exhibits(scan, data), domain),
         listed=sum(bool(c.flagged) for c in scan.classes),
-        strongest=exhibited(scan.strongest, data, content["examples"]["names"]),
+        strongest=exhibited(scan.strongest, data, content["examples"]["names"], domain),
     )
 
 
@@ -150,9 +152,9 @@ def _leader(shown: Exhibit) -> str:
 
 def _evidence(
     scan: DataScan, data: Dataset, trusted: Dataset | None, examples: dict[str, Any],
-    chosen: tuple[Exhibit, ...],
+    chosen: tuple[Exhibit, ...], domain: Domain | None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    show = show_inputs(data.inputs)
+    show = show_inputs(data.inputs, domain)
     room = show.room(max(1, len(chosen)))
     sections = []
     for exhibit in chosen:

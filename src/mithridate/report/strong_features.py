@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from mithridate.core.data import Dataset
+from mithridate.core.domain import Domain
 from mithridate.domains.registry import show_inputs
 from mithridate.pipelines.features_found import StrongFeature, StrongFeatures
 from mithridate.report.figures import BOTTOM, LEFT, RIGHT, TOP, Figure
@@ -15,14 +16,16 @@ SHOWN, ROWS, CARDS = 6, 40, 12
 """Features with pictures, features in the table, and examples of each."""
 
 
-def exhibited(measured: StrongFeatures | None, data: Dataset, names: list[str]) -> dict[str, Any]:
+def exhibited(
+    measured: StrongFeatures | None, data: Dataset, names: list[str], domain: Domain | None = None
+) -> dict[str, Any]:
     """Give what the page shows, {} where nothing was measured.
 
     rows: of the table; sections: the first features with examples and figures.
     """
     if measured is None or not measured.features:
         return {}
-    show = show_inputs(data.inputs)
+    show = show_inputs(data.inputs, domain)
     sections = []
     for place, each in enumerate(measured.features[:SHOWN]):
         rest = (data.labels == each.label).nonzero().flatten()

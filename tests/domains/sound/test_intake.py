@@ -15,6 +15,7 @@ pytest.importorskip("soxr")
 from domains.sound.recordings import folder, packed, tone, two_classes
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.domains.formats import Limits, read, write
+from mithridate.domains.formats.arriving import inputs_like
 from mithridate.domains.formats.sound_files import decode
 
 
@@ -192,3 +193,13 @@ def test_what_is_written_back_is_the_same(tmp_path):
     again = read(tmp_path / "b")
     assert torch.equal(again.data.inputs, source.data.inputs)
     assert again.names == source.names and again.domain == source.domain
+
+
+def test_what_arrives_gets_the_length_that_the_model_knows():
+    known = torch.ones(3, 100, dtype=torch.int16)
+    for length in (50, 100, 200):
+        arriving = torch.ones(2, length, dtype=torch.int16)
+        alike = inputs_like(known, arriving, "here")
+        assert alike.shape == (2, 100) and int(alike.sum()) == 2 * min(length, 100)
+    with pytest.raises(DataError, match="sounds of 100 samples"):
+        inputs_like(known, torch.ones(2, 3, 8, 8, dtype=torch.uint8), "here")

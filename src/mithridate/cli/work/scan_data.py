@@ -235,6 +235,7 @@ def write_all(
         own_ids=own_ids_of(source, data),
         rejected=[(each.name, each.reason) for each in source.rejected],
         checked=checked, origin=origin, command=command_line(), seed=job.seed,
+        domain=source.domain,
     )  # fmt: skip
     files = [out / name for name in ("report.html", "report.json", "flagged.csv")]
     files += write_beside(job, scan, source, writing)

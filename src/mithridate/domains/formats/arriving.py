@@ -7,13 +7,14 @@ import torch
 from mithridate.core.data import Inputs
 from mithridate.core.errors import DataError
 from mithridate.core.spelling import option
+from mithridate.domains.formats.sounds import refit
 
 
 def inputs_like(known: Inputs, arriving: Inputs, where: str) -> Inputs:
     """Give inputs the channels of the examples that a model knows; grey is read as RGB.
 
     Args:
-        known: of examples, images uint8[n, k, h, w] or texts object[n].
+        known: of examples, images uint8[n, k, h, w], sounds int16[n, t] or texts object[n].
         arriving: other inputs.
         where: they were read, for messages.
 
@@ -26,7 +27,10 @@ def inputs_like(known: Inputs, arriving: Inputs, where: str) -> Inputs:
         return arriving
     if isinstance(arriving, torch.Tensor) and [theirs[0], *mine] == [1, 3, *theirs[1:]]:
         return arriving.expand(-1, 3, -1, -1).contiguous()
-    resized = bool(mine and theirs) and mine[1:] != theirs[1:] and mine[1] == mine[2]
+    if len(mine) == len(theirs) == 1 and known.dtype == arriving.dtype == torch.int16:
+        return refit(arriving, mine[0])  # sounds end in silence, or lose their ends
+    pictures = len(mine) == len(theirs) == 3
+    resized = pictures and mine[1:] != theirs[1:] and mine[1] == mine[2]
     way_out = f"; {option('size', mine[1])} resizes them" if resized else ""
     raise DataError(
         f"{where!r}: expected inputs like the trusted examples, {_described(mine)}, found "
@@ -37,5 +41,9 @@ def inputs_like(known: Inputs, arriving: Inputs, where: str) -> Inputs:
 def _described(shape: list[int]) -> str:
     if not shape:
         return "texts"
+    if len(shape) == 1:
+        return f"sounds of {shape[0]} samples"
+    if len(shape) != 3:
+        return f"inputs of the form {shape}"
     colours = "RGB" if shape[0] == 3 else "grey"
     return f"{colours} images of {shape[2]}x{shape[1]} pixels"
