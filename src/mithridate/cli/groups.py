@@ -34,7 +34,8 @@ class HowToRead:
         str | None,
         Flag(
             help="The column that holds the images or texts; by default it is sought by name. "
-            "Columns of texts with commas between them, title,body, are joined."
+            "Columns of texts with commas between them, title,body, are joined; columns of numbers "
+            "and categories, port,bytes, are read as a table of these alone."
         ),
     ] = None
     delimiter: Annotated[
@@ -54,6 +55,14 @@ class HowToRead:
         Flag(
             help="The label that means unknown, such as -1; its rows are left out. none: no such."
         ),
+    ] = None
+
+    categories: Annotated[
+        str | None,
+        Flag(help="Columns of a table that hold categories though they look like numbers: a,b."),
+    ] = None
+    without: Annotated[
+        str | None, Flag(help="Columns of a table that are left out, such as ids or answers: a,b.")
     ] = None
 
     def options(self) -> dict[str, Any]:

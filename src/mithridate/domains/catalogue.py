@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import tempfile
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
@@ -34,6 +35,7 @@ from mithridate.domains.named_sets import (
     is_named,
     places,
 )
+from mithridate.domains.named_tables import TABLES, find_table
 from mithridate.domains.registry import domain_named
 
 __all__ = [
@@ -67,7 +69,7 @@ def open_source(
     if before and Path(before).exists():
         return read(before, split=part, **options)
     if is_named(name):
-        source = load_named(name, split=part or "train", draw=options.get("draw"))
+        source = load_named(name, split=part or "train", **options)
         size, shape = options.get("size"), list(getattr(source.data.inputs, "shape", ()))[2:]
         if size is not None and shape != [size, size]:
             raise DataError(
@@ -79,9 +81,10 @@ def open_source(
 
 
 def load_named(
-    name: str, split: str = "train", download: bool = True, draw: Draw | None = None
-) -> Source:
-    """Give a named set: digits, cifar10, gtsrb, mnist, fashion-mnist, sst2, ag-news or fsdd.
+    name: str, split: str = "train", download: bool = True, draw: Draw | None = None,
+    **options: Any,
+) -> Source:  # fmt: skip
+    """Give a named set of images, texts, sounds or rows of a table; `SETS` lists them.
 
     The digits come with scikit-learn: of each class, in their order, every fifth is for testing.
 
@@ -89,6 +92,7 @@ def load_named(
         split: "train" or "test", of sst2 also "validation".
         download: whether the network may be used.
         draw: gives the rows to keep of so many examples that there are.
+        **options: of a table: label, content, categories and without, see `read`.
 
     Raises:
         DataError: where a name or split is unknown, or nothing was found: then it says which file
@@ -97,12 +101,28 @@ def load_named(
     known = _known(name, split)
     if name == "digits":
         return _digits(split, draw)
+    if name in TABLES:
+        return _table(name, split, draw, options)
     there = (_find(place / name, known, split, draw) for place in places())
     if (source := next((s for s in there if s is not None), None)) is not None:
         return _with_domain(source, known)
     if not download or not known.splits[split]:
         raise DataError(_where_to_put(name, known, split))
     return _with_domain(_fetched(name, known, split, draw), known)
+
+
+def _table(name: str, split: str, draw: Draw | None, options: Mapping[str, Any]) -> Source:
+    """Read a table from the first place that has it; raises DataError."""
+    for place in places():
+        source = find_table(place, name, split, draw, options)
+        if source is not None:
+            return source
+    file = TABLES[name].files[split]
+    raise DataError(
+        f"{name} ({split}) was not found; put its file at "
+        f"{' or '.join(str(place / file) for place in places())}; MITHRIDATE_DATA names the folder "
+        "that holds the data sets"
+    )
 
 
 def _fetched(name: str, known: NamedSet, split: str, draw: Draw | None) -> Source:

@@ -94,6 +94,9 @@ SETS = {
     "sst2": NamedSet({"train": (), "validation": (), "test": ()}, flip=None, domain="text"),
     "ag-news": NamedSet({"train": (), "test": ()}, flip=None, domain="text"),
     "fsdd": NamedSet({"train": (), "test": ()}, flip=None, domain="sound", seconds=1.0),
+    "nslkdd": NamedSet({"train": (), "test": ()}, flip=None, domain="table"),
+    "unsw-nb15": NamedSet({"train": (), "test": ()}, flip=None, domain="table"),
+    "clamp": NamedSet({"train": (), "test": ()}, flip=None, domain="table"),
 }  # fmt: skip
 
 

@@ -97,7 +97,12 @@ class InputReader(Protocol):
     """What the file reading.py of a domain offers.
 
     It may also offer `own_layout(reading)`, which reads files that are laid out as only this domain
-    knows, and gives a `domains.formats.source.Source`, or None where they are not.
+    knows, and gives a `domains.formats.source.Source`, or None where they are not;
+    `gather_columns(columns, column, labels, names, reading)`, which is asked in place of `gather`
+    where an input is made of several columns, and `column(name)` gives the cells of one;
+    `requests_of(domain)`, which is asked in place of `requests` where a domain knows its columns;
+    and
+    `like(known, arriving)`, which lays inputs out as others are that were there before.
     """
 
     def choose_columns(self, table: Table, reading: Any) -> tuple[str, ...]:
@@ -182,6 +187,27 @@ def domain_of_inputs(inputs: Inputs) -> Domain:
         f"expected raw inputs of a kind among {', '.join(DOMAINS)}, found {type(inputs).__name__} "
         f"{shape}"
     )
+
+
+def requests_like(domain: Domain, form: tuple[int, ...]) -> RequestInputs:
+    """Give what reads single inputs of a domain, of which prepared ones have this form."""
+    reader = reader_of(domain.name)
+    own = getattr(reader, "requests_of", None)
+    known = bool(getattr(domain, "columns", ()))
+    return reader.requests(form) if own is None or not known else cast(RequestInputs, own(domain))
+
+
+def laid_out_like(known: Inputs, arriving: Inputs) -> Inputs:
+    """Lay raw inputs out as others are, where their domain knows how, as with columns by name.
+
+    Raises:
+        DataError: where they cannot be.
+    """
+    domain = domain_of_inputs(known)
+    like = getattr(reader_of(domain.name), "like", None)
+    if like is None or not domain.accepts(arriving):
+        return arriving
+    return cast(Inputs, like(known, arriving))
 
 
 def draw_triggers(name: str, inputs: Inputs, rng: np.random.Generator) -> Sequence[Stamp]:

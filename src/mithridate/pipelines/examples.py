@@ -14,6 +14,7 @@ from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError, MethodError
 from mithridate.domains.catalogue import open_source
 from mithridate.domains.formats import Source
+from mithridate.domains.registry import laid_out_like
 from mithridate.pipelines.drawing import draw_examples, drawing, drawn_in
 
 Examples: TypeAlias = str | Path | Source | Dataset
@@ -85,13 +86,14 @@ def beside(
         classes: The classes to give them, () for those of the first.
 
     Raises:
-        DataError: They are the first ones themselves, or of other classes.
+        DataError: They are the first ones themselves, or of other classes or columns.
 
     """
     if isinstance(other, Source) and _is_same(first, other):
         raise DataError(f"{str(other.origin)!r} {THE_SAME[what]}")
     mine = first.data if isinstance(first, Source) else first
     theirs = other.data if isinstance(other, Source) else other
+    theirs = theirs.with_inputs(laid_out_like(mine.inputs, theirs.inputs))
     return of_classes(theirs, classes or mine.classes, what)
 
 
@@ -99,4 +101,4 @@ def _is_same(first: Source | Dataset, other: Source) -> bool:
     """Whether both were read from the same files."""
     if not isinstance(first, Source):
         return False
-    return (first.origin, first.names) == (other.origin, other.names)
+    return (first.origin, first.names, first.part) == (other.origin, other.names, other.part)

@@ -15,7 +15,7 @@ import torch
 from mithridate.core.data import Inputs
 from mithridate.core.domain import Domain
 from mithridate.core.errors import DataError
-from mithridate.domains.registry import reader_of
+from mithridate.domains.registry import requests_like
 
 
 class Refused(Exception):
@@ -44,7 +44,7 @@ class Reader:
 
     def __init__(self, domain: Domain, blank: torch.Tensor, most: int) -> None:
         self.most = most
-        self.inputs = reader_of(domain.name).requests(tuple(blank.shape[1:]))
+        self.inputs = requests_like(domain, tuple(blank.shape[1:]))
 
     def read(self, kind: str, body: bytes) -> Question:
         """Read the body of a request, whose content type is `kind`; raises Refused."""

@@ -274,15 +274,21 @@ def flows(n=60):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_table_of_numbers_is_refused_with_the_reason(tmp_path, format):
-    path = save(tmp_path, format, **flows())
-    refused(path, "6 columns of numbers", "tables of numbers are not read yet")
+def test_a_table_of_numbers_is_read_and_said(tmp_path, format):
+    source = read(save(tmp_path, format, **flows()))
+    rows = source.data.inputs
+    assert source.domain.name == "table" and rows.dtype.names == tuple(list(flows())[:-1])
+    assert rows["bytes_3"].dtype == np.int64 and rows["bytes_3"].tolist() == flows()["bytes_3"]
+    assert rows["service"].tolist() == flows()["service"]
+    noted(source, "8 columns", "6 of whole numbers", "2 of categories ('service', 'flag')")
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_one_column_of_a_table_of_numbers_is_never_scanned_as_texts(tmp_path, format):
+def test_one_column_of_a_table_of_numbers_is_never_read_as_texts(tmp_path, format):
     path = save(tmp_path, format, **flows())
-    refused(path, "'service'", "table of numbers", content="service")
+    assert read(path, content="service").data.inputs.dtype.names == ("service",)
+    refused(path, "domain 'text'", "read as table", domain="text")
+    refused(path, "domain 'text'", "read as table", domain="text", content="service")
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -8,6 +8,7 @@ from mithridate.core.data import Inputs
 from mithridate.core.errors import DataError
 from mithridate.core.spelling import option
 from mithridate.domains.formats.sounds import refit
+from mithridate.domains.registry import laid_out_like
 
 
 def inputs_like(known: Inputs, arriving: Inputs, where: str) -> Inputs:
@@ -22,6 +23,7 @@ def inputs_like(known: Inputs, arriving: Inputs, where: str) -> Inputs:
         DataError: where they are of another kind or size.
 
     """
+    arriving = laid_out_like(known, arriving)
     mine, theirs = (list(getattr(each, "shape", ()))[1:] for each in (known, arriving))
     if mine == theirs:
         return arriving

@@ -1,10 +1,12 @@
-"""Asking the domains in turn which columns of a table hold their inputs."""
+"""Asking the domains in turn which columns of a table hold their inputs, and reading those."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from mithridate.core.errors import DataError
+from mithridate.core.spelling import option
 from mithridate.domains.formats.columns import name_columns
 from mithridate.domains.formats.source import Reading
 from mithridate.domains.registry import DOMAINS, Table, reader_of
@@ -32,8 +34,41 @@ def choose_inputs(
             return name, taken
     raise DataError(
         f"{str(reading.root)!r}: expected a column of images (bytes) or texts, found "
-        f"{name_columns(described)}; tables of numbers are not read yet"
+        f"{name_columns(described)}; {option('content')} names the columns to read"
     )
+
+
+def gather(
+    domain: str, taken: Sequence[str], column: Callable[[str], Iterable[Any]],
+    join: Callable[[], Iterable[Any]], labels: Any, names: Sequence[str], reading: Reading,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Read the inputs of a domain from the columns that were chosen.
+
+    Args:
+        domain: by its name.
+        taken: the columns.
+        column: gives the cells of one, [n].
+        join: gives one cell for each row, made of all of them, [n].
+        labels: int64[n], negative where a row has none.
+        names: of the rows, [n].
+        reading: what was asked for, and where notes go.
+
+    Returns:
+        Raw inputs, and the positions of their rows, int64.
+    """
+    reader = reader_of(domain)
+    together = getattr(reader, "gather_columns", None)
+    if together is not None:
+        read: tuple[Any, Any] = together(taken, column, labels, names, reading)
+        return read
+    cells = column(taken[0]) if len(taken) == 1 else join()
+    return reader.gather(cells, labels, names, reading)
+
+
+def joined(domain: str, taken: Sequence[str]) -> tuple[str, ...]:
+    """Give the columns of which each input is made, where there are several or may be."""
+    several = len(taken) > 1 or hasattr(reader_of(domain), "gather_columns")
+    return tuple(taken) if several else ()
 
 
 def _of_domain(table: Table, reading: Reading, format: str) -> tuple[str, ...]:

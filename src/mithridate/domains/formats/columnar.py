@@ -32,11 +32,10 @@ from mithridate.domains.formats.cells import (
     weights,
     without_views,
 )
-from mithridate.domains.formats.choosing import choose_inputs
+from mithridate.domains.formats.choosing import choose_inputs, gather, joined
 from mithridate.domains.formats.columns import (
     choose_label,
     name_columns,
-    refuse_numbers,
 )
 from mithridate.domains.formats.identity import own_ids
 from mithridate.domains.formats.kinds import SAMPLE, Kind, kind_of
@@ -45,7 +44,7 @@ from mithridate.domains.formats.relaying import fit
 from mithridate.domains.formats.schemas import Shard, merged
 from mithridate.domains.formats.sound_files import looks_like_sound
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
-from mithridate.domains.registry import Table, reader_of
+from mithridate.domains.registry import Table
 
 
 def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = "") -> Source:
@@ -54,7 +53,6 @@ def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = 
     reading.count(sum(shard.rows for shard in shards), str(reading.root.name))
     features = _features(schema, reading)
     kinds, samples = _kinds(shards, schema, features, reading)
-    refuse_numbers(schema.names, kinds, reading)
     label = _label(schema, features, reading)
     described = [f"{field.name}: {field.type}" for field in schema if field.name != label]
     table = Table(tuple(schema.names), label, kinds, samples)
@@ -63,31 +61,30 @@ def read(shards: Sequence[Shard], reading: Reading, format: str, details: str = 
     raw = list(_values(shards, label, reading, _labels)) if label else [UNLABELLED] * len(names)
     labels = resolve(raw, names, reading, _class_names(features, label))
     paths: list[str | None] = []
-    if holds_images(schema.field(taken[0]).type):
-        cells = _values(shards, taken[0], reading, partial(_images, paths=paths))
-    else:
-        cells = _texts(shards, taken, reading)
-    inputs, kept = reader_of(domain).gather(cells, labels.index, names, reading)
-    joined = taken if len(taken) > 1 else ()
-    rest = _rest(shards, schema, {label, *taken} - {*joined}, kept, reading)
+    pictures = holds_images(schema.field(taken[0]).type)
+    convert = partial(_images, paths=paths) if pictures else unfold
+    inputs, kept = gather(
+        domain, taken, lambda column: _values(shards, column, reading, convert),
+        lambda: _joined(shards, taken, reading), labels.index, names, reading,
+    )  # fmt: skip
+    several = joined(domain, taken)
+    rest = _rest(shards, schema, {label, *taken} - {*several}, kept, reading)
     layout = Layout(
         file=Path(shards[0].name).name, columns=tuple(schema.names), content=taken[0], label=label,
         spelling=labels.spelling, rest=(schema, rest, [paths[row] for row in kept if paths]),
-        details=details, joined=joined,
+        details=details, joined=several,
     )  # fmt: skip
     own = None
     if rest is not None:
-        own = own_ids(rest.column_names, set(joined), lambda c: rest.column(c).to_pylist())
+        own = own_ids(rest.column_names, set(several), lambda c: rest.column(c).to_pylist())
     return reading.finish(
         format, inputs, labels.index[kept], labels.classes, [names[row] for row in kept], layout,
         own,
     )  # fmt: skip
 
 
-def _texts(shards: Sequence[Shard], columns: Sequence[str], reading: Reading) -> Iterator[Any]:
-    """Read one column of texts, or join several."""
-    if len(columns) == 1:
-        return _values(shards, columns[0], reading, unfold)
+def _joined(shards: Sequence[Shard], columns: Sequence[str], reading: Reading) -> Iterator[Any]:
+    """Read several columns of texts as one."""
     rows = zip(*(_values(shards, each, reading, unfold) for each in columns), strict=True)
     return (texts.join(row) for row in rows)
 
@@ -104,6 +101,8 @@ def _kinds(
             kinds[field.name] = _encoded(shards, field.name, features, reading)
         elif is_number(kind) or pa.types.is_boolean(kind):
             kinds[field.name] = "number"
+        elif pa.types.is_temporal(kind):
+            kinds[field.name] = "date"
         elif is_text(kind):
             cells = islice(_values(shards, field.name, reading, unfold), SAMPLE)
             there = [c.decode("utf-8", "replace") if isinstance(c, bytes) else c for c in cells]

@@ -178,29 +178,6 @@ def _say(
         )
 
 
-def refuse_numbers(columns: Sequence[str], kinds: Mapping[str, Kind], reading: Reading) -> None:
-    """Refuse a table of numbers, which may hold words of a few kinds beside them.
-
-    Raises:
-        DataError: There are columns of numbers, and neither texts nor pictures.
-
-    """
-    named = any(c.strip().lower() in (*TEXTS, *IMAGES) and kinds[c] != "number" for c in columns)
-    numbers = [c for c in columns if kinds[c] == "number" and not is_id(c)
-               and c.strip().lower() not in LABELS]  # fmt: skip
-    held = any(kinds[c] in ("text", "image", "sound") and not is_id(c) for c in columns)
-    words = [c for c in columns if kinds[c] == "word" and not is_id(c)]
-    if reading.content is not None or named or held or len(numbers) < NUMBERS:
-        return
-    if not words or len(numbers) > 2 * len(words):
-        raise DataError(
-            f"{str(reading.root)!r}: expected a column of images (bytes) or texts, found "
-            f"{len(numbers)} columns of numbers, {name_columns(numbers[:3])}, ...; tables of "
-            f"numbers are not read yet; a column of texts that is missed here is named with "
-            f"{option('content')}"
-        )
-
-
 def _refuse_category(
     column: str, kinds: Mapping[str, Kind], numbers: Sequence[str], reading: Reading
 ) -> None:
@@ -210,8 +187,7 @@ def _refuse_category(
     if len(numbers) >= NUMBERS:
         raise DataError(
             f"{str(reading.root)!r}: expected texts in column {column!r}, found single words that "
-            f"repeat beside {len(numbers)} columns of numbers: this is a table of numbers, and "
-            "those are not read yet"
+            f"repeat beside {len(numbers)} columns of numbers: this is a table of numbers"
         )
     reading.notes.append(f"Column {column!r} holds few different values: are they texts?")
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError, UnsafeData
 from mithridate.core.spelling import option, raised
-from mithridate.domains.formats.choosing import choose_inputs
+from mithridate.domains.formats.choosing import choose_inputs, gather, joined
 from mithridate.domains.formats.columns import (
     choose_label,
     name_columns,
-    refuse_numbers,
     unique,
 )
 from mithridate.domains.formats.dialect import Head, delimiter_of, describe, head_of, headless
@@ -24,9 +25,10 @@ from mithridate.domains.formats.kinds import SAMPLE, kind_of
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source
 from mithridate.domains.formats.texts import join, part
+from mithridate.domains.formats.typed import cell_of, values_of
 from mithridate.domains.formats.walk import name_path as path_shown
 from mithridate.domains.formats.walk import unreadable
-from mithridate.domains.registry import Table, reader_of
+from mithridate.domains.registry import Table
 
 Record = tuple[int, list[str]]
 """A line number and the cells that end there."""
@@ -72,13 +74,15 @@ def read(files: Sequence[Path], reading: Reading, format: str) -> Source:
     raw = rows.column(label) if label else [UNLABELLED] * len(rows.names)
     labels = resolve(raw, rows.names, reading, None)
     at = [rows.head.names.index(column) for column in taken]
-    cells = (row[at[0]] if len(at) == 1 else join([row[i] for i in at]) for row in rows.cells)
-    inputs, kept = reader_of(domain).gather(cells, labels.index, rows.names, reading)
+    inputs, kept = gather(
+        domain, taken, rows.column, lambda: (join([row[i] for i in at]) for row in rows.cells),
+        labels.index, rows.names, reading,
+    )  # fmt: skip
     rest = [rows.cells[row] for row in kept]
     layout = Layout(
         file=files[0].name, columns=tuple(rows.head.names), content=taken[0], label=label,
         spelling=labels.spelling, rest=rest, details=rows.dialect,
-        joined=taken if len(taken) > 1 else (),
+        joined=joined(domain, taken),
     )  # fmt: skip
     names = [rows.names[row] for row in kept]
     where = {name: i for i, name in enumerate(rows.head.names)}
@@ -95,7 +99,6 @@ def _chosen(rows: Rows, reading: Reading, format: str) -> tuple[str, str, tuple[
         return head.label, "text", (head.content,)
     samples = {c: [row[i] for row in rows.cells[:SAMPLE]] for i, c in enumerate(columns)}
     kinds = {c: kind_of(cells) for c, cells in samples.items()}
-    refuse_numbers(columns, kinds, reading)
     try:
         label = choose_label(columns, reading)
     except DataError as error:
@@ -195,9 +198,16 @@ def check_text_file(path: Path, name: str, reading: Reading) -> None:
         raise DataError(f"{name!r}: expected UTF-8, found UTF-16; save the file as UTF-8")
 
 
-def _with_text(layout: Layout, row: int, what: Sequence[int], text: str) -> list[str]:
-    """Give the cells of a row with a text in its columns."""
+def _with_input(layout: Layout, row: int, what: Sequence[int], given: Any) -> list[str]:
+    """Give the cells of a row with a text, or the values of a table, in its columns."""
     cells = list(layout.rest[row])
+    if isinstance(given, np.void):
+        for name, (value, kind) in values_of(given).items():
+            at = layout.columns.index(name)
+            new = cell_of(cells[at], value, kind)
+            cells[at] = "" if new is None else str(new)
+        return cells
+    text = given
     parts = part(text, [cells[i] for i in what]) if layout.joined else [text]
     for at, cell in zip(what, parts, strict=True):
         cells[at] = cell
@@ -220,7 +230,7 @@ def write(data: Dataset, layout: Layout, path: Path) -> tuple[str, ...]:
             for text, label, row in zip(
                 data.inputs, data.labels.tolist(), data.ids.tolist(), strict=True
             ):
-                cells = _with_text(layout, row, what, text)
+                cells = _with_input(layout, row, what, text)
                 cells[where] = str(layout.spelling[label])
                 writer.writerow(cells)
         except csv.Error as error:

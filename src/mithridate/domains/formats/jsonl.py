@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
-from mithridate.domains.formats.choosing import choose_inputs
+from mithridate.domains.formats.choosing import choose_inputs, gather, joined
 from mithridate.domains.formats.columns import (
     choose_label,
-    refuse_numbers,
     unique,
 )
 from mithridate.domains.formats.delimited import check_text_file
@@ -23,8 +24,9 @@ from mithridate.domains.formats.kinds import SAMPLE, kind_of
 from mithridate.domains.formats.labels import resolve
 from mithridate.domains.formats.source import UNLABELLED, Layout, Reading, Source, brief
 from mithridate.domains.formats.texts import join, part
+from mithridate.domains.formats.typed import cell_of, values_of
 from mithridate.domains.formats.walk import name_path, unreadable
-from mithridate.domains.registry import Table, reader_of
+from mithridate.domains.registry import Table
 
 Object = dict[str, Any]
 ARRAY = "array"
@@ -47,31 +49,27 @@ def read(files: Sequence[Path], reading: Reading) -> Source:
         raise DataError(f"{names[0]!r}: expected an example, found whole columns{WHOLE_FILE}")
     samples = {c: [each.get(c) for each in objects[:SAMPLE]] for c in columns}
     kinds = {c: kind_of(cells) for c, cells in samples.items()}
-    refuse_numbers(columns, kinds, reading)
     label = choose_label(columns, reading)
     table = Table(tuple(columns), label, kinds, samples)
     domain, taken = choose_inputs(table, reading, columns, "jsonl")
     raw = [each.get(label) if label else UNLABELLED for each in objects]
     labels = resolve(raw, names, reading, None)
-    cells = (_content(each, taken) for each in objects)
-    inputs, kept = reader_of(domain).gather(cells, labels.index, names, reading)
+    inputs, kept = gather(
+        domain, taken, lambda name: [each.get(name) for each in objects],
+        lambda: (join([each.get(column) for column in taken]) for each in objects),
+        labels.index, names, reading,
+    )  # fmt: skip
     rest = [objects[row] for row in kept]
     layout = Layout(
         file=files[0].name, columns=tuple(columns), content=taken[0], label=label,
         spelling=labels.spelling, rest=rest, details=ARRAY if _is_array(files[0]) else "",
-        joined=taken if len(taken) > 1 else (),
+        joined=joined(domain, taken),
     )  # fmt: skip
     kept_names = [names[row] for row in kept]
     own = own_ids(columns, {label, *taken}, lambda name: [each.get(name) for each in rest])
     return reading.finish(
         "jsonl", inputs, labels.index[kept], labels.classes, kept_names, layout, own=own
     )  # fmt: skip
-
-
-def _content(each: Object, columns: Sequence[str]) -> object:
-    if len(columns) == 1:
-        return each.get(columns[0])
-    return join([each.get(column) for column in columns])
 
 
 def _objects(path: Path, reading: Reading) -> Iterator[tuple[str, Object]]:
@@ -198,7 +196,9 @@ def write(data: Dataset, layout: Layout, path: Path) -> tuple[str, ...]:
     return tuple(f"{path.name} row {row}" for row in range(len(data)))
 
 
-def _parts(text: str, layout: Layout, row: int) -> Object:
+def _parts(text: Any, layout: Layout, row: int) -> Object:
+    if isinstance(text, np.void):
+        return {c: cell_of(layout.rest[row].get(c), *each) for c, each in values_of(text).items()}
     if not layout.joined:
         return {layout.content: text}
     before = [layout.rest[row].get(column) for column in layout.joined]

@@ -8,13 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-Kind = Literal["number", "category", "word", "text", "image", "sound", "other"]
+Kind = Literal["number", "category", "word", "text", "image", "sound", "date", "other"]
 
 SAMPLE = 1000
 """Rows that are looked at to tell what a column holds."""
 
 FEW = 20
 """Rows below which a column of words is taken for texts: repetition would mean nothing."""
+
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
+"""How people write that a number is missing."""
+
+
+def is_missing(cell: object) -> bool:
+    """Whether a cell says that there is no number."""
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING)
 
 
 def kind_of(cells: Sequence[object]) -> Kind:
@@ -24,7 +33,8 @@ def kind_of(cells: Sequence[object]) -> Kind:
     blanks, as addresses and hashes are; sentences of any language are "text".
     """
     there = [cell for cell in cells[:SAMPLE] if cell is not None and cell != ""]
-    if there and all(map(_is_number, there)):
+    numbers = [cell for cell in there if _is_number(cell)]
+    if numbers and all(_is_number(cell) or is_missing(cell) for cell in there):
         return "number"
     words = [cell for cell in there if isinstance(cell, str)]
     if len(words) < len(there):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -67,6 +67,8 @@ def resolve(
     Raises:
         DataError: A label is bad, all are hidden, or there are too many classes.
     """
+    if reading.joined:
+        raw = [_joined(value, reading.joined) for value in raw]
     form = _form(raw) if known is None else "number" if _numeric(raw) else "name"
     read = READERS[form]
     understood: list[Label | DataError | None] = [_attempt(read, value) for value in raw]
@@ -82,6 +84,12 @@ def resolve(
             reading.reject(names[row], str(wrong), type(wrong))
         kept.append(good if wrong is None else None)
     return _numbered(raw, kept, form, known, reading)
+
+
+def _joined(value: object, names: Mapping[str, str]) -> object:
+    """Give the name of the classes that a label is one of; what is no label stays."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return names.get(str(text), names.get("", text)) if text not in (None, "") else text
 
 
 def _numbered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +57,8 @@ def read(
     limits: Limits = LIMITS, delimiter: str | None = None, header: bool | None = None,
     columns: str | Sequence[str] | None = None, hidden_label: str | int | None = None,
     unlabelled: bool = False, draw: Draw | None = None, seconds: float | None = None,
+    categories: str | Sequence[str] | None = None, without: str | Sequence[str] | None = None,
+    joined: Mapping[str, str] | None = None,
 ) -> Source:  # fmt: skip
     """Read a labelled data set from a file or a folder.
 
@@ -80,6 +82,9 @@ def read(
         draw: gives the rows to keep of so many examples that there are; the others are not even
             decoded, unless `keep_going` asks which of them are broken.
         seconds: cut sounds to so many, or fill them up with silence.
+        categories: columns of a table that hold categories, though they look like numbers.
+        without: columns of a table that are left out.
+        joined: what each label is called, and under "" all others, where classes are joined.
 
     Raises:
         DataError: which names the file or the row, what was expected, what was found and what to
@@ -90,7 +95,8 @@ def read(
         _root(path), _domain(domain), _size(size), label, content, _split(split), keep_going,
         limits, delimiter, header, names_of(columns),
         None if hidden_label is None else str(hidden_label), unlabelled, draw,
-        seconds=_seconds(seconds),
+        seconds=_seconds(seconds), categories=names_of(categories), without=names_of(without),
+        joined=joined or {},
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decoders warn about what is checked here anyway

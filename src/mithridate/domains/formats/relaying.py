@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from mithridate.core.data import Dataset
+from mithridate.domains.formats.cells import plain, storable
 from mithridate.domains.formats.media import encode
 from mithridate.domains.formats.source import Layout
 from mithridate.domains.formats.texts import part
+from mithridate.domains.formats.typed import KINDS, cell_of
 
 BATCH = 1024
 
@@ -45,6 +47,8 @@ def _contents(
     if not isinstance(rows.inputs, np.ndarray):
         cells = [encode(image, layout) for image in rows.inputs]
         return {layout.content: _cells(cells, paths, schema, layout)}
+    if rows.inputs.dtype.names and others is not None:
+        return _values(rows.inputs, others, schema)
     if not layout.joined or others is None:
         return {layout.content: _cells(list(rows.inputs), paths, schema, layout)}
     before = [others.column(column).to_pylist() for column in layout.joined]
@@ -57,6 +61,21 @@ def _contents(
         column: pa.array(cells, pa.large_string())
         for column, cells in zip(layout.joined, zip(*parts, strict=True), strict=True)
     }
+
+
+def _values(rows: np.ndarray[Any, Any], others: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
+    """Lay values of a table out in the types of their columns."""
+    columns: dict[str, pa.Array] = {}
+    for name in rows.dtype.names or ():
+        kind, target = KINDS[rows.dtype[name]], plain(schema.field(name).type)
+        olds = others.column(name).to_pylist()
+        cells = [
+            cell_of(old, new, kind) for old, new in zip(olds, rows[name].tolist(), strict=True)
+        ]
+        if pa.types.is_boolean(target):
+            cells = [{"true": True, "false": False}.get(str(c).lower(), c) for c in cells]
+        columns[name] = pa.array(cells, storable(target))
+    return columns
 
 
 def _spelt(labels: list[Any], layout: Layout) -> pa.Array:

@@ -5,7 +5,7 @@ Axes: n examples, k channels, h rows, w columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,7 @@ class Source:
         skipped: files passed over because their name says that they are no data.
         notes: what was decided on the way, one sentence each.
         own_ids: how the source itself names its examples, or None.
+        part: which part of its files the examples are, "" for all of them.
     """
 
     data: Dataset
@@ -131,6 +132,7 @@ class Source:
     notes: tuple[str, ...] = ()
     layout: Layout = Layout()
     own_ids: OwnIds | None = None
+    part: str = ""
 
 
 class TooFewSeen(DataError):
@@ -161,6 +163,9 @@ class Reading:
     hidden: str | None = None
     unlabelled: bool = False
     draw: Draw | None = None
+    categories: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    joined: Mapping[str, str] = field(default_factory=dict)
     ahead: bool = True
     seconds: float | None = None
     rate: int | None = None

@@ -19,7 +19,9 @@ __all__ = ["choose_columns", "gather", "requests"]
 
 def choose_columns(table: Table, reading: Reading) -> tuple[str, ...]:
     """Choose the column of texts, or those that were asked for and are joined."""
-    columns = [c for c in table.columns if table.kinds[c] not in ("image", "sound", "other")]
+    columns = [
+        c for c in table.columns if table.kinds[c] not in ("image", "sound", "date", "other")
+    ]
     columns += [c for c in table.columns if table.kinds[c] == "other" and _has_texts(table, c)]
     if not any(table.samples.get(c) for c in columns if c != table.label):
         return ()
