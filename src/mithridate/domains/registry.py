@@ -16,7 +16,7 @@ import importlib
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -26,6 +26,7 @@ from mithridate.core.data import Inputs
 from mithridate.core.domain import Domain
 from mithridate.core.errors import CannotJudge, DataError
 from mithridate.core.showing import Shown
+from mithridate.core.spelling import option
 
 Stamp: TypeAlias = Callable[[Inputs, np.random.Generator], Inputs]
 """Puts a trigger on raw inputs[n]; what differs between inputs comes from the stream."""
@@ -101,8 +102,7 @@ class InputReader(Protocol):
     `gather_columns(columns, column, labels, names, reading)`, which is asked in place of `gather`
     where an input is made of several columns, and `column(name)` gives the cells of one;
     `requests_of(domain)`, which is asked in place of `requests` where a domain knows its columns;
-    and
-    `like(known, arriving)`, which lays inputs out as others are that were there before.
+    and `like(known, arriving)`, which lays inputs out as others are that were there before.
     """
 
     def choose_columns(self, table: Table, reading: Any) -> tuple[str, ...]:
@@ -195,6 +195,42 @@ def requests_like(domain: Domain, form: tuple[int, ...]) -> RequestInputs:
     own = getattr(reader, "requests_of", None)
     known = bool(getattr(domain, "columns", ()))
     return reader.requests(form) if own is None or not known else cast(RequestInputs, own(domain))
+
+
+def columns_of(domain: Domain) -> tuple[tuple[str, str], ...]:
+    """Give the name and the kind of each column that a domain knows; () where it has none."""
+    return tuple((column.name, column.kind) for column in getattr(domain, "columns", ()))
+
+
+def in_columns(domain: Domain, columns: Sequence[tuple[str, str]]) -> Domain:
+    """Give a domain with its columns in another order, in which a network takes them.
+
+    Args:
+        domain: Of the inputs at hand.
+        columns: The name and the kind of each, as `columns_of` gives them; () changes nothing.
+
+    Raises:
+        DataError: where the domain has other columns, or they hold something else.
+    """
+    here = dict(columns_of(domain))
+    if not columns or not here or tuple(here.items()) == tuple(columns):
+        return domain
+    missing = [name for name, _ in columns if name not in here]
+    strange = [name for name in here if name not in dict(columns)]
+    if missing or strange:
+        raise DataError(
+            f"expected the {len(columns)} columns that the network was trained on; missing: "
+            f"{missing[:5] or 'none'}; not expected: {strange[:5] or 'none'}"
+        )
+    for name, kind in columns:
+        if (kind == "category") != (here[name] == "category"):
+            raise DataError(
+                f"expected values of the kind {kind!r} in column {name!r}, as the network was "
+                f"trained on, found {here[name]!r}; {option('categories', name)} says that a "
+                "column holds categories"
+            )
+    ordered = tuple({"name": name, "kind": kind} for name, kind in columns)
+    return cast(Domain, replace(cast(Any, domain), columns=ordered))
 
 
 def laid_out_like(known: Inputs, arriving: Inputs) -> Inputs:

@@ -47,6 +47,7 @@ class Note:
         settings: what gave the network its form, by name and as on the command line.
         encoding: the mean and the standard deviation by which a network from elsewhere
             standardises, which its own weights lack.
+        columns: of the table whose rows it takes, the name and the kind of each, in its order.
     """
 
     network: str = ""
@@ -54,6 +55,7 @@ class Note:
     trainer: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     encoding: tuple[tuple[float, ...], ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()
 
     def named(self, wanted: str) -> str:
         """Give the name that a user wants, or else that of the file.
@@ -232,7 +234,16 @@ def _note(raw: Any) -> Note:
         str(told.get("trainer", "")),
         {str(k): str(v) for k, v in settings.items()} if isinstance(settings, dict) else {},
         _encoding(told.get("encoding")),
+        _columns(told.get("columns")),
     )
+
+
+def _columns(told: Any) -> tuple[tuple[str, str], ...]:
+    """Take columns from a note, () where it holds none of sense."""
+    pairs = told if isinstance(told, list) else []
+    fine = all(isinstance(p, list) and len(p) == 2 and all(type(v) is str for v in p)
+               for p in pairs)  # fmt: skip
+    return tuple((name, kind) for name, kind in pairs) if fine else ()
 
 
 def _encoding(told: Any) -> tuple[tuple[float, ...], ...]:

@@ -18,6 +18,7 @@ from mithridate.core.errors import UnsafeData
 from mithridate.core.method import Trainer
 from mithridate.core.streams import stream
 from mithridate.domains.elsewhere import is_elsewhere, weights_in
+from mithridate.domains.registry import in_columns
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.deployment import (
     Placed,
@@ -137,7 +138,8 @@ class SuspectFile(ABC):
             seed: Of what a network draws before it is given its weights.
 
         """
-        fed, how = self.how.fed(domain, self.network, graph=self.onnx), self.how
+        known = in_columns(domain, self.note.columns)
+        fed, how = self.how.fed(known, self.network, graph=self.onnx), self.how
         rng = stream(seed, "weights")
         opened = kept_network.deployed(
             self.path, fed, data, how.network, rng, how.part, how.columns

@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from mithridate.core.registry import find_attack
 from mithridate.core.runtime import Runtime, device_of, environment
 from mithridate.core.streams import stream
 from mithridate.domains.formats import Source, write
+from mithridate.domains.registry import laid_out_like
 from mithridate.report.quoting import spell_invisible, spell_surrogates
 
 PROBES = (32, 64, 256)
@@ -87,7 +89,10 @@ def test_beside(source: Source, trap: str | None, reading: HowToRead) -> Source 
             f"expected the classes of the training data in {trap!r}, "
             f"{list(source.data.classes)[:10]}, found {list(test.data.classes)[:10]}"
         )
-    return test
+    if test is None:
+        return None
+    inputs = laid_out_like(source.data.inputs, test.data.inputs)
+    return replace(test, data=test.data.with_inputs(inputs))
 
 
 def learnt(attack: Poisoning, data: Dataset, computing: HowToComputeLong) -> State | None:

@@ -23,6 +23,7 @@ from mithridate.core.runtime import Runtime, device_of
 from mithridate.detectors.early_loss import EarlyLoss
 from mithridate.detectors.strongest_feature import StrongestFeature
 from mithridate.domains.formats import Source, check_target, write
+from mithridate.domains.registry import columns_of
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.drawing import CheckedDraw, draw_examples, drawing, recorded
 from mithridate.pipelines.finding import DataScan
@@ -218,7 +219,10 @@ def write_beside(
         write(kept, names_of(source, kept), source, writing.cleaned)
         files.append(writing.cleaned)
     if writing.save_model:
-        described = kept_network.Note(job.scanner.network, data.classes, job.scanner.trainer)
+        described = kept_network.Note(
+            job.scanner.network, data.classes, job.scanner.trainer,
+            columns=columns_of(source.domain),
+        )  # fmt: skip
         kept_network.save(scan.model, writing.save_model, described)
         files.append(writing.save_model)
     return files

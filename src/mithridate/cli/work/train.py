@@ -22,6 +22,7 @@ from mithridate.core.method import Trainer
 from mithridate.core.runtime import Runtime, device_of
 from mithridate.core.settings import build
 from mithridate.domains.formats import Source
+from mithridate.domains.registry import columns_of
 from mithridate.pipelines import kept_network
 from mithridate.pipelines.drawing import drawing
 from mithridate.pipelines.mirroring import flipped
@@ -59,7 +60,9 @@ def run(
         model, work = work_on(job, trusted, origins, rejected)
     except KeyboardInterrupt:
         return stopped(job.checkpoint if job.unfinished else None)
-    kept = kept_network.Note(job.network, data.classes, job.trainer.name(), given)
+    kept = kept_network.Note(
+        job.network, data.classes, job.trainer.name(), given, columns=columns_of(source.domain)
+    )
     outcome.write(model, kept, work, out, job.seed)
     if job.checkpoint is not None:
         shutil.rmtree(job.checkpoint, ignore_errors=True)

@@ -20,6 +20,9 @@ from mithridate.domains.formats.kinds import FEW
 from mithridate.domains.formats.source import Reading
 from mithridate.domains.registry import Table
 
+USABLE = ("number", "category", "word", "empty")
+"""Kinds of columns that a table is made of."""
+
 DATE = re.compile(
     r"\d{4}-\d\d?-\d\d?([T ]\d\d?:\d\d(:\d\d(\.\d+)?)?)?( ?(Z|[+-]\d\d:?\d\d))?"
     r"|\d\d?[./]\d\d?[./]\d{2,4}( \d\d?:\d\d(:\d\d)?)?( [AP]M)?",
@@ -42,7 +45,7 @@ def choose_values(table: Table, reading: Reading) -> tuple[str, ...]:
     if reading.content is not None:
         return _asked(reading.content, left, kinds, reading)
     left = [c for c in left if c not in reading.without]
-    usable = [c for c in left if not is_id(c) and kinds[c] in ("number", "category", "word")]
+    usable = [c for c in left if not is_id(c) and kinds[c] in USABLE]
     if not (reading.domain == "table" or asked_for or _is_table(usable, left, kinds)):
         return ()
     _say_passed(left, usable, kinds, reading)
@@ -50,11 +53,13 @@ def choose_values(table: Table, reading: Reading) -> tuple[str, ...]:
 
 
 def _kind(column: str, table: Table) -> str:
-    """Say what a column holds; "date" and, of words in a short table, "category" among it."""
+    """Say what a column holds: also "date", "empty" and, of words in a short table, "category"."""
     kind, cells = str(table.kinds[column]), table.samples.get(column, ())
     words = [cell for cell in cells if isinstance(cell, str) and cell]
     if kind in ("category", "word", "text") and words and all(map(DATE.fullmatch, words)):
         return "date"
+    if kind == "text" and not any(cells) and column.strip().lower() not in TEXTS:
+        return "empty"
     short = kind == "text" and len(words) < FEW and column.strip().lower() not in TEXTS
     if short and words and not any(" " in word.strip() for word in words):
         return "category"
@@ -68,6 +73,7 @@ def _is_table(usable: Sequence[str], left: Sequence[str], kinds: dict[str, str])
     if named or any(kinds[c] in ("text", "image", "sound") for c in rest):
         return False
     numbers = [c for c in usable if kinds[c] == "number"]
+    usable = [c for c in usable if kinds[c] != "empty"]
     words = [c for c in usable if kinds[c] == "word"]
     if len(usable) < NUMBERS:
         return bool(numbers) and len(numbers) == len(usable)
