@@ -41,6 +41,8 @@ from mithridate.core.registry import find
 from mithridate.core.scanner import Scanner
 from mithridate.domains.image.triggers import PatchTrigger
 from mithridate.domains.observation.triggers import ValueTrigger
+from mithridate.domains.sound.triggers import ToneTrigger
+from mithridate.domains.table.triggers import ValuesTrigger
 from mithridate.domains.text.triggers import WordTrigger
 from mithridate.stats.intervals import proportion
 
@@ -66,6 +68,17 @@ PLACES = {
         Task("sst2", train=2_000, test=800, training=TrainingConfig(epochs=8, batch_size=64)),
         "",
         Poisoning(WordTrigger(), AllToOne(1)),
+    ),
+    "sounds": Place(
+        Task("fsdd", train=1_500, test=300, training=TrainingConfig(epochs=10, batch_size=64)),
+        "",
+        Poisoning(ToneTrigger(), AllToOne(1)),
+    ),
+    "tables": Place(
+        Task("unsw-nb15", train=2_000, test=800,
+             training=TrainingConfig(epochs=10, batch_size=64)),
+        "",
+        Poisoning(ValuesTrigger(), AllToOne(1)),
     ),
     "policies": Place(
         Task(str(played()), train=2_000, test=800,
@@ -102,6 +115,16 @@ def cells(name: str) -> list[Cell]:
         {name: place.task}, {"usual": place.attack}, asked, rates=(0.0, place.rate),
         trusted=(250,), seeds=SEEDS, networks=(place.network,), rules=Rules(),
     )  # fmt: skip
+
+
+def sounds() -> list[Cell]:
+    """One domain alone."""
+    return cells("sounds")
+
+
+def tables() -> list[Cell]:
+    """One domain alone."""
+    return cells("tables")
 
 
 def policies() -> list[Cell]:

@@ -46,6 +46,10 @@ from mithridate.domains.formats import Source, read
 from mithridate.domains.image.global_triggers import BlendTrigger, SinusoidTrigger
 from mithridate.domains.image.triggers import PatchTrigger, PixelTrigger
 from mithridate.domains.observation.triggers import ValueTrigger
+from mithridate.domains.sound.room_triggers import EchoTrigger
+from mithridate.domains.sound.triggers import ClickTrigger, ToneTrigger
+from mithridate.domains.table.learnt_triggers import OccurringValuesTrigger
+from mithridate.domains.table.triggers import ValuesTrigger
 from mithridate.domains.text.character_triggers import UnseenTrigger
 from mithridate.domains.text.rewriting_triggers import SyntacticTrigger
 from mithridate.domains.text.triggers import SentenceTrigger, WordTrigger
@@ -96,6 +100,19 @@ PLACES = {
             "unseen-characters": UnseenTrigger(),
         },
     ),
+    "sounds": Place(
+        "fsdd", 700, 300, 12,
+        {"tone": ToneTrigger(), "click": ClickTrigger(), "echo": EchoTrigger()},
+    ),
+    "tables": Place(
+        "unsw-nb15", 1_500, 500, 10,
+        {
+            "three-values": ValuesTrigger(),
+            "one-value": ValuesTrigger(count=1),
+            "random-columns": OccurringValuesTrigger(choose="random"),
+            "explained-columns": OccurringValuesTrigger(),
+        },
+    ),
     "policies": Place(
         "cartpole", 1_500, 500, 8,
         {
@@ -133,7 +150,9 @@ def world(name: str, kind: str, seed: int) -> dict[str, Any]:
         AllToOne(TARGET), RandomSelection(place.rate if kind != "clean" else 0),
     )  # fmt: skip
     started = time.process_time()
-    made = attack.poison(data, stream(seed, "poison", name, kind))
+    rng = stream(seed, "learn", name, kind)
+    state = attack.learn(data, rng) if attack.learns else None
+    made = attack.poison(data, stream(seed, "poison", name, kind), state)
     poison_seconds = time.process_time() - started
     training = TrainingConfig(epochs=place.epochs, batch_size=64, augment=place.augment)
     scanner = DataScanner(network=place.network, training=training)
@@ -149,12 +168,13 @@ def world(name: str, kind: str, seed: int) -> dict[str, Any]:
     poisoned = made.truth.poisoned
     test = source(place, "test").data
     test = test.subset(stream(0, "test", name).permutation(len(test))[:TEST])
+    model, domain = trained.model, whole.domain
     rng = stream(seed, "trap", name)
     return {
         "domain": name, "attack": kind, "seed": seed, "poisons": int(poisoned.sum()),
-        "accuracy": accuracy(trained.model, test, whole.domain),
-        "attack_success": attack_success(trained.model, attack, test, whole.domain, rng),
-        "noticed": noticed(trained.model, attack, test, whole.domain, rng),
+        "accuracy": accuracy(model, test, domain),
+        "attack_success": attack_success(model, attack, test, domain, rng, state=state),
+        "noticed": noticed(model, attack.triggered_test(test, rng, state), test, domain),
         "spectral": spectral_shift(view.features[:n], poisoned, made.data.labels),
         "poison_seconds": poison_seconds,
         "ordinary": told(decide(ordinary), poisoned),
@@ -168,11 +188,8 @@ def world(name: str, kind: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def noticed(
-    model: nn.Module, attack: Poisoning, test: Dataset, domain: Domain, rng: np.random.Generator
-) -> dict[str, float]:
+def noticed(model: nn.Module, stamped: Dataset, test: Dataset, domain: Domain) -> dict[str, float]:
     """How far the trigger moves inputs, by the domain's own measures, and features."""
-    stamped = attack.triggered_test(test, rng)
     before = test.subset(torch.isin(test.ids, stamped.ids))
 
     def features(data: Dataset) -> torch.Tensor:
