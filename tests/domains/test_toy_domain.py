@@ -80,7 +80,7 @@ def test_others_are_read_as_before(tmp_path):
 
 def test_an_unknown_domain_is_refused_with_those_there_are(files):
     with pytest.raises(DataError, match=r"events, image, .*or text"):
-        read(files / "train.csv", domain="sound")
+        read(files / "train.csv", domain="smell")
     with pytest.raises(DataError, match=r"events, image, .*text"):
         domain_named("sound")
 

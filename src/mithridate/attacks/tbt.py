@@ -143,12 +143,15 @@ class TargetedWeights(WeightsAttack):
     def _patch(
         self, model: nn.Module, prepared: torch.Tensor, chosen: torch.Tensor, surface: Surface
     ) -> torch.Tensor:
-        """Seek the patch [k, s, s] that drives the chosen features, of the type of the inputs."""
-        channels, *axes = surface.pattern
+        """Seek the patch [k, s, s] that drives the chosen features, of the type of the inputs.
+
+        Inputs of one axis, such as samples of a sound, get a stretch [s].
+        """
+        before, axes = surface.pattern[:-1][:1], surface.pattern[1:] or surface.pattern
         side = max(1, round(self.side * min(axes)))
         unit_step = (surface.high - surface.low) / 255
         middle = (surface.low + surface.high) / 2
-        patch = torch.full((channels, *[side] * len(axes)), middle, device=prepared.device)
+        patch = torch.full((*before, *[side] * len(axes)), middle, device=prepared.device)
         unit = features_of(model, prepared)[:, chosen].detach().std(0, correction=0) + 1e-3
         for step in range(self.steps):
             patch.requires_grad_()
@@ -169,10 +172,12 @@ class TargetedWeights(WeightsAttack):
 
 
 def put_patch(inputs: torch.Tensor, patch: torch.Tensor) -> torch.Tensor:
-    """Put a patch [k, s, ...] at the end of all other axes of a copy of inputs [n, k, ...]."""
+    """Put a patch [k, s, ...] at the end of all other axes of a copy of inputs [n, k, ...].
+
+    A stretch [s] lies at the end of inputs [n, t].
+    """
     covered = inputs.clone()
-    ends = tuple(slice(-side, None) for side in patch.shape[1:])
-    covered[(slice(None), slice(None), *ends)] = patch
+    covered[(slice(None), *(slice(-side, None) for side in patch.shape))] = patch
     return covered
 
 

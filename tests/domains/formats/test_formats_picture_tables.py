@@ -264,8 +264,8 @@ def test_names_of_pictures_are_never_read_as_texts(tmp_path, kind):
 
 def test_names_of_other_files_beside_are_never_read_as_texts(tmp_path):
     for stem in STEMS:
-        (tmp_path / f"{stem}.wav").write_bytes(b"x")
-    path = table(tmp_path / "train.csv", header="text,label", end=".wav")
+        (tmp_path / f"{stem}.mid").write_bytes(b"x")
+    path = table(tmp_path / "train.csv", header="text,label", end=".mid")
     refuses(path, "names of files")
 
 

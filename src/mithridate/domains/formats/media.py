@@ -17,6 +17,7 @@ SUFFIXES = decoding.SUFFIXES | sound_files.SUFFIXES
 """Of images and of sounds."""
 
 KINDS = f"{decoding.KINDS}; {sound_files.KINDS}"
+EXPECTED = f"a picture ({decoding.KINDS}) or a sound ({sound_files.KINDS})"
 
 
 def is_sound(entry: Entry) -> bool:

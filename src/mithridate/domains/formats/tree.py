@@ -15,7 +15,7 @@ from mithridate.core.data import Dataset
 from mithridate.core.errors import DataError
 from mithridate.domains.formats.containers import ArchiveEntry
 from mithridate.domains.formats.media import (
-    KINDS,
+    EXPECTED,
     SUFFIXES,
     domain_of_files,
     encode,
@@ -112,10 +112,7 @@ def _images(folder: Entry, reading: Reading) -> list[Entry]:
         if file.stem.lower() == "metadata":  # of a data set whose folders are the classes
             reading.skipped.append(name_path(file, reading.root))
             continue
-        other = (
-            f"expected a picture or sound ({KINDS}), found another name; convert, rename or "
-            "remove it"
-        )
+        other = f"expected {EXPECTED}, found another name; convert, rename or remove it"
         why, kind = way_out(file)
         reading.reject(name_path(file, reading.root), why or other, kind)
     if not images:
