@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_an_unknown_domain_is_refused_with_those_there_are(files):
     with pytest.raises(DataError, match=r"events, image, .*or text"):
         read(files / "train.csv", domain="smell")
     with pytest.raises(DataError, match=r"events, image, .*text"):
-        domain_named("sound")
+        domain_named("smell")
 
 
 def test_the_command_line_scans_and_reports_it(files, tmp_path):
@@ -132,7 +133,11 @@ def test_backdoors_are_planted_in_it(files):
 
 
 def test_a_bench_cell_judges_it(files, tmp_path):
-    task = Task(str(files / "train.csv"), 200, 60, TrainingConfig(epochs=8, batch_size=32))
+    home = tmp_path / "set"
+    home.mkdir()
+    for name, part in (("train.csv", "train.csv"), ("trusted.csv", "test.csv")):
+        shutil.copy(files / name, home / part)
+    task = Task(str(home), 200, 60, TrainingConfig(epochs=8, batch_size=32))
     attack = Poisoning(EventTrigger(), AllToOne(0), RandomSelection(0.1))
     rules = Rules(Rule(0.05, 0.2, 0.01, 49), min_asr=0.0)
     cells = grid(
