@@ -101,7 +101,7 @@ def rows(n: int, seed: str = "rows", **given: Any) -> np.ndarray[Any, Any]:
     return table
 
 
-def clips(n: int, length: int = 1600) -> torch.Tensor:
+def clips(n: int, length: int = 800) -> torch.Tensor:
     """Ordinary sounds: n of them, each a few tones that fade, over soft noise."""
     rng = stream(0, "world", "clips")
     time = np.arange(length)
@@ -211,9 +211,9 @@ def learnable(domain: str, n: int = 512) -> Dataset:
         )
     if domain == "sound":
         pitch = torch.from_numpy(0.1 + 0.3 * labels).view(n, 1)
-        tone = 4000 * torch.sin(torch.pi * pitch * torch.arange(1600))
+        tone = 4000 * torch.sin(torch.pi * pitch * torch.arange(800))
         return dataset(
-            (tone + 200 * torch.from_numpy(stream(0, "learnable").standard_normal((n, 1600)))).to(
+            (tone + 200 * torch.from_numpy(stream(0, "learnable").standard_normal((n, 800)))).to(
                 torch.int16
             ),
             labels,
