@@ -12,7 +12,7 @@ from cli.runs import inside, report, save_npz, save_tree, shapes
 from mithridate.attacks.named import named_attack
 from mithridate.cli.groups import HowToComputeLong
 from mithridate.core.method import LearntTrigger
-from mithridate.core.registry import find_attacks
+from mithridate.core.registry import domain_of, find_attacks
 from mithridate.domains.formats import read
 
 HOSTILE = "=1+1 [red]x[bold] <b>&\n\x1b[31m é"
@@ -227,7 +227,7 @@ def test_an_attack_of_the_literature_comes_with_its_cover(tree, tmp_path):
 
 LEARNT = sorted(
     a.name for a in find_attacks().values()
-    if a.form == "poisoning" and isinstance(a.trigger, LearntTrigger)
+    if a.form == "poisoning" and isinstance(a.trigger, LearntTrigger) and domain_of(a) == "image"
 )  # fmt: skip
 
 

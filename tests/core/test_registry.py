@@ -25,6 +25,7 @@ from mithridate.core.registry import (
     resolve,
 )
 from mithridate.core.scanner import Scanner
+from mithridate.domains.registry import DOMAINS
 
 FIELD = {
     Repair: "anp bnp clp nad ft ft-sam fp i-bau mcr rnp sau",
@@ -122,7 +123,7 @@ def test_every_attack_has_one_home_its_sources_and_names_of_its_own():
         assert paper, attack.name
         assert all(link.startswith("https://") for link in links)
         assert re.fullmatch(r"[A-Z][^.]*\.", attack.summary)
-        assert domain_of(attack) in ("image", "text")
+        assert domain_of(attack) in DOMAINS
 
 
 def test_a_detectors_adapted_attack_exists():

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -293,13 +292,9 @@ def show_inputs(inputs: Inputs, domain: Domain | None = None) -> Shown:
 
     Args:
         inputs: What is shown.
-        domain: The one that they were read for; what else its `show` takes, such as the rate of
-            sounds, is a setting of it.
+        domain: The one that they were read for; its settings that are named in SETTINGS of
+            showing.py, such as the rate of sounds, are handed on.
     """
-    show = _part(domain_of_inputs(inputs).name, "showing").show
-    settings = {
-        name: getattr(domain, name)
-        for name in inspect.signature(show).parameters
-        if hasattr(domain, name)
-    }
-    return cast(Shown, show(inputs, **settings))
+    showing = _part(domain_of_inputs(inputs).name, "showing")
+    names = [name for name in getattr(showing, "SETTINGS", ()) if hasattr(domain, name)]
+    return cast(Shown, showing.show(inputs, **{name: getattr(domain, name) for name in names}))

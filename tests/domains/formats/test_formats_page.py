@@ -9,7 +9,7 @@ from domains.formats.made import encoded, make_folder, make_tar, make_zip, pixel
 from mithridate.domains.formats import read
 
 PAGE = Path(__file__).parents[3] / "docs/data_files.md"
-NOT_SHOWN = (".parquet", ".npz")
+NOT_SHOWN = (".parquet", ".npz", ".hdf5")
 """Files of which the page shows the name only."""
 
 

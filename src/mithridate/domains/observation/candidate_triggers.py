@@ -61,13 +61,14 @@ class CandidateTriggers(Scanner):
     episodes: int = 5
     longest: int | None = 500
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be tried."""
+    def scan(self, view: View, rng: np.random.Generator) -> Scanned:
+        """Score every action.
+
+        Raises:
+            MethodError: for fewer than one observation, played candidate or episode.
+        """
         if min(self.observations, self.played, self.episodes) < 1:
             raise MethodError("expected at least 1 observation, 1 played candidate and 1 episode")
-
-    def scan(self, view: View, rng: np.random.Generator) -> Scanned:
-        """Score every action."""
         seen = view.clean.inputs
         if not is_planes(seen) and not is_vectors(seen):
             raise CannotJudge(

@@ -30,6 +30,10 @@ PLAYED = 48_000
 """Samples of a clip that are played."""
 
 
+SETTINGS = ("rate",)
+"""Of the domain, that `show` takes."""
+
+
 def show(inputs: torch.Tensor, rate: int = 8000) -> Sounds:
     """Show raw sounds."""
     return Sounds(inputs, rate)
