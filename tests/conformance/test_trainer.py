@@ -38,7 +38,7 @@ FIRSTS = [
 first = pytest.mark.parametrize("domain, trainer", FIRSTS, ids=lambda v: str(v)[:60])
 """Where a variant changes what is minimised, and not what is kept on the disk."""
 
-LEARNS = {"image": "resnet9:8"}
+LEARNS = {"image": "resnet9:8", "sound": "cnn"}
 """The smallest networks that learn two shades from any start, where the default one is large."""
 
 
