@@ -238,9 +238,9 @@ def laid_out_like(known: Inputs, arriving: Inputs) -> Inputs:
     Raises:
         DataError: where they cannot be.
     """
-    domain = domain_of_inputs(known)
-    like = getattr(reader_of(domain.name), "like", None)
-    if like is None or not domain.accepts(arriving):
+    domain = next((each for each in known_domains() if each.accepts(known)), None)
+    like = None if domain is None else getattr(reader_of(domain.name), "like", None)
+    if domain is None or like is None or not domain.accepts(arriving):
         return arriving
     return cast(Inputs, like(known, arriving))
 

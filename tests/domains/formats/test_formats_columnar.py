@@ -305,10 +305,10 @@ def test_columns_of_the_same_name_are_refused(tmp_path):
     refuses(make_parquet(tmp_path / "a.parquet", table), "'label'", "more than once", "rename")
 
 
-def test_a_table_of_numbers_is_refused(save):
-    refuses(
-        save(pa.table({"x": [0.5, 1.0], "label": [0, 1]})), "images (bytes) or texts", "x: double"
-    )
+def test_a_table_of_numbers_is_read_and_one_of_nothing_is_refused(save):
+    read_so = read(save(pa.table({"x": [0.5, 1.0], "label": [0, 1]}))).data.inputs
+    assert read_so["x"].tolist() == [0.5, 1.0]
+    refuses(save(pa.table({"x": [[1], [2]], "label": [0, 1]})), "images (bytes)", "x: list")
 
 
 def test_images_win_over_texts_unless_texts_are_asked_for(save):
