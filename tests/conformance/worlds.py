@@ -241,11 +241,15 @@ def every(kind: type[Kind]) -> dict[str, type[Kind]]:
     return {name: method for name, method in find(kind).items() if comes_with_us(method)}
 
 
+VARIED = ("image", "text")
+
+
 def variants(method: type[Method], domain: str) -> Iterator[Method]:
     """Every way to build a method for a domain, one field at a time away from its defaults.
 
     A field that takes a kind of methods is given each method of that kind, a field of named
-    choices each choice; other fields keep their defaults.
+    choices each choice; other fields keep their defaults. What does not hang on the domain is
+    varied in two of them alone.
     """
     hints = typing.get_type_hints(method)
     choices: dict[str, list[Any]] = {}
@@ -255,7 +259,7 @@ def variants(method: type[Method], domain: str) -> Iterator[Method]:
         if needed:
             assert found, f"{method.name()}: the field {field.name} needs a default"
             choices[field.name] = found
-        elif found:
+        elif domain in (*VARIED, "") or found and found != options(hints[field.name], VARIED[0]):
             kept = field.default
             if field.default_factory is not dataclasses.MISSING:
                 kept = field.default_factory()
