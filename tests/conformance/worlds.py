@@ -259,7 +259,7 @@ def variants(method: type[Method], domain: str) -> Iterator[Method]:
         if needed:
             assert found, f"{method.name()}: the field {field.name} needs a default"
             choices[field.name] = found
-        elif domain in (*VARIED, "") or found and found != options(hints[field.name], VARIED[0]):
+        elif found and (domain in (*VARIED, "") or found != options(hints[field.name], VARIED[0])):
             kept = field.default
             if field.default_factory is not dataclasses.MISSING:
                 kept = field.default_factory()
