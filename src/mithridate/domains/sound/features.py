@@ -103,8 +103,7 @@ def _lines(sounds: torch.Tensor, start: int) -> tuple[Integers, Integers]:
     beside = torch.maximum(levels[:, :-10], levels[:, 10:])
     above = levels[:, 5:-5] - beside
     steady = above.median(2).values
-    code = (steady / STEP).long().clamp(0, 7)
-    return _pairs(steady > NARROW, LINE, code, start)
+    return _pairs(steady > NARROW, LINE, torch.zeros_like(steady).long(), start)
 
 
 def _jumps(sounds: torch.Tensor, start: int) -> tuple[Integers, Integers]:
@@ -114,8 +113,7 @@ def _jumps(sounds: torch.Tensor, start: int) -> tuple[Integers, Integers]:
     cells = F.pad(bend, (0, short)).reshape(len(bend), GRID, -1).amax(2)
     beside = torch.maximum(F.pad(cells, (1, 0))[:, :-1], F.pad(cells, (0, 1))[:, 1:])
     clear = (cells > CLICK * beside.clamp_min(1e-3)) & (cells > 0.02)
-    code = (20 * cells.clamp_min(1e-6).log10() / STEP).long().clamp(-15, 0) + 15
-    return _pairs(clear, JUMP, code, start)
+    return _pairs(clear, JUMP, torch.zeros_like(cells).long(), start)
 
 
 def name_feature(sounds: torch.Tensor, rate: int, key: int) -> str:
