@@ -126,7 +126,7 @@ ORDINARY: dict[str, Inputs] = {
 LARGER = {**ORDINARY, "image": random_bytes("ordinary", 40, 3, 32, 32)}
 """The same where a part of a pixel would be nothing, as in the mildest blur."""
 
-SMALL = {"image": "resnet9:2", "observation": "conv:4"}
+SMALL = {"image": "resnet9:2", "sound": "cnn:4", "observation": "conv:4"}
 """Networks for methods that ask a model many questions, where the default one is not small."""
 
 EDGES: dict[str, dict[str, Inputs]] = {

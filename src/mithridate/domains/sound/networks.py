@@ -118,11 +118,16 @@ NETWORKS = {"cnn": Cnn}
 
 
 def build(name: str, rate: int, classes: int) -> nn.Module:
-    """Build a network by its name.
+    """Build a network by its name, "cnn" or with another width than 24, as "cnn:8".
 
     Raises:
-        MethodError: where there is none of that name.
+        MethodError: where there is none of that name, or the width is none.
     """
-    if name not in NETWORKS:
+    kind, _, width = name.partition(":")
+    if kind not in NETWORKS:
         raise MethodError(f"unknown network {name!r}; available: {', '.join(NETWORKS)}")
-    return NETWORKS[name](rate, classes)
+    if not width:
+        return NETWORKS[kind](rate, classes)
+    if not (width.isascii() and width.isdigit() and 1 <= int(width) <= 256):
+        raise MethodError(f"expected a width from 1 to 256 after the colon, found {name!r}")
+    return NETWORKS[kind](rate, classes, int(width))
