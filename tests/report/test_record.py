@@ -2,10 +2,10 @@
 
 import csv
 import json
+from importlib import metadata
 
 import numpy as np
 import pytest
-import torch
 
 from mithridate.core.data import dataset
 from mithridate.core.errors import DataError
@@ -49,7 +49,7 @@ def test_the_record_holds_what_the_scan_found(tmp_path):
     assert read["data"]["examples"] == 120 and read["data"]["trusted"] == 60
     assert read["rejected"] == [{"name": "x.png", "why": "cut off"}]
     assert (read["command"], read["seed"]) == ("mithridate scan data x", 7)
-    assert read["versions"]["torch"] == torch.__version__
+    assert read["versions"]["torch"] == metadata.version("torch")
     assert read["without_trusted"] is None
     first = read["detectors"][0]
     assert first["name"] == "spectral-signatures" and first["smallest_p"] == 0.0005

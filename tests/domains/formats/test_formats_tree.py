@@ -230,7 +230,7 @@ def test_a_file_beside_the_class_folders_is_refused(tree):
 
 def test_an_unexpected_suffix_is_refused(tree):
     add(tree, b"x", "dog/notes.doc")
-    refuses(tree, "dog/notes.doc", "expected a picture or sound (PNG,", "remove")
+    refuses(tree, "dog/notes.doc", "expected a picture (PNG,", "or a sound", "remove")
 
 
 def test_images_without_class_folders_are_refused(tmp_path):
