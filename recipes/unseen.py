@@ -325,7 +325,14 @@ def single(poisoned: list[Any], clean: list[Any]) -> list[list[str]]:
             own = [r for r in poisoned if r["domain"] == domain and name in r["detectors"]]
             aucs = [r["detectors"][name]["auroc"] for r in own]
             hits = sum(found(r, (name,)) for r in own)
-            cells.append(f"{hits}/{len(own)}, {np.mean(aucs):.2f}" if own else "cannot be asked")
+            tried = any(r["domain"] == domain for r in poisoned)
+            cells.append(
+                f"{hits}/{len(own)}, {np.mean(aucs):.2f}"
+                if own
+                else "cannot be asked"
+                if tried
+                else "not run"
+            )
         alarms = [r for r in clean if name in r["detectors"]]
         lines.append([name, *cells, share(least(r, (name,), "p_value") <= RULE.level
                                           for r in alarms)])  # fmt: skip
