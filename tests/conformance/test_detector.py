@@ -6,7 +6,7 @@ import functools
 import pytest
 import torch
 
-from conformance.worlds import SMALL, domains, every, labelled, variants
+from conformance.worlds import SMALL, domains, every, labelled, tried_in, variants
 from mithridate.core.data import Dataset
 from mithridate.core.errors import CannotJudge, EvidenceWithheld, MethodError
 from mithridate.core.inference import forward
@@ -30,6 +30,7 @@ CASES = [
     (domain, brief(detector, domain))
     for domain in DOMAINS
     for cls in every(Detector).values()
+    if tried_in(cls, domain)
     for detector in variants(cls, domain)
 ]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from conformance.worlds import domains, every, learnable, shortened, variants
+from conformance.worlds import domains, every, learnable, shortened, tried_in, variants
 from mithridate.bench.metrics.evaluate import accuracy
 from mithridate.core.data import Dataset
 from mithridate.core.errors import EvidenceWithheld, MethodError, MithridateError
@@ -28,6 +28,7 @@ CASES = [
     (domain, repair)
     for domain in DOMAINS
     for cls in every(Repair).values()
+    if tried_in(cls, domain)
     for repair in variants(cls, domain)
 ]
 each = pytest.mark.parametrize("domain, repair", CASES, ids=lambda v: str(v)[:60])

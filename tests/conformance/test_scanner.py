@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conformance.worlds import domains, every, labelled, variants
+from conformance.worlds import domains, every, labelled, tried_in, variants
 from mithridate.core.errors import CannotJudge, EvidenceWithheld
 from mithridate.core.scanner import Scanned, Scanner
 from mithridate.core.scores import Scores
@@ -16,6 +16,7 @@ CASES = [
     (domain, scanner)
     for domain in DOMAINS
     for cls in every(Scanner).values()
+    if tried_in(cls, domain)
     for scanner in variants(cls, domain)
 ]
 each = pytest.mark.parametrize("domain, scanner", CASES, ids=lambda v: str(v)[:70])

@@ -15,6 +15,7 @@ from conformance.worlds import (
     learnable,
     same,
     shortened,
+    tried_in,
     variants,
 )
 from mithridate.core.errors import MethodError
@@ -29,11 +30,15 @@ CASES = [
     (domain, trainer)
     for domain in DOMAINS
     for cls in every(Trainer).values()
+    if tried_in(cls, domain)
     for trainer in variants(cls, domain)
 ]
 each = pytest.mark.parametrize("domain, trainer", CASES, ids=lambda v: str(v)[:60])
 FIRSTS = [
-    (domain, next(variants(cls, domain))) for domain in DOMAINS for cls in every(Trainer).values()
+    (domain, next(variants(cls, domain)))
+    for domain in DOMAINS
+    for cls in every(Trainer).values()
+    if tried_in(cls, domain)
 ]
 first = pytest.mark.parametrize("domain, trainer", FIRSTS, ids=lambda v: str(v)[:60])
 """Where a variant changes what is minimised, and not what is kept on the disk."""
